@@ -1,0 +1,95 @@
+"""
+The tree of errors.
+
+    PhonebotError
+    ├── SettingsError        a setting is missing or wrong: the deployment's fault
+    ├── ProfileError         a profile breaks a rule: the operator's fault
+    ├── CarrierError         the carrier sent what its documentation rules out: the peer's fault
+    │   └── UnknownCarrierEvent   an event we do not know: ignored, since new ones may appear
+    ├── ModelError           the model's side failed: the peer's fault
+    │   ├── ModelUnreachable      no connection: network, DNS, time-out, 5xx
+    │   ├── ModelRefused          it answered no: key, model, dialect, quota; asking again is no use
+    │   └── ModelProtocolError    it sent what the protocol rules out
+    └── AudioError           bytes that are not the audio they claim to be
+
+A peer's fault goes into the call log and the call goes on or ends politely; ours raises. Each error keeps its
+values as attributes and makes its sentence in `__str__`.
+"""
+
+
+class PhonebotError(Exception):
+    """The root: catch it to catch all of ours."""
+
+
+class SettingsError(PhonebotError):
+    """
+    A setting is missing or has a value that cannot be used.
+
+    `problems` holds one sentence per setting, each naming the setting and the remedy.
+    """
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__(*problems)
+        self.problems = problems
+
+    def __str__(self) -> str:
+        return "\n".join(self.problems)
+
+
+class ProfileError(PhonebotError):
+    """A profile breaks a rule. `problems` holds one sentence per key: where, what is wrong, what is allowed."""
+
+    def __init__(self, source: str, *problems: str) -> None:
+        super().__init__(source, *problems)
+        self.source, self.problems = source, problems
+
+    def __str__(self) -> str:
+        return "\n".join(f"{self.source}: {problem}" for problem in self.problems)
+
+
+class CarrierError(PhonebotError):
+    """
+    The carrier sent a message that its documentation rules out.
+
+    `event` is the message's event name, or "message" when it has none that can be read. `sequence` is its
+    sequence number, or None.
+    """
+
+    def __init__(self, problem: str, event: str = "message", sequence: int | None = None) -> None:
+        super().__init__(problem, event, sequence)
+        self.problem, self.event, self.sequence = problem, event, sequence
+
+    def __str__(self) -> str:
+        where = self.event if self.sequence is None else f"{self.event} {self.sequence}"
+        return f"{where}: {self.problem}"
+
+
+class UnknownCarrierEvent(CarrierError):
+    """An event name that the documentation does not list."""
+
+
+class ModelError(PhonebotError):
+    """The model's side failed. `code` is the service's error code or close code as text, or None."""
+
+    def __init__(self, problem: str, code: str | None = None) -> None:
+        super().__init__(problem, code)
+        self.problem, self.code = problem, code
+
+    def __str__(self) -> str:
+        return f"{self.problem} ({self.code})" if self.code else self.problem
+
+
+class ModelUnreachable(ModelError):
+    """No connection could be made or it was lost; another try may work."""
+
+
+class ModelRefused(ModelError):
+    """The service said no and will say so again: key, model, dialect, quota."""
+
+
+class ModelProtocolError(ModelError):
+    """The service sent what the Realtime protocol rules out."""
+
+
+class AudioError(PhonebotError):
+    """Bytes that are not the audio they claim to be."""

@@ -1,0 +1,1 @@
+"""The Realtime protocol: one neutral language, two dialects, the providers, the connection."""
