@@ -1,0 +1,130 @@
+"""
+What a call may ask for, and what it has to say.
+
+The shell performs the first two groups in the order given. The last group is for people and for the log: nothing
+has to be done about it.
+"""
+
+from typing import Literal, TypeAlias
+
+from phonebot.call.turns import Turn
+from phonebot.realtime.events import Command, Frozen, Session
+
+Settled: TypeAlias = Literal["fence", "timeout", "turn_end", "at_once", "call_end"]
+Outcome: TypeAlias = Literal["caller_hung_up", "stream_lost", "model_failed", "carrier_faults", "time_limit"]
+
+# ---------------------------------------------------------------------------------------- to the carrier
+
+
+class PlayAudio(Frozen, frozen=True):
+    """Send audio to the caller: base64 of raw mu-law at 8 kHz."""
+
+    payload: str
+
+
+class SendMark(Frozen, frozen=True):
+    """Ask to be told when all audio sent before was played or cleared."""
+
+    name: str
+
+
+class ClearPlayback(Frozen, frozen=True):
+    """Throw away what was sent and not yet played."""
+
+
+class CloseStream(Frozen, frozen=True):
+    """Close the carrier's socket: the call goes on with the next TwiML."""
+
+    code: int
+    reason: Outcome
+
+
+# ---------------------------------------------------------------------------------------- to the model
+
+
+class OpenModel(Frozen, frozen=True):
+    """Connect to the model and configure it so; answer with ModelReady or ModelLost."""
+
+    session: Session
+
+
+class Tell(Frozen, frozen=True):
+    """Send a command to the model."""
+
+    command: Command
+
+
+class CloseModel(Frozen, frozen=True):
+    """Close the model's connection; nothing more will be told."""
+
+
+# ---------------------------------------------------------------------------------------- to people and the log
+
+
+class BargeIn(Frozen, frozen=True):
+    """The caller spoke while the bot did: playback was cleared with about `unheard_ms` still unheard."""
+
+    unheard_ms: int
+
+
+class Cut(Frozen, frozen=True):
+    """
+    The caller stopped hearing an item: `heard_ms` of the `received_ms` that the model had sent.
+
+    `settled` says what the position rests on: the fence's echo (exact to a frame); nothing was left to play
+    ("at_once", exact); or a low estimate, because the echo did not come in time or the turn or call ended first.
+    """
+
+    item_id: str
+    heard_ms: int
+    received_ms: int
+    settled: Settled
+
+
+class Line(Frozen, frozen=True):
+    """
+    A line of the transcript is final: what was said, and heard.
+
+    `cut` marks a bot's line that the caller interrupted: `text` then ends where he stopped hearing it.
+    """
+
+    role: Literal["caller", "bot"]
+    item_id: str
+    text: str
+    cut: bool = False
+    heard_ms: int = 0
+
+
+class Floor(Frozen, frozen=True):
+    """Who has the floor now."""
+
+    turn: Turn
+
+
+class Trouble(Frozen, frozen=True):
+    """Something went wrong that did not end the call, in a sentence."""
+
+    problem: str
+
+
+class Ended(Frozen, frozen=True):
+    """The call is over; nothing more comes of it."""
+
+    outcome: Outcome
+
+
+Action: TypeAlias = (
+    PlayAudio
+    | SendMark
+    | ClearPlayback
+    | CloseStream
+    | OpenModel
+    | Tell
+    | CloseModel
+    | BargeIn
+    | Cut
+    | Line
+    | Floor
+    | Trouble
+    | Ended
+)

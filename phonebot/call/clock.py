@@ -1,0 +1,48 @@
+"""
+Call time: ms on the stream's media clock.
+
+The carrier stamps each frame with the ms since the stream began (Twilio, Media Streams, media.timestamp). Our own
+clock says when the frame arrived. The smallest difference of the two seen lately belongs to the frame that
+travelled fastest, so local time minus that difference is the newest carrier instant we can know about: bursts and
+jitter only make other frames later, and a drifting clock is followed as old differences leave the window.
+"""
+
+from collections import deque
+
+BUCKET_MS = 1_000
+BUCKETS = 10  # the window is ten seconds: long enough to meet a fast frame, short enough to follow 200 ppm
+
+
+class MediaClock:
+    """
+    Turns local times into call time. Give every time in local ms of one monotonic clock, in order.
+
+    Until the first timestamp call time is local ms since the clock was made. It never runs backwards.
+    """
+
+    def __init__(self, local_ms: float) -> None:
+        # Local time minus carrier time, as small as it was seen in the window.
+        self._offset_ms = local_ms
+        # (number of the bucket, smallest difference in it), oldest first; empty until the first timestamp.
+        self._buckets: deque[tuple[int, float]] = deque()
+        self._latest_ms = 0
+
+    def arrive(self, local_ms: float, timestamp_ms: int) -> int:
+        """A frame stamped `timestamp_ms` arrived. Returns call time."""
+        difference = local_ms - timestamp_ms
+        bucket = int(local_ms // BUCKET_MS)
+        if self._buckets and self._buckets[-1][0] == bucket:
+            if difference < self._buckets[-1][1]:
+                self._buckets[-1] = (bucket, difference)
+                self._offset_ms = min(self._offset_ms, difference)
+        else:
+            self._buckets.append((bucket, difference))
+            while self._buckets[0][0] <= bucket - BUCKETS:
+                self._buckets.popleft()
+            self._offset_ms = min(smallest for _, smallest in self._buckets)
+        return self.now(local_ms)
+
+    def now(self, local_ms: float) -> int:
+        """Call time in whole ms."""
+        self._latest_ms = max(self._latest_ms, int(local_ms - self._offset_ms))
+        return self._latest_ms

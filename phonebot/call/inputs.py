@@ -1,0 +1,81 @@
+"""
+What may happen to a call.
+
+The carrier's messages and the model's events come in as they are (carrier/messages.py, realtime/events.py); here
+is the rest: what the shell has to say of the two connections and of time.
+"""
+
+from typing import TypeAlias
+
+from phonebot.carrier.messages import Connected, Dtmf, Mark, Media, Start, Stop
+from phonebot.realtime.events import AudioFormat, Event, Frozen, Session
+
+
+class CarrierFault(Frozen, frozen=True):
+    """The carrier sent a message that was refused. `counts` is False for an event that is merely unknown to us."""
+
+    problem: str
+    counts: bool = True
+
+
+class CarrierClosed(Frozen, frozen=True):
+    """The carrier's socket ended, whoever closed it. `code` is the WebSocket close code as seen."""
+
+    code: int
+
+
+class ModelReady(Frozen, frozen=True):
+    """
+    The model's session is configured; audio may flow.
+
+    The formats are those the service echoed: audio is transcoded when they are not "pcmu". What the model can do
+    comes from its provider's entry: `interrupts` (it stops by itself when the caller speaks), `truncates`,
+    `deletes`.
+    """
+
+    session: Session
+    input_format: AudioFormat = "pcmu"
+    output_format: AudioFormat = "pcmu"
+    interrupts: bool = True
+    truncates: bool = True
+    deletes: bool = True
+
+
+class ModelLost(Frozen, frozen=True):
+    """The model could not be reached, refused us, or its connection ended. `problem` is a sentence."""
+
+    problem: str
+
+
+class ModelFault(Frozen, frozen=True):
+    """The model sent an event that breaks the protocol; the connection goes on."""
+
+    problem: str
+
+
+class CallerAudioDropped(Frozen, frozen=True):
+    """The shell could not send caller audio in time and dropped the oldest: `frames` of it."""
+
+    frames: int
+
+
+class Tick(Frozen, frozen=True):
+    """Call time reached `Call.wakeup_ms`."""
+
+
+Input: TypeAlias = (
+    Connected
+    | Start
+    | Media
+    | Dtmf
+    | Mark
+    | Stop
+    | CarrierFault
+    | CarrierClosed
+    | ModelReady
+    | ModelLost
+    | ModelFault
+    | CallerAudioDropped
+    | Tick
+    | Event
+)

@@ -1,0 +1,475 @@
+"""What a call does about what happens, in virtual time against the emulated carrier."""
+
+from base64 import b64encode
+
+import pytest
+from driver import PLAN, CallDriver
+
+from phonebot.call.actions import (
+    Action,
+    BargeIn,
+    ClearPlayback,
+    CloseModel,
+    CloseStream,
+    Cut,
+    Ended,
+    Floor,
+    Line,
+    OpenModel,
+    PlayAudio,
+    SendMark,
+    Tell,
+    Trouble,
+)
+from phonebot.call.call import CARRIER_FAULTS, SILENT_CARRIER_MS, Call
+from phonebot.call.inputs import CarrierClosed, CarrierFault, ModelFault, ModelLost, ModelReady, Tick
+from phonebot.call.plan import CallPlan
+from phonebot.call.turns import Turn
+from phonebot.carrier.messages import Media, Start, Stop
+from phonebot.realtime.events import (
+    AppendAudio,
+    AudioCommitted,
+    AudioDelta,
+    CancelResponse,
+    CreateItem,
+    CreateResponse,
+    DeleteItem,
+    ErrorDetail,
+    ErrorEvent,
+    FunctionCall,
+    FunctionCallOutput,
+    Message,
+    OutputItemAdded,
+    OutputItemDone,
+    RateLimitsUpdated,
+    Response,
+    ResponseCreated,
+    ResponseDone,
+    Session,
+    SpeechStarted,
+    SpeechStopped,
+    TranscriptionCompleted,
+    TruncateItem,
+    TurnDetection,
+)
+from phonebot.simulator.network import Network
+
+START = Start(1, "MZ" + "3" * 32, "AC" + "2" * 32, "CA" + "1" * 32)
+STOP = Stop(99, "AC" + "2" * 32, "CA" + "1" * 32)
+FRAME = b64encode(bytes(160)).decode()
+
+
+def media(n: int, timestamp_ms: int | None = None) -> Media:
+    return Media(n + 1, n, 20 * n if timestamp_ms is None else timestamp_ms, FRAME)
+
+
+# ------------------------------------------------------------------------------------------- the begin
+
+
+def test_a_call_opens_the_model_with_its_plans_session():
+    session = Session(instructions="Be brief.")
+    assert Call(CallPlan(session)).receive(START, 0) == [OpenModel(session)]
+
+
+def test_a_greeting_is_asked_for_verbatim_once_the_model_is_ready_and_earlier_noise_is_dropped():
+    call = Call(CallPlan(Session(), greeting="Hello there."))
+    call.receive(START, 0)
+    assert call.receive(media(1), 20) == []
+    (action,) = call.receive(ModelReady(Session()), 300)
+    assert isinstance(action, Tell)
+    assert isinstance(action.command, CreateResponse)
+    assert action.command.options.instructions == 'Say exactly these words, and nothing else: "Hello there."'
+    assert action.command.options.input == ()
+
+
+def test_without_a_greeting_the_caller_is_heard_from_his_first_word():
+    call = Call(CallPlan(Session()))
+    call.receive(START, 0)
+    for n in range(1, 4):
+        call.receive(media(n), 20 * n)
+    assert call.receive(ModelReady(Session()), 60) == [Tell(AppendAudio(FRAME))] * 3
+
+
+def test_of_what_the_caller_says_before_the_model_is_ready_the_last_two_seconds_are_kept():
+    call = Call(CallPlan(Session()))
+    for n in range(1, 151):
+        call.receive(media(n), 20 * n)
+    assert len(call.receive(ModelReady(Session()), 3_000)) == 100
+
+
+# ------------------------------------------------------------------------------------------- audio
+
+
+def test_a_frame_of_the_caller_passes_through_untouched():
+    call = CallDriver().call
+    assert call.receive(media(100, 600), 600) == [Tell(AppendAudio(FRAME))]
+
+
+def test_a_gap_in_the_callers_audio_is_filled_with_silence_of_its_length():
+    driver = CallDriver()
+    first = driver.call.receive(media(100, 1_000), 1_000)
+    silence, frame = driver.call.receive(media(101, 1_180), 1_180)
+    assert first[-1] == frame == Tell(AppendAudio(FRAME))
+    assert silence == Tell(AppendAudio(b64encode(b"\xff" * 160 * 8).decode()))
+
+
+def test_an_answer_is_played_in_pieces_with_a_mark_before_and_after_each():
+    driver = CallDriver()
+    driver.begin("item_1")
+    actions = driver.more("item_1", 400)
+    kinds = [type(action) for action in actions]
+    assert kinds == [SendMark, *[PlayAudio, SendMark] * 5, Floor]
+    marks = [action.name for action in actions if isinstance(action, SendMark)]
+    assert len(set(marks)) == len(marks)
+    assert all(len(action.payload) <= 1920 for action in actions if isinstance(action, PlayAudio))
+    driver.run(1_000)
+    assert driver.heard_ms("item_1") == 400
+
+
+def test_the_last_frame_of_an_answer_is_filled_with_silence():
+    driver = CallDriver()
+    driver.begin("item_1")
+    driver.more("item_1", 1_234)
+    filling, mark, *_ = driver.end("item_1")
+    assert filling == PlayAudio(b64encode(b"\xff" * 48).decode())
+    assert isinstance(mark, SendMark)
+
+
+def test_audio_more_than_thirty_seconds_ahead_waits_with_us():
+    driver = CallDriver()
+    driver.begin("item_1")
+    for _ in range(50):
+        driver.more("item_1", 1_000)
+
+    driver.run(1_000)
+    assert driver.carrier.most_buffered_bytes / 8 <= 31_000
+    driver.end("item_1", text="long")
+    driver.run(60_000)
+    assert driver.heard_ms("item_1") == 50_000
+    assert driver.did(Line) == [Line("bot", "item_1", "long", heard_ms=50_000)]
+
+
+@pytest.mark.parametrize(("model_format", "bytes_per_ms"), [("pcma", 8), ("pcm24k", 48)])
+def test_a_session_in_another_format_is_transcoded_both_ways(model_format: str, bytes_per_ms: int):
+    driver = CallDriver(ready=ModelReady(Session(), input_format=model_format, output_format=model_format))
+    driver.caller_audio.clear()
+    driver.run(1_000)
+    sent = sum(len(audio) * 3 // 4 - audio.count("=") for audio in driver.caller_audio)
+    assert sent / bytes_per_ms == pytest.approx(1_000, abs=20)
+    driver.begin("item_1")
+    audio = b64encode(bytes([0xD5]) * (500 * bytes_per_ms) if model_format == "pcma" else bytes(500 * 48)).decode()
+    driver.feed(AudioDelta("resp_1", "item_1", 0, 0, audio))
+    driver.end("item_1", text="silence")
+    driver.run(1_000)
+    assert sum(len(frame.audio) for frame in driver.carrier.frames) == 500 * 8
+    assert driver.did(Line) == [Line("bot", "item_1", "silence", heard_ms=500)]
+
+
+def test_audio_that_is_no_base64_is_refused_and_the_call_goes_on():
+    driver = CallDriver()
+    driver.begin("item_1")
+    assert driver.feed(AudioDelta("resp_1", "item_1", 0, 0, "abc")) == [Trouble("audio of item item_1 is no base64")]
+    driver.more("item_1", 100)
+    driver.run(500)
+    assert driver.heard_ms("item_1") == 100
+
+
+# ------------------------------------------------------------------------------------------- interruptions
+
+
+def test_barge_in_truncates_the_item_where_the_caller_stopped_hearing_it():
+    driver = CallDriver()
+    driver.say("item_1", 2_000, text="We are open from eight in the morning until six.")
+    driver.run(700)
+    clear, fence, barge_in, floor = driver.feed(SpeechStarted(700))
+    assert clear == ClearPlayback()
+    assert isinstance(fence, SendMark)
+    assert isinstance(barge_in, BargeIn)
+    assert barge_in.unheard_ms == pytest.approx(1_300, abs=20)
+    assert floor == Floor(Turn.CALLER)
+    assert driver.run(100) == [
+        Tell(TruncateItem("item_1", 0, 700, "truncate-1")),
+        Cut("item_1", 700, 2_000, "fence"),
+        Line("bot", "item_1", "We are open from", cut=True, heard_ms=700),
+    ]
+    assert driver.heard_ms("item_1") == 700
+
+
+@pytest.mark.parametrize("network", [Network(), Network(40, 0, 40, 0), Network(150, 0, 30, 0)])
+@pytest.mark.parametrize("after_ms", [60, 130, 500, 1_010, 1_990, 2_330, 3_500])
+def test_every_item_in_the_queue_is_settled_to_one_frame(network: Network, after_ms: int):
+    driver = CallDriver(network=network)
+    items = {"item_1": 1_200, "item_2": 800, "item_3": 2_000}
+    driver.say("item_1", items["item_1"], "resp_1")
+    driver.say("item_2", items["item_2"], "resp_2")
+    driver.say("item_3", items["item_3"], "resp_2")
+    driver.run(after_ms)
+    driver.feed(SpeechStarted(0))
+    driver.run(1_000)
+    cut = {command.item_id: command.audio_end_ms for command in driver.told(TruncateItem)}
+    removed = {command.item_id: 0 for command in driver.told(DeleteItem)}
+    for item_id, length_ms in items.items():
+        believed_ms = (cut | removed).get(item_id, length_ms)
+        assert believed_ms == pytest.approx(driver.heard_ms(item_id), abs=20)
+    assert not driver.carrier.violations
+
+
+def test_nothing_is_cleared_nor_truncated_when_everything_was_heard():
+    driver = CallDriver()
+    driver.say("item_1", 1_000, text="All of it.")
+    driver.run(1_500)
+    assert driver.feed(SpeechStarted(0)) == [Floor(Turn.CALLER)]
+    assert driver.run(2_000) == []
+
+
+def test_an_answer_interrupted_before_its_first_sound_is_removed_once_its_response_is_done():
+    driver = CallDriver()
+    driver.begin("item_1")
+    assert driver.feed(SpeechStarted(0)) == [Cut("item_1", 0, 0, "at_once"), Floor(Turn.CALLER)]
+    assert driver.cancelled() == [Tell(DeleteItem("item_1"))]
+
+
+def test_an_item_the_model_begins_after_it_was_interrupted_is_removed_too():
+    driver = CallDriver()
+    driver.begin("item_1")
+    driver.more("item_1", 400)
+    driver.run(200)
+    driver.feed(SpeechStarted(0))
+    driver.begin("item_2")
+    driver.more("item_2", 400)
+    driver.cancelled()
+    driver.run(500)
+    assert driver.heard_ms("item_2") == 0
+    assert driver.told(DeleteItem) == [DeleteItem("item_2")]
+
+
+def test_late_audio_of_an_interrupted_response_is_never_played():
+    driver = CallDriver()
+    driver.begin("item_1")
+    driver.more("item_1", 1_000)
+    driver.run(300)
+    driver.feed(SpeechStarted(0))
+    driver.more("item_1", 500)
+    driver.cancelled()
+    driver.run(100)
+    driver.more("item_1", 500)
+    driver.run(1_500)
+    assert driver.heard_ms("item_1") == 300
+    assert [command.audio_end_ms for command in driver.told(TruncateItem)] == [300]
+
+
+def test_an_item_still_growing_is_cut_at_what_was_received_when_all_of_that_was_heard():
+    """The model stalls in mid-item, and the caller speaks into the pause: the rest must not be believed."""
+    driver = CallDriver()
+    driver.begin("item_1")
+    driver.more("item_1", 400)
+    driver.run(1_000)
+    actions = driver.feed(SpeechStarted(0))
+    assert Tell(TruncateItem("item_1", 0, 400, "truncate-1")) in actions
+    assert ClearPlayback() not in actions
+
+
+def test_without_an_echo_of_the_fence_the_cut_comes_at_its_timeout_and_is_low():
+    driver = CallDriver()
+    driver.say("item_1", 2_000)
+    driver.run(700)
+    driver.feed(SpeechStarted(0))
+    driver.carrier.stop()  # the carrier falls silent
+    driver.run(299)
+    assert driver.told(TruncateItem) == []
+    driver.run(2_000)
+    (cut,) = driver.did(Cut)
+    assert isinstance(cut, Cut)
+    assert cut.settled == "timeout"
+    assert 700 - 180 <= cut.heard_ms <= 700
+
+
+def test_the_end_of_the_callers_turn_does_not_wait_for_the_fence():
+    driver = CallDriver(network=Network(300, 0, 300, 0))
+    driver.say("item_1", 3_000)
+    driver.run(1_500)
+    driver.feed(SpeechStarted(0))
+    driver.run(100)
+    driver.feed(SpeechStopped(100))
+    (cut,) = driver.did(Cut)
+    assert isinstance(cut, Cut)
+    assert cut.settled == "turn_end"
+    driver.run(1_000)
+    assert cut.heard_ms <= driver.heard_ms("item_1")
+    assert len(driver.told(TruncateItem)) == 1
+
+
+def test_two_interruptions_in_a_row_settle_each_its_own_answer():
+    driver = CallDriver(network=Network(60, 0, 60, 0))
+    driver.say("item_1", 2_000, "resp_1")
+    driver.run(600)
+    driver.feed(SpeechStarted(0))
+    driver.run(30)
+    driver.say("item_2", 2_000, "resp_2")
+    driver.run(400)
+    driver.feed(SpeechStarted(0))
+    driver.run(600)
+    believed = {command.item_id: command.audio_end_ms for command in driver.told(TruncateItem)}
+    for item_id in ("item_1", "item_2"):
+        assert believed[item_id] == pytest.approx(driver.heard_ms(item_id), abs=20)
+
+
+def test_a_cancelled_response_is_an_interruption_even_before_the_model_says_who_spoke():
+    driver = CallDriver()
+    driver.begin("item_1")
+    driver.more("item_1", 1_000)
+    driver.run(300)
+    assert ClearPlayback() in driver.cancelled()
+    assert driver.feed(SpeechStarted(0)) == [Floor(Turn.CALLER)]
+
+
+def test_a_model_that_may_not_be_interrupted_by_speech_goes_on():
+    plan = CallPlan(Session(turn_detection=TurnDetection("server_vad", interrupt_response=False)))
+    driver = CallDriver(plan)
+    driver.say("item_1", 1_000)
+    driver.run(300)
+    assert driver.feed(SpeechStarted(0)) == [Floor(Turn.CALLER)]
+    driver.run(1_000)
+    assert driver.heard_ms("item_1") == 1_000
+
+
+def test_a_model_that_does_not_stop_by_itself_is_told_to():
+    driver = CallDriver(ready=ModelReady(Session(), interrupts=False))
+    driver.begin("item_1")
+    driver.more("item_1", 1_000)
+    driver.run(300)
+    actions = driver.feed(SpeechStarted(0))
+    assert actions.index(ClearPlayback()) < actions.index(Tell(CancelResponse("resp_1")))
+
+
+def test_where_items_cannot_be_deleted_they_are_truncated_to_nothing():
+    driver = CallDriver(ready=ModelReady(Session(), deletes=False))
+    driver.say("item_1", 1_000, "resp_1")
+    driver.say("item_2", 1_000, "resp_2")
+    driver.run(300)
+    driver.feed(SpeechStarted(0))
+    driver.run(100)
+    assert driver.told(TruncateItem, DeleteItem) == [
+        TruncateItem("item_1", 0, 300, "truncate-1"),
+        TruncateItem("item_2", 0, 0, "truncate-2"),
+    ]
+
+
+def test_a_refused_truncation_is_repeated_at_the_length_the_error_states():
+    driver = CallDriver()
+    driver.say("item_1", 2_000)
+    driver.run(700)
+    driver.feed(SpeechStarted(0))
+    driver.run(100)
+    refusal = ErrorDetail("Audio content of 640ms is already shorter than 700ms", event_id="truncate-1")
+    trouble, retry = driver.feed(ErrorEvent(refusal))
+    assert isinstance(trouble, Trouble)
+    assert retry == Tell(TruncateItem("item_1", 0, 640))
+
+
+# ------------------------------------------------------------------------------------------- the model's events
+
+
+def test_what_the_caller_said_becomes_a_line_when_it_was_understood():
+    driver = CallDriver()
+    assert driver.feed(TranscriptionCompleted("item_u", 0, " Good morning. ")) == [
+        Line("caller", "item_u", "Good morning.")
+    ]
+    assert driver.feed(TranscriptionCompleted("item_v", 0, " ")) == []
+
+
+def test_a_call_of_a_function_nobody_gave_is_answered_so_that_the_model_goes_on():
+    driver = CallDriver()
+    driver.feed(ResponseCreated(Response("resp_1", "in_progress")))
+    call = FunctionCall("book", "call_1", "{}", id="item_f", status="completed")
+    assert driver.feed(OutputItemDone("resp_1", 0, call)) == [
+        Tell(CreateItem(FunctionCallOutput("call_1", "There is no function book.")))
+    ]
+    assert Tell(CreateResponse(event_id="response-1")) in driver.done()
+
+
+def test_harmless_errors_pass_in_silence_and_others_are_noted():
+    driver = CallDriver()
+    assert driver.feed(ErrorEvent(ErrorDetail("no response", code="response_cancel_not_active"))) == []
+    assert driver.feed(ErrorEvent(ErrorDetail("what?", code="unknown_parameter"))) == [
+        Trouble("the model reports: what?")
+    ]
+    assert not driver.call.ended
+
+
+def test_a_fatal_error_ends_the_call():
+    driver = CallDriver()
+    actions = driver.feed(ErrorEvent(ErrorDetail("no money left", code="insufficient_quota")))
+    assert actions == [
+        Trouble("no money left"),
+        CloseStream(1011, "model_failed"),
+        CloseModel(),
+        Ended("model_failed"),
+    ]
+
+
+def test_a_failed_response_is_noted_with_its_reason():
+    driver = CallDriver()
+    failed = Response("resp_1", "failed", error=ErrorDetail("overloaded"))
+    assert driver.feed(ResponseDone(failed)) == [Trouble("the model's response failed: overloaded")]
+
+
+def test_events_that_concern_nobody_do_nothing():
+    driver = CallDriver()
+    user = Message("user", id="item_u")
+    assert driver.feed(RateLimitsUpdated(()), OutputItemAdded("resp_1", 0, FunctionCall("f", "c")), AudioCommitted("u")) == []
+    assert driver.feed(OutputItemDone("resp_1", 0, user), ModelFault("odd")) == [Trouble("odd")]
+
+
+# ------------------------------------------------------------------------------------------- the end
+
+
+def test_a_call_ends_when_the_caller_hangs_up_and_what_he_had_heard_is_settled():
+    driver = CallDriver()
+    driver.say("item_1", 2_000, text="one two three four")
+    driver.run(1_000)
+    actions: list[Action] = driver.feed(STOP)
+    cut, line = actions[:2]
+    assert isinstance(cut, Cut)
+    assert (cut.settled, cut.received_ms) == ("call_end", 2_000)
+    assert 800 <= cut.heard_ms <= 1_000
+    assert line == Line("bot", "item_1", "one two", cut=True, heard_ms=cut.heard_ms)
+    assert actions[2:] == [CloseModel(), Ended("caller_hung_up")]
+    assert driver.feed(CarrierClosed(1000)) == []
+    assert driver.call.wakeup_ms is None
+
+
+def test_a_socket_that_ends_without_a_stop_ends_the_call():
+    assert CallDriver().feed(CarrierClosed(1006))[-1] == Ended("stream_lost")
+
+
+def test_a_lost_model_ends_the_call():
+    assert CallDriver().feed(ModelLost("it is gone")) == [
+        Trouble("it is gone"),
+        CloseStream(1011, "model_failed"),
+        CloseModel(),
+        Ended("model_failed"),
+    ]
+
+
+def test_refused_messages_are_noted_and_too_many_close_the_stream():
+    driver = CallDriver()
+    for _ in range(CARRIER_FAULTS):
+        assert driver.feed(CarrierFault("not JSON")) == [Trouble("not JSON")]
+    driver.feed(CarrierFault("a new event", counts=False))
+    assert CloseStream(1008, "carrier_faults") in driver.feed(CarrierFault("not JSON"))
+
+
+def test_a_call_ends_at_its_time_limit():
+    driver = CallDriver(CallPlan(PLAN.session, max_call_ms=5_000))
+    driver.run(6_000)
+    assert driver.closed == CloseStream(1000, "time_limit")
+    assert driver.log[-1][0] == pytest.approx(5_000, abs=2)
+
+
+def test_a_stream_that_says_nothing_for_long_is_dead():
+    call = Call(PLAN)
+    call.receive(START, 0)
+    call.receive(media(1), 20)
+    assert call.wakeup_ms == 20 + SILENT_CARRIER_MS
+    assert call.receive(Tick(), 20 + SILENT_CARRIER_MS)[-1] == Ended("stream_lost")

@@ -1,0 +1,217 @@
+"""
+Holds the clock of a call in tests: a Call, the network and the emulated carrier in virtual time.
+
+    driver = CallDriver()
+    driver.say("item_1", 2000)              # the model sends two seconds of audio in one delta
+    driver.run(700)                         # 700 ms pass: frames, marks and ticks come and go
+    assert driver.feed(SpeechStarted(700)) == [ClearPlayback(), ...]
+
+Each item's audio is made of one byte of its own, so that the carrier's record of what was played tells how much of
+each item the caller heard: `heard_ms`.
+"""
+
+from base64 import b64encode
+from collections.abc import Iterable
+from math import ceil
+from random import Random
+
+from phonebot.call.actions import Action, ClearPlayback, CloseStream, PlayAudio, SendMark, Tell
+from phonebot.call.call import Call
+from phonebot.call.clock import MediaClock
+from phonebot.call.inputs import Input, ModelReady, Tick
+from phonebot.call.plan import CallPlan
+from phonebot.carrier.messages import Media, StreamReader, StreamWriter
+from phonebot.realtime.events import (
+    AppendAudio,
+    AudioDelta,
+    AudioDone,
+    Event,
+    ItemTruncated,
+    Message,
+    OutputItemAdded,
+    OutputItemDone,
+    Response,
+    ResponseCreated,
+    ResponseDone,
+    Session,
+    SpokenTextDelta,
+    SpokenTextDone,
+    TurnDetection,
+)
+from phonebot.simulator.carrier import FRAME_MS, SILENCE, Carrier, Oddities
+from phonebot.simulator.network import Link, Network
+
+PLAN = CallPlan(Session(turn_detection=TurnDetection("server_vad")))
+BYTES_PER_MS = 8
+DELTA_MS = 400
+
+
+class CallDriver:
+    """
+    A call that has been answered: the stream has started and the model is ready.
+
+    `log` holds every action with its call time, except the caller's audio on its way to the model: that is counted.
+    """
+
+    def __init__(
+        self,
+        plan: CallPlan = PLAN,
+        ready: ModelReady | None = None,
+        network: Network | None = None,
+        oddities: Oddities | None = None,
+        seed: int = 0,
+    ) -> None:
+        network, rng = network or Network(), Random(seed)
+        self.call = Call(plan)
+        self.carrier = Carrier(oddities, rng)
+        self.log: list[tuple[int, Action]] = []
+        self.caller_audio: list[str] = []
+        self.local_ms = 0
+        self.closed: CloseStream | None = None
+        self._clock = MediaClock(0)
+        self._to_us: Link[str] = Link(network.uplink_delay_ms, network.uplink_jitter_ms, rng)
+        self._to_carrier: Link[str] = Link(network.downlink_delay_ms, network.downlink_jitter_ms, rng)
+        self._reader = StreamReader()
+        self._writer = StreamWriter("MZ" + "3" * 32)
+        self._stream_offset_ms = self.carrier.oddities.first_timestamp_ms - FRAME_MS
+        self._items: list[str] = []
+        self._responses: dict[str, list[str]] = {}
+        self._send_up(
+            self.carrier.start(stream_sid="MZ" + "3" * 32, account_sid="AC" + "2" * 32, call_sid="CA" + "1" * 32)
+        )
+        self.run(400)
+        self.feed(ready or ModelReady(Session()))
+        self.run(100)
+
+    # ------------------------------------------------------------------------------ time
+
+    @property
+    def now(self) -> int:
+        """Call time."""
+        return self._clock.now(self.local_ms)
+
+    def run(self, ms: int) -> list[Action]:
+        """Let `ms` pass. Returns what the call did meanwhile."""
+        first, end_ms = len(self.log), self.local_ms + ms
+        while self.local_ms < end_ms:
+            self.local_ms = min(self._next_ms(), end_ms)
+            for message in self._to_carrier.due(self.local_ms):
+                self._send_up(self.carrier.receive(message, self._stream_ms))
+            if self.local_ms % FRAME_MS == 0:
+                self._send_up(self.carrier.tick(self._stream_ms, SILENCE))
+            for message in self._to_us.due(self.local_ms):
+                self.feed(self._reader.receive(message))
+            if self.call.wakeup_ms is not None and self.now >= self.call.wakeup_ms:
+                self.feed(Tick())
+        return [action for _, action in self.log[first:]]
+
+    def _next_ms(self) -> int:
+        """The next whole ms at which something may happen."""
+        due = [self.local_ms - self.local_ms % FRAME_MS + FRAME_MS]
+        due += [ceil(link_ms) for link in (self._to_us, self._to_carrier) if (link_ms := link.next_due()) is not None]
+        if self.call.wakeup_ms is not None:
+            due.append(self.local_ms + self.call.wakeup_ms - self.now)
+        return max(min(due), self.local_ms + 1)
+
+    def feed(self, *received: Input) -> list[Action]:
+        """These happen now. Returns what the call does about them."""
+        actions: list[Action] = []
+        for one in received:
+            if isinstance(one, Media):
+                self._clock.arrive(self.local_ms, one.timestamp_ms)
+            actions += self._perform(self.call.receive(one, self.now))
+        return actions
+
+    @property
+    def _stream_ms(self) -> int:
+        return self.local_ms + self._stream_offset_ms
+
+    def _send_up(self, messages: Iterable[str]) -> None:
+        for message in messages:
+            self._to_us.send(self.local_ms, message)
+
+    def _perform(self, actions: list[Action]) -> list[Action]:
+        shown: list[Action] = []
+        for action in actions:
+            match action:
+                case Tell(AppendAudio(audio)):
+                    self.caller_audio.append(audio)
+                    continue
+                case PlayAudio(payload):
+                    self._to_carrier.send(self.local_ms, self._writer.media(payload))
+                case SendMark(name):
+                    self._to_carrier.send(self.local_ms, self._writer.mark(name))
+                case ClearPlayback():
+                    self._to_carrier.send(self.local_ms, self._writer.clear())
+                case CloseStream():
+                    self.closed = action
+            shown.append(action)
+        self.log += [(self.now, action) for action in shown]
+        return shown
+
+    # ------------------------------------------------------------------------------ the model
+
+    def say(
+        self, item_id: str, ms: int, response_id: str = "resp_1", text: str = "", delta_ms: int = DELTA_MS
+    ) -> list[Action]:
+        """The model sends an item's audio all at once, and its text, and ends the response."""
+        actions = self.begin(item_id, response_id)
+        for begin in range(0, ms, delta_ms):
+            actions += self.more(item_id, min(delta_ms, ms - begin), response_id)
+        actions += self.end(item_id, response_id, text)
+        return actions + self.done(response_id)
+
+    def begin(self, item_id: str, response_id: str = "resp_1") -> list[Action]:
+        """The model begins an item, and its response if that is new."""
+        events: list[Event] = []
+        if response_id not in self._responses:
+            events.append(ResponseCreated(Response(response_id, "in_progress")))
+        self._responses.setdefault(response_id, []).append(item_id)
+        message = Message("assistant", id=item_id, status="in_progress")
+        return self.feed(*events, OutputItemAdded(response_id, len(self._responses[response_id]) - 1, message))
+
+    def more(self, item_id: str, ms: int, response_id: str = "resp_1") -> list[Action]:
+        """A delta of `ms` of an item's audio."""
+        audio = b64encode(self._byte(item_id) * (ms * BYTES_PER_MS)).decode()
+        return self.feed(AudioDelta(response_id, item_id, 0, 0, audio))
+
+    def end(self, item_id: str, response_id: str = "resp_1", text: str = "") -> list[Action]:
+        """The model has said all of an item."""
+        return self.feed(
+            SpokenTextDelta(response_id, item_id, 0, 0, text),
+            AudioDone(response_id, item_id, 0, 0),
+            SpokenTextDone(response_id, item_id, 0, 0, text),
+            OutputItemDone(response_id, 0, Message("assistant", id=item_id, status="completed")),
+        )
+
+    def done(self, response_id: str = "resp_1") -> list[Action]:
+        return self.feed(ResponseDone(Response(response_id, "completed")))
+
+    def cancelled(self, response_id: str = "resp_1") -> list[Action]:
+        """The model heard the caller and has stopped."""
+        return self.feed(ResponseDone(Response(response_id, "cancelled", reason="turn_detected")))
+
+    # ------------------------------------------------------------------------------ what is known
+
+    def heard_ms(self, item_id: str) -> float:
+        """How much of an item the caller heard, as the carrier knows."""
+        byte = self._byte(item_id)[0]
+        return sum(frame.audio.count(byte) for frame in self.carrier.frames) / BYTES_PER_MS
+
+    def told(self, *kinds: type) -> list[object]:
+        """The commands of these kinds that the model was told, in order."""
+        commands = [action.command for _, action in self.log if isinstance(action, Tell)]
+        return [command for command in commands if isinstance(command, kinds)]
+
+    def did(self, *kinds: type) -> list[Action]:
+        """The actions of these kinds, in order."""
+        return [action for _, action in self.log if isinstance(action, kinds)]
+
+    def truncated(self, item_id: str, heard_ms: int) -> list[Action]:
+        """The model confirms a truncation."""
+        return self.feed(ItemTruncated(item_id, 0, heard_ms))
+
+    def _byte(self, item_id: str) -> bytes:
+        if item_id not in self._items:
+            self._items.append(item_id)
+        return bytes([1 + self._items.index(item_id)])
