@@ -389,7 +389,7 @@ class ConversationCreated(Frozen, frozen=True):
 
 
 class ErrorEvent(Frozen, frozen=True):
-    """A command was refused or the server failed. Most are harmless; see `providers.severity`."""
+    """A command was refused or the server failed. Most are harmless; see severity.py."""
 
     error: ErrorDetail
 
