@@ -1,0 +1,350 @@
+"""
+The person on the phone: a script of steps, performed frame by frame against what he hears.
+
+Without I/O or clock: each 20 ms frame heard is one step of his time, so a call in virtual time and one over a real
+socket behave alike. A script is written in Python or in TOML:
+
+    [[steps]]
+    do = "wait_for_bot"
+
+    [[steps]]
+    do = "interrupt"
+    after_ms = 700
+    audio = "stop.wav"       # beside the TOML file: WAV, mono, 8 kHz
+
+    [[steps]]
+    do = "wait_for_quiet"
+    ms = 800
+"""
+
+import tomllib
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, TypeAlias
+
+import msgspec
+from msgspec import Meta
+
+from phonebot.audio import g711, wav
+from phonebot.errors import AudioError, ProfileError
+from phonebot.simulator.carrier import FRAME_BYTES, FRAME_MS, KEYS, SILENCE
+
+Ms: TypeAlias = Annotated[int, Meta(ge=0, le=3_600_000)]
+
+UTTERANCE_GAP_MS = 500  # a longer silence ends an utterance of the bot; between its sentences there is less
+KEY_SPACING_MS = 200  # how fast a person presses keys
+MAX_SCRIPT_BYTES = 1 << 20
+
+
+class _Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="do"):
+    pass
+
+
+class Say(_Step, frozen=True, tag="say"):
+    """Speak, whoever else speaks. `audio` is mu-law; `name` stands in the events."""
+
+    audio: bytes
+    name: str = "something"
+
+
+class WaitForBot(_Step, frozen=True, tag="wait_for_bot"):
+    """Wait until the bot speaks; at once when it does already."""
+
+    within_ms: Ms = 15_000
+
+
+class Interrupt(_Step, frozen=True, tag="interrupt"):
+    """Speak as soon as an utterance of the bot has been heard for `after_ms`, its short pauses included."""
+
+    after_ms: Ms
+    audio: bytes
+    name: str = "something"
+    within_ms: Ms = 30_000
+
+
+class WaitForQuiet(_Step, frozen=True, tag="wait_for_quiet"):
+    """
+    Wait for `ms` of silence after the bot was heard.
+
+    "Heard" means since the caller last spoke. With `bot_first` false silence alone is enough, counted from when the
+    caller last spoke: also a bot that says nothing is quiet.
+    """
+
+    ms: Ms
+    bot_first: bool = True
+    within_ms: Ms = 60_000
+
+
+class WaitForHangUp(_Step, frozen=True, tag="wait_for_hang_up"):
+    """Wait until the other side ends the call."""
+
+    within_ms: Ms = 30_000
+
+
+class Pause(_Step, frozen=True, tag="pause"):
+    """Say nothing for a while."""
+
+    ms: Ms
+
+
+class Press(_Step, frozen=True, tag="press"):
+    """Press keys, 200 ms apart."""
+
+    digits: Annotated[str, Meta(pattern=f"^[{KEYS}]{{1,64}}$")]
+
+
+class HangUp(_Step, frozen=True, tag="hang_up"):
+    """End the call; a script ends so by itself."""
+
+
+Step: TypeAlias = Say | WaitForBot | Interrupt | WaitForQuiet | WaitForHangUp | Pause | Press | HangUp
+
+# These are done when the other side hangs up; of the rest nothing must be left then.
+_ENDED_BY_HANG_UP = (WaitForHangUp, WaitForQuiet, Pause, HangUp)
+
+
+def _magnitude(code: int) -> int:
+    """The size of a mu-law sample in PCM16 (ITU-T G.711, Table 2), as a byte: in steps of 128."""
+    exponent, mantissa = (~code >> 4) & 7, ~code & 15
+    return ((((mantissa << 3) + 132) << exponent) - 132) >> 7
+
+
+_MAGNITUDES = bytes(_magnitude(code) for code in range(256))
+# The mean magnitude of a frame that counts as speech: 384 of 32767, -39 dB; line noise and hum stay below.
+_LOUD_SUM = 384 // 128 * FRAME_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """
+    Something worth telling: what happened, when, and to what.
+
+    Of the caller's: "bot starts", "bot stops", "caller says" NAME, "caller stops" NAME, "key" DIGIT, "step failed"
+    REASON, "caller hangs up". `at_ms` is exact to the frame: "bot stops" comes late but tells when it was.
+    """
+
+    at_ms: float
+    kind: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What the caller did in one frame: 160 bytes of mu-law, at most one key, and perhaps the end of the call."""
+
+    audio: bytes = SILENCE
+    key: str = ""
+    hangs_up: bool = False
+    events: tuple[Event, ...] = ()
+
+
+_NOTHING = Said()
+
+
+class Ear:
+    """Tells from the frames that a caller hears when the bot speaks: by their loudness, nothing more."""
+
+    def __init__(self) -> None:
+        self.speaking = False  # an utterance is under way; its short pauses belong to it
+        self.loud_ms = 0  # when the last loud frame ended, 0: never
+        self._began_ms = 0  # when the utterance under way, or the last one, began
+
+    def hear(self, frame: bytes, now_ms: int) -> Event | None:
+        """Take the frame that ends now; return the start or the end of an utterance."""
+        if frame is not SILENCE and sum(frame.translate(_MAGNITUDES)) >= _LOUD_SUM:
+            self.loud_ms = now_ms
+            if not self.speaking:
+                self.speaking = True
+                self._began_ms = now_ms - FRAME_MS
+                return Event(self._began_ms, "bot starts")
+        elif self.speaking and now_ms - self.loud_ms >= UTTERANCE_GAP_MS:
+            self.speaking = False
+            return Event(self.loud_ms, "bot stops")
+        return None
+
+    def heard_ms(self, now_ms: int) -> int:
+        """How much of the utterance under way has been heard; 0 when the bot is silent at this moment."""
+        return now_ms - self._began_ms if self.speaking and self.loud_ms == now_ms else 0
+
+
+class Caller:
+    """
+    One person for one call: `hear()` each frame, and `call_ended()` if the other side ends the call.
+
+    After a step that failed he hangs up. `failures` says which steps went wrong or were left undone, and why.
+    """
+
+    def __init__(self, *steps: Step) -> None:
+        self.failures: list[str] = []
+        self.now_ms = 0  # how long he has been on the line
+        self._steps = steps
+        self._step = 0  # the index of the step under way
+        self._ear = Ear()
+        self._gone = False
+        self._spoke_ms = 0  # when he last spoke; the call's start counts
+        self._events: list[Event] = []  # those of the frame under way
+        self._script = self._perform()
+
+    @classmethod
+    def from_audio(cls, mulaw: bytes, name: str = "recording", quiet_ms: int = 3000) -> "Caller":
+        """Plays a recording from the start, listens until there was silence for `quiet_ms`, hangs up."""
+        return cls(Say(mulaw, name), WaitForQuiet(quiet_ms, bot_first=False))
+
+    def hear(self, frame: bytes) -> Said:
+        """Take the 20 ms of mu-law that he hears; return what he does in the same 20 ms."""
+        if self._gone:
+            return _NOTHING
+        self.now_ms += FRAME_MS
+        event = self._ear.hear(frame, self.now_ms)
+        if event is not None:
+            self._events.append(event)
+        said = next(self._script)
+        if not self._events:
+            return said
+        events, self._events = tuple(self._events), []
+        return Said(said.audio, said.key, said.hangs_up, events)
+
+    def call_ended(self) -> None:
+        """
+        The other side ended the call: what the script still had to do has failed.
+
+        A pause and the waits for quiet and for the end are done by this, unless the bot was still to be heard.
+        """
+        if self._gone:
+            return
+        self._gone = True
+        for number, step in enumerate(self._steps[self._step :], self._step + 1):
+            bot_missing = isinstance(step, WaitForQuiet) and step.bot_first and not self._bot_was_heard()
+            if bot_missing or not isinstance(step, _ENDED_BY_HANG_UP):
+                self.failures.append(f"step {number} ({_kind(step)}): the call ended before it was done")
+
+    # ------------------------------------------------------------------ the script
+
+    def _perform(self) -> Generator[Said, None, None]:
+        """Yields what he does, a frame at a time; between two of them one frame has been heard."""
+        try:
+            for index, step in enumerate(self._steps):
+                self._step = index
+                if isinstance(step, HangUp):
+                    break
+                yield from self._perform_step(step)
+        except _StepFailed as failure:
+            self.failures.append(f"step {self._step + 1} ({_kind(self._steps[self._step])}): {failure}")
+            self._note("step failed", self.failures[-1])
+        self._gone = True
+        self._note("caller hangs up")
+        yield Said(hangs_up=True)
+
+    def _perform_step(self, step: Step) -> Generator[Said, None, None]:
+        match step:
+            case Say():
+                yield from self._speak(step.audio, step.name)
+            case Interrupt():
+                yield from self._wait(step.within_ms, lambda: self._has_heard(step.after_ms))
+                yield from self._speak(step.audio, step.name)
+            case WaitForBot():
+                yield from self._wait(step.within_ms, lambda: self._ear.speaking)
+            case WaitForQuiet():
+                yield from self._wait(step.within_ms, lambda: self._is_quiet(step))
+            case WaitForHangUp():
+                yield from self._wait(step.within_ms, lambda: False)
+            case Pause():
+                yield from self._rest(step.ms)
+            case Press():
+                for digit in step.digits:
+                    self._note("key", digit)
+                    yield Said(key=digit)
+                    yield from self._rest(KEY_SPACING_MS - FRAME_MS)
+
+    def _speak(self, audio: bytes, name: str) -> Generator[Said, None, None]:
+        self._events.append(Event(self.now_ms - FRAME_MS, "caller says", name))
+        for start in range(0, len(audio), FRAME_BYTES):
+            self._spoke_ms = self.now_ms
+            if start + FRAME_BYTES >= len(audio):
+                self._note("caller stops", name)
+            yield Said(audio[start : start + FRAME_BYTES].ljust(FRAME_BYTES, b"\xff"))
+
+    def _rest(self, ms: int) -> Generator[Said, None, None]:
+        for _ in range(0, ms, FRAME_MS):
+            yield _NOTHING
+
+    def _wait(self, within_ms: int, is_over: Callable[[], bool]) -> Generator[Said, None, None]:
+        deadline_ms = self.now_ms + within_ms
+        while not is_over():
+            if self.now_ms >= deadline_ms:
+                raise _StepFailed(f"it did not happen within {within_ms} ms")
+            yield _NOTHING
+
+    def _has_heard(self, ms: int) -> bool:
+        heard_ms = self._ear.heard_ms(self.now_ms)
+        return heard_ms > 0 and heard_ms >= ms
+
+    def _bot_was_heard(self) -> bool:
+        """The bot was heard since the caller last spoke."""
+        return self._ear.loud_ms > self._spoke_ms
+
+    def _is_quiet(self, step: WaitForQuiet) -> bool:
+        if step.bot_first and not self._bot_was_heard():
+            return False
+        return self.now_ms - max(self._ear.loud_ms, self._spoke_ms) >= step.ms
+
+    def _note(self, kind: str, detail: str = "") -> None:
+        self._events.append(Event(self.now_ms, kind, detail))
+
+
+class _StepFailed(Exception):
+    """A wait was in vain; the reason is its text."""
+
+
+class _Script(msgspec.Struct, forbid_unknown_fields=True):
+    steps: list[Step]
+
+
+def load_scenario(path: Path) -> tuple[Step, ...]:
+    """
+    Read a script from a TOML file: a `[[steps]]` table per step, `do` names its kind, the rest are its fields.
+
+    `audio` is a WAV file relative to the script; it names the step unless `name` does. Raises ProfileError with
+    what is wrong and where, AudioError for a WAV file that cannot be used, OSError when a file cannot be read.
+    """
+    with path.open("rb") as file:
+        text = file.read(MAX_SCRIPT_BYTES + 1)
+    if len(text) > MAX_SCRIPT_BYTES:
+        raise ProfileError(str(path), f"the script is larger than {MAX_SCRIPT_BYTES} bytes")
+    try:
+        script = tomllib.loads(text.decode())
+    except ValueError as error:  # of TOML or of UTF-8
+        raise ProfileError(str(path), f"not TOML: {error}") from error
+    steps = script.get("steps")
+    for step in steps if isinstance(steps, list) else []:
+        if isinstance(step, dict) and isinstance(step.get("audio"), str):
+            file_name = step["audio"]
+            step.setdefault("name", Path(file_name).stem)
+            step["audio"] = load_audio(path.parent / file_name)
+    try:
+        return tuple(msgspec.convert(script, _Script).steps)
+    except msgspec.ValidationError as error:
+        raise ProfileError(str(path), str(error)) from error
+
+
+def load_audio(path: Path) -> bytes:
+    """The mu-law bytes of a WAV file, mono, 8 kHz. Raises AudioError for any other file, OSError as `open` does."""
+    audio = wav.read(path)
+    if (audio.rate_hz, audio.channels) != (g711.SAMPLE_RATE_HZ, 1):
+        raise AudioError(
+            f"{path}: {audio.rate_hz} Hz, {audio.channels} channels; a caller's audio is mono, 8000 Hz"
+        )
+    return _TO_MULAW[audio.encoding](audio.data)
+
+
+_TO_MULAW: dict[wav.Encoding, Callable[[bytes], bytes]] = {
+    "pcmu": bytes,
+    "pcma": g711.alaw_to_ulaw,
+    "pcm16": g711.pcm_to_ulaw,
+}
+
+
+def _kind(step: Step) -> str:
+    """The step's name in a script."""
+    return str(type(step).__struct_config__.tag)
