@@ -1,0 +1,288 @@
+"""
+How one number is answered: what the operator edits, checked key by key and then frozen.
+
+Where a key is passed on to the model, its name, range and default are those of the Realtime API reference (session:
+turn detection, transcription, noise reduction, temperature, maximum of output tokens). docs/profiles.md explains
+the keys to operators.
+"""
+
+import difflib
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+)
+from pydantic_core import ErrorDetails
+
+from phonebot.agents import prompt as placeholders
+from phonebot.errors import ProfileError
+
+DEFAULT_PROMPT = """\
+You answer a phone call. Speak {language}, or the caller's language if it is another. Be friendly and brief: one or
+two sentences at a time, no lists, nothing that must be seen to be understood. Ask again when something was unclear.
+Do not make up facts; say so when you do not know."""
+
+MAX_PROMPT_CHARACTERS = 65_536
+"""About the 16,384 tokens that a model takes as instructions, at four characters each."""
+
+UNSUPPORTED = frozenset(
+    {
+        "agents",
+        "consent",
+        "greeting_interruptible",
+        "guardrails",
+        "interruptible",
+        "max_cost_usd",
+        "no_input",
+        "output",
+        "tool_choice",
+        "tools",
+        "transfer_to",
+    }
+)
+"""Keys that are planned. They are refused rather than ignored: a profile promises nothing that is not done."""
+
+UNSUPPORTED_TURN_DETECTION = frozenset({"local", "none"})
+
+_VERSION_CHARACTERS = 12
+_SHOWN_CHARACTERS = 40  # of a wrong value: enough to recognise it
+_MAX_INT64 = 2**63 - 1  # the range that TOML promises (TOML, Integer)
+
+# language[-script][-region][-variants]: the part of RFC 5646, section 2.1, that is in use.
+_LANGUAGE_TAG = (
+    r"^[A-Za-z]{2,3}(-[A-Za-z]{4})?(-([A-Za-z]{2}|[0-9]{3}))?(-([A-Za-z0-9]{5,8}|[0-9][A-Za-z0-9]{3}))*$"
+)
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]{1,40}")
+
+
+def _check_placeholders(text: str) -> str:
+    wrong = placeholders.check(text)
+    if wrong:
+        known = ", ".join(f"{{{name}}}" for name in placeholders.PLACEHOLDERS)
+        raise ValueError(
+            f"holds {_cut(', '.join(wrong))}, but only {known} are replaced; a brace itself is written {{{{ or }}}}"
+        )
+    return text
+
+
+def _none_if_blank(value: object) -> object:
+    return None if isinstance(value, str) and not value.strip() else value
+
+
+def _none_if_false(value: object) -> object:
+    return None if value is False else value
+
+
+def _turn_detection_type(value: object) -> object:
+    if isinstance(value, Mapping):
+        return value.get("type", "server_vad")
+    return getattr(value, "type", None)
+
+
+# A description says what is allowed, as the end of a sentence.
+_Template: TypeAlias = Annotated[str, AfterValidator(_check_placeholders)]
+_Switch: TypeAlias = Annotated[bool, Field(description="true or false")]
+_Milliseconds: TypeAlias = Annotated[
+    int, Field(ge=0, le=10_000, description="a whole number of milliseconds from 0 to 10000")
+]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class ServerVad(_Table):
+    """
+    The model's service decides by loudness when the caller speaks.
+
+    `idle_timeout_ms`: after so long a silence the model speaks by itself; None: never.
+    """
+
+    type: Annotated[Literal["server_vad"], Field(description='"server_vad" or "semantic_vad"')] = "server_vad"
+    threshold: Annotated[float, Field(ge=0, le=1, description="a number from 0 to 1")] = 0.5
+    prefix_padding_ms: _Milliseconds = 300
+    silence_duration_ms: _Milliseconds = 500
+    idle_timeout_ms: Annotated[
+        Annotated[int, Field(ge=5_000, le=30_000)] | None,
+        Field(description="a whole number of milliseconds from 5000 to 30000"),
+    ] = None
+    interrupt_response: _Switch = True
+    create_response: _Switch = True
+
+
+class SemanticVad(_Table):
+    """The model's service decides by what was said whether the caller has finished."""
+
+    type: Annotated[Literal["semantic_vad"], Field(description='"server_vad" or "semantic_vad"')] = "semantic_vad"
+    eagerness: Annotated[
+        Literal["low", "medium", "high", "auto"], Field(description='"low", "medium", "high" or "auto"')
+    ] = "auto"
+    interrupt_response: _Switch = True
+    create_response: _Switch = True
+
+
+TurnDetection: TypeAlias = Annotated[
+    Annotated[ServerVad, Tag("server_vad")] | Annotated[SemanticVad, Tag("semantic_vad")],
+    Discriminator(_turn_detection_type),
+]
+
+
+class Transcription(_Table):
+    """What writes down the caller's words, beside the model. `language` None: it finds out by itself."""
+
+    model: Annotated[str, Field(min_length=1, max_length=128, description="text of 1 to 128 characters")] = (
+        "gpt-4o-mini-transcribe"
+    )
+    language: Annotated[
+        Annotated[str, Field(pattern="^[a-z]{2,3}$")] | None,
+        Field(description='an ISO 639 code such as "en" or "de"'),
+    ] = None
+    prompt: Annotated[
+        Annotated[str, Field(max_length=2_000)] | None, Field(description="text of at most 2000 characters")
+    ] = None
+
+
+class Profile(_Table):
+    """
+    How one number is answered. `Profile()` is the built-in one.
+
+    None means: `greeting`, the bot waits for the caller to speak; `voice`, `temperature` and `max_output_tokens`,
+    the model's own default; `model`, the deployment's; `noise_reduction` and `transcription`, switched off.
+    `temperature` reaches models of the beta dialect only.
+    """
+
+    name: Annotated[str, Field(max_length=100, description="text of at most 100 characters")] = ""
+    language: Annotated[
+        str, Field(max_length=35, pattern=_LANGUAGE_TAG, description='a BCP 47 tag such as "en-US" or "de"')
+    ] = "en-US"
+    greeting: Annotated[
+        Annotated[_Template, Field(max_length=2_000)] | None,
+        BeforeValidator(_none_if_blank),
+        Field(description="text of at most 2000 characters"),
+    ] = None
+    prompt: Annotated[
+        _Template,
+        Field(max_length=MAX_PROMPT_CHARACTERS, description=f"text of at most {MAX_PROMPT_CHARACTERS} characters"),
+    ] = DEFAULT_PROMPT
+    voice: Annotated[
+        Annotated[str, Field(min_length=1, max_length=64)] | None, Field(description="text of 1 to 64 characters")
+    ] = None
+    model: Annotated[
+        Annotated[str, Field(min_length=1, max_length=128)] | None,
+        Field(description="text of 1 to 128 characters"),
+    ] = None
+    turn_detection: Annotated[
+        TurnDetection, Field(description='a table such as { type = "server_vad", silence_duration_ms = 700 }')
+    ] = ServerVad()
+    temperature: Annotated[
+        Annotated[float, Field(ge=0.6, le=1.2)] | None,
+        Field(description="a number from 0.6 to 1.2"),
+    ] = None
+    max_output_tokens: Annotated[
+        Annotated[int, Field(ge=1, le=4_096)] | Literal["inf"] | None,
+        Field(description='a whole number from 1 to 4096 or "inf"'),
+    ] = None
+    noise_reduction: Annotated[
+        Literal["near_field", "far_field"] | None, Field(description='"near_field" or "far_field"')
+    ] = None
+    transcription: Annotated[
+        Transcription | None,
+        BeforeValidator(_none_if_false),
+        Field(description='a table such as { model = "gpt-4o-mini-transcribe", language = "en" }, or false'),
+    ] = Transcription()
+    max_call_s: Annotated[
+        int, Field(ge=10, le=14_400, description="a whole number of seconds from 10 to 14400")
+    ] = 900
+    record: _Switch = True
+
+    @classmethod
+    def from_table(cls, table: Mapping[str, object], source: str) -> "Profile":
+        """
+        The profile of a table as TOML or JSON gives it.
+
+        Raises ProfileError for `source` with a sentence for each key that is wrong: where, why, what is allowed.
+        """
+        try:
+            return cls.model_validate(dict(table))
+        except ValidationError as error:
+            # A value of two kinds (a number or "inf") has a fault for each; its sentence is the same.
+            problems = dict.fromkeys(_sentence(fault) for fault in error.errors())
+        raise ProfileError(source, *problems)
+
+    @property
+    def version(self) -> str:
+        """Changes with each change of the profile: the start of the SHA-256 of its content, in hexadecimal."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:_VERSION_CHARACTERS]
+
+
+# Tables by their place in a fault: below turn_detection pydantic adds the type.
+_TABLES: dict[tuple[int | str, ...], type[_Table]] = {
+    ("turn_detection", "server_vad"): ServerVad,
+    ("turn_detection", "semantic_vad"): SemanticVad,
+    ("transcription",): Transcription,
+    (): Profile,
+}
+
+
+def _sentence(fault: ErrorDetails) -> str:
+    loc = fault["loc"]
+    within = next(place for place in _TABLES if loc[: len(place)] == place and len(loc) > len(place))
+    table, key = _TABLES[within], str(loc[len(within)])
+    path = ".".join([*map(str, within[:1]), key if _BARE_KEY.fullmatch(key) else shown(key)])
+    match fault["type"]:
+        case "extra_forbidden":
+            return _unknown_key(path, key, table)
+        case "union_tag_invalid":
+            return _wrong_turn_detection(fault["input"]["type"])
+        case "value_error":
+            return f"{path} {fault['ctx']['error']}"
+    return f"{path} is {shown(fault['input'])}; it must be {table.model_fields[key].description}"
+
+
+def _unknown_key(path: str, key: str, table: type[_Table]) -> str:
+    if table is Profile and key in UNSUPPORTED:
+        return f"{path} is not supported by this version"
+    nearest = difflib.get_close_matches(key, table.model_fields, n=1)
+    if nearest:
+        return f"{path} is not a known key; the nearest is {nearest[0]}"
+    return f"{path} is not a known key; allowed are {', '.join(table.model_fields)}"
+
+
+def _wrong_turn_detection(given: object) -> str:
+    if isinstance(given, str) and given in UNSUPPORTED_TURN_DETECTION:
+        return f'turn_detection.type "{given}" is not supported by this version'
+    return f"turn_detection.type is {shown(given)}; it must be {ServerVad.model_fields['type'].description}"
+
+
+def shown(value: object) -> str:
+    """A value that the operator wrote, for an error: short and on one line."""
+    match value:
+        case str() | bool():
+            return _cut(json.dumps(value, ensure_ascii=False))
+        case int() if abs(value) > _MAX_INT64:
+            return "a number of more than 64 bits"
+        case dict():
+            return "a table"
+        case list():
+            return "an array"
+        case None:
+            return "null"
+    return _cut(str(value))
+
+
+def _cut(text: str) -> str:
+    text = "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
+    )
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}..."

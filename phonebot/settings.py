@@ -1,0 +1,403 @@
+"""
+What a deployment decides, read once from the environment and a `.env` file, then frozen.
+
+`load` is the way in. A variable that is set but empty counts as unset. The environment wins over the file. Which
+model answers: the one at PHONEBOT_MODEL_URL, else the one at AZURE_OPENAI_ENDPOINT, else OpenAI's.
+
+`python -m phonebot.settings` prints the page docs/settings.md, made of the fields below.
+"""
+
+import difflib
+import ipaddress
+import os
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+from typing import Annotated, Literal, NamedTuple, TypeAlias
+from urllib.parse import SplitResult, urlsplit
+
+from dotenv.parser import parse_stream
+from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_core import ErrorDetails
+
+from phonebot.errors import SettingsError
+
+PREFIX = "PHONEBOT_"
+LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
+
+_NOT_OURS = ("twilio_", "openai_", "azure_openai_")  # fields whose variables have the name others gave them
+_HOST_NAME = re.compile(r"(?=.{1,253}$)[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")  # container names may hold _
+_PATH = re.compile(r"(/[A-Za-z0-9._~!$&'()*+,;=:@%-]+)*")  # segments of pchar, none empty (RFC 3986, 3.3)
+_SHOWN_CHARACTERS = 24  # of a wrong value: enough to recognise it
+
+# A pod sees these for each service of its namespace (Kubernetes, Service, environment variables).
+_KUBERNETES_LINK = re.compile(r"PHONEBOT_(\w+_)?(SERVICE_HOST|SERVICE_PORT\w*|PORT|PORT_\d+_\w+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """What a setting may be, as the end of a sentence: for its error and for the table."""
+
+    text: str
+
+
+def _split(url: str, schemes: tuple[str, ...]) -> SplitResult:
+    """A URL with a scheme, a host, and no user, password or fragment. Raises ValueError, which does not show it."""
+    # urlsplit drops tabs and line breaks without a word.
+    if not url.isprintable() or " " in url:
+        raise ValueError("holds a space or a character that cannot be printed")
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise ValueError("has a host or a port that cannot be read") from None
+    if parts.scheme not in schemes:
+        raise ValueError(f"does not begin with {' or '.join(f'{scheme}://' for scheme in schemes)}")
+    if "@" in parts.netloc:
+        raise ValueError("holds a user or a password")
+    if not parts.hostname or not _is_host(parts.hostname) or port == 0:
+        raise ValueError("has a host or a port that cannot be read")
+    if "#" in url:
+        raise ValueError("has a fragment")
+    return parts
+
+
+def _is_host(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return _HOST_NAME.fullmatch(host) is not None
+    return True
+
+
+def _host(host: str) -> str:
+    if not _is_host(host):
+        raise ValueError("is neither a host name nor an address")
+    return host
+
+
+def _split_https(url: str) -> SplitResult:
+    """The same for a URL that needs TLS unless it stays on this machine."""
+    parts = _split(url, ("https", "http"))
+    if parts.scheme == "http" and parts.hostname not in LOOPBACK_HOSTS:
+        raise ValueError("is http:// to a host other than this machine")
+    return parts
+
+
+def _public_url(url: str) -> str:
+    parts = _split_https(url)
+    if "?" in url:
+        raise ValueError("has a query")
+    path = parts.path.rstrip("/")
+    if not _PATH.fullmatch(path):
+        raise ValueError("has a path that cannot be a prefix")
+    # urlsplit has put the scheme in lower case. In a host name case means nothing.
+    return f"{parts.scheme}://{parts.netloc.lower()}{path}"
+
+
+def _azure_endpoint(url: str) -> str:
+    _split_https(url)
+    return url
+
+
+def _model_url(url: str) -> str:
+    _split(url, ("wss", "ws", "https", "http"))
+    return url
+
+
+def _path(path: Path) -> Path:
+    if str(path).startswith("~"):
+        raise ValueError("begins with ~, which only a shell replaces")
+    return path
+
+
+def _variable(field: str) -> str:
+    """The environment variable of a field."""
+    return field.upper() if field.startswith(_NOT_OURS) else f"{PREFIX}{field.upper()}"
+
+
+Text: TypeAlias = Annotated[str, Field(min_length=1)]
+Secret: TypeAlias = Annotated[SecretStr, Field(min_length=1)]
+"""Passed on as it is: no form is assumed, nothing is stripped."""
+
+_ANY = Allowed("any text")
+_SECRET = Allowed("any text (secret)")
+_PATH_ALLOWED = Allowed("a path, relative to the working directory or absolute")
+
+
+class Settings(BaseModel):
+    """
+    The settings of a deployment. Its repr shows no secret.
+
+    A field is set by the variable of its name in capitals, with PHONEBOT_ before it unless Twilio, OpenAI or Azure
+    gave the variable its name. The docstrings of the fields are the text of docs/settings.md.
+    """
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        alias_generator=_variable,
+        protected_namespaces=(),  # pydantic would warn of fields that begin with model_
+        hide_input_in_errors=True,
+        use_attribute_docstrings=True,
+    )
+
+    public_url: Annotated[
+        Annotated[str, AfterValidator(_public_url)] | None,
+        Allowed("https://HOST[:PORT][/PREFIX] without a query; http:// only for localhost, 127.0.0.1 or [::1]"),
+    ] = None
+    """Where Twilio reaches this service; its signatures are checked against it. Required without `--dev`."""
+
+    host: Annotated[str, AfterValidator(_host), Allowed("a host name or an IP address")] = "127.0.0.1"
+    """The address to listen on. With `--dev` only localhost, 127.0.0.1 or ::1."""
+
+    port: Annotated[int, Field(ge=1, le=65_535), Allowed("a whole number from 1 to 65535")] = 8080
+    """The TCP port to listen on."""
+
+    secret_key: Annotated[Secret | None, _SECRET] = None
+    """Signs the tokens that admit a media stream; the same for all processes. Required without `--dev`."""
+
+    profiles: Annotated[Annotated[Path, AfterValidator(_path)] | None, _PATH_ALLOWED] = None
+    """The TOML file that says who answers which number, see profiles.md. Unset: built-in defaults answer."""
+
+    data_dir: Annotated[Path, AfterValidator(_path), _PATH_ALLOWED] = Path("data")
+    """Where data is kept, made when missing; call logs go to the folder `calls` in it."""
+
+    twilio_account_sid: Annotated[Text | None, _ANY] = None
+    """Twilio's account. When set, requests of other accounts are refused."""
+
+    twilio_auth_token: Annotated[Secret | None, _SECRET] = None
+    """Checks that a request comes from Twilio. Required without `--dev`."""
+
+    openai_api_key: Annotated[Secret | None, _SECRET] = None
+    """The key for OpenAI's models."""
+
+    azure_openai_endpoint: Annotated[
+        Annotated[str, AfterValidator(_azure_endpoint)] | None,
+        Allowed("https://HOST; http:// only for localhost, 127.0.0.1 or [::1]"),
+    ] = None
+    """An Azure OpenAI resource (`https://RESOURCE.openai.azure.com`). Needs its key or an Entra ID token."""
+
+    azure_openai_api_key: Annotated[Secret | None, _SECRET] = None
+    """The key of the Azure OpenAI resource."""
+
+    azure_openai_ad_token: Annotated[Secret | None, _SECRET] = None
+    """An Entra ID token for the Azure OpenAI resource, in place of its key. It lasts about an hour."""
+
+    # Some gateways want their token in the query, hence repr=False.
+    model_url: Annotated[
+        Annotated[str, AfterValidator(_model_url)] | None,
+        Allowed("wss://HOST[:PORT][/PATH][?QUERY], or the same with ws://, https:// or http://"),
+    ] = Field(None, repr=False)
+    """A model at an address of its own (a gateway, the embedded server). Overrides OpenAI's and Azure's."""
+
+    model_token: Annotated[Secret | None, _SECRET] = Field(
+        None, validation_alias=AliasChoices("PHONEBOT_MODEL_TOKEN", "OPENAI_API_KEY")
+    )
+    """The token for `PHONEBOT_MODEL_URL`. Unset: `OPENAI_API_KEY`; if that is unset too, none is sent."""
+
+    model_auth: Annotated[
+        Literal["bearer", "api-key", "query", "subprotocol"], Allowed("bearer, api-key, query or subprotocol")
+    ] = "bearer"
+    """How `PHONEBOT_MODEL_URL` is shown the token: in a header, in the query or as a WebSocket subprotocol."""
+
+    model_dialect: Annotated[Literal["ga", "beta", "auto"], Allowed("ga, beta or auto")] = "auto"
+    """The Realtime protocol's dialect at `PHONEBOT_MODEL_URL`; `auto` goes by the service's first message."""
+
+    model: Annotated[Text, _ANY] = "gpt-realtime-2.1"
+    """The model for profiles that name none. On Azure the name of a deployment."""
+
+    def check_for_serving(self, dev: bool) -> None:
+        """
+        Raises SettingsError, with a sentence for each problem, unless the service can start with these settings.
+
+        With `dev` nothing is required, but the service must not be reachable from outside this machine.
+        """
+        problems = list(self._development_problems() if dev else self._missing())
+        problems.extend(self._azure_problems())
+        if problems:
+            raise SettingsError(*problems)
+
+    def _development_problems(self) -> Iterator[str]:
+        if self.host.lower() not in LOOPBACK_HOSTS:
+            yield (
+                "PHONEBOT_HOST must be localhost, 127.0.0.1 or ::1 with --dev, which checks no signatures: "
+                "change it or serve without --dev"
+            )
+
+    def _missing(self) -> Iterator[str]:
+        if self.public_url is None:
+            yield (
+                "PHONEBOT_PUBLIC_URL is missing: set it to the https:// address where Twilio reaches this service"
+            )
+        if self.secret_key is None:
+            yield "PHONEBOT_SECRET_KEY is missing: set it to a long random text, the same for all processes"
+        if self.twilio_auth_token is None:
+            yield "TWILIO_AUTH_TOKEN is missing: copy the auth token from Twilio's console"
+        if not (self.model_url or self.azure_openai_endpoint or self.openai_api_key):
+            yield (
+                "no model is set: set OPENAI_API_KEY, or PHONEBOT_MODEL_URL (and PHONEBOT_MODEL_TOKEN if it wants "
+                "one), or AZURE_OPENAI_ENDPOINT with AZURE_OPENAI_API_KEY or AZURE_OPENAI_AD_TOKEN"
+            )
+
+    def _azure_problems(self) -> Iterator[str]:
+        if self.model_url is not None or self.azure_openai_endpoint is None:
+            return
+        match (self.azure_openai_api_key, self.azure_openai_ad_token):
+            case (None, None):
+                yield (
+                    "AZURE_OPENAI_ENDPOINT is set without a key: "
+                    "set AZURE_OPENAI_API_KEY or AZURE_OPENAI_AD_TOKEN, or unset the endpoint"
+                )
+            case (SecretStr(), SecretStr()):
+                yield "AZURE_OPENAI_API_KEY and AZURE_OPENAI_AD_TOKEN are both set: unset one of them"
+
+
+PLANNED = frozenset(
+    {
+        "PHONEBOT_ADMIN_PASSWORD",
+        "PHONEBOT_DATABASE_URL",
+        "PHONEBOT_DRAIN_S",
+        "PHONEBOT_MODEL_PROVIDERS",
+        "PHONEBOT_STORAGE_URL",
+    }
+)
+"""Settings that a later version will know. A deployment may be prepared for it: they are no error, and do nothing."""
+
+_FIELDS = {_variable(name): field for name, field in Settings.model_fields.items()}
+
+
+def load(environ: Mapping[str, str] | None = None, env_file: str | Path | None = ".env") -> Settings:
+    """
+    The settings of `environ` (None: this process's environment) and of `env_file`, if there is such a file.
+
+    The file has lines `NAME=value`, with or without quotes; values are taken as they are, `$` included. Raises
+    SettingsError with one sentence for each setting: its name, what is wrong and what is allowed.
+    """
+    in_file = {} if env_file is None else _read_env_file(Path(env_file))
+    in_environ = {name: value for name, value in (os.environ if environ is None else environ).items() if value}
+    problems = [
+        *(_unknown(name, "") for name in in_environ if _is_unknown(name)),
+        *(_unknown(name, f" ({env_file})") for name in in_file if _is_unknown(name)),
+    ]
+    given = {name: value for name, value in {**in_file, **in_environ}.items() if name in _FIELDS}
+    try:
+        settings = Settings.model_validate(given)
+    except ValidationError as error:
+        # Each has the name of a variable in its place: Settings has no fields within fields.
+        problems.extend(_sentence(str(fault["loc"][0]), fault) for fault in error.errors())
+    if problems:
+        raise SettingsError(*problems)
+    return settings
+
+
+def _read_env_file(path: Path) -> dict[str, str]:
+    """The variables of the file that are not empty. Without a file none."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path} cannot be read: {_reason(error)}") from None
+    values = {}
+    for binding in parse_stream(StringIO(text)):
+        if binding.error:
+            # Blank lines before it belong to a binding. The line itself may hold a secret: it is not shown.
+            blank = len(binding.original.string) - len(binding.original.string.lstrip())
+            line = binding.original.line + binding.original.string.count("\n", 0, blank)
+            raise SettingsError(f"{path}: line {line} cannot be read; it must be NAME=value")
+        if binding.key and binding.value:
+            values[binding.key] = binding.value
+    return values
+
+
+def _reason(error: OSError | UnicodeDecodeError) -> str:
+    return error.strerror or type(error).__name__ if isinstance(error, OSError) else "it is not UTF-8"
+
+
+def _is_unknown(name: str) -> bool:
+    # A name in lower case is another variable, and surely a slip.
+    return name.upper().startswith(PREFIX) and name not in _FIELDS and name not in PLANNED
+
+
+def _unknown(name: str, where: str) -> str:
+    problem = f"{name} is not a setting{where}"
+    if _KUBERNETES_LINK.fullmatch(name):
+        return f"{problem} but a link to a Kubernetes service: set enableServiceLinks to false for the pod"
+    # Without the prefix, which would make all of them look alike.
+    known = {variable.removeprefix(PREFIX): variable for variable in _FIELDS if variable.startswith(PREFIX)}
+    nearest = difflib.get_close_matches(name.upper().removeprefix(PREFIX), known, n=1)
+    if nearest:
+        return f"{problem}: the nearest is {known[nearest[0]]}"
+    return f"{problem}: `python -m phonebot.settings` lists them all"
+
+
+def _sentence(name: str, fault: ErrorDetails) -> str:
+    """What is wrong with a setting. Never shows a secret or a URL, which may hold one."""
+    allowed = _allowed(name)
+    if fault["type"] == "value_error":
+        return f"{name} {fault['ctx']['error']}; it must be {allowed}"
+    value = str(fault["input"])
+    shown = value if len(value) <= _SHOWN_CHARACTERS else f"{value[:_SHOWN_CHARACTERS]}..."
+    return f"{name} is {shown!r}; it must be {allowed}"
+
+
+def _allowed(name: str) -> str:
+    return next(mark.text for mark in _FIELDS[name].metadata if isinstance(mark, Allowed))
+
+
+class Row(NamedTuple):
+    """A setting as the documentation shows it. `default` is "" when there is none."""
+
+    name: str
+    allowed: str
+    default: str
+    meaning: str
+
+
+def settings_table() -> list[Row]:
+    """One row for each setting, in the order of the fields."""
+    return [
+        Row(
+            name=name,
+            allowed=_allowed(name),
+            default="" if field.default is None else str(field.default),
+            meaning=" ".join((field.description or "").split()),
+        )
+        for name, field in _FIELDS.items()
+    ]
+
+
+_PAGE = """\
+# Settings
+
+<!-- Made by `python -m phonebot.settings > docs/settings.md`: change phonebot/settings.py instead. -->
+
+Settings come from the environment and from a file `.env` in the working directory; the environment wins. A variable
+that is empty counts as unset. A variable that begins with `PHONEBOT_` and is not listed here is an error, and so is
+a value that is not allowed: the program says which and stops.
+
+The file has a line `NAME=value` for each. A value stands in single quotes if it begins or ends with a space or
+holds a space followed by `#`, which would start a comment. Nothing is replaced in it: `$` has no meaning.
+
+The model is the one at `PHONEBOT_MODEL_URL`, else the one at `AZURE_OPENAI_ENDPOINT`, else OpenAI's.
+
+| Variable | Allowed | Default | Meaning |
+|---|---|---|---|
+"""
+
+
+def settings_page() -> str:
+    """The page docs/settings.md."""
+    rows = [
+        f"| `{row.name}` | {row.allowed} | {f'`{row.default}`' if row.default else 'unset'} | {row.meaning} |\n"
+        for row in settings_table()
+    ]
+    return _PAGE + "".join(rows)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(settings_page())
