@@ -1,0 +1,61 @@
+# Needs Python 3.11 or newer with venv, make and git; all the rest is installed into $(VENV).
+#   make demo                 a recorded caller dials in: no account, no key, no network
+#   make test                 the tests          (make test ARGS="-k barge_in")
+#   make check                lint and types     make format, make lock: what they say
+# Another Python: make test PY=python3.13 VENV=.venv313
+
+PY    ?= python3
+VENV  ?= .venv
+ARGS  ?=
+BIN   := $(VENV)/bin
+UV     = $(VENV)-lock/bin/uv
+
+.PHONY: demo test check format lock clean
+.DELETE_ON_ERROR:
+
+demo: $(VENV)/demo.stamp
+	@$(BIN)/phonebot demo $(ARGS)
+
+test: $(VENV)/test.stamp
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/test.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/hadolint Dockerfile
+
+format: $(VENV)/test.stamp
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+$(VENV)/bin/pip:
+	@$(PY) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	  || { echo "phonebot needs Python 3.11 or newer: make $(MAKECMDGOALS) PY=/path/to/python3.11" >&2; exit 1; }
+	@$(PY) -c 'import ensurepip, venv' 2>/dev/null \
+	  || { echo "$(PY) has no venv module: on Debian and Ubuntu, apt-get install python3-venv" >&2; exit 1; }
+	$(PY) -m venv $(VENV)
+
+# The lock files hold every package's version and hash, so nothing is resolved here.
+$(VENV)/demo.stamp: requirements.lock pyproject.toml | $(VENV)/bin/pip
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
+	@touch $@
+
+$(VENV)/test.stamp: requirements-dev.lock $(VENV)/demo.stamp
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@touch $@
+
+# uv only resolves: its own lock file names the registry's hosts and is thrown away.
+lock: $(VENV)/bin/pip
+	$(PY) -m venv $(VENV)-lock
+	$(VENV)-lock/bin/pip install --quiet --disable-pip-version-check uv
+	$(UV) lock --quiet
+	$(UV) export --quiet --no-header --no-annotate --no-emit-project --format requirements-txt \
+	  --extra demo --no-default-groups --group build -o requirements.lock >/dev/null
+	$(UV) export --quiet --no-header --no-annotate --no-emit-project --format requirements-txt \
+	  --all-extras --all-groups -o requirements-dev.lock >/dev/null
+	rm -rf uv.lock $(VENV)-lock
+
+clean:
+	rm -rf $(VENV) $(VENV)-lock build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
