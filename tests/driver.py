@@ -25,6 +25,8 @@ from phonebot.realtime.events import (
     AppendAudio,
     AudioDelta,
     AudioDone,
+    Command,
+    DeleteItem,
     Event,
     ItemTruncated,
     Message,
@@ -36,6 +38,7 @@ from phonebot.realtime.events import (
     Session,
     SpokenTextDelta,
     SpokenTextDone,
+    TruncateItem,
     TurnDetection,
 )
 from phonebot.simulator.carrier import FRAME_MS, SILENCE, Carrier, Oddities
@@ -105,10 +108,22 @@ class CallDriver:
                 self.feed(Tick())
         return [action for _, action in self.log[first:]]
 
+    def freeze(self, ms: int) -> None:
+        """Our process stands still: the carrier and the network go on, and what arrives waits."""
+        end_ms = self.local_ms + ms
+        while self.local_ms < end_ms:
+            self.local_ms += 1
+            for message in self._to_carrier.due(self.local_ms):
+                self._send_up(self.carrier.receive(message, self._stream_ms))
+            if self.local_ms % FRAME_MS == 0:
+                self._send_up(self.carrier.tick(self._stream_ms, SILENCE))
+
     def _next_ms(self) -> int:
         """The next whole ms at which something may happen."""
         due = [self.local_ms - self.local_ms % FRAME_MS + FRAME_MS]
-        due += [ceil(link_ms) for link in (self._to_us, self._to_carrier) if (link_ms := link.next_due()) is not None]
+        due += [
+            ceil(link_ms) for link in (self._to_us, self._to_carrier) if (link_ms := link.next_due()) is not None
+        ]
         if self.call.wakeup_ms is not None:
             due.append(self.local_ms + self.call.wakeup_ms - self.now)
         return max(min(due), self.local_ms + 1)
@@ -198,10 +213,21 @@ class CallDriver:
         byte = self._byte(item_id)[0]
         return sum(frame.audio.count(byte) for frame in self.carrier.frames) / BYTES_PER_MS
 
-    def told(self, *kinds: type) -> list[object]:
+    def told(self, *kinds: type) -> list[Command]:
         """The commands of these kinds that the model was told, in order."""
         commands = [action.command for _, action in self.log if isinstance(action, Tell)]
         return [command for command in commands if isinstance(command, kinds)]
+
+    def believed_ms(self, **lengths_ms: int) -> dict[str, int]:
+        """What the model believes was heard of each item, given their lengths."""
+        believed = dict(lengths_ms)
+        for _, action in self.log:
+            match action:
+                case Tell(TruncateItem(item_id, _, audio_end_ms)):
+                    believed[item_id] = audio_end_ms
+                case Tell(DeleteItem(item_id)):
+                    believed[item_id] = 0
+        return believed
 
     def did(self, *kinds: type) -> list[Action]:
         """The actions of these kinds, in order."""

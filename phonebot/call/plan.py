@@ -1,6 +1,13 @@
 """What is decided about a call before it begins: the session to open, and the service's own rules for it."""
 
-from phonebot.realtime.events import Frozen, Session
+from datetime import datetime
+from typing import Any
+
+from msgspec import UNSET, convert
+
+from phonebot.agents.profile import Profile
+from phonebot.agents.prompt import fill
+from phonebot.realtime.events import Frozen, Session, Transcription, TurnDetection
 
 
 class CallPlan(Frozen, frozen=True):
@@ -11,3 +18,33 @@ class CallPlan(Frozen, frozen=True):
     session: Session
     greeting: str | None = None
     max_call_ms: int = 900_000
+
+
+def plan_for(profile: Profile, *, caller: str, number: str, now: datetime) -> CallPlan:
+    """How `profile` answers `caller`'s call to `number`, begun at `now` (wall-clock time, for the prompt)."""
+
+    def filled(text: str) -> str:
+        return fill(text, caller=caller, number=number, now=now, language=profile.language)
+
+    def given(value: Any) -> Any:
+        return UNSET if value is None else value
+
+    session = Session(
+        instructions=filled(profile.prompt),
+        modality="audio",
+        voice=given(profile.voice),
+        input_format="pcmu",
+        output_format="pcmu",
+        turn_detection=_wire(profile.turn_detection, TurnDetection),
+        transcription=_wire(profile.transcription, Transcription) if profile.transcription else None,
+        noise_reduction=given(profile.noise_reduction),
+        max_output_tokens=given(profile.max_output_tokens),
+        temperature=given(profile.temperature),
+    )
+    greeting = filled(profile.greeting) if profile.greeting else None
+    return CallPlan(session, greeting, profile.max_call_s * 1000)
+
+
+def _wire(table: Any, kind: type[Any]) -> Any:
+    """A profile's table as the value of the session: it has the same keys, and what is None is not sent."""
+    return convert(table.model_dump(exclude_none=True) | {"is": kind.__name__}, kind)

@@ -30,6 +30,7 @@ from phonebot.realtime.events import (
     AppendAudio,
     AudioCommitted,
     AudioDelta,
+    AudioFormat,
     CancelResponse,
     CreateItem,
     CreateResponse,
@@ -66,12 +67,12 @@ def media(n: int, timestamp_ms: int | None = None) -> Media:
 # ------------------------------------------------------------------------------------------- the begin
 
 
-def test_a_call_opens_the_model_with_its_plans_session():
+def test_a_call_opens_the_model_with_its_plans_session() -> None:
     session = Session(instructions="Be brief.")
     assert Call(CallPlan(session)).receive(START, 0) == [OpenModel(session)]
 
 
-def test_a_greeting_is_asked_for_verbatim_once_the_model_is_ready_and_earlier_noise_is_dropped():
+def test_a_greeting_is_asked_for_verbatim_once_the_model_is_ready_and_earlier_noise_is_dropped() -> None:
     call = Call(CallPlan(Session(), greeting="Hello there."))
     call.receive(START, 0)
     assert call.receive(media(1), 20) == []
@@ -82,7 +83,7 @@ def test_a_greeting_is_asked_for_verbatim_once_the_model_is_ready_and_earlier_no
     assert action.command.options.input == ()
 
 
-def test_without_a_greeting_the_caller_is_heard_from_his_first_word():
+def test_without_a_greeting_the_caller_is_heard_from_his_first_word() -> None:
     call = Call(CallPlan(Session()))
     call.receive(START, 0)
     for n in range(1, 4):
@@ -90,7 +91,7 @@ def test_without_a_greeting_the_caller_is_heard_from_his_first_word():
     assert call.receive(ModelReady(Session()), 60) == [Tell(AppendAudio(FRAME))] * 3
 
 
-def test_of_what_the_caller_says_before_the_model_is_ready_the_last_two_seconds_are_kept():
+def test_of_what_the_caller_says_before_the_model_is_ready_the_last_two_seconds_are_kept() -> None:
     call = Call(CallPlan(Session()))
     for n in range(1, 151):
         call.receive(media(n), 20 * n)
@@ -100,12 +101,12 @@ def test_of_what_the_caller_says_before_the_model_is_ready_the_last_two_seconds_
 # ------------------------------------------------------------------------------------------- audio
 
 
-def test_a_frame_of_the_caller_passes_through_untouched():
+def test_a_frame_of_the_caller_passes_through_untouched() -> None:
     call = CallDriver().call
     assert call.receive(media(100, 600), 600) == [Tell(AppendAudio(FRAME))]
 
 
-def test_a_gap_in_the_callers_audio_is_filled_with_silence_of_its_length():
+def test_a_gap_in_the_callers_audio_is_filled_with_silence_of_its_length() -> None:
     driver = CallDriver()
     first = driver.call.receive(media(100, 1_000), 1_000)
     silence, frame = driver.call.receive(media(101, 1_180), 1_180)
@@ -113,7 +114,7 @@ def test_a_gap_in_the_callers_audio_is_filled_with_silence_of_its_length():
     assert silence == Tell(AppendAudio(b64encode(b"\xff" * 160 * 8).decode()))
 
 
-def test_an_answer_is_played_in_pieces_with_a_mark_before_and_after_each():
+def test_an_answer_is_played_in_pieces_with_a_mark_before_and_after_each() -> None:
     driver = CallDriver()
     driver.begin("item_1")
     actions = driver.more("item_1", 400)
@@ -126,7 +127,7 @@ def test_an_answer_is_played_in_pieces_with_a_mark_before_and_after_each():
     assert driver.heard_ms("item_1") == 400
 
 
-def test_the_last_frame_of_an_answer_is_filled_with_silence():
+def test_the_last_frame_of_an_answer_is_filled_with_silence() -> None:
     driver = CallDriver()
     driver.begin("item_1")
     driver.more("item_1", 1_234)
@@ -135,7 +136,7 @@ def test_the_last_frame_of_an_answer_is_filled_with_silence():
     assert isinstance(mark, SendMark)
 
 
-def test_audio_more_than_thirty_seconds_ahead_waits_with_us():
+def test_audio_more_than_thirty_seconds_ahead_waits_with_us() -> None:
     driver = CallDriver()
     driver.begin("item_1")
     for _ in range(50):
@@ -150,7 +151,7 @@ def test_audio_more_than_thirty_seconds_ahead_waits_with_us():
 
 
 @pytest.mark.parametrize(("model_format", "bytes_per_ms"), [("pcma", 8), ("pcm24k", 48)])
-def test_a_session_in_another_format_is_transcoded_both_ways(model_format: str, bytes_per_ms: int):
+def test_a_session_in_another_format_is_transcoded_both_ways(model_format: AudioFormat, bytes_per_ms: int) -> None:
     driver = CallDriver(ready=ModelReady(Session(), input_format=model_format, output_format=model_format))
     driver.caller_audio.clear()
     driver.run(1_000)
@@ -165,10 +166,12 @@ def test_a_session_in_another_format_is_transcoded_both_ways(model_format: str, 
     assert driver.did(Line) == [Line("bot", "item_1", "silence", heard_ms=500)]
 
 
-def test_audio_that_is_no_base64_is_refused_and_the_call_goes_on():
+def test_audio_that_is_no_base64_is_refused_and_the_call_goes_on() -> None:
     driver = CallDriver()
     driver.begin("item_1")
-    assert driver.feed(AudioDelta("resp_1", "item_1", 0, 0, "abc")) == [Trouble("audio of item item_1 is no base64")]
+    assert driver.feed(AudioDelta("resp_1", "item_1", 0, 0, "abc")) == [
+        Trouble("audio of item item_1 is no base64")
+    ]
     driver.more("item_1", 100)
     driver.run(500)
     assert driver.heard_ms("item_1") == 100
@@ -177,7 +180,7 @@ def test_audio_that_is_no_base64_is_refused_and_the_call_goes_on():
 # ------------------------------------------------------------------------------------------- interruptions
 
 
-def test_barge_in_truncates_the_item_where_the_caller_stopped_hearing_it():
+def test_barge_in_truncates_the_item_where_the_caller_stopped_hearing_it() -> None:
     driver = CallDriver()
     driver.say("item_1", 2_000, text="We are open from eight in the morning until six.")
     driver.run(700)
@@ -197,7 +200,7 @@ def test_barge_in_truncates_the_item_where_the_caller_stopped_hearing_it():
 
 @pytest.mark.parametrize("network", [Network(), Network(40, 0, 40, 0), Network(150, 0, 30, 0)])
 @pytest.mark.parametrize("after_ms", [60, 130, 500, 1_010, 1_990, 2_330, 3_500])
-def test_every_item_in_the_queue_is_settled_to_one_frame(network: Network, after_ms: int):
+def test_every_item_in_the_queue_is_settled_to_one_frame(network: Network, after_ms: int) -> None:
     driver = CallDriver(network=network)
     items = {"item_1": 1_200, "item_2": 800, "item_3": 2_000}
     driver.say("item_1", items["item_1"], "resp_1")
@@ -206,15 +209,12 @@ def test_every_item_in_the_queue_is_settled_to_one_frame(network: Network, after
     driver.run(after_ms)
     driver.feed(SpeechStarted(0))
     driver.run(1_000)
-    cut = {command.item_id: command.audio_end_ms for command in driver.told(TruncateItem)}
-    removed = {command.item_id: 0 for command in driver.told(DeleteItem)}
-    for item_id, length_ms in items.items():
-        believed_ms = (cut | removed).get(item_id, length_ms)
+    for item_id, believed_ms in driver.believed_ms(**items).items():
         assert believed_ms == pytest.approx(driver.heard_ms(item_id), abs=20)
     assert not driver.carrier.violations
 
 
-def test_nothing_is_cleared_nor_truncated_when_everything_was_heard():
+def test_nothing_is_cleared_nor_truncated_when_everything_was_heard() -> None:
     driver = CallDriver()
     driver.say("item_1", 1_000, text="All of it.")
     driver.run(1_500)
@@ -222,14 +222,14 @@ def test_nothing_is_cleared_nor_truncated_when_everything_was_heard():
     assert driver.run(2_000) == []
 
 
-def test_an_answer_interrupted_before_its_first_sound_is_removed_once_its_response_is_done():
+def test_an_answer_interrupted_before_its_first_sound_is_removed_once_its_response_is_done() -> None:
     driver = CallDriver()
     driver.begin("item_1")
     assert driver.feed(SpeechStarted(0)) == [Cut("item_1", 0, 0, "at_once"), Floor(Turn.CALLER)]
     assert driver.cancelled() == [Tell(DeleteItem("item_1"))]
 
 
-def test_an_item_the_model_begins_after_it_was_interrupted_is_removed_too():
+def test_an_item_the_model_begins_after_it_was_interrupted_is_removed_too() -> None:
     driver = CallDriver()
     driver.begin("item_1")
     driver.more("item_1", 400)
@@ -243,7 +243,7 @@ def test_an_item_the_model_begins_after_it_was_interrupted_is_removed_too():
     assert driver.told(DeleteItem) == [DeleteItem("item_2")]
 
 
-def test_late_audio_of_an_interrupted_response_is_never_played():
+def test_late_audio_of_an_interrupted_response_is_never_played() -> None:
     driver = CallDriver()
     driver.begin("item_1")
     driver.more("item_1", 1_000)
@@ -255,10 +255,10 @@ def test_late_audio_of_an_interrupted_response_is_never_played():
     driver.more("item_1", 500)
     driver.run(1_500)
     assert driver.heard_ms("item_1") == 300
-    assert [command.audio_end_ms for command in driver.told(TruncateItem)] == [300]
+    assert driver.told(TruncateItem) == [TruncateItem("item_1", 0, 300, "truncate-1")]
 
 
-def test_an_item_still_growing_is_cut_at_what_was_received_when_all_of_that_was_heard():
+def test_an_item_still_growing_is_cut_at_what_was_received_when_all_of_that_was_heard() -> None:
     """The model stalls in mid-item, and the caller speaks into the pause: the rest must not be believed."""
     driver = CallDriver()
     driver.begin("item_1")
@@ -269,7 +269,7 @@ def test_an_item_still_growing_is_cut_at_what_was_received_when_all_of_that_was_
     assert ClearPlayback() not in actions
 
 
-def test_without_an_echo_of_the_fence_the_cut_comes_at_its_timeout_and_is_low():
+def test_without_an_echo_of_the_fence_the_cut_comes_at_its_timeout_and_is_low() -> None:
     driver = CallDriver()
     driver.say("item_1", 2_000)
     driver.run(700)
@@ -284,7 +284,7 @@ def test_without_an_echo_of_the_fence_the_cut_comes_at_its_timeout_and_is_low():
     assert 700 - 180 <= cut.heard_ms <= 700
 
 
-def test_the_end_of_the_callers_turn_does_not_wait_for_the_fence():
+def test_the_end_of_the_callers_turn_does_not_wait_for_the_fence() -> None:
     driver = CallDriver(network=Network(300, 0, 300, 0))
     driver.say("item_1", 3_000)
     driver.run(1_500)
@@ -299,7 +299,7 @@ def test_the_end_of_the_callers_turn_does_not_wait_for_the_fence():
     assert len(driver.told(TruncateItem)) == 1
 
 
-def test_two_interruptions_in_a_row_settle_each_its_own_answer():
+def test_two_interruptions_in_a_row_settle_each_its_own_answer() -> None:
     driver = CallDriver(network=Network(60, 0, 60, 0))
     driver.say("item_1", 2_000, "resp_1")
     driver.run(600)
@@ -309,12 +309,11 @@ def test_two_interruptions_in_a_row_settle_each_its_own_answer():
     driver.run(400)
     driver.feed(SpeechStarted(0))
     driver.run(600)
-    believed = {command.item_id: command.audio_end_ms for command in driver.told(TruncateItem)}
-    for item_id in ("item_1", "item_2"):
-        assert believed[item_id] == pytest.approx(driver.heard_ms(item_id), abs=20)
+    for item_id, believed_ms in driver.believed_ms(item_1=2_000, item_2=2_000).items():
+        assert believed_ms == pytest.approx(driver.heard_ms(item_id), abs=20)
 
 
-def test_a_cancelled_response_is_an_interruption_even_before_the_model_says_who_spoke():
+def test_a_cancelled_response_is_an_interruption_even_before_the_model_says_who_spoke() -> None:
     driver = CallDriver()
     driver.begin("item_1")
     driver.more("item_1", 1_000)
@@ -323,7 +322,7 @@ def test_a_cancelled_response_is_an_interruption_even_before_the_model_says_who_
     assert driver.feed(SpeechStarted(0)) == [Floor(Turn.CALLER)]
 
 
-def test_a_model_that_may_not_be_interrupted_by_speech_goes_on():
+def test_a_model_that_may_not_be_interrupted_by_speech_goes_on() -> None:
     plan = CallPlan(Session(turn_detection=TurnDetection("server_vad", interrupt_response=False)))
     driver = CallDriver(plan)
     driver.say("item_1", 1_000)
@@ -333,7 +332,7 @@ def test_a_model_that_may_not_be_interrupted_by_speech_goes_on():
     assert driver.heard_ms("item_1") == 1_000
 
 
-def test_a_model_that_does_not_stop_by_itself_is_told_to():
+def test_a_model_that_does_not_stop_by_itself_is_told_to() -> None:
     driver = CallDriver(ready=ModelReady(Session(), interrupts=False))
     driver.begin("item_1")
     driver.more("item_1", 1_000)
@@ -342,7 +341,7 @@ def test_a_model_that_does_not_stop_by_itself_is_told_to():
     assert actions.index(ClearPlayback()) < actions.index(Tell(CancelResponse("resp_1")))
 
 
-def test_where_items_cannot_be_deleted_they_are_truncated_to_nothing():
+def test_where_items_cannot_be_deleted_they_are_truncated_to_nothing() -> None:
     driver = CallDriver(ready=ModelReady(Session(), deletes=False))
     driver.say("item_1", 1_000, "resp_1")
     driver.say("item_2", 1_000, "resp_2")
@@ -355,7 +354,7 @@ def test_where_items_cannot_be_deleted_they_are_truncated_to_nothing():
     ]
 
 
-def test_a_refused_truncation_is_repeated_at_the_length_the_error_states():
+def test_a_refused_truncation_is_repeated_at_the_length_the_error_states() -> None:
     driver = CallDriver()
     driver.say("item_1", 2_000)
     driver.run(700)
@@ -370,7 +369,7 @@ def test_a_refused_truncation_is_repeated_at_the_length_the_error_states():
 # ------------------------------------------------------------------------------------------- the model's events
 
 
-def test_what_the_caller_said_becomes_a_line_when_it_was_understood():
+def test_what_the_caller_said_becomes_a_line_when_it_was_understood() -> None:
     driver = CallDriver()
     assert driver.feed(TranscriptionCompleted("item_u", 0, " Good morning. ")) == [
         Line("caller", "item_u", "Good morning.")
@@ -378,7 +377,7 @@ def test_what_the_caller_said_becomes_a_line_when_it_was_understood():
     assert driver.feed(TranscriptionCompleted("item_v", 0, " ")) == []
 
 
-def test_a_call_of_a_function_nobody_gave_is_answered_so_that_the_model_goes_on():
+def test_a_call_of_a_function_nobody_gave_is_answered_so_that_the_model_goes_on() -> None:
     driver = CallDriver()
     driver.feed(ResponseCreated(Response("resp_1", "in_progress")))
     call = FunctionCall("book", "call_1", "{}", id="item_f", status="completed")
@@ -388,7 +387,7 @@ def test_a_call_of_a_function_nobody_gave_is_answered_so_that_the_model_goes_on(
     assert Tell(CreateResponse(event_id="response-1")) in driver.done()
 
 
-def test_harmless_errors_pass_in_silence_and_others_are_noted():
+def test_harmless_errors_pass_in_silence_and_others_are_noted() -> None:
     driver = CallDriver()
     assert driver.feed(ErrorEvent(ErrorDetail("no response", code="response_cancel_not_active"))) == []
     assert driver.feed(ErrorEvent(ErrorDetail("what?", code="unknown_parameter"))) == [
@@ -397,7 +396,7 @@ def test_harmless_errors_pass_in_silence_and_others_are_noted():
     assert not driver.call.ended
 
 
-def test_a_fatal_error_ends_the_call():
+def test_a_fatal_error_ends_the_call() -> None:
     driver = CallDriver()
     actions = driver.feed(ErrorEvent(ErrorDetail("no money left", code="insufficient_quota")))
     assert actions == [
@@ -408,23 +407,28 @@ def test_a_fatal_error_ends_the_call():
     ]
 
 
-def test_a_failed_response_is_noted_with_its_reason():
+def test_a_failed_response_is_noted_with_its_reason() -> None:
     driver = CallDriver()
     failed = Response("resp_1", "failed", error=ErrorDetail("overloaded"))
     assert driver.feed(ResponseDone(failed)) == [Trouble("the model's response failed: overloaded")]
 
 
-def test_events_that_concern_nobody_do_nothing():
+def test_events_that_concern_nobody_do_nothing() -> None:
     driver = CallDriver()
     user = Message("user", id="item_u")
-    assert driver.feed(RateLimitsUpdated(()), OutputItemAdded("resp_1", 0, FunctionCall("f", "c")), AudioCommitted("u")) == []
+    assert (
+        driver.feed(
+            RateLimitsUpdated(()), OutputItemAdded("resp_1", 0, FunctionCall("f", "c")), AudioCommitted("u")
+        )
+        == []
+    )
     assert driver.feed(OutputItemDone("resp_1", 0, user), ModelFault("odd")) == [Trouble("odd")]
 
 
 # ------------------------------------------------------------------------------------------- the end
 
 
-def test_a_call_ends_when_the_caller_hangs_up_and_what_he_had_heard_is_settled():
+def test_a_call_ends_when_the_caller_hangs_up_and_what_he_had_heard_is_settled() -> None:
     driver = CallDriver()
     driver.say("item_1", 2_000, text="one two three four")
     driver.run(1_000)
@@ -439,11 +443,11 @@ def test_a_call_ends_when_the_caller_hangs_up_and_what_he_had_heard_is_settled()
     assert driver.call.wakeup_ms is None
 
 
-def test_a_socket_that_ends_without_a_stop_ends_the_call():
+def test_a_socket_that_ends_without_a_stop_ends_the_call() -> None:
     assert CallDriver().feed(CarrierClosed(1006))[-1] == Ended("stream_lost")
 
 
-def test_a_lost_model_ends_the_call():
+def test_a_lost_model_ends_the_call() -> None:
     assert CallDriver().feed(ModelLost("it is gone")) == [
         Trouble("it is gone"),
         CloseStream(1011, "model_failed"),
@@ -452,7 +456,7 @@ def test_a_lost_model_ends_the_call():
     ]
 
 
-def test_refused_messages_are_noted_and_too_many_close_the_stream():
+def test_refused_messages_are_noted_and_too_many_close_the_stream() -> None:
     driver = CallDriver()
     for _ in range(CARRIER_FAULTS):
         assert driver.feed(CarrierFault("not JSON")) == [Trouble("not JSON")]
@@ -460,14 +464,14 @@ def test_refused_messages_are_noted_and_too_many_close_the_stream():
     assert CloseStream(1008, "carrier_faults") in driver.feed(CarrierFault("not JSON"))
 
 
-def test_a_call_ends_at_its_time_limit():
+def test_a_call_ends_at_its_time_limit() -> None:
     driver = CallDriver(CallPlan(PLAN.session, max_call_ms=5_000))
     driver.run(6_000)
     assert driver.closed == CloseStream(1000, "time_limit")
     assert driver.log[-1][0] == pytest.approx(5_000, abs=2)
 
 
-def test_a_stream_that_says_nothing_for_long_is_dead():
+def test_a_stream_that_says_nothing_for_long_is_dead() -> None:
     call = Call(PLAN)
     call.receive(START, 0)
     call.receive(media(1), 20)

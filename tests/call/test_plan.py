@@ -1,0 +1,62 @@
+from datetime import UTC, datetime
+
+from msgspec import UNSET
+
+from phonebot.agents.profile import Profile
+from phonebot.call.plan import CallPlan, plan_for
+from phonebot.realtime.events import Transcription, TurnDetection
+
+NOW = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
+
+
+def plan(**keys: object) -> CallPlan:
+    profile = Profile.from_table(keys, "a test")
+    return plan_for(profile, caller="+15550100001", number="+15550100002", now=NOW)
+
+
+def test_a_profile_that_says_nothing_leaves_the_models_defaults_alone() -> None:
+    session = plan().session
+    assert (session.voice, session.temperature, session.max_output_tokens) == (UNSET, UNSET, UNSET)
+    assert (session.input_format, session.output_format, session.modality) == ("pcmu", "pcmu", "audio")
+    assert session.turn_detection == TurnDetection(
+        "server_vad",
+        threshold=0.5,
+        prefix_padding_ms=300,
+        silence_duration_ms=500,
+        create_response=True,
+        interrupt_response=True,
+    )
+
+
+def test_prompt_and_greeting_are_filled_with_who_calls_whom_and_when() -> None:
+    made = plan(prompt="{caller} calls {number}, speak {language}.", greeting="It is {now}.")
+    assert made.session.instructions == "+15550100001 calls +15550100002, speak en-US."
+    assert made.greeting is not None
+    assert "2026" in made.greeting
+
+
+def test_what_the_profile_says_reaches_the_session() -> None:
+    made = plan(
+        voice="marin",
+        temperature=0.7,
+        max_output_tokens="inf",
+        noise_reduction="near_field",
+        transcription={"model": "whisper-1", "language": "de"},
+        turn_detection={"type": "semantic_vad", "eagerness": "low", "interrupt_response": False},
+        max_call_s=60,
+    )
+    assert made.session.voice == "marin"
+    assert made.session.temperature == 0.7
+    assert made.session.max_output_tokens == "inf"
+    assert made.session.noise_reduction == "near_field"
+    assert made.session.transcription == Transcription("whisper-1", language="de")
+    assert made.session.turn_detection == TurnDetection(
+        "semantic_vad", eagerness="low", create_response=True, interrupt_response=False
+    )
+    assert made.max_call_ms == 60_000
+
+
+def test_without_transcription_none_is_asked_for_and_without_a_greeting_the_bot_waits() -> None:
+    made = plan(transcription=False)
+    assert made.session.transcription is None
+    assert made.greeting is None

@@ -1,0 +1,194 @@
+"""The ledger against a carrier that knows what was heard: the cases in which it is easy to be wrong."""
+
+import pytest
+from driver import CallDriver
+from hypothesis import given
+from hypothesis import strategies as st
+
+from phonebot.call.actions import ClearPlayback, Cut, PlayAudio, SendMark
+from phonebot.call.playout import PlayoutLedger, base64_length, base64_silence, pieces
+from phonebot.carrier.messages import Mark
+from phonebot.realtime.events import SpeechStarted
+from phonebot.simulator.carrier import Oddities
+from phonebot.simulator.network import Network
+
+NEAR = Network(40, 0, 40, 0)
+
+
+def check(driver: CallDriver, **lengths_ms: int) -> None:
+    """The model believes what was heard, to one frame."""
+    for item_id, believed in driver.believed_ms(**lengths_ms).items():
+        assert believed == pytest.approx(driver.heard_ms(item_id), abs=20), item_id
+    assert not driver.carrier.violations
+
+
+def interrupt(driver: CallDriver) -> None:
+    driver.feed(SpeechStarted(0))
+    driver.run(1_000)
+
+
+def test_one_long_item_cut_in_the_middle() -> None:
+    driver = CallDriver(network=NEAR)
+    driver.say("a", 8_000)
+    driver.run(3_100)
+    interrupt(driver)
+    check(driver, a=8_000)
+
+
+def test_the_second_answer_is_counted_from_its_own_begin() -> None:
+    driver = CallDriver(network=NEAR)
+    driver.say("a", 2_000, "resp_1")
+    driver.run(3_500)
+    driver.say("b", 8_000, "resp_2")
+    driver.run(3_100)
+    interrupt(driver)
+    check(driver, a=2_000, b=8_000)
+
+
+@pytest.mark.parametrize("after_ms", [2_100, 6_100])
+def test_two_items_of_one_response_cut_in_either(after_ms: int) -> None:
+    driver = CallDriver(network=NEAR)
+    driver.begin("a")
+    driver.more("a", 4_000)
+    driver.end("a")
+    driver.say("b", 4_000)
+    driver.run(after_ms)
+    interrupt(driver)
+    check(driver, a=4_000, b=4_000)
+
+
+def test_an_answer_cut_in_its_first_fifth_of_a_second() -> None:
+    driver = CallDriver(network=NEAR)
+    driver.say("a", 4_000)
+    driver.run(200)
+    interrupt(driver)
+    check(driver, a=4_000)
+
+
+def test_a_model_that_stalls_in_the_middle_of_an_item() -> None:
+    driver = CallDriver(network=NEAR)
+    driver.begin("a")
+    driver.more("a", 1_500)
+    driver.run(3_000)
+    driver.more("a", 4_000)
+    driver.run(1_600)
+    interrupt(driver)
+    check(driver, a=5_500)
+
+
+def test_an_interruption_right_after_another() -> None:
+    driver = CallDriver(network=NEAR)
+    driver.say("a", 4_000, "resp_1")
+    driver.run(1_000)
+    driver.feed(SpeechStarted(0))
+    driver.run(50)
+    driver.say("b", 4_000, "resp_2")
+    driver.run(200)
+    interrupt(driver)
+    check(driver, a=4_000, b=4_000)
+
+
+def test_a_model_that_speaks_at_the_pace_of_speech() -> None:
+    driver = CallDriver(network=NEAR)
+    driver.begin("a")
+    for _ in range(40):
+        driver.more("a", 100)
+        driver.run(100)
+    interrupt(driver)
+    check(driver, a=4_000)
+
+
+def test_a_process_that_was_frozen_for_a_while() -> None:
+    """Marks and frames of 400 ms come in one burst: the carrier's stamps date them, not their arrival."""
+    driver = CallDriver(network=NEAR)
+    driver.say("a", 6_000)
+    driver.run(1_000)
+    driver.freeze(400)
+    driver.run(700)
+    interrupt(driver)
+    check(driver, a=6_000)
+
+
+def test_a_carrier_that_begins_to_play_late() -> None:
+    driver = CallDriver(network=NEAR, oddities=Oddities(start_buffer_ms=150))
+    driver.say("a", 4_000)
+    driver.run(1_500)
+    interrupt(driver)
+    check(driver, a=4_000)
+
+
+def test_a_carrier_that_doubles_every_echo() -> None:
+    driver = CallDriver(network=NEAR, oddities=Oddities(marks_doubled=1.0))
+    driver.say("a", 4_000)
+    driver.run(1_500)
+    interrupt(driver)
+    check(driver, a=4_000)
+
+
+def test_a_carrier_that_echoes_nothing_on_clear() -> None:
+    driver = CallDriver(network=NEAR, oddities=Oddities(clear_echoes=False))
+    driver.say("a", 4_000)
+    driver.run(1_500)
+    interrupt(driver)
+    check(driver, a=4_000)
+
+
+def test_a_carrier_that_loses_every_echo_never_makes_the_position_too_high() -> None:
+    driver = CallDriver(network=NEAR, oddities=Oddities(marks_lost=1.0))
+    driver.say("a", 4_000)
+    driver.run(1_500)
+    interrupt(driver)
+    (cut,) = driver.did(Cut)
+    assert isinstance(cut, Cut)
+    assert cut.settled == "timeout"
+    assert driver.heard_ms("a") - 400 <= cut.heard_ms <= driver.heard_ms("a")
+
+
+def test_a_strangers_echo_changes_nothing() -> None:
+    driver = CallDriver(network=NEAR)
+    driver.say("a", 4_000)
+    driver.run(1_000)
+    assert driver.feed(Mark(10_000, "7:99")) == []
+    driver.run(500)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_any_jitter_leaves_the_position_within_a_frame(seed: int) -> None:
+    driver = CallDriver(network=Network(60, 60, 60, 60), seed=seed)
+    driver.say("a", 2_000, "resp_1")
+    driver.say("b", 2_000, "resp_2")
+    driver.run(700 + 230 * seed)
+    interrupt(driver)
+    check(driver, a=2_000, b=2_000)
+
+
+def test_the_clear_comes_first_and_the_fence_right_behind_it() -> None:
+    ledger = PlayoutLedger()
+    ledger.queue("a", 0, base64_silence(16_000), 0)
+    fence, actions = ledger.clear(500)
+    assert actions == [ClearPlayback(), SendMark(fence)]
+    assert ledger.empty
+
+
+def test_no_mark_has_the_name_of_another_in_a_whole_call() -> None:
+    driver = CallDriver()
+    for n in range(5):
+        driver.say(f"item_{n}", 500, f"resp_{n}")
+        driver.run(200)
+        driver.feed(SpeechStarted(0))
+        driver.run(200)
+    names = [action.name for action in driver.did(SendMark) if isinstance(action, SendMark)]
+    assert len(set(names)) == len(names)
+
+
+def test_audio_cut_into_pieces_is_still_the_same_audio() -> None:
+    payload = base64_silence(1_000) + base64_silence(0)
+    assert "".join(pieces(payload, (212, 428))) == payload
+    ledger = PlayoutLedger()
+    sent = [action.payload for action in ledger.queue("a", 0, payload, 0) if isinstance(action, PlayAudio)]
+    assert "".join(sent) == payload
+
+
+@given(st.integers(0, 5_000))
+def test_the_length_of_base64_is_told_without_decoding_it(length: int) -> None:
+    assert base64_length(base64_silence(length)) == length
