@@ -10,7 +10,9 @@ The tree of errors.
     │   ├── ModelUnreachable      no connection: network, DNS, time-out, 5xx
     │   ├── ModelRefused          it answered no: key, model, dialect, quota; asking again is no use
     │   └── ModelProtocolError    it sent what the protocol rules out
-    └── AudioError           bytes that are not the audio they claim to be
+    ├── AudioError           bytes that are not the audio they claim to be
+    ├── LogError             a call log that cannot be read (replay/log.py)
+    └── CallFailed           the demo's call came to nothing (demo.py)
 
 A peer's fault goes into the call log and the call goes on or ends politely; ours raises. Each error keeps its
 values as attributes and makes its sentence in `__str__`.
