@@ -1,0 +1,90 @@
+"""
+Which stream belongs to which call.
+
+A valid signature says that the carrier sent the request, not that the stream is the one our TwiML asked for. So the
+TwiML carries a token, signed and dated, that names the call; the stream brings it back in its start message
+(`<Parameter>`), and it opens one stream once.
+"""
+
+import secrets
+import time
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from itsdangerous import BadSignature, SignatureExpired, TimestampSigner, URLSafeTimedSerializer
+
+from phonebot.carrier.messages import Start
+from phonebot.errors import PhonebotError
+
+TOKEN_AGE_S = 60  # the carrier opens the stream at once; a minute covers its retries
+TOKEN_PARAMETER = "token"  # noqa: S105  (a name)
+
+
+class Refused(PhonebotError):
+    """A stream that is not let in. The sentence is for the log: the peer is told nothing."""
+
+
+class Admission(msgspec.Struct, frozen=True):
+    """What a token says: for which call it was made, and how that call is to be answered."""
+
+    call_sid: str
+    caller: str
+    number: str
+    profile_version: str
+
+
+class _Signer(TimestampSigner):
+    """Dates tokens by a clock that is given."""
+
+    def __init__(self, *args: Any, clock: Callable[[], float], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._clock = clock
+
+    def get_timestamp(self) -> int:
+        return int(self._clock())
+
+
+class Gate:
+    """Makes the tokens and takes each of them once. `clock` gives seconds and is time.time but in tests."""
+
+    def __init__(self, secret_key: str, clock: Callable[[], float] = time.time) -> None:
+        self._signer = URLSafeTimedSerializer(
+            secret_key, salt="media-stream", signer=_Signer, signer_kwargs={"clock": clock}
+        )
+        self._clock = clock
+        # Tokens that came back, with the time at which they would expire anyway.
+        self._used: dict[str, float] = {}
+
+    def issue(self, admission: Admission) -> str:
+        """A token for one stream; at most 499 characters with its name, as a `<Parameter>` may have."""
+        return str(self._signer.dumps([secrets.token_urlsafe(8), *msgspec.structs.astuple(admission)]))
+
+    def admit(self, start: Start) -> Admission:
+        """
+        The admission that the start message's token grants.
+
+        Raises `Refused` when there is none, it is forged, too old, was used before, or is another call's.
+        """
+        token = start.parameters.get(TOKEN_PARAMETER)
+        if not token:
+            raise Refused("the stream has no token")
+        try:
+            nonce, *fields = self._signer.loads(token, max_age=TOKEN_AGE_S)
+        except SignatureExpired:
+            raise Refused(f"the stream's token is older than {TOKEN_AGE_S} s") from None
+        except BadSignature:
+            raise Refused("the stream's token is not ours") from None
+        admission = Admission(*fields)
+        if not secrets.compare_digest(admission.call_sid.encode(), start.call_sid.encode()):
+            raise Refused("the stream's token belongs to another call")
+        self._use(nonce)
+        return admission
+
+    def _use(self, nonce: str) -> None:
+        now = self._clock()
+        for old in [used for used, expires in self._used.items() if expires < now]:
+            del self._used[old]
+        if nonce in self._used:
+            raise Refused("the stream's token was used before")
+        self._used[nonce] = now + TOKEN_AGE_S + 1

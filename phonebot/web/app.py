@@ -1,0 +1,193 @@
+"""
+Builds the Starlette app: the only place where all parts meet.
+
+    voice webhook -> Gate.issue -> TwiML -> media stream -> Gate.admit -> Bridge(Call) <-> model
+"""
+
+import secrets
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route, WebSocketRoute
+
+from phonebot.agents.numbers import Numbers
+from phonebot.agents.profile import Profile
+from phonebot.bridge import Bridge, Journal
+from phonebot.call.actions import Action, Ended, Outcome
+from phonebot.call.call import Call
+from phonebot.call.inputs import Input, ModelReady
+from phonebot.call.plan import plan_for
+from phonebot.carrier.messages import MAX_MESSAGE_BYTES, Start, StreamReader
+from phonebot.realtime import providers
+from phonebot.realtime.connection import ModelConnection, connect
+from phonebot.realtime.events import Session
+from phonebot.realtime.providers import Endpoint
+from phonebot.replay.log import About
+from phonebot.replay.recorder import Recorder, Writer
+from phonebot.settings import Settings
+from phonebot.web.admission import Admission, Gate
+from phonebot.web.live import LiveCalls
+from phonebot.web.media import MediaEndpoint, StarletteSocket
+from phonebot.web.webhooks import Door, Webhooks
+
+Watch = Callable[[Start], Journal]
+"""Makes a journal for each call, beside the call log: the demo's terminal, tests."""
+
+# One place for how the app is served: the benchmark's yardstick is served alike.
+SERVER_OPTIONS: dict[str, Any] = {
+    "loop": "uvloop",
+    "http": "httptools",
+    "ws": "websockets-sansio",
+    "ws_max_size": MAX_MESSAGE_BYTES,
+    "ws_per_message_deflate": False,
+    "ws_ping_interval": None,  # media is the heartbeat, and a carrier need not answer pings
+    "access_log": False,
+    "server_header": False,
+    "lifespan": "on",
+}
+
+
+def create_app(settings: Settings, numbers: Numbers, watch: tuple[Watch, ...] = ()) -> Starlette:
+    """The service for these settings and profiles. Without an auth token every request passes as the carrier's."""
+    public_url = settings.public_url or local_url(settings.host, settings.port)
+    token = settings.twilio_auth_token
+    secret_key = settings.secret_key.get_secret_value() if settings.secret_key else secrets.token_urlsafe(32)
+    door = Door(public_url, (token.get_secret_value(),) if token else (), settings.twilio_account_sid)
+    gate, live = Gate(secret_key), LiveCalls()
+    calls = CallDesk(settings, numbers, live, Writer(settings.data_dir / "calls"), watch)
+    webhooks = Webhooks(door, numbers, gate, live)
+
+    async def healthz(request: Request) -> Response:
+        return PlainTextResponse("ok")
+
+    async def readyz(request: Request) -> Response:
+        return PlainTextResponse("draining", 503) if live.draining else PlainTextResponse("ready")
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        async with calls.writer:
+            yield
+            live.draining = True
+            await live.finish()
+
+    return Starlette(
+        routes=[
+            Route("/twilio/voice", webhooks.voice, methods=["POST"]),
+            Route("/twilio/after", webhooks.after, methods=["POST"]),
+            Route("/twilio/status", webhooks.status, methods=["POST"]),
+            WebSocketRoute("/twilio/media", MediaEndpoint(door, gate, calls.hold).answer),
+            Route("/healthz", healthz),
+            Route("/readyz", readyz),
+        ],
+        lifespan=lifespan,
+    )
+
+
+def local_url(host: str, port: int) -> str:
+    """The public URL of a service that is reached from this machine alone."""
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+class CallDesk:
+    """Holds the calls whose streams were let in."""
+
+    def __init__(
+        self, settings: Settings, numbers: Numbers, live: LiveCalls, writer: Writer, watch: tuple[Watch, ...]
+    ) -> None:
+        self.writer = writer
+        self._settings = settings
+        self._numbers = numbers
+        self._live = live
+        self._watch = watch
+
+    async def hold(self, socket: StarletteSocket, reader: StreamReader, start: Start, admission: Admission) -> None:
+        """One call, until it has ended."""
+        profile = self._numbers.profile_for(admission.number)
+        plan = plan_for(profile, caller=admission.caller, number=admission.number, now=datetime.now().astimezone())
+        endpoint = endpoint_for(self._settings, profile)
+        about = About(
+            call_sid=start.call_sid,
+            stream_sid=start.stream_sid,
+            from_number=admission.caller,
+            to_number=admission.number,
+            profile=profile.name,
+            profile_version=profile.version,
+            provider=endpoint.name,
+            model=profile.model or self._settings.model,
+        )
+        recorder = self.writer.recorder(about, audio=profile.record)
+        recorder.plan(plan)
+
+        async def connect_model(session: Session) -> tuple[ModelConnection, ModelReady]:
+            connection = await connect(endpoint, session)
+            return connection, _ready(connection)
+
+        journal = CallLog(recorder, lambda outcome: self._live.ended(start.call_sid, outcome))
+        journals = (journal, *(watch(start) for watch in self._watch))
+        try:
+            with self._live.holding():
+                await Bridge(Call(plan), start, socket, reader, connect_model, journals).run()
+        finally:
+            recorder.close(journal.outcome)
+
+
+class CallLog:
+    """A bridge's journal that writes the call log, and tells `ended` how the call ended."""
+
+    def __init__(self, recorder: Recorder, ended: Callable[[Outcome], None]) -> None:
+        self.outcome: Outcome = "stream_lost"  # until the call says otherwise: it was cut off
+        self._recorder = recorder
+        self._ended = ended
+
+    def input(self, now: int, received: Input) -> None:
+        self._recorder.input(now, received)
+
+    def actions(self, now: int, actions: list[Action]) -> None:
+        if actions:
+            self._recorder.actions(now, actions)
+            if isinstance(actions[-1], Ended):
+                self.outcome = actions[-1].outcome
+                self._ended(self.outcome)
+
+
+def endpoint_for(settings: Settings, profile: Profile) -> Endpoint:
+    """Where the model of a profile is found. Raises SettingsError when no model is set."""
+    model = profile.model or settings.model
+
+    def secret(name: str) -> str:
+        value = getattr(settings, name)
+        return value.get_secret_value() if value else ""
+
+    if settings.model_url:
+        return providers.gateway(
+            settings.model_url,
+            model,
+            token=secret("model_token"),
+            auth=settings.model_auth,
+            dialect=settings.model_dialect,
+        )
+    if settings.azure_openai_endpoint:
+        return providers.azure(
+            settings.azure_openai_endpoint,
+            model,
+            key=secret("azure_openai_api_key") or None,
+            token=secret("azure_openai_ad_token") or None,
+        )
+    return providers.openai(model, secret("openai_api_key"))
+
+
+def _ready(connection: ModelConnection) -> ModelReady:
+    can = connection.endpoint.capabilities
+    return ModelReady(
+        connection.session,
+        connection.input_format,
+        connection.output_format,
+        interrupts=can.interrupts,
+        truncates=can.truncates,
+        deletes=can.deletes,
+    )

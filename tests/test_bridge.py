@@ -1,0 +1,312 @@
+"""The shell of a call between two sockets that do what a test says: order, bounds, and how it ends."""
+
+import asyncio
+import json
+from base64 import b64encode
+from collections.abc import Callable
+from typing import Any, cast
+
+import pytest
+from driver import PLAN
+from service_driver import ACCOUNT_SID, CALL_SID, STREAM_SID, until
+
+from phonebot import bridge
+from phonebot.bridge import MAX_CALLER_FRAMES, Bridge, ConnectModel, Journal, StreamClosed
+from phonebot.call.actions import Action, ClearPlayback, CloseStream, Ended, PlayAudio, SendMark, Trouble
+from phonebot.call.call import Call
+from phonebot.call.inputs import CallerAudioDropped, CarrierClosed, Input, ModelLost, ModelReady
+from phonebot.call.plan import CallPlan
+from phonebot.carrier.messages import Media, Start, StreamReader
+from phonebot.errors import ModelProtocolError, ModelRefused, ModelUnreachable
+from phonebot.realtime.connection import ModelConnection
+from phonebot.realtime.events import (
+    AppendAudio,
+    AudioDelta,
+    Command,
+    CreateResponse,
+    Event,
+    Response,
+    ResponseCreated,
+    Session,
+    SpeechStarted,
+)
+
+GREETING_PLAN = CallPlan(PLAN.session, greeting="Hi")
+
+
+class Socket:
+    """The carrier's socket: gives what is put into `coming`, an exception is raised; keeps what it was sent."""
+
+    def __init__(self) -> None:
+        self.coming: asyncio.Queue[str | bytes | Exception] = asyncio.Queue()
+        self.sent: list[str] = []
+        self.close_code: int | None = None
+        self.takes = asyncio.Event()
+        self.takes.set()
+
+    async def receive(self) -> str | bytes:
+        message = await self.coming.get()
+        if isinstance(message, Exception):
+            raise message
+        return message
+
+    async def send(self, message: str) -> None:
+        await self.takes.wait()
+        self.sent.append(message)
+
+    async def close(self, code: int) -> None:
+        self.close_code = code
+
+
+class Model:
+    """The model's connection: gives what is put into `coming`; keeps what it was told, while it `takes`."""
+
+    def __init__(self) -> None:
+        self.coming: asyncio.Queue[Event | Exception] = asyncio.Queue()
+        self.told: list[Command] = []
+        self.closed = False
+        self.takes = asyncio.Event()
+        self.takes.set()
+
+    async def connect(self, session: Session) -> tuple[ModelConnection, ModelReady]:
+        return cast(ModelConnection, self), ModelReady(session)
+
+    async def receive(self) -> Event:
+        event = await self.coming.get()
+        if isinstance(event, Exception):
+            raise event
+        return event
+
+    async def send(self, command: Command) -> None:
+        await self.takes.wait()
+        self.told.append(command)
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+class Notes:
+    """A journal."""
+
+    def __init__(self) -> None:
+        self.inputs: list[Input] = []
+        self.did: list[Action] = []
+
+    def input(self, now: int, received: Input) -> None:
+        self.inputs.append(received)
+
+    def actions(self, now: int, actions: list[Action]) -> None:
+        self.did += actions
+
+    def all(self, *kinds: type) -> list[Any]:
+        return [each for each in (*self.inputs, *self.did) if isinstance(each, kinds)]
+
+
+class Shell:
+    """A bridge that runs, with everything around it."""
+
+    def __init__(
+        self, plan: CallPlan = PLAN, connect: ConnectModel | None = None, journals: tuple[Journal, ...] = ()
+    ) -> None:
+        self.socket, self.model, self.notes = Socket(), Model(), Notes()
+        self._sequence = 0
+        reader = StreamReader()
+        reader.receive('{"event": "connected", "protocol": "Call", "version": "1.0.0"}')
+        start = reader.receive(
+            self._message(
+                "start",
+                streamSid=STREAM_SID,
+                accountSid=ACCOUNT_SID,
+                callSid=CALL_SID,
+                tracks=["inbound"],
+                mediaFormat={"encoding": "audio/x-mulaw", "sampleRate": 8000, "channels": 1},
+            )
+        )
+        assert isinstance(start, Start)
+        self.bridge = Bridge(
+            Call(plan), start, self.socket, reader, connect or self.model.connect, (self.notes, *journals)
+        )
+        self.running = asyncio.create_task(self.bridge.run())
+
+    def _message(self, event: str, **body: Any) -> str:
+        self._sequence += 1
+        fields = {"event": event, "sequenceNumber": self._sequence, "streamSid": STREAM_SID, event: body}
+        return json.dumps(fields)
+
+    def carrier(self, event: str, **body: Any) -> None:
+        self.socket.coming.put_nowait(self._message(event, **body))
+
+    def frame(self, number: int) -> str:
+        """The caller's frame of that number, 1 to 255, is on its way; returns its audio as base64."""
+        payload = b64encode(bytes([number]) * 160).decode()
+        self.carrier("media", track="inbound", chunk=number, timestamp=20 * number, payload=payload)
+        return payload
+
+    def hang_up(self) -> None:
+        self.carrier("stop", accountSid=ACCOUNT_SID, callSid=CALL_SID)
+
+    def says(self, *events: Event | Exception) -> None:
+        for event in events:
+            self.model.coming.put_nowait(event)
+
+    async def seen(self, kind: type, count: int = 1) -> None:
+        await until(lambda: len(self.notes.all(kind)) >= count)
+
+    async def ended(self) -> None:
+        """Wait until it is over, and see that nothing is left."""
+        async with asyncio.timeout(10):
+            await self.running
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+def audio(item_id: str, frames: int) -> AudioDelta:
+    return AudioDelta("resp_1", item_id, 0, 0, b64encode(b"\x90" * 160 * frames).decode())
+
+
+async def test_a_call_that_is_hung_up_closes_both_sockets() -> None:
+    shell = Shell()
+    await shell.seen(ModelReady)
+    shell.hang_up()
+    await shell.ended()
+    assert shell.socket.close_code == 1000
+    assert shell.model.closed
+    assert shell.notes.did[-1] == Ended("caller_hung_up")
+
+
+async def test_frames_and_commands_go_out_in_the_order_of_the_actions() -> None:
+    shell = Shell(GREETING_PLAN)
+    await shell.seen(ModelReady)
+    frames = [shell.frame(number) for number in range(1, 4)]
+    shell.says(ResponseCreated(Response("resp_1", "in_progress")), audio("item_1", 30))
+    await shell.seen(PlayAudio, 2)
+    shell.says(SpeechStarted(60))
+    await shell.seen(ClearPlayback)
+    await shell.seen(Media, 3)
+    await until(lambda: len(shell.model.told) == 4)
+    shell.hang_up()
+    await shell.ended()
+    kinds = {PlayAudio: "media", SendMark: "mark", ClearPlayback: "clear"}
+    to_carrier = shell.notes.all(*kinds)
+    assert [json.loads(message)["event"] for message in shell.socket.sent] == [
+        kinds[type(each)] for each in to_carrier
+    ]
+    played = [each.payload for each in to_carrier if isinstance(each, PlayAudio)]
+    sent = [json.loads(message) for message in shell.socket.sent]
+    assert [message["media"]["payload"] for message in sent if "media" in message] == played
+    request, *appended = shell.model.told
+    assert isinstance(request, CreateResponse)
+    assert appended == [AppendAudio(frame) for frame in frames]
+
+
+async def test_a_slow_model_loses_the_oldest_frames_and_no_command() -> None:
+    shell = Shell(GREETING_PLAN)
+    shell.model.takes.clear()
+    await shell.seen(ModelReady)
+    frames = [shell.frame(number) for number in range(1, MAX_CALLER_FRAMES + 51)]
+    await shell.seen(Media, len(frames))
+    assert not shell.notes.all(CallerAudioDropped)
+    shell.model.takes.set()
+    await shell.seen(CallerAudioDropped)
+    await until(lambda: len(shell.model.told) == 1 + MAX_CALLER_FRAMES)
+    shell.hang_up()
+    await shell.ended()
+    request, *appended = shell.model.told
+    assert isinstance(request, CreateResponse)
+    assert appended == [AppendAudio(frame) for frame in frames[-MAX_CALLER_FRAMES:]]
+    assert shell.notes.all(CallerAudioDropped) == [CallerAudioDropped(50)]
+    assert "50 frames of the caller were dropped" in shell.notes.all(Trouble)[0].problem
+
+
+@pytest.mark.parametrize("error", [ModelRefused("no such key"), ModelUnreachable("cannot be reached")])
+async def test_a_model_that_cannot_be_had_closes_the_stream_with_1011(error: Exception) -> None:
+    async def refuse(session: Session) -> tuple[ModelConnection, ModelReady]:
+        raise error
+
+    shell = Shell(connect=refuse)
+    await shell.ended()
+    assert shell.socket.close_code == 1011
+    assert shell.notes.all(ModelLost) == [ModelLost(str(error))]
+    assert shell.notes.did[-1] == Ended("model_failed")
+
+
+async def test_a_model_that_is_lost_in_mid_call_closes_the_stream_with_1011() -> None:
+    shell = Shell()
+    shell.says(ModelProtocolError("nonsense"), ModelUnreachable("gone"))
+    await shell.ended()
+    assert shell.socket.close_code == 1011
+    assert shell.model.closed
+    assert [trouble.problem for trouble in shell.notes.all(Trouble)] == ["nonsense", "gone"]
+
+
+async def test_a_carrier_that_is_gone_ends_the_call_and_is_heard_of_once() -> None:
+    shell = Shell()
+    await shell.seen(ModelReady)
+    shell.socket.coming.put_nowait(StreamClosed(1006))
+    await shell.ended()
+    assert shell.notes.inputs[-1] == CarrierClosed(1006)
+    assert shell.notes.did[-1] == Ended("stream_lost")
+    assert shell.model.closed
+
+
+async def test_a_carrier_that_takes_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bridge, "SEND_TIMEOUT_S", 0.05)
+    shell = Shell()
+    shell.socket.takes.clear()
+    shell.says(ResponseCreated(Response("resp_1", "in_progress")), audio("item_1", 5))
+    await shell.ended()
+    assert shell.notes.all(CarrierClosed) == [CarrierClosed(1006)]
+    assert shell.notes.did[-1] == Ended("stream_lost")
+
+
+async def test_a_carrier_that_does_not_let_itself_be_closed_holds_up_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(bridge, "CLOSE_TIMEOUT_S", 0.05)
+    shell = Shell()
+    shell.socket.takes.clear()
+    shell.says(ResponseCreated(Response("resp_1", "in_progress")), audio("item_1", 5))
+    await shell.seen(PlayAudio)
+    shell.hang_up()
+    await shell.ended()
+    assert shell.notes.did[-1] == Ended("caller_hung_up")
+    assert shell.model.closed
+
+
+async def test_the_call_is_woken_when_it_asked_for_it() -> None:
+    shell = Shell(CallPlan(PLAN.session, max_call_ms=50))
+    await shell.ended()
+    assert shell.notes.all(CloseStream) == [CloseStream(1000, "time_limit")]
+    assert shell.socket.close_code == 1000
+
+
+def cancel(shell: Shell) -> None:
+    shell.running.cancel()
+
+
+def break_the_journal(shell: Shell) -> None:
+    shell.says(cast(Event, Faulty()))
+
+
+class Faulty:
+    """An input of which the journal below makes an error of ours."""
+
+
+class Brittle(Notes):
+    def input(self, now: int, received: Input) -> None:
+        if isinstance(received, Faulty):
+            raise RuntimeError("a fault of ours")
+
+
+@pytest.mark.parametrize(
+    ("end", "raised"), [(cancel, asyncio.CancelledError), (break_the_journal, BaseExceptionGroup)]
+)
+async def test_a_bridge_that_is_cancelled_or_fails_leaves_no_task_and_no_model_behind(
+    end: Callable[[Shell], None], raised: type[BaseException]
+) -> None:
+    shell = Shell(journals=(Brittle(),))
+    await shell.seen(ModelReady)
+    end(shell)
+    with pytest.raises(raised):
+        await shell.ended()
+    assert shell.model.closed
+    assert asyncio.all_tasks() == {asyncio.current_task()}

@@ -1,0 +1,131 @@
+"""Who may import whom. An import for types alone counts too: it would draw a line that the design does not have."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "phonebot"
+
+# What each part may import of ours, besides its own modules. What stands for a package stands for all of it.
+ALLOWED: dict[str, tuple[str, ...]] = {
+    "errors": (),
+    "settings": ("errors",),
+    "audio": ("errors",),
+    "carrier": ("errors", "audio"),
+    "realtime": ("errors", "audio"),
+    "agents": ("errors",),
+    "call": ("carrier.messages", "realtime.events", "realtime.severity", "agents", "audio"),
+    "replay": ("call", "carrier", "realtime", "agents", "audio", "errors"),
+    "bridge": ("call", "carrier", "realtime", "agents", "audio", "errors", "replay"),
+    "simulator": ("errors", "audio"),
+    "web": ("bridge", "call", "carrier", "realtime", "agents", "audio", "errors", "replay"),
+    "web.app": ("settings",),  # beside what is allowed to the rest of web
+}
+TOP = frozenset({"bench", "calling", "cli", "demo", "serving", "terminal"})
+# Those who start a service: the last is the one that is measured.
+SEE_SETTINGS = frozenset({"web.app", "serving", "cli", "demo", "bench.subject"})
+# All that a call depends on comes in as an input; otherwise its log would not replay.
+NOT_IN_A_CALL = frozenset(
+    {"asyncio", "logging", "os", "random", "secrets", "select", "socket", "subprocess", "threading", "time", "uuid"}
+)
+
+
+def modules() -> Iterator[tuple[str, str]]:
+    """Each module's name within the package, and its source."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        name = ".".join(part for part in parts if part != "__init__")
+        if name:  # the package itself holds its version
+            yield name, path.read_text(encoding="utf-8")
+
+
+def imports(module: str, source: str) -> Iterator[str]:
+    """The full names of what the source imports, wherever in it, in a function or for types alone."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            package = f"phonebot.{module}".rsplit(".", node.level)[0] if node.level else ""
+            base = ".".join(filter(None, (package, node.module)))
+            yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+def broken_rules(module: str, source: str) -> list[str]:
+    """A sentence for each import of the module that the rules do not allow."""
+    part = module.partition(".")[0]
+    names = [name for name in imports(module, source) if name.startswith("phonebot.")]
+    ours = [name.removeprefix("phonebot.") for name in names if name != "phonebot.__version__"]
+    problems = []
+    if part == "call":
+        problems += [
+            f"{module} imports {name}"
+            for name in imports(module, source)
+            if name.partition(".")[0] in NOT_IN_A_CALL
+        ]
+    if part in TOP:
+        wrong = [name for name in ours if _is_in(name, ("settings",)) and module not in SEE_SETTINGS]
+    else:
+        allowed = (part, *ALLOWED.get(part, ()), *ALLOWED.get(module, ()))
+        wrong = [name for name in ours if not _is_in(name, allowed)]
+    return problems + [f"{module} imports phonebot.{name}" for name in wrong]
+
+
+def _is_in(name: str, parts: tuple[str, ...]) -> bool:
+    return any(name == part or name.startswith(f"{part}.") for part in parts)
+
+
+def test_each_module_imports_only_what_its_layer_may() -> None:
+    assert [problem for module, source in modules() for problem in broken_rules(module, source)] == []
+
+
+def test_every_module_belongs_to_a_layer() -> None:
+    assert {module.partition(".")[0] for module, _ in modules()} <= {*ALLOWED, *TOP}
+
+
+@pytest.mark.parametrize(
+    ("module", "source", "problem"),
+    [
+        ("call.call", "import asyncio", "call.call imports asyncio"),
+        ("call.call", "def f():\n    from time import monotonic", "call.call imports time.monotonic"),
+        ("call.call", "from phonebot.carrier.twiml import hang_up", "phonebot.carrier.twiml.hang_up"),
+        ("call.call", "from phonebot.settings import load", "phonebot.settings.load"),
+        ("call.call", "from ..realtime import connection", "phonebot.realtime.connection"),
+        (
+            "call.plan",
+            "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from phonebot.bridge import Bridge",
+            "phonebot.bridge.Bridge",
+        ),
+        ("carrier.messages", "from phonebot.realtime.events import Event", "phonebot.realtime.events.Event"),
+        ("realtime.events", "import phonebot.carrier.messages", "phonebot.carrier.messages"),
+        ("agents.profile", "from phonebot.audio import wav", "phonebot.audio.wav"),
+        ("simulator.phone", "from phonebot.carrier import signature", "phonebot.carrier.signature"),
+        ("simulator.session", "from phonebot import call", "phonebot.call"),
+        ("replay.log", "from phonebot.bridge import Bridge", "phonebot.bridge.Bridge"),
+        ("bridge", "from phonebot.web.media import StarletteSocket", "phonebot.web.media.StarletteSocket"),
+        ("web.media", "from phonebot.settings import Settings", "phonebot.settings.Settings"),
+        ("web.app", "from phonebot.simulator.server import serve", "phonebot.simulator.server.serve"),
+        ("web.app", "from phonebot.bench import latency", "phonebot.bench.latency"),
+        ("calling", "from phonebot.settings import load", "phonebot.settings.load"),
+        ("errors", "from phonebot.audio import g711", "phonebot.audio.g711"),
+        ("audio.wav", "from phonebot.carrier import messages", "phonebot.carrier.messages"),
+    ],
+)
+def test_an_import_across_the_layers_is_noticed(module: str, source: str, problem: str) -> None:
+    (noticed,) = broken_rules(module, source)
+    assert problem in noticed
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("call.call", "from collections import deque\nfrom phonebot.call.turns import Turn"),
+        ("call.call", "from phonebot.realtime import events, severity"),
+        ("web.app", "from phonebot.settings import Settings"),
+        ("demo", "from phonebot.settings import load\nfrom phonebot.simulator.phone import dial"),
+        ("replay.recorder", "from phonebot import __version__"),
+    ],
+)
+def test_an_import_within_the_rules_is_not(module: str, source: str) -> None:
+    assert broken_rules(module, source) == []

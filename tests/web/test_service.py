@@ -1,0 +1,170 @@
+"""Whole calls: a carrier, the service and a model, all over real sockets."""
+
+import asyncio
+from collections import Counter
+
+import pytest
+from service_driver import LONG_ANSWER, PROFILE, SHORT_ANSWER, SPEECH, Service, StartService, Witness, until
+
+from phonebot.call.actions import BargeIn, Cut, Line, PlayAudio
+from phonebot.call.call import Call
+from phonebot.call.inputs import ModelReady
+from phonebot.carrier.messages import Start
+from phonebot.realtime.events import AudioDelta
+from phonebot.replay.log import CallLog, agrees
+from phonebot.simulator.caller import HangUp, Interrupt, Pause, Say, WaitForBot, WaitForHangUp, WaitForQuiet
+from phonebot.simulator.outputs import Faults
+from phonebot.simulator.phone import CallRecord
+
+FRAME_MS = 20
+
+# Is greeted, asks, interrupts the answer, hears the next one out, hangs up.
+CONVERSATION = (
+    WaitForQuiet(300),
+    Say(SPEECH, "a question"),
+    Interrupt(400, SPEECH, "an interruption"),
+    WaitForQuiet(300),
+    HangUp(),
+)
+
+
+def played_ms(witness: Witness, record: CallRecord) -> dict[str, int]:
+    """How much of each item the carrier played: the carrier's word, whose pieces are the messages it was sent."""
+    sent: list[str] = []
+    speaking = ""
+    for each in witness.history:
+        if isinstance(each, AudioDelta):
+            speaking = each.item_id
+        elif isinstance(each, PlayAudio):
+            sent.append(speaking)
+    (stream,) = record.streams
+    heard_bytes: Counter[str] = Counter()
+    for item_id, piece in zip(sent, stream.carrier.pieces, strict=True):
+        heard_bytes[item_id] += piece.heard_bytes
+    return {item_id: size // 8 for item_id, size in heard_bytes.items()}
+
+
+def check_conversation(witness: Witness, record: CallRecord) -> None:
+    """The conversation went as it should, and the model knows exactly what the caller heard of it."""
+    assert (record.passed, record.outcome) == (True, "caller hung up"), record
+    assert len(witness.saw(BargeIn)) == 1
+    (cut,) = witness.saw(Cut)
+    heard_ms = played_ms(witness, record)[cut.item_id]
+    assert abs(cut.heard_ms - heard_ms) <= FRAME_MS
+    assert witness.session is not None
+    item = witness.session.conversation.get(cut.item_id)
+    assert item is not None
+    assert item.audio_part is not None
+    assert item.audio_part.truncated
+    assert abs(item.audio_part.audio_ms - heard_ms) <= FRAME_MS
+    greeting, question, answer, interruption, last = witness.session.lines
+    assert (greeting.text, question.text, interruption.text, last.text) == (
+        "Hi",
+        "something",
+        "something",
+        SHORT_ANSWER,
+    )
+    assert LONG_ANSWER.startswith(answer.text)
+    assert 0 < len(answer.text) < len(LONG_ANSWER)
+    assert witness.troubles == []
+
+
+def check_replay(log: CallLog) -> None:
+    """Fed to a new Call, what is on disk makes it do the same again."""
+    call = Call(log.plan)
+    for step in log.steps:
+        actions = call.receive(step.input, step.now_ms)
+        assert len(actions) == len(step.actions)
+        assert all(agrees(kept, action) for kept, action in zip(step.actions, actions, strict=True))
+    assert call.ended
+
+
+@pytest.mark.parametrize("dialect", ["ga", "beta"])
+async def test_a_caller_is_greeted_answered_and_may_interrupt_in_either_dialect(
+    start_service: StartService, dialect: str
+) -> None:
+    service = await start_service(PHONEBOT_MODEL_DIALECT=dialect)
+    record = await service.dial(*CONVERSATION)
+    (witness,) = service.witnesses
+    check_conversation(witness, record)
+    assert witness.session is not None
+    assert witness.session.dialect == dialect
+    await service.idle()
+
+
+async def test_a_model_that_stays_with_pcm_is_transcoded_both_ways(start_service: StartService) -> None:
+    service = await start_service(faults=Faults(keep_pcm=True))
+    record = await service.dial(*CONVERSATION)
+    (witness,) = service.witnesses
+    (ready,) = witness.saw(ModelReady)
+    assert (ready.input_format, ready.output_format) == ("pcm24k", "pcm24k")
+    check_conversation(witness, record)
+
+
+async def test_calls_side_by_side_keep_apart(service: Service) -> None:
+    records = await asyncio.gather(*(service.dial(*CONVERSATION) for _ in range(5)))
+    by_call = {record.call_sid: record for record in records}
+    for witness in service.witnesses:
+        (start,) = witness.saw(Start)
+        check_conversation(witness, by_call.pop(start.call_sid))
+    assert not by_call
+    assert len({witness.session.id for witness in service.witnesses if witness.session}) == 5
+    await service.idle()
+
+
+async def test_a_call_is_kept_on_disk_and_replays_from_there(service: Service) -> None:
+    record = await service.dial(*CONVERSATION)
+    await service.stop()
+    log = service.log()
+    header = log.header
+    assert (header.call_sid, header.outcome) == (record.call_sid, "caller_hung_up")
+    assert (header.from_number, header.to_number, header.profile) == ("+15550100001", "+15550100002", "Front desk")
+    assert header.profile_version == PROFILE.version
+    assert header.ended is not None
+    assert header.counts.lost == 0
+    lines = [(line.role, line.cut) for step in log.steps for line in step.actions if isinstance(line, Line)]
+    assert sorted(lines) == [("bot", False), ("bot", False), ("bot", True), ("caller", False), ("caller", False)]
+    check_replay(log)
+
+
+async def test_what_is_not_recorded_is_not_on_disk(start_service: StartService) -> None:
+    service = await start_service(profile=PROFILE.model_copy(update={"record": False}))
+    await service.dial(WaitForQuiet(300), HangUp())
+    await service.stop()
+    (folder,) = service.calls_dir.iterdir()
+    assert sorted(file.name for file in folder.iterdir()) == ["call.json", "events.jsonl"]
+    assert service.log().header.audio is False
+
+
+async def test_without_a_greeting_the_bot_waits_for_the_caller(start_service: StartService) -> None:
+    service = await start_service(profile=PROFILE.model_copy(update={"greeting": None}))
+    record = await service.dial(Pause(400), Say(SPEECH), WaitForBot(), HangUp())
+    (witness,) = service.witnesses
+    assert record.passed
+    kinds = [event.kind for event in record.events]
+    assert kinds.index("caller says") < kinds.index("bot starts")
+    assert witness.session is not None
+    assert [line.role for line in witness.session.lines][:1] == ["user"]
+
+
+async def test_a_call_that_reaches_its_limit_is_ended_by_the_service(start_service: StartService) -> None:
+    service = await start_service(profile=PROFILE.model_copy(update={"max_call_s": 1}))
+    record = await service.dial(WaitForHangUp())
+    assert (record.outcome, record.passed) == ("bot hung up", True)
+    assert [stream.close_code for stream in record.streams] == [1000]
+    await service.stop()
+    assert service.log().header.outcome == "time_limit"
+
+
+async def test_shutting_down_ends_the_calls_and_keeps_them(service: Service) -> None:
+    call = asyncio.create_task(service.dial(WaitForHangUp()))
+    await until(lambda: service.witnesses and service.witnesses[0].saw(AudioDelta))
+    await service.stop()
+    record = await call
+    assert [(stream.ended_by, stream.close_code) for stream in record.streams] == [("server", 1012)]
+    assert service.log().header.outcome == "stream_lost"
+
+
+async def test_the_service_is_alive_and_ready(service: Service) -> None:
+    assert await service.request("GET", "/healthz") == (200, "ok")
+    assert await service.request("GET", "/readyz") == (200, "ready")
