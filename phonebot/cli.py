@@ -1,0 +1,204 @@
+"""The command line: arguments in, a sentence and a remedy out when something is wrong."""
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Coroutine
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+import uvloop
+from rich.console import Console
+from rich.markup import escape
+
+from phonebot import __version__
+from phonebot.errors import PhonebotError, ProfileError, SettingsError
+
+if TYPE_CHECKING:  # each command imports what it needs: `phonebot --help` is there at once
+    from phonebot.agents.numbers import Numbers
+    from phonebot.settings import Settings
+    from phonebot.simulator.dialogue import Script
+
+T = TypeVar("T")
+
+app = typer.Typer(
+    help="Answers phone calls: Twilio media streams bridged to a speech-to-speech model.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+console = Console(highlight=False)
+errors = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def main() -> None:
+    """Exit codes: 0 done, 1 failed, 2 used or set up wrongly."""
+    try:
+        app()
+    except (SettingsError, ProfileError) as error:
+        errors.print(f"[red]phonebot:[/red] {escape(str(error))}")
+        sys.exit(2)
+    except (PhonebotError, OSError) as error:
+        errors.print(f"[red]phonebot:[/red] {escape(str(error))}")
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(work)
+
+
+@app.command()
+def demo(
+    data_dir: Annotated[Path, typer.Option(envvar="PHONEBOT_DATA_DIR", help="Where the call log goes.")] = Path(
+        "data"
+    ),
+) -> None:
+    """A recorded caller dials in: no account, no key, no network."""
+    from phonebot.demo import demo as hold_demo
+
+    if not run(hold_demo(data_dir, console)):
+        raise typer.Exit(1)
+
+
+@app.command()
+def serve(
+    dev: Annotated[
+        bool, typer.Option("--dev", help="Loopback only, no signature check, embedded model if no other is set.")
+    ] = False,
+    host: Annotated[str | None, typer.Option(help="Address to listen on, in place of PHONEBOT_HOST.")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65_535, help="Port, in place of PHONEBOT_PORT; 0 takes a free one.")
+    ] = None,
+) -> None:
+    """Answer calls."""
+    from phonebot.agents.numbers import Numbers
+    from phonebot.settings import PLANNED, load
+
+    for name in sorted(PLANNED & os.environ.keys()):
+        errors.print(f"[yellow]{name} has no effect in this version[/yellow]")
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    given = {key: value for key, value in {"host": host, "port": port}.items() if value is not None}
+    settings = load().model_copy(update=given)
+    settings.check_for_serving(dev)
+    numbers = Numbers.load(settings.profiles) if settings.profiles else Numbers()
+    run(_serve(settings, numbers, dev))
+
+
+async def _serve(settings: "Settings", numbers: "Numbers", dev: bool) -> None:
+    from phonebot.serving import embedded_model, listen, server_for
+    from phonebot.web.app import create_app, local_url
+
+    async with AsyncExitStack() as resources:
+        if dev:
+            settings = settings.model_copy(update={"twilio_auth_token": None})
+            if not (settings.model_url or settings.azure_openai_endpoint or settings.openai_api_key):
+                model = await resources.enter_async_context(embedded_model())
+                settings = settings.model_copy(update={"model_url": model.url})
+            errors.print("[bold yellow]DEVELOPMENT MODE: no signature is checked; loopback only[/bold yellow]")
+        listener = listen(settings.host, settings.port)
+        public_url = settings.public_url or local_url(settings.host, listener.getsockname()[1])
+        app = create_app(settings.model_copy(update={"public_url": public_url}), numbers)
+        errors.print(f"phonebot {__version__} listens on {settings.host}:{listener.getsockname()[1]}")
+        errors.print(f"voice webhook: {public_url}/twilio/voice")
+        server = server_for(app)
+        server.stop_on_signals()
+        await server.serve(sockets=[listener])
+
+
+@app.command()
+def call(
+    url: Annotated[str, typer.Argument(help="A voice webhook, as https://bot.example.com/twilio/voice.")],
+    audio: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True, dir_okay=False, help="A WAV file (8 kHz, mono) to say, or a TOML script of steps."
+        ),
+    ] = None,
+    log: Annotated[
+        Path | None, typer.Option(help="A call log: what its caller said and pressed, at the same moments.")
+    ] = None,
+    to: Annotated[str, typer.Option(help="The number called.")] = "+15550100002",
+    from_number: Annotated[str, typer.Option("--from", help="The caller's number.")] = "+15550100001",
+    out: Annotated[
+        Path, typer.Option(help="Where to write the call: the caller left, what he heard right.")
+    ] = Path("call.wav"),
+    public_url: Annotated[
+        str | None, typer.Option(help="The origin the service believes in, when dialled through another address.")
+    ] = None,
+    auth_token: Annotated[
+        str | None,
+        typer.Option(envvar="TWILIO_AUTH_TOKEN", show_envvar=True, help="Signs as Twilio would."),
+    ] = None,
+    account_sid: Annotated[str, typer.Option(envvar="TWILIO_ACCOUNT_SID", show_envvar=True)] = "AC" + "2" * 32,
+    seconds: Annotated[float, typer.Option(help="Hang up after so long at the latest.")] = 120.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what happened as JSON.")] = False,
+) -> None:
+    """Dial a voice webhook as Twilio would; exit code 1 on a protocol fault."""
+    from phonebot.calling import caller_of_log, describe, dial_and_show, load_caller
+
+    if audio and log:
+        raise typer.BadParameter("give --audio or --log, not both")
+    caller = caller_of_log(log) if log else load_caller(audio)
+    record = run(
+        dial_and_show(
+            errors if as_json else console,
+            url,
+            caller,
+            from_number=from_number,
+            to_number=to,
+            account_sid=account_sid,
+            auth_token=auth_token,
+            public_url=public_url,
+            max_call_s=seconds,
+        )
+    )
+    record.write_wav(out)
+    if as_json:
+        print(describe(record, out))  # noqa: T201  (for a script to read)
+    else:
+        console.print(f"recording  {escape(str(out))}", soft_wrap=True)
+    if not record.passed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def model(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="Port to listen on; 0 takes a free one.")] = 8090,
+    script: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="The dialogue it plays; the dentist's by default."),
+    ] = None,
+    key: Annotated[
+        str | None, typer.Option(envvar="PHONEBOT_MODEL_TOKEN", help="The key that clients must show; none: all.")
+    ] = None,
+) -> None:
+    """The embedded Realtime server alone, in both dialects, for other programs too."""
+    from phonebot.simulator.dialogue import load_script
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    run(_model(load_script(script) if script else None, host, port, key))
+
+
+async def _model(script: "Script | None", host: str, port: int, key: str | None) -> None:
+    from phonebot.serving import embedded_model
+
+    stopped = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    async with embedded_model(script, host, port, key=key) as server:
+        errors.print(f"the embedded model listens at {server.url}?model=any", soft_wrap=True)
+        await stopped.wait()
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    console.print(__version__)

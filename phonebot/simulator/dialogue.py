@@ -1,0 +1,336 @@
+"""
+A scripted mind: what the embedded model answers to what it hears, written in TOML.
+
+    reprompt = "Sorry? You can say: opening hours, or book an appointment."   # when nothing fits
+
+    [intents]                               # what callers say, and our name for it
+    hours = ["what are your opening hours", "opening hours"]
+    book = ["book an appointment", "i need an appointment"]
+    yes = ["yes", "that is right"]
+    no = ["no", "no thank you"]
+    again = ["say that again"]
+
+    [keys]                                  # the same by a key of the telephone
+    1 = "hours"
+
+    [replies.hours]                         # answers the intent of its name, at any time
+    say = "We are open from eight to six."
+
+    [replies.book]
+    say = "Tuesday at ten is free. Shall I book it?"
+    next = { yes = "booked", no = "another_day" }   # while this is the last reply the caller heard
+    reprompt = "Please say yes or no."
+
+    [replies.booked]                        # without an intent of its name: reached by `next` only
+    call = { name = "book_appointment", arguments = { day = "Tuesday" } }
+    answer = "It is booked. {result}"       # said after the function has returned
+
+    [replies.another_day]
+    say = "Then please call again tomorrow."
+
+    [replies.again]
+    repeat = true                           # says the last reply once more
+
+    [pronounce]                             # words the recogniser does not know, in CMU phones
+    toothache = "T UW TH EY K"
+
+The longest phrase found in what was heard decides, wherever it stands; a phrase of a single word decides only in an
+utterance of up to four, because among many words it is more often the recogniser's guess than the caller's wish.
+"""
+
+import json
+import re
+import tomllib
+from collections.abc import Container, Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct
+
+from phonebot.errors import ProfileError
+from phonebot.simulator.language_model import PHONES, words_of
+from phonebot.simulator.mind import Call, Context, Line, Say
+
+MAX_SCRIPT_BYTES = 1 << 20
+LONGEST_FOR_ONE_WORD = 4  # words heard in which a phrase of one word counts
+
+RESULT = "{result}"
+"""Stands in an answer for what the function returned."""
+
+_Text = Annotated[str, Meta(min_length=1, max_length=2000)]
+_PRESSED = re.compile(r"\bpress(?:ed)?\b[^0-9*#]*([0-9*#]+)", re.IGNORECASE)
+
+
+class Function(Struct, frozen=True, forbid_unknown_fields=True):
+    """A function to call, as the model would."""
+
+    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+    arguments: dict[str, Any] = {}
+
+
+class Reply(Struct, frozen=True, forbid_unknown_fields=True):
+    """
+    What is done at one point of the dialogue: say something, then call a function, then say its answer.
+
+    A function that the session does not offer is passed over: its answer follows at once, unless that would tell
+    the result. `next` maps intents to the replies that answer them while this reply is the last.
+    """
+
+    say: _Text | None = None
+    call: Function | None = None
+    answer: _Text | None = None
+    next: dict[str, str] = {}
+    reprompt: _Text | None = None
+    repeat: bool = False
+
+
+class Script(Struct, frozen=True, forbid_unknown_fields=True):
+    """A script as written; `load_script` reads and checks it. `source` is the file, for error messages."""
+
+    reprompt: _Text
+    intents: dict[str, tuple[str, ...]]
+    replies: dict[str, Reply]
+    keys: dict[str, str] = {}
+    pronounce: dict[str, str] = {}
+    source: str = "script"
+
+    @property
+    def phrases(self) -> tuple[str, ...]:
+        """All that callers are expected to say: what an ear has to listen for."""
+        return tuple(" ".join(words_of(phrase)) for phrases in self.intents.values() for phrase in phrases)
+
+    def mind(self) -> "ScriptedMind":
+        """Return a mind for one session."""
+        return ScriptedMind(self)
+
+
+def load_script(path: Path) -> Script:
+    """Read a script. Raises ProfileError with a sentence for each key that is wrong."""
+    source = str(path)
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_SCRIPT_BYTES + 1)
+        if len(content) > MAX_SCRIPT_BYTES:
+            raise ProfileError(source, f"larger than {MAX_SCRIPT_BYTES >> 20} MiB: this is no script")
+        return _script(tomllib.loads(content.decode()), source)
+    except OSError as error:
+        raise ProfileError(source, f"cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ProfileError(source, f"not UTF-8 at byte {error.start}: save it as UTF-8") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ProfileError(source, f"not TOML: {error}") from error
+
+
+class ScriptedMind:
+    """
+    A `Mind` that follows a script.
+
+    Where the dialogue stands is read from the conversation: the last reply of which the caller heard anything. So
+    a reply that was cut before its first word was never given, and a session that is seeded with an earlier one's
+    conversation goes on from there.
+    """
+
+    def __init__(self, script: Script) -> None:
+        self._script = script
+        # The longest first: the first that is found decides.
+        self._phrases = sorted(
+            ((words_of(phrase), intent) for intent, phrases in script.intents.items() for phrase in phrases),
+            key=lambda entry: (len(entry[0]), len(" ".join(entry[0]))),
+            reverse=True,
+        )
+        # The last reply given, heard or not: it decides which reply a line is from when several begin alike.
+        self._given: Reply | None = None
+        # The reply whose function was called and has not returned.
+        self._called: Reply | None = None
+
+    def answer(self, context: Context) -> tuple[Say | Call, ...]:
+        """Return what the script says to the newest line of the conversation."""
+        newest = context.history[-1] if context.history else None
+        if context.heard is None and newest is not None and newest.role == "tool":
+            return self._returned(newest.text)
+        last, line = self._last_reply(context.history)
+        reply = self._reply_to(context.heard or "", last)
+        if reply is None:
+            return (Say((last and last.reprompt) or self._script.reprompt),)
+        if reply.repeat:
+            return (Say(line or self._script.reprompt),)
+        return self._give(reply, context.tools)
+
+    def _give(self, reply: Reply, tools: tuple[str, ...]) -> tuple[Say | Call, ...]:
+        self._given = reply
+        function = reply.call
+        if function is None or function.name not in tools:
+            texts = [text for text in (reply.say, reply.answer) if text and RESULT not in text]
+            return (Say(" ".join(texts) or self._script.reprompt),)
+        self._called = reply
+        call = Call(function.name, function.arguments)
+        return (Say(reply.say), call) if reply.say else (call,)
+
+    def _returned(self, result: str) -> tuple[Say | Call, ...]:
+        """Answer with what the function returned, or say nothing more."""
+        reply, self._called = self._called, None
+        if reply is None or reply.answer is None:
+            return ()
+        return (Say(reply.answer.replace(RESULT, _as_text(result))),)
+
+    def _reply_to(self, heard: str, last: Reply | None) -> Reply | None:
+        replies = {intent: intent for intent in self._script.intents if intent in self._script.replies}
+        replies |= last.next if last else {}
+        if pressed := _PRESSED.search(heard):
+            intent = self._script.keys.get(pressed.group(1))
+        else:
+            intent = self._intent(words_of(heard), replies)
+        return self._script.replies[replies[intent]] if intent in replies else None
+
+    def _intent(self, heard: list[str], expected: Container[str]) -> str | None:
+        text = f" {' '.join(heard)} "
+        for phrase, intent in self._phrases:
+            counts = len(phrase) > 1 or len(heard) <= LONGEST_FOR_ONE_WORD
+            if counts and intent in expected and f" {' '.join(phrase)} " in text:
+                return intent
+        return None
+
+    def _last_reply(self, history: tuple[Line, ...]) -> tuple[Reply | None, str | None]:
+        """Return the last reply that was heard, and it in full; without one, the last line said and no reply."""
+        said = [line.text for line in history if line.role == "assistant" and words_of(line.text)]
+        for line in reversed(said):
+            sources = [
+                (reply, line if RESULT in text else text)
+                for reply in self._script.replies.values()
+                for text in _texts(reply)
+                if _begins(text, line)
+            ]
+            if sources:
+                return next((source for source in sources if source[0] is self._given), sources[0])
+        return None, said[-1] if said else None
+
+
+def _texts(reply: Reply) -> Iterator[str]:
+    """What a reply may say in one go."""
+    if reply.say:
+        yield reply.say
+    if reply.answer:
+        yield reply.answer
+    if reply.say and reply.answer:
+        yield f"{reply.say} {reply.answer}"
+
+
+def _begins(text: str, line: str) -> bool:
+    """Whether the line, which may have been cut, is said from this text."""
+    said = words_of(line)
+    before_result, result, _ = text.partition(RESULT)
+    fixed = words_of(before_result)
+    return fixed[: len(said)] == said or bool(result and fixed and said[: len(fixed)] == fixed)
+
+
+def _as_text(result: str) -> str:
+    """A function's output is JSON more often than not; a string is said without its quotes."""
+    try:
+        value = json.loads(result)
+    except ValueError:
+        return result
+    return value if isinstance(value, str) else result
+
+
+# ------------------------------------------------------------------------------------------- reading
+
+_SECTIONS: dict[str, Any] = {
+    "intents": Annotated[tuple[_Text, ...], Meta(min_length=1)],
+    "keys": str,
+    "replies": Reply,
+    "pronounce": str,
+}
+
+
+def _script(table: dict[str, Any], source: str) -> Script:
+    problems = [
+        f"{key}: unknown; allowed are reprompt, {', '.join(_SECTIONS)}"
+        for key in table
+        if key != "reprompt" and key not in _SECTIONS
+    ]
+    reprompt = _convert(table.get("reprompt", ""), _Text, "reprompt", problems)
+    sections = {name: _section(table.get(name, {}), name, problems) for name in _SECTIONS}
+    if problems:
+        raise ProfileError(source, *problems)
+    script = Script(reprompt=reprompt, source=source, **sections)
+    if contradictions := [*_intent_problems(script), *_reply_problems(script), *_other_problems(script)]:
+        raise ProfileError(source, *contradictions)
+    return script
+
+
+def _section(entries: Any, section: str, problems: list[str]) -> dict[str, Any]:
+    if not isinstance(entries, dict):
+        problems.append(f"{section}: must be a table, [{section}]")
+        return {}
+    kind = _SECTIONS[section]
+    return {name: _convert(entry, kind, f"{section}.{name}", problems) for name, entry in entries.items()}
+
+
+def _convert(value: Any, kind: Any, where: str, problems: list[str]) -> Any:
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        problem, _, path = str(error).partition(" - at `$")
+        if "unknown field" in problem:
+            allowed = Function if path.startswith(".call") else Reply
+            problem += f"; allowed are {', '.join(allowed.__struct_fields__)}"
+        problems.append(f"{where}{path.rstrip('`')}: {problem}")
+        return None
+
+
+def _intent_problems(script: Script) -> Iterator[str]:
+    if not script.intents:
+        yield "intents: none; name at least one thing that callers say"
+    followed = {intent for reply in script.replies.values() for intent in reply.next}
+    owners: dict[str, str] = {}
+    for intent, phrases in script.intents.items():
+        if intent not in script.replies and intent not in followed:
+            yield f"intents.{intent}: nothing answers it; add [replies.{intent}] or name it in a reply's next"
+        for phrase in phrases:
+            words = " ".join(words_of(phrase))
+            if not words:
+                yield f"intents.{intent}: {phrase!r} has no words"
+            elif owners.setdefault(words, intent) != intent:
+                yield f'intents.{intent}: "{words}" is in intents.{owners[words]} already'
+
+
+def _reply_problems(script: Script) -> Iterator[str]:
+    reached = {name for reply in script.replies.values() for name in reply.next.values()}
+    for name, reply in script.replies.items():
+        where = f"replies.{name}"
+        if name not in script.intents and name not in reached:
+            yield f"{where}: nothing leads to it; add intents.{name} or name it in a reply's next"
+        for problem in _content_problems(reply):
+            yield f"{where}{problem}"
+        for intent, target in reply.next.items():
+            if intent not in script.intents:
+                yield f"{where}.next.{intent}: no such intent; there are {', '.join(script.intents)}"
+            if target not in script.replies:
+                yield f"{where}.next.{intent}: no reply {target!r}; there are {', '.join(script.replies)}"
+
+
+def _content_problems(reply: Reply) -> Iterator[str]:
+    if reply.repeat:
+        if reply != Reply(repeat=True):
+            yield ".repeat: stands alone, because it says another reply"
+        return
+    if reply.say is None and reply.answer is None:
+        yield ": has nothing to say; give it say, answer or repeat"
+    if reply.answer is not None and reply.call is None:
+        yield ".answer: needs a call whose answer it is; what is said at once is say"
+    if RESULT in (reply.say or ""):
+        yield f".say: {RESULT} is not known yet; put it into answer"
+
+
+def _other_problems(script: Script) -> Iterator[str]:
+    for key, intent in script.keys.items():
+        if not re.fullmatch(r"[0-9*#]+", key):
+            yield f"keys.{key}: a telephone has the keys 0 to 9, * and #"
+        if intent not in script.intents:
+            yield f"keys.{key}: no intent {intent!r}; there are {', '.join(script.intents)}"
+    for word, phones in script.pronounce.items():
+        if words_of(word) != [word]:
+            yield f"pronounce.{word}: must be one word in lower case"
+        if wrong := [phone for phone in phones.split() or [""] if phone not in PHONES]:
+            yield f"pronounce.{word}: {wrong[0]!r} is no sound; there are {' '.join(sorted(PHONES))}"

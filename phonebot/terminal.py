@@ -1,0 +1,104 @@
+"""A call's conversation, live in a terminal."""
+
+from dataclasses import dataclass, field
+
+from rich.console import Console
+from rich.text import Text
+
+from phonebot.call.actions import Action, BargeIn, Cut, Ended, Floor, Line, PlayAudio, Trouble
+from phonebot.call.inputs import Input
+from phonebot.call.turns import Turn
+from phonebot.carrier.messages import Start
+from phonebot.realtime.events import AudioDelta, SpokenTextDelta, SpokenTextDone
+
+NAMES = {"bot": ("bot", "bold cyan"), "caller": ("caller", "bold green")}
+STATUS = {
+    Turn.IDLE: "[dim]silence[/dim]",
+    Turn.CALLER: "[green]the caller speaks[/green]",
+    Turn.THINKING: "[dim]the model thinks[/dim]",
+    Turn.BOT: "[cyan]the bot speaks[/cyan]",
+}
+
+
+@dataclass(slots=True)
+class Conversation:
+    """
+    What a call came to, as its journal sees it.
+
+    `played` names, for each media message sent to the carrier, the item whose audio it is (None: filling).
+    """
+
+    lines: list[Line] = field(default_factory=list)
+    cuts: list[Cut] = field(default_factory=list)
+    barge_ins: int = 0
+    troubles: list[str] = field(default_factory=list)
+    outcome: str | None = None
+    played: list[str | None] = field(default_factory=list)
+
+
+class LiveTranscript:
+    """
+    A bridge's journal that prints each line as it becomes final, and notes what the call came to.
+
+    In a terminal the last row shows who has the floor.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self.conversation = Conversation()
+        self._console = console
+        # What the model meant to say, by item.
+        self._texts: dict[str, str] = {}
+        self._speaking: str | None = None  # the item whose audio is being sent
+        self._status = console.status(STATUS[Turn.IDLE])
+
+    def input(self, now: int, received: Input) -> None:
+        self._speaking = received.item_id if isinstance(received, AudioDelta) else None
+        if isinstance(received, Start) and self._console.is_terminal:
+            self._status.start()
+        if isinstance(received, SpokenTextDelta):
+            self._texts[received.item_id] = self._texts.get(received.item_id, "") + received.delta
+        elif isinstance(received, SpokenTextDone):
+            self._texts.setdefault(received.item_id, received.transcript)
+
+    def actions(self, now: int, actions: list[Action]) -> None:
+        for action in actions:
+            match action:
+                case PlayAudio():
+                    self.conversation.played.append(self._speaking)
+                case Line():
+                    self.conversation.lines.append(action)
+                    self._print(now, action)
+                case Cut():
+                    self.conversation.cuts.append(action)
+                case BargeIn(unheard_ms):
+                    self.conversation.barge_ins += 1
+                    self._note(now, "⚡", f"the caller interrupts: {unheard_ms:,} ms unheard, cleared", "yellow")
+                case Trouble(problem):
+                    self.conversation.troubles.append(problem)
+                    self._note(now, "!", problem, "red")
+                case Ended(outcome):
+                    self._status.stop()
+                    self.conversation.outcome = outcome
+                    self._note(now, "·", outcome.replace("_", " "), "dim")
+                case Floor(turn):
+                    self._status.update(STATUS[turn])
+
+    def _print(self, now: int, line: Line) -> None:
+        name, style = NAMES[line.role]
+        text = Text(line.text)
+        if line.cut:
+            rest = self._texts.get(line.item_id, "")[len(line.text) :].rstrip()
+            text.append(rest, "dim strike")
+            cut = self.conversation.cuts[-1]
+            text.append(f"  ✂ heard {line.heard_ms:,} of {cut.received_ms:,} ms", "yellow")
+        self._row(now, Text(f"{name:>6} ", style), text)
+
+    def _note(self, now: int, sign: str, text: str, style: str) -> None:
+        self._row(now, Text(f"{sign:>6} ", style), Text(text, style))
+
+    def _row(self, now: int, head: Text, text: Text) -> None:
+        clock = Text(f"{now // 60_000:2}:{now / 1000 % 60:04.1f} ", "dim")
+        head = clock + head
+        indent = len(head)
+        for n, part in enumerate(text.wrap(self._console, max(self._console.width - indent, 20))):
+            self._console.print(head + part if n == 0 else Text(" " * indent) + part, soft_wrap=True)

@@ -1,0 +1,304 @@
+"""The command line: exit codes, and the sentences for what is wrong. Nothing is asked of the machine it runs on."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from service_driver import (
+    MODEL_KEY,
+    PATIENCE_S,
+    SECRET_KEY,
+    TOKEN,
+    Clerk,
+    Ear,
+    Service,
+    leaving_nothing,
+    listening_socket,
+)
+
+from phonebot import __version__
+from phonebot.audio import wav
+from phonebot.cli import main
+from phonebot.replay.log import read
+from phonebot.simulator.caller import Caller, HangUp, WaitForBot
+from phonebot.simulator.phone import dial
+from phonebot.simulator.server import serve as serve_model
+
+LISTENER = """
+[[steps]]
+do = "wait_for_bot"
+
+[[steps]]
+do = "hang_up"
+"""
+
+
+@pytest.fixture(autouse=True)
+def _clean_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No setting comes from outside, and what is written goes to the test's folder."""
+    for name in [name for name in os.environ if name.startswith(("PHONEBOT_", "TWILIO_", "OPENAI_", "AZURE_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+def run(*arguments: str) -> int:
+    """The exit code of the command in this process."""
+    before, sys.argv = sys.argv, ["phonebot", *arguments]
+    try:
+        main()
+    except SystemExit as exit_:
+        return exit_.code if isinstance(exit_.code, int) else 0
+    finally:
+        sys.argv = before
+    return 0
+
+
+def said(capsys: pytest.CaptureFixture[str]) -> str:
+    """What went to stderr, as one line: the terminal may have broken it."""
+    return " ".join(capsys.readouterr().err.split())
+
+
+# ---------------------------------------------------------------------------------- serve, wrongly set up
+
+
+def test_serve_without_its_secrets_names_each_of_them(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("serve") == 2
+    text = said(capsys)
+    for name in ("PHONEBOT_PUBLIC_URL", "PHONEBOT_SECRET_KEY", "TWILIO_AUTH_TOKEN", "OPENAI_API_KEY"):
+        assert name in text
+    assert "Traceback" not in text
+
+
+@pytest.mark.parametrize("missing", ["PHONEBOT_PUBLIC_URL", "PHONEBOT_SECRET_KEY", "TWILIO_AUTH_TOKEN"])
+def test_serve_names_the_one_secret_that_is_missing(
+    missing: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = {
+        "PHONEBOT_PUBLIC_URL": "https://bot.example.com",
+        "PHONEBOT_SECRET_KEY": SECRET_KEY,
+        "TWILIO_AUTH_TOKEN": TOKEN,
+        "OPENAI_API_KEY": "sk-test",
+    }
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv(missing)
+    assert run("serve") == 2
+    text = said(capsys)
+    assert [name for name in given if f"{name} is missing" in text] == [missing]
+    assert not [value for name, value in given.items() if name != "PHONEBOT_PUBLIC_URL" and value in text]
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "::", "bot.example.com"])
+def test_serve_in_development_refuses_to_be_reached_from_outside(
+    host: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("serve", "--dev", "--host", host) == 2
+    assert "PHONEBOT_HOST must be localhost, 127.0.0.1 or ::1 with --dev" in said(capsys)
+
+
+def test_serve_shows_what_is_wrong_with_a_profile_to_the_letter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Brackets in a sentence are no markup of the terminal's."""
+    profiles = tmp_path / "numbers.toml"
+    profiles.write_text('[default]\ngreting = "Hi"\n')
+    monkeypatch.setenv("PHONEBOT_PROFILES", str(profiles))
+    assert run("serve", "--dev") == 2
+    text = said(capsys)
+    assert "[default]" in text
+    assert "greting" in text
+
+
+def test_serve_on_an_address_that_is_taken_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PHONEBOT_MODEL_URL", "ws://127.0.0.1:9")
+    with listening_socket() as taken:
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        assert run("serve", "--dev", "--port", port) == 2
+    assert f"cannot listen on 127.0.0.1, port {port}: Address already in use" in said(capsys)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("serve", "--port", "99999"),
+        ("serve", "--port", "http"),
+        ("model", "--script", "missing.toml"),
+        ("call", "http://127.0.0.1:9/", "--audio", "missing.wav"),
+        ("call",),
+        ("sing",),
+    ],
+)
+def test_wrong_use_is_exit_code_2(arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(*arguments) == 2
+    assert "Usage:" in capsys.readouterr().err
+
+
+def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("version") == 0
+    assert capsys.readouterr().out.strip() == __version__
+
+
+# ---------------------------------------------------------------------------------- call
+
+
+@pytest.fixture
+async def service(tmp_path: Path) -> AsyncIterator[Service]:
+    service = await Service.start(tmp_path / "service")
+    yield service
+    await service.stop()
+
+
+async def call(service: Service, *arguments: str) -> int:
+    """`phonebot call` in a thread beside the service; it says nothing and leaves when it hears the bot."""
+    Path("listener.toml").write_text(LISTENER)
+    url = f"{service.url}/twilio/voice"
+    return await asyncio.to_thread(run, "call", url, "--audio", "listener.toml", *arguments)
+
+
+async def test_a_good_call_is_exit_code_0_and_is_recorded(
+    service: Service, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert await call(service, "--auth-token", TOKEN, "--out", "heard[1].wav") == 0
+    out = capsys.readouterr().out
+    assert "caller hung up after" in out
+    assert "recording  heard[1].wav" in out
+    assert wav.read(Path("heard[1].wav")).channels == 2
+
+
+async def test_a_good_call_as_json_is_json_and_nothing_else(
+    service: Service, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert await call(service, "--auth-token", TOKEN, "--json") == 0
+    record = json.loads(capsys.readouterr().out)
+    assert (record["outcome"], record["passed"], record["violations"]) == ("caller hung up", True, [])
+    assert record["heard_ms"] > 0
+    assert ["voice", f"{service.url}/twilio/voice", 200] in record["requests"]
+    assert TOKEN not in json.dumps(record)
+
+
+async def test_a_call_that_is_refused_is_exit_code_1_and_says_why(
+    service: Service, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert await call(service) == 1
+    assert "answered 403: it wants a signature" in " ".join(capsys.readouterr().out.split())
+    assert await call(service, "--auth-token", "another", "--json") == 1
+    record = json.loads(capsys.readouterr().out)
+    assert (record["outcome"], record["passed"]) == ("failed", False)
+
+
+def test_a_call_to_nobody_is_exit_code_1(capsys: pytest.CaptureFixture[str]) -> None:
+    with listening_socket() as closed:
+        port = closed.getsockname()[1]
+    assert run("call", f"http://127.0.0.1:{port}/twilio/voice", "--json") == 1
+    assert "not answered" in json.loads(capsys.readouterr().out)["reason"]
+
+
+def test_a_call_to_what_is_no_url_is_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("call", "bot.example.com/twilio/voice") == 2
+    assert "must look like https://bot.example.com/twilio/voice" in said(capsys)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "problem"),
+    [
+        ("caller.toml", '[[steps]]\ndo = "sing"\n', "caller.toml"),
+        ("caller.wav", "no sound", "caller.wav"),
+    ],
+)
+def test_a_caller_that_cannot_be_played_is_exit_code_2(
+    name: str, content: str, problem: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path(name).write_text(content)
+    assert run("call", "http://127.0.0.1:9/", "--audio", name) == 2
+    assert problem in said(capsys)
+
+
+# ---------------------------------------------------------------------------------- processes
+
+
+@asynccontextmanager
+async def process(*arguments: str, **environ: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """`phonebot` as a process of its own, stopped with SIGTERM at the end if it has not ended."""
+    running = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        "from phonebot.cli import main; main()",
+        *arguments,
+        env={**os.environ, **environ},
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        yield running
+    finally:
+        if running.returncode is None:
+            running.kill()
+        await running.communicate()
+
+
+async def line_with(running: asyncio.subprocess.Process, text: str) -> str:
+    """The first line of stderr that holds the text."""
+    assert running.stderr is not None
+    async with asyncio.timeout(PATIENCE_S):
+        while line := (await running.stderr.readline()).decode():
+            if text in line:
+                return line.strip()
+    raise AssertionError(f"it ended without a word of {text!r}")
+
+
+async def stopped(running: asyncio.subprocess.Process) -> int:
+    """The exit code after SIGTERM."""
+    running.send_signal(signal.SIGTERM)
+    async with asyncio.timeout(PATIENCE_S):
+        await running.communicate()
+    assert running.returncode is not None
+    return running.returncode
+
+
+async def test_serve_answers_signed_calls_until_it_is_told_to_stop(tmp_path: Path) -> None:
+    with listening_socket() as free:
+        port = str(free.getsockname()[1])
+    async with leaving_nothing(), serve_model(minds=Clerk, ear=Ear(), key=MODEL_KEY) as model:
+        settings = {
+            "PHONEBOT_PUBLIC_URL": "https://bot.example.com",
+            "PHONEBOT_SECRET_KEY": SECRET_KEY,
+            "PHONEBOT_MODEL_URL": model.url,
+            "PHONEBOT_MODEL_TOKEN": MODEL_KEY,
+            "TWILIO_AUTH_TOKEN": TOKEN,
+        }
+        (tmp_path / ".env").write_text("".join(f"{name}='{value}'\n" for name, value in settings.items()))
+        (tmp_path / "numbers.toml").write_text('[default]\ngreeting = "Hi"\n')
+        async with process("serve", "--port", port, PHONEBOT_PROFILES="numbers.toml") as running:
+            webhook = await line_with(running, "voice webhook")
+            assert webhook == "voice webhook: https://bot.example.com/twilio/voice"
+            record = await dial(
+                f"http://127.0.0.1:{port}/twilio/voice",
+                Caller(WaitForBot(), HangUp()),
+                auth_token=TOKEN,
+                public_url="https://bot.example.com",
+            )
+            assert record.passed, record
+            assert await stopped(running) == 0
+    (folder,) = (tmp_path / "data" / "calls").iterdir()
+    assert read(folder).header.outcome == "caller_hung_up"
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
+async def test_serve_in_development_takes_unsigned_calls_on_any_loopback_address() -> None:
+    async with leaving_nothing(), serve_model(minds=Clerk) as model:
+        arguments = ("serve", "--dev", "--host", "::1", "--port", "0")
+        async with process(*arguments, PHONEBOT_MODEL_URL=model.url) as running:
+            await line_with(running, "DEVELOPMENT MODE: no signature is checked")
+            url = (await line_with(running, "voice webhook: http://[::1]:")).removeprefix("voice webhook: ")
+            record = await dial(url, Caller(HangUp()))
+            assert record.passed, record
+            assert await stopped(running) == 0

@@ -1,0 +1,182 @@
+"""The demo: once as a user sees it, and each complaint that it may have of a call."""
+
+import asyncio
+import os
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from phonebot.audio import wav
+from phonebot.call.actions import Cut, Line
+from phonebot.demo import CallFailed, Expected, Heard, call_folder, cut_items, shortcomings
+from phonebot.replay.log import read
+from phonebot.simulator.carrier import Carrier, Piece, Violation
+from phonebot.simulator.phone import CallRecord, StreamRecord
+from phonebot.terminal import Conversation
+
+EXPECTED = Expected(understood=["hello"], barge_ins=1, last_words="Goodbye!")
+
+
+def good_call() -> tuple[Conversation, CallRecord, list[Heard]]:
+    conversation = Conversation(
+        lines=[Line("caller", "item_1", "hello"), Line("bot", "item_2", "Goodbye!")],
+        barge_ins=1,
+        outcome="caller_hung_up",
+    )
+    record = CallRecord("CA" + "1" * 32, outcome="caller hung up")
+    return conversation, record, [Heard("item_0", told_ms=400, played_ms=400.0, received_ms=900)]
+
+
+def test_a_call_as_expected_has_no_shortcomings() -> None:
+    assert list(shortcomings(*good_call(), EXPECTED)) == []
+
+
+def misheard(conversation: Conversation, record: CallRecord, heard: list[Heard]) -> None:
+    conversation.lines[0] = Line("caller", "item_1", "yellow")
+
+
+def unheard(conversation: Conversation, record: CallRecord, heard: list[Heard]) -> None:
+    del conversation.lines[0]
+
+
+def not_interrupted(conversation: Conversation, record: CallRecord, heard: list[Heard]) -> None:
+    conversation.barge_ins = 0
+
+
+def told_too_much(conversation: Conversation, record: CallRecord, heard: list[Heard]) -> None:
+    heard[0] = Heard("item_0", told_ms=421, played_ms=400.0, received_ms=900)
+
+
+def told_too_little(conversation: Conversation, record: CallRecord, heard: list[Heard]) -> None:
+    heard[0] = Heard("item_0", told_ms=379, played_ms=400.0, received_ms=900)
+
+
+def other_last_words(conversation: Conversation, record: CallRecord, heard: list[Heard]) -> None:
+    conversation.lines[-1] = Line("bot", "item_2", "Goodb", cut=True)
+
+
+def silent_bot(conversation: Conversation, record: CallRecord, heard: list[Heard]) -> None:
+    del conversation.lines[-1]
+
+
+def lost_stream(conversation: Conversation, record: CallRecord, heard: list[Heard]) -> None:
+    conversation.outcome = "stream_lost"
+
+
+def failed(conversation: Conversation, record: CallRecord, heard: list[Heard]) -> None:
+    record.outcome, record.reason = "failed", "refused"
+
+
+def troubled(conversation: Conversation, record: CallRecord, heard: list[Heard]) -> None:
+    conversation.troubles.append("the model reports: no")
+
+
+def violated(conversation: Conversation, record: CallRecord, heard: list[Heard]) -> None:
+    record.violations.append(Violation(10.0, 31951, "mark lacks a name"))
+
+
+def undone(conversation: Conversation, record: CallRecord, heard: list[Heard]) -> None:
+    record.failed_steps.append("step 3 (wait_for_bot): it did not happen within 15000 ms")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "complaint"),
+    [
+        (misheard, "the bot understood ['yellow'], the caller said ['hello']"),
+        (unheard, "the bot understood [], the caller said ['hello']"),
+        (not_interrupted, "the bot was interrupted 0 times, expected were 1"),
+        (told_too_much, "the model was told 421 ms of item_0, the caller heard 400 ms"),
+        (told_too_little, "the model was told 379 ms of item_0, the caller heard 400 ms"),
+        (other_last_words, "the bot's last words were ['Goodb'], expected was 'Goodbye!'"),
+        (silent_bot, "the bot's last words were [], expected was 'Goodbye!'"),
+        (lost_stream, "the call ended otherwise: stream_lost, caller hung up "),
+        (failed, "the call ended otherwise: caller_hung_up, failed refused"),
+        (troubled, "the model reports: no"),
+        (violated, "31951: mark lacks a name"),
+        (undone, "step 3 (wait_for_bot): it did not happen within 15000 ms"),
+    ],
+)
+def test_each_shortcoming_is_told_in_a_sentence(
+    spoil: Callable[[Conversation, CallRecord, list[Heard]], None], complaint: str
+) -> None:
+    call = good_call()
+    spoil(*call)
+    assert list(shortcomings(*call, EXPECTED)) == [complaint]
+
+
+def test_a_cut_within_a_frame_of_the_truth_is_exact() -> None:
+    conversation, record, (heard,) = good_call()
+    for told_ms in (380, 420):
+        assert list(shortcomings(conversation, record, [replace(heard, told_ms=told_ms)], EXPECTED)) == []
+
+
+def test_what_was_played_of_a_cut_item_is_the_sum_of_its_pieces() -> None:
+    carrier = Carrier()
+    carrier.pieces += [
+        Piece(0, 0.0, 800, 800),
+        Piece(1, 0.0, 800, 800),
+        Piece(2, 0.0, 800, 160),
+        Piece(3, 0.0, 800),
+    ]
+    conversation = Conversation(
+        cuts=[Cut("item_2", 120, 300, "fence")], played=["item_1", "item_2", "item_2", None]
+    )
+    record = CallRecord("CA" + "1" * 32, streams=[StreamRecord("ws://bot/media", "MZ" + "3" * 32, carrier)])
+    assert cut_items(conversation, record) == [Heard("item_2", told_ms=120, played_ms=120.0, received_ms=300)]
+
+
+def test_the_log_of_a_call_that_never_had_a_stream_is_not_found(tmp_path: Path) -> None:
+    assert call_folder(tmp_path / "calls", "CA" + "1" * 32) is None
+    record = CallRecord("CA" + "1" * 32, outcome="failed", reason="it answered 500")
+    assert str(CallFailed(record)) == "the call failed: it answered 500"
+
+
+async def test_the_demo_holds_its_call_and_shows_what_came_of_it(tmp_path: Path) -> None:
+    """In real time, as a user runs it, with nothing set up."""
+    environ = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("PHONEBOT_", "TWILIO_", "OPENAI_", "AZURE_"))
+    }
+    running = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        "from phonebot.cli import main; main()",
+        "demo",
+        "--data-dir",
+        "out[1]",  # a path to be shown to the letter
+        cwd=tmp_path,
+        env=environ,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        out, err = await running.communicate()
+    finally:
+        if running.returncode is None:
+            running.kill()
+            await running.wait()
+    text = out.decode()
+    assert (running.returncode, err) == (0, b""), text
+    told = re.search(r"the model was told: ([\d,]+) of ([\d,]+) ms were heard", text)
+    played = re.search(r"the carrier played: ([\d,]+) ms, ([+-]\d+) ms off", text)
+    assert told
+    assert played
+    told_ms, received_ms, played_ms = (int(n.replace(",", "")) for n in (*told.groups(), played[1]))
+    assert abs(told_ms - played_ms) <= 20
+    assert int(played[2]) == told_ms - played_ms
+    assert 0 < told_ms < received_ms
+    assert "the caller interrupts" in text
+    assert "0 violations seen by the carrier" in text
+    (folder,) = (tmp_path / "out[1]" / "calls").iterdir()
+    assert str(folder.relative_to(tmp_path)) in text
+    recording = wav.read(folder / "heard.wav")
+    assert (recording.encoding, recording.rate_hz, recording.channels) == ("pcmu", 8000, 2)
+    log = read(folder)
+    assert log.header.outcome == "caller_hung_up"
+    (cut,) = [action for step in log.steps for action in step.actions if isinstance(action, Cut)]
+    assert (cut.heard_ms, cut.received_ms) == (told_ms, received_ms)
