@@ -41,9 +41,13 @@ def load_caller(path: Path | None) -> Caller:
 
 def caller_of_log(folder: Path) -> Caller:
     """Says what the caller of a recorded call said, at the same moments, and presses the same keys."""
+    try:
+        log = read(folder)
+    except PhonebotError as error:
+        raise SettingsError(str(error)) from error
     steps: list[Step] = []
     said = bytearray()
-    for step in read(folder).steps:
+    for step in log.steps:
         match step.input:
             case Media(payload=payload):
                 said += a2b_base64(payload)

@@ -16,6 +16,7 @@ import logging
 import os
 import socket
 import stat
+import sys
 from base64 import b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -31,6 +32,7 @@ from websockets.asyncio.server import ServerConnection
 from websockets.asyncio.server import serve as serve_websockets
 from websockets.exceptions import ConnectionClosed
 
+import phonebot
 from phonebot.agents.numbers import Numbers
 from phonebot.agents.profile import Profile
 from phonebot.call.actions import Action, Trouble
@@ -202,7 +204,9 @@ class Service:
         assert parameter is not None
         return parameter.attrib["value"]
 
-    async def open_stream(self, token: str | None = TOKEN, path: str = "/twilio/media") -> "RawStream":
+    async def open_stream(
+        self, token: str | None = TOKEN, path: str = "/twilio/media", **terms: Any
+    ) -> "RawStream":
         """Open a media stream, signed with `token` unless that is None. Raises InvalidStatus when it is refused."""
         ws_url = "ws" + self.public_url.removeprefix("http") + path
         socket = await connect(
@@ -211,6 +215,7 @@ class Service:
             compression=None,
             max_size=None,
             proxy=None,
+            **terms,
         )
         return RawStream(socket)
 
@@ -342,6 +347,21 @@ async def confirm_session(socket: ServerConnection) -> None:
     await socket.send(json.dumps({"type": "session.updated", "event_id": "event_2", "session": confirmed}))
 
 
+# ---------------------------------------------------------------------------------- phonebot as a process
+
+COMMAND = (sys.executable, "-c", "from phonebot.cli import main; main()")
+
+
+def is_setting(variable: str) -> bool:
+    return variable.startswith(("PHONEBOT_", "TWILIO_", "OPENAI_", "AZURE_"))
+
+
+def environment(**settings: str) -> dict[str, str]:
+    """That of a `COMMAND`: these settings and no others, and the package that is tested, wherever it is run."""
+    inherited = {name: value for name, value in os.environ.items() if not is_setting(name)}
+    return {**inherited, "PYTHONPATH": str(Path(phonebot.__file__).parent.parent), **settings}
+
+
 # ---------------------------------------------------------------------------------- waiting, and leaving nothing
 
 
@@ -374,7 +394,7 @@ class Complaints(logging.Handler):
 
 @asynccontextmanager
 async def leaving_nothing() -> AsyncIterator[None]:
-    """Checks that the block leaves no task running and no socket open, and that nothing failed unseen."""
+    """Checks that the block leaves no task running and no socket open, and that no exception reached uvicorn."""
     tasks, sockets, complaints = asyncio.all_tasks(), open_sockets(), Complaints()
     logging.getLogger("uvicorn.error").addHandler(complaints)
     try:

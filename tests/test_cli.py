@@ -12,13 +12,17 @@ from pathlib import Path
 
 import pytest
 from service_driver import (
+    COMMAND,
     MODEL_KEY,
     PATIENCE_S,
     SECRET_KEY,
+    SPEECH,
     TOKEN,
     Clerk,
     Ear,
     Service,
+    environment,
+    is_setting,
     leaving_nothing,
     listening_socket,
 )
@@ -26,8 +30,9 @@ from service_driver import (
 from phonebot import __version__
 from phonebot.audio import wav
 from phonebot.cli import main
+from phonebot.realtime.events import SpeechStarted
 from phonebot.replay.log import read
-from phonebot.simulator.caller import Caller, HangUp, WaitForBot
+from phonebot.simulator.caller import Caller, HangUp, Say, WaitForBot, WaitForQuiet
 from phonebot.simulator.phone import dial
 from phonebot.simulator.server import serve as serve_model
 
@@ -43,7 +48,7 @@ do = "hang_up"
 @pytest.fixture(autouse=True)
 def _clean_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No setting comes from outside, and what is written goes to the test's folder."""
-    for name in [name for name in os.environ if name.startswith(("PHONEBOT_", "TWILIO_", "OPENAI_", "AZURE_"))]:
+    for name in filter(is_setting, list(os.environ)):
         monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
 
@@ -135,6 +140,7 @@ def test_serve_on_an_address_that_is_taken_says_so(
         ("model", "--script", "missing.toml"),
         ("call", "http://127.0.0.1:9/", "--audio", "missing.wav"),
         ("call",),
+        ("call", "http://127.0.0.1:9/", "--audio", "a.wav", "--log", "log"),
         ("sing",),
     ],
 )
@@ -186,6 +192,17 @@ async def test_a_good_call_as_json_is_json_and_nothing_else(
     assert TOKEN not in json.dumps(record)
 
 
+async def test_a_recorded_caller_calls_again(tmp_path: Path, service: Service) -> None:
+    await service.dial(WaitForQuiet(300), Say(SPEECH), WaitForBot(), HangUp())
+    await service.stop()
+    (folder,) = service.calls_dir.iterdir()
+    second = await Service.start(tmp_path / "second", signs=False)
+    assert await asyncio.to_thread(run, "call", f"{second.url}/twilio/voice", "--log", str(folder)) == 0
+    (witness,) = second.witnesses
+    assert len(witness.saw(SpeechStarted)) == 1
+    await second.stop()
+
+
 async def test_a_call_that_is_refused_is_exit_code_1_and_says_why(
     service: Service, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -208,6 +225,11 @@ def test_a_call_to_what_is_no_url_is_exit_code_2(capsys: pytest.CaptureFixture[s
     assert "must look like https://bot.example.com/twilio/voice" in said(capsys)
 
 
+def test_a_log_that_is_none_is_exit_code_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("call", "http://127.0.0.1:9/", "--log", str(tmp_path)) == 2
+    assert "a call's log is a folder" in said(capsys)
+
+
 @pytest.mark.parametrize(
     ("name", "content", "problem"),
     [
@@ -227,15 +249,10 @@ def test_a_caller_that_cannot_be_played_is_exit_code_2(
 
 
 @asynccontextmanager
-async def process(*arguments: str, **environ: str) -> AsyncIterator[asyncio.subprocess.Process]:
+async def process(*arguments: str, **settings: str) -> AsyncIterator[asyncio.subprocess.Process]:
     """`phonebot` as a process of its own, stopped with SIGTERM at the end if it has not ended."""
     running = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-c",
-        "from phonebot.cli import main; main()",
-        *arguments,
-        env={**os.environ, **environ},
-        stderr=asyncio.subprocess.PIPE,
+        *COMMAND, *arguments, env=environment(**settings), stderr=asyncio.subprocess.PIPE
     )
     try:
         yield running

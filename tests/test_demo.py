@@ -1,14 +1,13 @@
 """The demo: once as a user sees it, and each complaint that it may have of a call."""
 
 import asyncio
-import os
 import re
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from service_driver import COMMAND, environment
 
 from phonebot.audio import wav
 from phonebot.call.actions import Cut, Line
@@ -137,20 +136,11 @@ def test_the_log_of_a_call_that_never_had_a_stream_is_not_found(tmp_path: Path) 
 
 async def test_the_demo_holds_its_call_and_shows_what_came_of_it(tmp_path: Path) -> None:
     """In real time, as a user runs it, with nothing set up."""
-    environ = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("PHONEBOT_", "TWILIO_", "OPENAI_", "AZURE_"))
-    }
     running = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-c",
-        "from phonebot.cli import main; main()",
-        "demo",
-        "--data-dir",
-        "out[1]",  # a path to be shown to the letter
+        *COMMAND,
+        *("demo", "--data-dir", "out[1]"),  # a path to be shown to the letter
         cwd=tmp_path,
-        env=environ,
+        env=environment(),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )

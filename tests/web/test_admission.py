@@ -1,9 +1,8 @@
 """Which streams are let in, by the gate alone and at the service's door."""
 
-import logging
-
 import pytest
 from service_driver import ACCOUNT_SID, CALL_SID, SECRET_KEY, STREAM_SID, RawStream, Service, StartService, until
+from websockets.typing import Subprotocol
 
 from phonebot.carrier.messages import Start
 from phonebot.web import media
@@ -98,68 +97,58 @@ async def check_refused(service: Service, stream: RawStream, reason: str, log: p
     assert service.logs() == []
 
 
-@pytest.fixture
-def caplog_at_warning(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
-    caplog.set_level(logging.WARNING, media.__name__)
-    return caplog
-
-
-async def test_a_stream_without_a_token_is_refused(
-    service: Service, caplog_at_warning: pytest.LogCaptureFixture
-) -> None:
+async def test_a_stream_without_a_token_is_refused(service: Service, caplog: pytest.LogCaptureFixture) -> None:
     stream = await service.open_stream()
     await stream.connected()
     await stream.start(None)
-    await check_refused(service, stream, "the stream has no token", caplog_at_warning)
+    await check_refused(service, stream, "the stream has no token", caplog)
 
 
 async def test_a_stream_with_another_calls_token_is_refused(
-    service: Service, caplog_at_warning: pytest.LogCaptureFixture
+    service: Service, caplog: pytest.LogCaptureFixture
 ) -> None:
     stream = await service.open_stream()
     await stream.connected()
     await stream.start(await service.token("CA" + "9" * 32))
-    await check_refused(service, stream, "the stream's token belongs to another call", caplog_at_warning)
+    await check_refused(service, stream, "the stream's token belongs to another call", caplog)
 
 
-async def test_a_stream_with_an_old_token_is_refused(
-    service: Service, caplog_at_warning: pytest.LogCaptureFixture
-) -> None:
+async def test_a_stream_with_an_old_token_is_refused(service: Service, caplog: pytest.LogCaptureFixture) -> None:
     clock = Clock()
     clock.now_s = 1_500_000_000
     stream = await service.open_stream()
     await stream.connected()
     await stream.start(Gate(SECRET_KEY, clock).issue(ADMISSION))
-    await check_refused(service, stream, "the stream's token is older than 60 s", caplog_at_warning)
+    await check_refused(service, stream, "the stream's token is older than 60 s", caplog)
 
 
 async def test_a_stream_of_another_account_is_refused(
-    start_service: StartService, caplog_at_warning: pytest.LogCaptureFixture
+    start_service: StartService, caplog: pytest.LogCaptureFixture
 ) -> None:
     service = await start_service(TWILIO_ACCOUNT_SID=ACCOUNT_SID)
     stream = await service.open_stream()
     await stream.connected()
     await stream.start(await service.token(), account_sid="AC" + "9" * 32)
-    await check_refused(service, stream, "the stream is another account's", caplog_at_warning)
+    await check_refused(service, stream, "the stream is another account's", caplog)
 
 
-async def test_media_before_start_is_refused(service: Service, caplog_at_warning: pytest.LogCaptureFixture) -> None:
+async def test_media_before_start_is_refused(service: Service, caplog: pytest.LogCaptureFixture) -> None:
     stream = await service.open_stream()
     await stream.connected()
     await stream.media()
-    await check_refused(service, stream, "media 1: out of order: start comes next", caplog_at_warning)
+    await check_refused(service, stream, "media 1: out of order: start comes next", caplog)
 
 
 async def test_a_stream_that_does_not_start_in_time_is_refused(
-    service: Service, caplog_at_warning: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    service: Service, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(media, "START_TIMEOUT_S", 0.1)
     stream = await service.open_stream()
     await stream.connected()
-    await check_refused(service, stream, "no start message came within 0.1 s", caplog_at_warning)
+    await check_refused(service, stream, "no start message came within 0.1 s", caplog)
 
 
-async def test_a_token_opens_one_stream_only(service: Service, caplog_at_warning: pytest.LogCaptureFixture) -> None:
+async def test_a_token_opens_one_stream_only(service: Service, caplog: pytest.LogCaptureFixture) -> None:
     token = await service.token()
     first, second = await service.open_stream(), await service.open_stream()
     for stream in (first, second):
@@ -170,7 +159,7 @@ async def test_a_token_opens_one_stream_only(service: Service, caplog_at_warning
     assert len(service.witnesses) == 1
     await first.stop()
     assert await first.closed() == 1000
-    assert "used before" in caplog_at_warning.text
+    assert "used before" in caplog.text
 
 
 async def test_a_stream_that_vanishes_before_it_starts_leaves_nothing_behind(service: Service) -> None:
@@ -187,4 +176,6 @@ async def test_a_stream_that_vanishes_before_it_starts_leaves_nothing_behind(ser
 
 
 async def test_a_subprotocol_is_answered_only_if_it_was_offered(service: Service) -> None:
-    assert (await service.open_stream()).socket.subprotocol is None
+    plain = await service.open_stream()
+    offering = await service.open_stream(subprotocols=[Subprotocol("other"), Subprotocol("audio.twilio.com")])
+    assert (plain.socket.subprotocol, offering.socket.subprotocol) == (None, "audio.twilio.com")

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from urllib.parse import urlsplit
 from xml.etree import ElementTree
 
@@ -189,6 +190,21 @@ async def test_a_body_without_end_is_cut_off(service: Service) -> None:
 async def test_a_body_that_is_no_form_is_400(service: Service, body: bytes) -> None:
     status, text = await service.request("POST", "/twilio/voice", data=body)
     assert (status, text) == (400, "the body is no form of at most 200 fields in UTF-8")
+
+
+async def test_a_head_without_end_is_cut_off(service: Service) -> None:
+    reader, writer = await asyncio.open_connection(*address(service))
+    writer.write(b"POST /twilio/voice HTTP/1.1\r\n")
+    answer = b""
+    with suppress(ConnectionError):  # what is still being sent when the connection is closed breaks it
+        for number in range(100):
+            writer.write(b"X-%d: %s\r\n" % (number, b"a" * 10_000))
+            await writer.drain()
+        answer = await reader.read()
+    assert answer.startswith(b"HTTP/1.1 400") or not answer
+    writer.close()
+    with suppress(ConnectionError):
+        await writer.wait_closed()
 
 
 async def test_a_body_that_does_not_come_is_408(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,35 @@
+"""The calls of a process: their tasks, and how the latest ended."""
+
+import asyncio
+
+from phonebot.web.live import REMEMBERED, LiveCalls
+
+
+async def test_finishing_ends_every_call_and_waits_until_each_has_cleaned_up() -> None:
+    live, ended = LiveCalls(), []
+
+    async def hold(number: int) -> None:
+        with live.holding():
+            try:
+                await asyncio.Event().wait()
+            finally:
+                await asyncio.sleep(0)
+                ended.append(number)
+
+    calls = [asyncio.create_task(hold(number)) for number in range(3)]
+    await asyncio.sleep(0)
+    await live.finish()
+    assert sorted(ended) == [0, 1, 2]
+    assert all(call.done() for call in calls)
+
+
+def test_how_a_call_ended_is_known_for_the_latest_calls() -> None:
+    live = LiveCalls()
+    assert live.outcome("CA0") is None
+    live.ended("CA0", "stream_lost")
+    live.ended("CA0", "model_failed")
+    assert live.outcome("CA0") == "model_failed"
+    for number in range(1, REMEMBERED + 1):
+        live.ended(f"CA{number}", "caller_hung_up")
+    assert live.outcome("CA0") is None
+    assert live.outcome("CA1") == "caller_hung_up"
