@@ -265,7 +265,7 @@ PLANNED = frozenset(
         "PHONEBOT_STORAGE_URL",
     }
 )
-"""Settings that a later version will know. A deployment may have them already: they are no error, and do nothing."""
+"""Settings that a later version will know. A deployment may have them already: no error, and no effect."""
 
 _FIELDS = {_variable(name): field for name, field in Settings.model_fields.items()}
 

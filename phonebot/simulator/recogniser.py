@@ -23,11 +23,16 @@ import msgspec
 
 from phonebot.audio.resample import resample
 from phonebot.simulator.language_model import common_words, fingerprint, words_of, write_model
+from phonebot.simulator.mind import DETECTOR_FRAME_BYTES
+from phonebot.simulator.vad import levels
 
 CALL_HZ = 8000
 MODEL_HZ = 16000  # of the acoustic model that pocketsphinx brings along
 LENGTH = struct.Struct(">I")
 MOST_UNKNOWN_WORDS = 20  # reported at once
+
+_SILENCE_DB = 40  # below the loudest frame
+_SILENCE_AROUND = bytes(2 * CALL_HZ // 5)  # 200 ms
 
 
 class Job(msgspec.Struct, frozen=True):
@@ -88,7 +93,7 @@ class Recogniser:
     def recognise(self, pcm8k: bytes) -> str:
         """Return the words of one utterance, in lower case without punctuation."""
         self._decoder.start_utt()
-        self._decoder.process_raw(resample(pcm8k, CALL_HZ, MODEL_HZ), full_utt=True)
+        self._decoder.process_raw(resample(framed(pcm8k), CALL_HZ, MODEL_HZ), full_utt=True)
         self._decoder.end_utt()
         hypothesis = self._decoder.hyp()
         return "" if hypothesis is None else str(hypothesis.hypstr)
@@ -104,6 +109,22 @@ class Recogniser:
             alternatives += 1
             entry = f"{word}({alternatives})"  # how the dictionary writes a further pronunciation
         self._decoder.add_word(entry, phones, True)
+
+
+def framed(pcm8k: bytes) -> bytes:
+    """
+    Return the utterance with 200 ms of silence at either end in place of its own.
+
+    The faint end of a breath or an echo is soon a word to the decoder ("that is right on"), and the length of the
+    silence, which depends on where the turn was cut, moves the mean that the whole utterance is measured by.
+    """
+    loudness = levels(pcm8k)
+    threshold = max(loudness, default=0) / 10 ** (_SILENCE_DB / 20)
+    loud = [frame for frame, rms in enumerate(loudness) if rms > threshold]
+    if not loud:
+        return _SILENCE_AROUND
+    sound = pcm8k[loud[0] * DETECTOR_FRAME_BYTES : (loud[-1] + 1) * DETECTOR_FRAME_BYTES]
+    return _SILENCE_AROUND + sound + _SILENCE_AROUND
 
 
 def _model(phrases: Sequence[str], cache: Path, pocketsphinx: Any) -> Path:

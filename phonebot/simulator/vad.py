@@ -25,6 +25,12 @@ RATE_HZ = 8000
 AGGRESSIVENESS = 3  # WebRTC's strictest mode: the others let telephone noise through
 
 
+def levels(pcm8k: bytes) -> list[int]:
+    """Return the root mean square of each whole frame of 20 ms."""
+    whole = range(0, len(pcm8k) - DETECTOR_FRAME_BYTES + 1, DETECTOR_FRAME_BYTES)
+    return [audioop.rms(pcm8k[at : at + DETECTOR_FRAME_BYTES], 2) for at in whole]
+
+
 class NoiseFloor:
     """
     The level of the line when nobody speaks: the 12th percentile of the levels of the last 3 s.
