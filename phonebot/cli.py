@@ -20,6 +20,7 @@ from phonebot.errors import PhonebotError, ProfileError, SettingsError
 
 if TYPE_CHECKING:  # each command imports what it needs: `phonebot --help` is there at once
     from phonebot.agents.numbers import Numbers
+    from phonebot.bench.report import CapacityReport, LatencyReport
     from phonebot.settings import Settings
     from phonebot.simulator.dialogue import Script
 
@@ -196,6 +197,51 @@ async def _model(script: "Script | None", host: str, port: int, key: str | None)
     async with embedded_model(script, host, port, key=key) as server:
         errors.print(f"the embedded model listens at {server.url}?model=any", soft_wrap=True)
         await stopped.wait()
+
+
+bench = typer.Typer(help="Measure this service against a simulated carrier and model.", no_args_is_help=True)
+app.add_typer(bench, name="bench")
+
+Calls = Annotated[int, typer.Option(min=1, max=1000, help="Calls at once.")]
+Seconds = Annotated[float, typer.Option(min=1, max=600, help="How long each server is measured.")]
+JsonFile = Annotated[Path | None, typer.Option("--json", help="Also write every single run to this file.")]
+
+
+@bench.command()
+def capacity(
+    calls: Calls = 50,
+    seconds: Seconds = 20,
+    rounds: Annotated[int, typer.Option(min=1, max=20, help="Turns; the ratios are their median.")] = 2,
+    json: JsonFile = None,
+) -> None:
+    """CPU and memory per call, beside a bare relay in the same run."""
+    from phonebot.bench.capacity import measure_capacity
+
+    with errors.status("measuring") as status:
+        report = measure_capacity(calls, seconds, rounds=rounds, progress=status.update)
+    _show(report, json)
+
+
+@bench.command()
+def latency(calls: Calls = 5, seconds: Seconds = 20, json: JsonFile = None) -> None:
+    """Delay added in each direction, and time from the webhook to the first sound."""
+    from phonebot.bench.latency import measure_latency
+
+    with errors.status("measuring") as status:
+        report = measure_latency(calls, seconds, progress=status.update)
+    _show(report, json)
+
+
+def _show(report: "CapacityReport | LatencyReport", json: Path | None) -> None:
+    console.print(report.table())
+    for note in report.notes:
+        console.print(f"[yellow]{escape(note)}[/yellow]")
+    for fault in report.faults:
+        console.print(f"[red]fault:[/red] {escape(fault)}")
+    if json:
+        json.write_text(report.to_json() + "\n")
+    if report.faults:
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -81,6 +81,11 @@ class Model:
         await self.takes.wait()
         self.told.append(command)
 
+    def send_now(self, command: Command) -> bool:
+        if self.takes.is_set():
+            self.told.append(command)
+        return self.takes.is_set()
+
     async def close(self) -> None:
         self.closed = True
 

@@ -20,6 +20,7 @@ from phonebot.realtime import wire
 from phonebot.realtime.beta import BETA
 from phonebot.realtime.codec import Codec, dumps
 from phonebot.realtime.events import (
+    AppendAudio,
     AudioFormat,
     Command,
     Dialect,
@@ -130,6 +131,10 @@ class ModelConnection:
             for parameter in self.left_out:
                 text = without(text, parameter) or text
         await self._line.write(text)
+
+    def send_now(self, command: AppendAudio) -> bool:
+        """Send audio without waiting. False, and nothing is sent, when that cannot be: then use `send`."""
+        return self._line.write_now(self._codec.encode(command))
 
     async def close(self) -> None:
         """End the session. Takes two seconds at most, may be called again, raises nothing."""

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import msgspec
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as open_socket
+from websockets.asyncio.connection import broadcast
 from websockets.exceptions import (
     ConnectionClosed,
     InvalidHandshake,
@@ -27,6 +28,7 @@ from websockets.exceptions import (
 )
 from websockets.frames import Close
 from websockets.http11 import Response as HttpResponse
+from websockets.protocol import State
 from websockets.typing import Subprotocol
 
 from phonebot.errors import ModelError, ModelProtocolError, ModelRefused, ModelUnreachable
@@ -34,6 +36,7 @@ from phonebot.realtime.events import ErrorDetail
 from phonebot.realtime.providers import Endpoint, masked
 from phonebot.realtime.severity import close_meaning, close_severity, severity
 
+ROOM_BYTES = 16 * 1024  # half of what the library lets wait before a send blocks
 SEND_TIMEOUT_S = 5.0  # by then the socket holds seconds of the caller's audio
 CLOSE_TIMEOUT_S = 1.0  # a call that has ended does not wait for the model's farewell
 PING_INTERVAL_S = 20.0
@@ -69,8 +72,19 @@ class Line:
             raise ModelProtocolError(f"message: {len(message)} bytes of binary, where only text is allowed")
         return message
 
+    def write_now(self, text: str) -> bool:
+        """Send a message without waiting. False, and nothing is sent, when that cannot be: then use `write`."""
+        socket = self._socket
+        if socket.state is not State.OPEN or socket.transport.get_write_buffer_size() > ROOM_BYTES:
+            return False
+        # The library's one way to send outside a coroutine.
+        broadcast((socket,), text)
+        return True
+
     async def write(self, text: str) -> None:
         """Send a message; returns when it is on its way, which a peer that reads too slowly delays."""
+        if self.write_now(text):
+            return
         try:
             async with asyncio.timeout(SEND_TIMEOUT_S):
                 await self._socket.send(text)

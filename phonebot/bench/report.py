@@ -1,0 +1,176 @@
+"""What was measured: values, the tables people read, the JSON scripts read."""
+
+import platform
+from collections.abc import Iterable, Sequence
+from math import ceil
+from statistics import median
+from typing import Self
+
+import msgspec
+from rich.table import Table
+
+from phonebot import __version__
+
+YARDSTICK = "relay"
+MAX_FAULTS = 10
+
+
+class Delays(msgspec.Struct, frozen=True):
+    """How long something took, `count` times, in ms. `lost` more never arrived. All 0 when nothing did."""
+
+    count: int = 0
+    lost: int = 0
+    p50_ms: float = 0.0
+    p99_ms: float = 0.0
+    max_ms: float = 0.0
+
+    @classmethod
+    def of(cls, delays_ms: Iterable[float], lost: int = 0) -> Self:
+        ordered = sorted(delays_ms)
+        if not ordered:
+            return cls(lost=lost)
+        return cls(len(ordered), lost, percentile(ordered, 50), percentile(ordered, 99), round(ordered[-1], 3))
+
+    def __str__(self) -> str:
+        return f"{self.p50_ms:.2f} / {self.p99_ms:.2f}" if self.count else "none"
+
+
+class Run(msgspec.Struct, frozen=True):
+    """
+    One server under one load.
+
+    `cpu_ms` is its CPU time per call and second; `memory_mb` what each call after the first added to it (None:
+    there was no other). `to_model` counts the caller's frames, `to_caller` the model's deltas by their first piece.
+    `faults` are the first of `fault_count` things that a carrier or a model would have complained of.
+
+    The rest says how far to trust this: `load_busy`, the share of its core that the load needed; `frames_late_ms`,
+    how far behind time it sent; `others_busy`, the share of the server's core that other processes took (None: it
+    had no core of its own).
+    """
+
+    server: str
+    calls: int
+    seconds: float
+    cpu_ms: float
+    memory_mb: float | None
+    to_model: Delays
+    to_caller: Delays
+    first_audio: Delays
+    fault_count: int
+    faults: tuple[str, ...]
+    load_busy: float
+    frames_late_ms: Delays
+    others_busy: float | None
+
+
+class Machine(msgspec.Struct, frozen=True):
+    """Where it ran."""
+
+    cores: int
+    python: str
+    phonebot: str
+
+    @classmethod
+    def this(cls, cores: int) -> Self:
+        return cls(cores, platform.python_version(), __version__)
+
+
+class _Report(msgspec.Struct, frozen=True):
+    machine: Machine
+    runs: tuple[Run, ...]
+    notes: tuple[str, ...]
+
+    def to_json(self) -> str:
+        return msgspec.json.format(msgspec.json.encode(self), indent=2).decode()
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        return tuple(f"{run.server}: {fault}" for run in self.runs for fault in run.faults)
+
+    def _servers(self) -> dict[str, list[Run]]:
+        """The runs of each server, in the order measured."""
+        servers: dict[str, list[Run]] = {}
+        for run in self.runs:
+            servers.setdefault(run.server, []).append(run)
+        return servers
+
+    def _captioned(self, table: Table) -> Table:
+        table.caption = "\n".join((*self.notes, *self.faults)) or None
+        table.caption_justify = "left"
+        return table
+
+
+class CapacityReport(_Report, frozen=True):
+    """
+    What a call costs, beside the yardstick. `ratios`: each server's CPU time as a multiple of the relay's.
+
+    A server was measured several times, in turn with the others: figures are medians, a ratio is that of ratios of
+    the same turn.
+    """
+
+    ratios: dict[str, float]
+
+    def table(self) -> Table:
+        calls, seconds = self.runs[0].calls, self.runs[0].seconds
+        table = Table(title=f"{calls} calls, {seconds:.0f} s, times in ms (p50 / p99)")
+        table.add_column("server")
+        for heading in ("CPU per call-second", "x relay", "MB per call", "to the model", "to the caller", "lost"):
+            table.add_column(heading, justify="right")
+        table.add_column("faults", justify="right")
+        table.add_column("core taken by others", justify="right")
+        for name, runs in self._servers().items():
+            table.add_row(
+                name,
+                f"{median(run.cpu_ms for run in runs):.2f}",
+                f"{self.ratios[name]:.2f}" if name in self.ratios else "",
+                _number([run.memory_mb for run in runs], "{:.2f}"),
+                _typical([run.to_model for run in runs]),
+                _typical([run.to_caller for run in runs]),
+                str(sum(run.to_model.lost + run.to_caller.lost for run in runs)),
+                str(sum(run.fault_count for run in runs)),
+                _number([run.others_busy for run in runs], "{:.0%}"),
+            )
+        return self._captioned(table)
+
+
+class LatencyReport(_Report, frozen=True):
+    """How much later audio arrives because of the server, and how soon a caller hears something."""
+
+    def table(self) -> Table:
+        table = Table(title=f"{self.runs[0].calls} calls, times in ms (p50 / p99)")
+        table.add_column("server")
+        for heading in ("to the model", "to the caller", "webhook to first audio", "faults"):
+            table.add_column(heading, justify="right")
+        for run in self.runs:
+            table.add_row(
+                run.server, str(run.to_model), str(run.to_caller), str(run.first_audio), str(run.fault_count)
+            )
+        return self._captioned(table)
+
+
+def ratios(turns: Sequence[Sequence[Run]]) -> dict[str, float]:
+    """Each server's CPU time over the yardstick's of the same turn: the median of all turns that can tell."""
+    found: dict[str, list[float]] = {}
+    for turn in turns:
+        yardstick = next((run.cpu_ms for run in turn if run.server == YARDSTICK), 0.0)
+        for run in turn:
+            if yardstick:
+                found.setdefault(run.server, []).append(run.cpu_ms / yardstick)
+    return {name: round(median(values), 3) for name, values in found.items()}
+
+
+def percentile(ordered: Sequence[float], percent: int) -> float:
+    """The nearest-rank percentile of values in ascending order, at least one."""
+    return round(ordered[ceil(len(ordered) * percent / 100) - 1], 3)
+
+
+def _typical(delays: Sequence[Delays]) -> str:
+    heard = [each for each in delays if each.count]
+    if not heard:
+        return "none"
+    return f"{median(each.p50_ms for each in heard):.2f} / {median(each.p99_ms for each in heard):.2f}"
+
+
+def _number(values: Sequence[float | None], form: str) -> str:
+    known = [value for value in values if value is not None]
+    return form.format(median(known)) if known else ""

@@ -1,0 +1,173 @@
+"""
+The server under test, in a process and on a core of its own.
+
+    async with running(Subject("phonebot"), model_url, core=0) as server:
+        ...  # calls to server.url; server.cpu_s(), server.memory_mb()
+
+What it uses is read from outside (Linux, proc(5)). The process is this module run by itself: see `main`.
+"""
+
+import asyncio
+import os
+import socket
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Literal, TypeAlias
+
+import msgspec
+import uvloop
+from starlette.applications import Starlette
+
+from phonebot.agents.numbers import Numbers
+from phonebot.agents.profile import Profile
+from phonebot.bench.relay import create_relay
+from phonebot.errors import PhonebotError
+from phonebot.serving import listen, server_for
+from phonebot.settings import load
+from phonebot.web.app import create_app
+
+Kind: TypeAlias = Literal["relay", "phonebot"]
+
+BACKLOG = 1024
+STOP_TIMEOUT_S = 15.0
+SHOWN_CHARACTERS = 2_000  # of what a server that failed wrote
+PROC = Path("/proc")
+
+
+class Subject(msgspec.Struct, frozen=True):
+    """Which server. `record` and `greeting` are phonebot's: whether audio is recorded, what it says first."""
+
+    kind: Kind
+    record: bool = True
+    greeting: str | None = None
+
+    @property
+    def name(self) -> str:
+        return self.kind if self.kind == "relay" or self.record else f"{self.kind}, audio not recorded"
+
+
+class _Order(msgspec.Struct):
+    """What the process is told on its command line. `core` None: the system places it."""
+
+    subject: Subject
+    model_url: str
+    url: str
+    data_dir: str
+    socket: int
+    core: int | None
+
+
+class RunningServer:
+    """A server under test that takes calls at `url`."""
+
+    def __init__(self, url: str, process: Process) -> None:
+        self.url = url
+        self._process = process
+
+    def cpu_s(self) -> float:
+        """CPU time it has used, in all its threads, user and system."""
+        fields = self._read("stat").rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")  # utime, stime
+
+    def memory_mb(self) -> float:
+        """Memory it holds (resident set)."""
+        return int(self._read("statm").split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+    def _read(self, name: str) -> str:
+        try:
+            return (PROC / str(self._process.pid) / name).read_text()
+        except OSError:
+            raise PhonebotError("the server under test has ended") from None
+
+
+@asynccontextmanager
+async def running(subject: Subject, model_url: str, core: int | None) -> AsyncIterator[RunningServer]:
+    """
+    The server runs during the block. Raises PhonebotError when it ends by itself, with what it wrote.
+
+    It takes calls from the start: they wait in the socket's queue until it is ready.
+    """
+    with TemporaryDirectory(prefix="phonebot-bench-") as data_dir, listen("127.0.0.1", 0) as listener:
+        listener.listen(BACKLOG)
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        order = _Order(subject, model_url, url, data_dir, listener.fileno(), core)
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            __name__,
+            msgspec.json.encode(order).decode(),
+            pass_fds=[order.socket],
+            stdin=PIPE,
+            stderr=PIPE,
+        )
+        listener.close()
+        assert process.stdin is not None, "a pipe was asked for"
+        assert process.stderr is not None, "a pipe was asked for"
+        written = asyncio.create_task(process.stderr.read())
+        try:
+            yield RunningServer(url, process)
+        finally:
+            process.stdin.close()
+            code = await _end_of(process)
+            said = (await written).decode(errors="replace").strip()
+            if code != 0:
+                raise PhonebotError(f"the server under test ended with code {code}: {said[-SHOWN_CHARACTERS:]}")
+
+
+async def _end_of(process: Process) -> int:
+    try:
+        async with asyncio.timeout(STOP_TIMEOUT_S):
+            return await process.wait()
+    except TimeoutError:
+        process.kill()
+        return await process.wait()
+
+
+# ------------------------------------------------------------------------------- in the process under test
+
+
+def main(order_json: str) -> None:
+    """Serve until standard input ends, which it also does when the load is killed."""
+    order = msgspec.json.decode(order_json, type=_Order)
+    if order.core is not None:
+        os.sched_setaffinity(0, {order.core})
+    listener = socket.socket(fileno=order.socket)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(_app(order), listener))
+
+
+async def _serve(app: Starlette, listener: socket.socket) -> None:
+    server = server_for(app)
+    server.stop_on_signals()
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        loop.remove_reader(sys.stdin)
+        server.should_exit = True
+
+    loop.add_reader(sys.stdin, stop)
+    await server.serve(sockets=[listener])
+
+
+def _app(order: _Order) -> Starlette:
+    if order.subject.kind == "relay":
+        return create_relay(order.model_url, order.url)
+    # Without an auth token no signature is checked: two requests of a call would pay for it, and no frame.
+    settings = load(
+        {
+            "PHONEBOT_PUBLIC_URL": order.url,
+            "PHONEBOT_MODEL_URL": order.model_url,
+            "PHONEBOT_DATA_DIR": order.data_dir,
+        },
+        env_file=None,
+    )
+    profile = Profile(record=order.subject.record, greeting=order.subject.greeting)
+    return create_app(settings, Numbers.single(profile))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,49 @@
+"""The whole benchmark, as small as it can be: real processes, real sockets, a second each."""
+
+import json
+import os
+
+import pytest
+
+from phonebot.bench.capacity import measure_capacity
+from phonebot.bench.latency import measure_latency
+from phonebot.bench.load import Terms
+from phonebot.errors import PhonebotError
+
+
+def test_capacity_measures_every_server_without_a_fault_or_a_loss() -> None:
+    told: list[str] = []
+    cores = os.sched_getaffinity(0)
+
+    report = measure_capacity(2, 1.0, warmup_s=0.0, rounds=1, progress=told.append)
+
+    assert [run.server for run in report.runs] == ["relay", "phonebot", "phonebot, audio not recorded"]
+    assert len(told) == 3
+    assert report.faults == ()
+    for run in report.runs:
+        assert run.to_model.count > 50  # two callers, 50 frames a second each, sent by a busy machine
+        assert run.to_model.lost == 0
+        assert run.to_caller.lost == 0
+        assert run.memory_mb is not None
+    assert json.loads(report.to_json())["runs"][0]["calls"] == 2
+    assert report.table().row_count == 3
+    assert os.sched_getaffinity(0) == cores, "the process has its cores back"
+
+
+def test_latency_measures_both_directions_and_the_first_audio() -> None:
+    report = measure_latency(1, 2.0, warmup_s=0.0, greeted=2)
+
+    assert report.faults == ()
+    relay, phonebot = report.runs
+    assert relay.first_audio.count == 0
+    assert phonebot.first_audio.count == 2
+    assert phonebot.first_audio.p50_ms > 0
+    assert phonebot.to_model.count > 50
+    assert phonebot.to_model.lost == phonebot.to_caller.lost == 0
+    assert report.table().row_count == 2
+
+
+@pytest.mark.parametrize("terms", [(0, 1.0, 0.0), (1, 0.0, 0.0), (1, 1.0, -1.0)])
+def test_terms_that_measure_nothing_are_refused(terms: tuple[int, float, float]) -> None:
+    with pytest.raises(PhonebotError, match="at least one call"):
+        Terms(*terms)
