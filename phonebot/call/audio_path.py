@@ -6,10 +6,10 @@ transcoded: the caller's leg as one stream, the model's item by item, so that no
 """
 
 from base64 import b64encode
-from binascii import Error, a2b_base64
+from binascii import a2b_base64
 
+from phonebot.audio.base64 import base64_length, base64_silence
 from phonebot.audio.transcode import transcoder
-from phonebot.call.playout import base64_length, base64_silence
 from phonebot.realtime.events import BYTES_PER_MS, AudioFormat
 
 MIN_GAP_MS = 40  # stamps of neighbouring frames are measured: they may lie a few ms off 20
@@ -38,7 +38,7 @@ class CallerLeg:
         self._end_ms = timestamp_ms + base64_length(payload) // BYTES_PER_MS["pcmu"]
         if self._transcoder is None:
             return frames
-        transcoded = (self._transcoder.feed(decoded(frame)) for frame in frames)
+        transcoded = (self._transcoder.feed(a2b_base64(frame)) for frame in frames)
         return [encoded(audio) for audio in transcoded if audio]
 
 
@@ -58,7 +58,7 @@ class BotLeg:
         if item_id != self._item_id:
             self._item_id, self._transcoder = item_id, transcoder(self._format, "pcmu")
         assert self._transcoder is not None, "whether a format needs transcoding does not change"
-        return encoded(self._transcoder.feed(decoded(payload)))
+        return encoded(self._transcoder.feed(a2b_base64(payload)))
 
     def finish(self, item_id: str) -> str:
         """The item is complete: the rest of its audio."""
@@ -70,11 +70,3 @@ class BotLeg:
 
 def encoded(audio: bytes) -> str:
     return b64encode(audio).decode("ascii")
-
-
-def decoded(payload: str) -> bytes:
-    """The bytes of base64 text; none if it is no base64, since it came from outside."""
-    try:
-        return a2b_base64(payload)
-    except Error:
-        return b""

@@ -10,8 +10,9 @@ A call: inputs in, actions out.
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Literal
 
+from phonebot.audio.base64 import base64_length, is_base64
 from phonebot.call import turns
 from phonebot.call.actions import (
     Action,
@@ -29,6 +30,7 @@ from phonebot.call.actions import (
     Trouble,
 )
 from phonebot.call.audio_path import BotLeg, CallerLeg
+from phonebot.call.clock import WILD_STAMP_MS
 from phonebot.call.inputs import (
     CallerAudioDropped,
     CarrierClosed,
@@ -40,17 +42,21 @@ from phonebot.call.inputs import (
     Tick,
 )
 from phonebot.call.plan import CallPlan
-from phonebot.call.playout import BYTES_PER_MS, PlayoutLedger, Settlement, base64_length
-from phonebot.call.responses import PLAIN, Responses
+from phonebot.call.playout import BYTES_PER_MS, PlayoutLedger, Settlement
+from phonebot.call.responses import Responses
 from phonebot.call.transcript import SpokenItem
 from phonebot.call.turns import PlayoutEnded, Turn
 from phonebot.carrier.messages import Mark, Media, Start, Stop
 from phonebot.realtime import events
-from phonebot.realtime.severity import already_shorter_ms, severity
+from phonebot.realtime.severity import already_shorter_ms, asked_truncation_ms, is_busy, severity
 
 EARLY_FRAMES = 100  # caller audio kept until the model is ready: 2 s
 CARRIER_FAULTS = 20  # more refused messages than this are no accident
+MODEL_FAULTS = 100  # the same of the model's events and complaints
 SILENT_CARRIER_MS = 60_000  # a stream that says nothing for so long is dead, whatever its socket says
+ANSWER_PATIENCE_MS = 8_000  # a turn that the model has not begun to answer by then was lost
+MAX_WAITING_MS = 600_000  # audio that the model may be ahead of playout; beyond it it runs away
+TRUNCATIONS = 2  # how often an item's truncation is asked for, should the service refuse it
 
 
 class Call:
@@ -66,20 +72,25 @@ class Call:
         self.ended = False
         self._ledger = PlayoutLedger()
         self._responses = Responses()
-        # Every assistant item of the call, in the order in which the model began them.
+        # The assistant's items whose line is not final, in the order in which the model began them.
         self._items: dict[str, SpokenItem] = {}
+        # The ids of those that are: what still comes of them is ignored.
+        self._final: set[str] = set()
         # The items each clear has stopped, by the fence that will settle them.
         self._stopped: dict[str, list[SpokenItem]] = {}
         # Never heard, and to be removed once their response is done: an item can't be deleted while it grows.
         self._unheard: list[SpokenItem] = []
-        # Every truncation asked for, by its event id: a refusal names it.
+        # Every truncation asked for, by its event id: a refusal should name it.
         self._truncations: dict[str, events.TruncateItem] = {}
+        # When the model should have begun to answer the caller's turn; None: it has, or need not.
+        self._answer_due_ms: int | None = None
         # What the session turned out to be; None until the model is ready.
         self._model: ModelReady | None = None
         self._early: deque[Media] = deque(maxlen=EARLY_FRAMES)
         self._caller_leg = CallerLeg()
         self._bot_leg = BotLeg()
-        self._faults = 0
+        self._carrier_faults = 0
+        self._model_faults = 0
         self._carrier_ms = 0  # when the carrier was last heard of
 
     def receive(self, received: Input, now: int) -> list[Action]:
@@ -94,10 +105,11 @@ class Call:
         """When a Tick is due."""
         if self.ended:
             return None
-        due = min(self.plan.max_call_ms, self._carrier_ms + SILENT_CARRIER_MS)
-        if self._ledger.give_up_ms is not None:
-            due = min(due, self._ledger.give_up_ms)
-        return due
+        due_ms = min(self.plan.max_call_ms, self._carrier_ms + SILENT_CARRIER_MS)
+        for other_ms in (self._ledger.give_up_ms, self._responses.due_ms, self._answer_due_ms):
+            if other_ms is not None and other_ms < due_ms:
+                due_ms = other_ms
+        return due_ms
 
     # ------------------------------------------------------------------------------ the carrier
 
@@ -105,6 +117,8 @@ class Call:
         return [OpenModel(self.plan.session)]
 
     def _media(self, media: Media, now: int) -> list[Action]:
+        if media.timestamp_ms > now + WILD_STAMP_MS:
+            return self._carrier_fault(CarrierFault("media: the timestamp is a minute ahead of its time"), now)
         self._carrier_ms = now
         self._ledger.arrive(media.timestamp_ms)
         if self._model is None:
@@ -121,17 +135,17 @@ class Call:
         self._carrier_ms = now
         actions = self._settle(self._ledger.echo(mark.name, now), "timeout")
         for segment in self._ledger.played():
-            item = self._items[segment.item_id]
-            item.played_bytes = segment.item_start + segment.length
-            actions += self._heard_in_full(item)
+            if item := self._items.get(segment.item_id):
+                item.played_bytes = segment.item_start + segment.length
+                actions += self._heard_in_full(item)
         actions += self._ledger.release(now)
         if self._ledger.empty:
             actions += self._floor(PlayoutEnded)
         return actions
 
     def _carrier_fault(self, fault: CarrierFault, now: int) -> list[Action]:
-        self._faults += fault.counts
-        if self._faults <= CARRIER_FAULTS:
+        self._carrier_faults += fault.counts
+        if self._carrier_faults <= CARRIER_FAULTS:
             return [Trouble(fault.problem)]
         return [Trouble(fault.problem), *self._hang_up(1008, "carrier_faults", now)]
 
@@ -152,43 +166,66 @@ class Call:
             return [action for media in early for action in self._append(media)]
         # The bot greets first: what the caller said into the silence before is no answer to it.
         say = f'Say exactly these words, and nothing else: "{self.plan.greeting}"'
-        options = events.ResponseOptions(instructions=say, input=(), tool_choice="none")
-        return self._request(options)
+        self._responses.want(events.ResponseOptions(instructions=say, input=(), tool_choice="none"))
+        return self._ask(now)
 
     def _lost(self, lost: ModelLost, now: int) -> list[Action]:
         return [Trouble(lost.problem), *self._hang_up(1011, "model_failed", now)]
 
     def _model_fault(self, fault: ModelFault, now: int) -> list[Action]:
-        return [Trouble(fault.problem)]
+        return self._complain(fault.problem, now)
+
+    def _complain(self, problem: str, now: int) -> list[Action]:
+        """Something is wrong with the model; too much of it ends the call."""
+        self._model_faults += 1
+        if self._model_faults <= MODEL_FAULTS:
+            return [Trouble(problem)]
+        return self._lost(ModelLost(f"the model has made {MODEL_FAULTS} faults, the last: {problem}"), now)
 
     def _audio_dropped(self, dropped: CallerAudioDropped, now: int) -> list[Action]:
         return [Trouble(f"{dropped.frames} frames of the caller were dropped: the model's connection is too slow")]
 
     def _error(self, event: events.ErrorEvent, now: int) -> list[Action]:
         error = event.error
-        if self._responses.refused(error.event_id):
+        if self._responses.refused(error.event_id, busy=is_busy(error)) and is_busy(error):
             return []
-        truncation = self._truncations.get(error.event_id or "")
-        if truncation and (length_ms := already_shorter_ms(error)) is not None:
-            # A refusal leaves the model believing that it said everything: ask again for what it has.
-            shorter = min(length_ms, truncation.audio_end_ms)
-            return [
-                Trouble(f"truncation refused: {error.message}"),
-                Tell(events.TruncateItem(truncation.item_id, truncation.content_index, shorter)),
-            ]
-        if severity(error) == "fatal":
+        if (length_ms := already_shorter_ms(error)) is not None:
+            return self._truncate_again(error, length_ms)
+        how = severity(error)
+        if how == "fatal":
             return self._lost(ModelLost(error.message), now)
-        return [] if severity(error) == "harmless" else [Trouble(f"the model reports: {error.message}")]
+        return [] if how == "harmless" else self._complain(f"the model reports: {error.message}", now)
+
+    def _truncate_again(self, error: events.ErrorDetail, length_ms: int) -> list[Action]:
+        """A refusal leaves the model believing that it said everything: ask again, for what it has."""
+        refused = self._truncations.get(error.event_id or "") or self._newest_truncation(asked_truncation_ms(error))
+        trouble = Trouble(f"truncation refused: {error.message}")
+        if refused is None:
+            return [trouble]
+        shorter_ms = min(length_ms, refused.audio_end_ms)
+        return [trouble, *self._truncate(refused.item_id, refused.content_index, shorter_ms)]
+
+    def _newest_truncation(self, audio_end_ms: int | None) -> events.TruncateItem | None:
+        """The one a refusal is about that names no command but the position."""
+        asked = (each for each in reversed(self._truncations.values()) if each.audio_end_ms == audio_end_ms)
+        return next(asked, None)
 
     # ------------------------------------------------------------------------------ the caller's turn
 
     def _speech_started(self, event: events.SpeechStarted, now: int) -> list[Action]:
+        self._answer_due_ms = None
         actions = self._interrupt(now) if self._interruptible() else []
         return actions + self._floor(events.SpeechStarted)
 
     def _turn_ended(self, event: events.SpeechStopped | events.AudioCommitted, now: int) -> list[Action]:
         # The model is about to answer: it must know by then what was heard.
-        return self._settle(self._ledger.settle_all(), "turn_end") + self._floor(type(event))
+        actions = self._settle(self._ledger.settle_all(), "turn_end") + self._floor(type(event))
+        if not self._answers_by_itself():
+            return actions + self._ask(now)
+        if isinstance(event, events.AudioCommitted):
+            self._responses.drop_wanted()
+            self._answer_due_ms = now + ANSWER_PATIENCE_MS
+        return actions
 
     def _transcribed(self, event: events.TranscriptionCompleted, now: int) -> list[Action]:
         text = event.transcript.strip()
@@ -198,13 +235,17 @@ class Call:
         detection = self.plan.session.turn_detection
         return not isinstance(detection, events.TurnDetection) or detection.interrupt_response is not False
 
+    def _answers_by_itself(self) -> bool:
+        detection = self.plan.session.turn_detection
+        return isinstance(detection, events.TurnDetection) and detection.create_response is not False
+
     def _interrupt(self, now: int) -> list[Action]:
         """
         The caller has taken the floor: stop playback, and settle every item that he has not heard in full.
 
         Nothing happens when nothing is left to play and nothing is being generated.
         """
-        items = [item for item in self._items.values() if not (item.settled or item.stopped)]
+        items = [item for item in self._items.values() if not item.stopped]
         active = {self._responses.active} if self._responses.active else set()
         self._responses.fence(active | {item.response_id for item in items})
         actions: list[Action] = []
@@ -218,7 +259,7 @@ class Call:
             self._stopped[fence] = items
             for item in items:
                 item.stopped = True
-        if active and self._model and not self._model.interrupts:
+        if active and not self._can("interrupts"):
             actions.append(Tell(events.CancelResponse(self._responses.active)))
         return actions
 
@@ -232,53 +273,80 @@ class Call:
         return actions
 
     def _settle_item(self, item: SpokenItem, played_bytes: int, settled: Settled) -> list[Action]:
-        item.played_bytes = played_bytes
+        item.played_bytes, item.stopped = played_bytes, True
         if item.heard_in_full:
             return self._heard_in_full(item)
-        item.settled = True
         item.heard_ms = min(played_bytes // BYTES_PER_MS, item.received_ms)
-        actions: list[Action] = [Cut(item.item_id, item.heard_ms, item.received_ms, settled)]
-        if item.heard_ms:
-            actions.append(Line("bot", item.item_id, item.heard_text(), cut=True, heard_ms=item.heard_ms))
-            return [self._truncate(item), *actions]
-        return [*self._remove(item), *actions]
+        cut = Cut(item.item_id, item.heard_ms, item.received_ms, settled)
+        if not item.heard_ms:
+            self._forget(item)
+            return [*self._remove(item), cut]
+        item.cut = True
+        told = self._truncate(item.item_id, item.content_index, item.heard_ms)
+        return [*told, cut, *self._cut_line(item)]
 
-    def _truncate(self, item: SpokenItem) -> Tell:
+    def _cut_line(self, item: SpokenItem) -> list[Action]:
+        """The line of an item that was cut, once there is text: that may come after the cut."""
+        if item.final_text is None and not item.text:
+            return []
+        self._forget(item)
+        return [Line("bot", item.item_id, item.heard_text(), cut=True, heard_ms=item.heard_ms)]
+
+    def _truncate(self, item_id: str, content_index: int, audio_end_ms: int) -> list[Action]:
+        before = sum(each.item_id == item_id for each in self._truncations.values())
+        if before == TRUNCATIONS or not self._can("truncates"):
+            return []
         event_id = f"truncate-{len(self._truncations) + 1}"
-        truncation = events.TruncateItem(item.item_id, item.content_index, item.heard_ms, event_id)
+        truncation = events.TruncateItem(item_id, content_index, audio_end_ms, event_id)
         self._truncations[event_id] = truncation
-        return Tell(truncation)
+        return [Tell(truncation)]
 
     def _remove(self, item: SpokenItem) -> list[Action]:
         """Nothing of the item was heard: the model shall not believe it said it."""
-        if self._model and not self._model.deletes:
-            return [self._truncate(item)] if item.received_ms else []
+        if not self._can("deletes"):
+            return self._truncate(item.item_id, item.content_index, 0) if item.received_ms else []
         if item.response_id == self._responses.active:
             self._unheard.append(item)  # it can't be deleted while it grows
             return []
         return [Tell(events.DeleteItem(item.item_id))]
 
+    def _can(self, what: Literal["truncates", "deletes", "interrupts"]) -> bool:
+        return self._model is None or bool(getattr(self._model, what))
+
     def _heard_in_full(self, item: SpokenItem) -> list[Action]:
         """The line is final once all of its audio was heard and all of its text is known."""
-        if item.settled or not item.heard_in_full or item.final_text is None:
+        if not item.heard_in_full or item.final_text is None:
             return []
-        item.settled, item.heard_ms = True, item.received_ms
-        return [Line("bot", item.item_id, item.final_text, heard_ms=item.heard_ms)]
+        self._forget(item)
+        return [Line("bot", item.item_id, item.final_text, heard_ms=item.received_ms)]
+
+    def _forget(self, item: SpokenItem) -> None:
+        """The item is final."""
+        self._items.pop(item.item_id, None)
+        self._final.add(item.item_id)
 
     # ------------------------------------------------------------------------------ the model's answers
 
     def _response_created(self, event: events.ResponseCreated, now: int) -> list[Action]:
-        self._responses.created(event.response.id)
-        return self._floor(events.ResponseCreated)
+        response_id = event.response.id
+        actions = self._delete_unheard(lambda item: item.response_id != response_id)  # only one can be active
+        self._answer_due_ms = None
+        crossed = self._responses.asked and self.turn is Turn.CALLER
+        self._responses.created(response_id)
+        if crossed:  # it was asked for before the caller began to speak: he is not talked over
+            self._responses.fence({response_id})
+            return [*actions, Tell(events.CancelResponse(response_id))]
+        return actions + self._floor(events.ResponseCreated)
 
     def _item_added(self, event: events.OutputItemAdded, now: int) -> list[Action]:
         added = event.item
-        if isinstance(added, events.Message) and added.id and added.id not in self._items:
-            item = self._item(added.id, event.response_id)
-            if event.response_id in self._responses.fenced:  # begun before the model knew of the interruption
-                item.settled = True
-                self._unheard.append(item)
-        return []
+        if not isinstance(added, events.Message) or not added.id or added.id in self._final:
+            return []
+        item = self._item(added.id, event.response_id)
+        if event.response_id not in self._responses.fenced or item.received_ms:
+            return []
+        self._forget(item)  # begun before the model knew of the interruption
+        return self._remove(item)
 
     def _item(self, item_id: str, response_id: str) -> SpokenItem:
         if item_id not in self._items:
@@ -286,10 +354,12 @@ class Call:
         return self._items[item_id]
 
     def _audio(self, event: events.AudioDelta, now: int) -> list[Action]:
-        if event.response_id in self._responses.fenced:
+        if event.response_id in self._responses.fenced or event.item_id in self._final:
             return []
-        if len(event.audio) % 4:
-            return [Trouble(f"audio of item {event.item_id} is no base64")]
+        if not is_base64(event.audio):
+            return self._complain(f"audio of item {event.item_id} is no base64", now)
+        if self._ledger.waiting_ms > MAX_WAITING_MS:
+            return self._complain(f"item {event.item_id} is endless: its audio is not taken any more", now)
         item = self._item(event.item_id, event.response_id)
         item.content_index = event.content_index
         item.receive(base64_length(event.audio), self._bot_leg.bytes_per_ms)
@@ -303,28 +373,32 @@ class Call:
         return self._ledger.queue(item.item_id, start, payload, now)
 
     def _audio_done(self, event: events.AudioDone, now: int) -> list[Action]:
-        if event.response_id in self._responses.fenced:
+        item = self._items.get(event.item_id)
+        if item is None or event.response_id in self._responses.fenced:
             return []
-        item = self._item(event.item_id, event.response_id)
         item.complete = True
         actions = self._play(item, self._bot_leg.finish(item.item_id), now)
         return actions + self._ledger.finish(now) + self._heard_in_full(item)
 
     def _spoken_text(self, event: events.SpokenTextDelta, now: int) -> list[Action]:
-        self._item(event.item_id, event.response_id).text_parts.append(event.delta)
+        if event.item_id not in self._final:
+            self._item(event.item_id, event.response_id).text_parts.append(event.delta)
         return []
 
     def _spoken_text_done(self, event: events.SpokenTextDone, now: int) -> list[Action]:
+        if event.item_id in self._final:
+            return []
         item = self._item(event.item_id, event.response_id)
         item.final_text = event.transcript
-        return self._heard_in_full(item)
+        return self._cut_line(item) if item.cut else self._heard_in_full(item)
 
     def _item_done(self, event: events.OutputItemDone, now: int) -> list[Action]:
         item = event.item
         if isinstance(item, events.FunctionCall) and item.status == "completed":
             # The profile gave the model no functions; it still has to be answered, or it waits for ever.
             output = events.FunctionCallOutput(item.call_id, f"There is no function {item.name}.")
-            return [Tell(events.CreateItem(output)), *self._request()]
+            self._responses.want()
+            return [Tell(events.CreateItem(output)), *self._ask(now)]
         if isinstance(item, events.Message) and item.status == "incomplete" and item.id in self._items:
             self._items[item.id].complete = False  # its audio ended, but not because all was said
         return []
@@ -334,14 +408,50 @@ class Call:
         actions: list[Action] = []
         if response.reason == "turn_detected" and response.id not in self._responses.fenced:
             actions += self._interrupt(now)  # the model heard the caller; its word of it is still on the way
+        was_active = self._responses.active in (response.id, None)
         if response.status == "failed":
-            reason = response.error.message if response.error else "no reason given"
-            actions.append(Trouble(f"the model's response failed: {reason}"))
-        actions += self._tell(self._responses.done(response.id))
-        unheard = [item for item in self._unheard if item.response_id == response.id]
-        self._unheard = [item for item in self._unheard if item.response_id != response.id]
-        actions += [Tell(events.DeleteItem(item.item_id)) for item in unheard]
-        return actions + self._floor(events.ResponseDone)
+            actions += self._failed(response, now)
+            if self.ended:
+                return actions
+        else:
+            self._responses.done(response.id)
+        actions += self._complete(response.id)
+        actions += self._delete_unheard(lambda item: item.response_id == response.id)
+        if was_active and response.id not in self._responses.fenced:
+            actions += self._floor(events.ResponseDone)
+        return actions + self._ask(now)
+
+    def _failed(self, response: events.Response, now: int) -> list[Action]:
+        """The caller shall not be met with silence: what may pass is tried again."""
+        error = response.error or events.ErrorDetail("no reason given", type="server_error")
+        how = severity(error)
+        if how == "fatal":
+            return self._lost(ModelLost(error.message), now)
+        retried = how == "retry_response" and self._responses.failed(response.id, now)
+        if not retried:
+            self._responses.done(response.id)
+        return self._complain(f"the model's response failed: {error.message}", now)
+
+    def _complete(self, response_id: str) -> list[Action]:
+        """Nothing more comes of a response, however it ended: its items are as long as they are."""
+        actions: list[Action] = []
+        for item in [item for item in self._items.values() if item.response_id == response_id]:
+            item.final_text = item.text
+            if item.cut:
+                self._forget(item)
+                actions.append(Line("bot", item.item_id, item.heard_text(), cut=True, heard_ms=item.heard_ms))
+            elif not item.received_ms:
+                self._forget(item)  # a message without audio was not said
+            elif response_id not in self._responses.fenced:
+                item.complete = True
+                actions += self._heard_in_full(item)
+        return actions
+
+    def _delete_unheard(self, chosen: Callable[[SpokenItem], bool]) -> list[Action]:
+        """Remove what was never heard and could not be removed while it grew."""
+        deleted = [item for item in self._unheard if chosen(item)]
+        self._unheard = [item for item in self._unheard if not chosen(item)]
+        return [Tell(events.DeleteItem(item.item_id)) for item in deleted]
 
     # ------------------------------------------------------------------------------ time, and the end
 
@@ -350,7 +460,10 @@ class Call:
             return self._hang_up(1000, "time_limit", now)
         if now >= self._carrier_ms + SILENT_CARRIER_MS:
             return self._hang_up(1001, "stream_lost", now)
-        return self._settle(self._ledger.settle_due(now), "timeout")
+        if self._answer_due_ms is not None and now >= self._answer_due_ms:
+            self._answer_due_ms = None
+            self._responses.want()
+        return self._settle(self._ledger.settle_due(now), "timeout") + self._ask(now)
 
     def _hang_up(self, code: int, reason: Outcome, now: int) -> list[Action]:
         return [CloseStream(code, reason), *self._end(reason, now)]
@@ -358,9 +471,12 @@ class Call:
     def _end(self, outcome: Outcome, now: int) -> list[Action]:
         actions = self._settle(self._ledger.settle_all(), "call_end")
         heard = self._ledger.hang_up(now)
-        for item in self._items.values():
-            if not item.settled:
+        for item in list(self._items.values()):
+            if not item.cut:
                 actions += self._settle_item(item, heard.get(item.item_id, item.played_bytes), "call_end")
+        for item in self._items.values():  # heard, and the end of its text never came
+            heard_ms = item.heard_ms if item.cut else item.received_ms
+            actions.append(Line("bot", item.item_id, item.text, cut=item.cut, heard_ms=heard_ms))
         self.ended = True
         # The model is told nothing more: its conversation ends with the call.
         said: list[Action] = [action for action in actions if not isinstance(action, Tell)]
@@ -375,11 +491,11 @@ class Call:
         self.turn = turn
         return [Floor(turn)]
 
-    def _request(self, options: events.ResponseOptions = PLAIN) -> list[Action]:
-        return self._tell(self._responses.request(options))
-
-    def _tell(self, commands: Iterable[events.Command]) -> list[Action]:
-        return [Tell(command) for command in commands]
+    def _ask(self, now: int) -> list[Action]:
+        """Ask for the response that is wanted, if it may be asked for. Never while the caller speaks."""
+        if self.turn is Turn.CALLER:
+            return []
+        return [Tell(command) for command in self._responses.ask(now)]
 
 
 _RECEIVE: dict[type, Callable[[Call, Any, int], list[Action]]] = {

@@ -10,6 +10,7 @@ jitter only make other frames later, and a drifting clock is followed as old dif
 from collections import deque
 
 BUCKET_MS = 1_000
+WILD_STAMP_MS = 60_000
 BUCKETS = 10  # the window is ten seconds: long enough to meet a fast frame, short enough to follow 200 ppm
 
 
@@ -28,7 +29,13 @@ class MediaClock:
         self._latest_ms = 0
 
     def arrive(self, local_ms: float, timestamp_ms: int) -> int:
-        """A frame stamped `timestamp_ms` arrived. Returns call time."""
+        """
+        A frame stamped `timestamp_ms` arrived. Returns call time.
+
+        A stamp further ahead of it than `WILD_STAMP_MS` is no time, and changes nothing.
+        """
+        if timestamp_ms > self.now(local_ms) + WILD_STAMP_MS:
+            return self._latest_ms
         difference = local_ms - timestamp_ms
         bucket = int(local_ms // BUCKET_MS)
         if self._buckets and self._buckets[-1][0] == bucket:

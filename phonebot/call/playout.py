@@ -25,6 +25,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from phonebot.audio.base64 import base64_length, base64_silence
 from phonebot.call.actions import Action, ClearPlayback, PlayAudio, SendMark
 
 BYTES_PER_MS = 8
@@ -164,14 +165,13 @@ class Run:
         began before we thought, a later one that the queue had run dry.
         """
         due_ms, dry = self.due(mark, round_trip_ms)
-        reckoned = due_ms <= at_ms <= due_ms + FRAME_MS + STAMP_JITTER_MS
-        self.retire(mark, due_ms if reckoned and not dry else at_ms, round_trip_ms)
-
-    def retire(self, mark: Pending, played_ms: float, round_trip_ms: int) -> None:
-        """The audio before `mark` had played at carrier time `played_ms`; older marks have nothing more to say."""
+        reckoned = due_ms <= at_ms <= due_ms + FRAME_MS + STAMP_JITTER_MS and not dry
         while self.marks.popleft() is not mark:
             pass
-        self.confirmed, self.confirmed_ms, self.end_ms = mark.position, played_ms, played_ms
+        self.confirmed, self.confirmed_ms = mark.position, due_ms if reckoned else at_ms
+        if reckoned:
+            return  # and so is the end
+        self.end_ms = self.confirmed_ms
         for _, _, end_ms in self.schedule(round_trip_ms):
             self.end_ms = end_ms
 
@@ -252,10 +252,20 @@ class PlayoutLedger:
             at_rest = not self._run.marks
             if self._run.end_ms < now + self.round_trip_ms + DRY_MARGIN_MS:
                 actions.append(self._mark(0, now, probe=at_rest))
-            for piece in pieces(waiting.payload, FIRST_PIECES_CHARACTERS if at_rest else ()):
-                actions += self._send(waiting.item_id, waiting.item_start, piece, now)
-                waiting.item_start += base64_length(piece)
+            actions += self._send_as_far(waiting, now, FIRST_PIECES_CHARACTERS if at_rest else ())
         return actions
+
+    def _send_as_far(self, waiting: Waiting, now: int, first: tuple[int, ...]) -> Iterator[Action]:
+        """Send the pieces that the lead allows; the rest goes on waiting."""
+        sent = 0
+        for piece in pieces(waiting.payload, first):
+            if self._run.end_ms >= now + MAX_LEAD_MS:
+                rest = Waiting(waiting.item_id, waiting.item_start, waiting.payload[sent:])
+                self._waiting.appendleft(rest)
+                return
+            yield from self._send(waiting.item_id, waiting.item_start, piece, now)
+            waiting.item_start += base64_length(piece)
+            sent += len(piece)
 
     def _send(self, item_id: str, item_start: int, piece: str, now: int) -> tuple[Action, Action]:
         run, length = self._run, base64_length(piece)
@@ -346,11 +356,15 @@ class PlayoutLedger:
         """Nothing is left to play: the last mark was echoed, and nothing waits."""
         return not self._run.marks and not self._waiting
 
+    @property
+    def waiting_ms(self) -> int:
+        """How much audio waits with us."""
+        return sum(base64_length(waiting.payload) for waiting in self._waiting) // BYTES_PER_MS
+
     def unheard_ms(self, now: int) -> int:
         """About how much audio a clear would throw away, were it sent now."""
-        waiting = sum(base64_length(waiting.payload) for waiting in self._waiting)
-        arrival_ms = now + self.round_trip_ms
-        return (self._run.sent - self._run.position(arrival_ms, self.round_trip_ms) + waiting) // BYTES_PER_MS
+        unplayed = self._run.sent - self._run.position(now + self.round_trip_ms, self.round_trip_ms)
+        return unplayed // BYTES_PER_MS + self.waiting_ms
 
     def clear(self, now: int) -> tuple[str, list[Action]]:
         """
@@ -429,13 +443,3 @@ def pieces(payload: str, first: tuple[int, ...]) -> Iterator[str]:
         begin += size
     for later in range(begin, len(payload), PIECE_CHARACTERS):
         yield payload[later : later + PIECE_CHARACTERS]
-
-
-def base64_silence(length: int) -> str:
-    """`length` bytes of mu-law silence, 0xFF each."""
-    return "////" * (length // 3) + ("", "/w==", "//8=")[length % 3]
-
-
-def base64_length(text: str) -> int:
-    """The number of bytes that padded base64 `text` stands for."""
-    return len(text) * 3 // 4 - (text[-2:].count("=") if text else 0)

@@ -4,6 +4,10 @@ The items of the conversation that are spoken, each cut to what was heard.
 
 from dataclasses import dataclass, field
 
+# Speech at its usual pace. The text of an answer runs ahead of its audio: while more audio is to come, the audio
+# received so far must not be taken for all that the text so far says.
+MS_PER_CHARACTER = 60
+
 
 @dataclass(slots=True)
 class SpokenItem:
@@ -25,7 +29,7 @@ class SpokenItem:
     text_parts: list[str] = field(default_factory=list)
     final_text: str | None = None  # None: the text may still grow
     stopped: bool = False  # a clear has cut it; how much was heard is still to come
-    settled: bool = False  # what was heard of it is final
+    cut: bool = False  # it was cut, after `heard_ms`
     heard_ms: int = 0
 
     def receive(self, length: int, bytes_per_ms: int) -> None:
@@ -43,7 +47,8 @@ class SpokenItem:
 
     def heard_text(self) -> str:
         """The text as far as the caller heard it."""
-        return cut_text(self.text, self.heard_ms, self.received_ms)
+        spoken_ms = self.received_ms if self.complete else len(self.text) * MS_PER_CHARACTER
+        return cut_text(self.text, self.heard_ms, max(spoken_ms, self.received_ms))
 
 
 def cut_text(text: str, heard_ms: int, total_ms: int) -> str:

@@ -17,6 +17,7 @@ from typing import Annotated, Any, TypeAlias
 import msgspec
 from msgspec import Meta, Struct
 
+from phonebot.audio.base64 import is_base64
 from phonebot.errors import CarrierError, UnknownCarrierEvent
 
 MAX_MESSAGE_BYTES = 64 * 1024
@@ -110,8 +111,6 @@ _Count: TypeAlias = Annotated[int, Meta(ge=0, le=2**53)]
 _Sid: TypeAlias = Annotated[str, Meta(min_length=1, max_length=64)]
 
 _DIGITS = frozenset("0123456789*#ABCD")
-_BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
-_PADDINGS = (b"", b"=", b"==")
 
 
 class _Json(Struct, tag_field="event", rename="camel", gc=False):
@@ -190,7 +189,7 @@ class _Media(_Numbered, tag="media", gc=False):
         body = self.media
         if body.track != "inbound":
             raise self.refused("the track is not inbound")
-        if not _may_be_base64(body.payload):
+        if not is_base64(body.payload):
             raise self.refused("the payload is not base64")
         return Media(self.sequence_number, body.chunk, body.timestamp, body.payload)
 
@@ -246,13 +245,6 @@ _ENVELOPE = msgspec.json.Decoder(_Envelope)
 
 # What decoding raises: not JSON or not of that shape, nested too deeply, a str with a lone surrogate.
 _UNDECODABLE = (msgspec.DecodeError, RecursionError, UnicodeEncodeError)
-
-
-def _may_be_base64(payload: str) -> bool:
-    """Whether length, alphabet and padding are those of base64, of one byte at least. Nothing is decoded."""
-    text = payload.encode()
-    padding = text.translate(None, _BASE64)
-    return bool(text) and len(text) % 4 == 0 and padding in _PADDINGS and text.endswith(padding)
 
 
 def _size(message: str) -> int:

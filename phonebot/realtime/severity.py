@@ -72,7 +72,10 @@ TYPES: dict[str, Severity] = {
 # What says no more than that something was wrong: the message may say that it was no more than a race.
 _VAGUE = frozenset({"invalid_value", "invalid_type"})
 
-_SHORTER = re.compile(r"audio content of\s*(\d{1,9})(?:\.\d+)?\s*ms is already shorter than", re.IGNORECASE)
+_SHORTER = re.compile(
+    r"audio content of\s*(\d{1,9})(?:\.\d+)?\s*ms is already shorter than(?:\s*(\d{1,9}))?", re.IGNORECASE
+)
+_BUSY = re.compile("already has an active response", re.IGNORECASE)
 
 
 def severity(error: ErrorDetail) -> Severity:
@@ -94,6 +97,17 @@ def already_shorter_ms(error: ErrorDetail) -> int | None:
     """
     found = _SHORTER.search(error.message)
     return int(found[1]) if found else None
+
+
+def asked_truncation_ms(error: ErrorDetail) -> int | None:
+    """Which `audio_end_ms` such a refusal is about, as far as its wording says: it may name no command."""
+    found = _SHORTER.search(error.message)
+    return int(found[2]) if found and found[2] else None
+
+
+def is_busy(error: ErrorDetail) -> bool:
+    """Whether a response was refused because another one is active."""
+    return error.code == "conversation_already_has_active_response" or bool(_BUSY.search(error.message))
 
 
 # Close codes: RFC 6455 section 7.4.1 below 3000, the service's own from there on.

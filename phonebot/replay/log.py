@@ -44,10 +44,10 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from phonebot.audio import wav
+from phonebot.audio.base64 import base64_length, base64_silence
 from phonebot.call.actions import Action, PlayAudio, Tell
 from phonebot.call.inputs import Input
 from phonebot.call.plan import CallPlan
-from phonebot.call.playout import base64_length, base64_silence
 from phonebot.carrier.messages import Media, Start
 from phonebot.errors import AudioError, PhonebotError
 from phonebot.realtime.events import AppendAudio, AudioDelta

@@ -21,7 +21,7 @@ from phonebot.call.actions import (
     Tell,
     Trouble,
 )
-from phonebot.call.call import CARRIER_FAULTS, SILENT_CARRIER_MS, Call
+from phonebot.call.call import CARRIER_FAULTS, MODEL_FAULTS, SILENT_CARRIER_MS, Call
 from phonebot.call.inputs import CarrierClosed, CarrierFault, ModelFault, ModelLost, ModelReady, Tick
 from phonebot.call.plan import CallPlan
 from phonebot.call.turns import Turn
@@ -46,9 +46,12 @@ from phonebot.realtime.events import (
     Response,
     ResponseCreated,
     ResponseDone,
+    ResponseStatus,
     Session,
     SpeechStarted,
     SpeechStopped,
+    SpokenTextDelta,
+    SpokenTextDone,
     TranscriptionCompleted,
     TruncateItem,
     TurnDetection,
@@ -150,6 +153,24 @@ def test_audio_more_than_thirty_seconds_ahead_waits_with_us() -> None:
     assert driver.did(Line) == [Line("bot", "item_1", "long", heard_ms=50_000)]
 
 
+def test_one_delta_of_minutes_does_not_break_the_lead() -> None:
+    driver = CallDriver()
+    driver.begin("item_1")
+    driver.more("item_1", 120_000)
+    driver.end("item_1", text="long")
+    driver.run(130_000)
+    assert driver.carrier.most_buffered_bytes / 8 <= 31_000
+    assert driver.heard_ms("item_1") == 120_000
+
+
+def test_a_model_that_runs_away_is_not_followed() -> None:
+    driver = CallDriver()
+    driver.begin("item_1")
+    for _ in range(7):
+        driver.more("item_1", 100_000)
+    assert isinstance(driver.more("item_1", 1_000)[0], Trouble)
+
+
 @pytest.mark.parametrize(("model_format", "bytes_per_ms"), [("pcma", 8), ("pcm24k", 48)])
 def test_a_session_in_another_format_is_transcoded_both_ways(model_format: AudioFormat, bytes_per_ms: int) -> None:
     driver = CallDriver(ready=ModelReady(Session(), input_format=model_format, output_format=model_format))
@@ -196,6 +217,17 @@ def test_barge_in_truncates_the_item_where_the_caller_stopped_hearing_it() -> No
         Line("bot", "item_1", "We are open from", cut=True, heard_ms=700),
     ]
     assert driver.heard_ms("item_1") == 700
+
+
+@pytest.mark.parametrize("audio", ["abc", "!é==ab= ", "éééé", "===="])
+@pytest.mark.parametrize("model_format", ["pcmu", "pcm24k"])
+def test_what_is_no_base64_never_reaches_the_carrier(audio: str, model_format: AudioFormat) -> None:
+    driver = CallDriver(ready=ModelReady(Session(), output_format=model_format))
+    driver.begin("item_1")
+    (trouble,) = driver.feed(AudioDelta("resp_1", "item_1", 0, 0, audio))
+    assert isinstance(trouble, Trouble)
+    driver.run(100)
+    assert not driver.carrier.violations
 
 
 @pytest.mark.parametrize("network", [Network(), Network(40, 0, 40, 0), Network(150, 0, 30, 0)])
@@ -363,7 +395,22 @@ def test_a_refused_truncation_is_repeated_at_the_length_the_error_states() -> No
     refusal = ErrorDetail("Audio content of 640ms is already shorter than 700ms", event_id="truncate-1")
     trouble, retry = driver.feed(ErrorEvent(refusal))
     assert isinstance(trouble, Trouble)
-    assert retry == Tell(TruncateItem("item_1", 0, 640))
+    assert retry == Tell(TruncateItem("item_1", 0, 640, "truncate-2"))
+    still_refused = ErrorDetail("Audio content of 600ms is already shorter than 640ms", event_id="truncate-2")
+    (trouble,) = driver.feed(ErrorEvent(still_refused))
+    assert isinstance(trouble, Trouble)
+
+
+def test_a_refusal_that_names_no_command_is_known_by_the_position_it_names() -> None:
+    driver = CallDriver()
+    driver.say("item_1", 2_000)
+    driver.run(700)
+    driver.feed(SpeechStarted(0))
+    driver.run(100)
+    refusal = ErrorDetail("Audio content of 640 ms is already shorter than 700 ms")
+    assert driver.feed(ErrorEvent(refusal))[1:] == [Tell(TruncateItem("item_1", 0, 640, "truncate-2"))]
+    strange = ErrorDetail("Audio content of 640 ms is already shorter than 9000 ms")
+    assert driver.feed(ErrorEvent(strange)) == [Trouble(f"truncation refused: {strange.message}")]
 
 
 # ------------------------------------------------------------------------------------------- the model's events
@@ -407,10 +454,168 @@ def test_a_fatal_error_ends_the_call() -> None:
     ]
 
 
-def test_a_failed_response_is_noted_with_its_reason() -> None:
+def test_a_response_that_failed_for_a_while_is_asked_for_again_after_a_pause() -> None:
+    driver = CallDriver(CallPlan(PLAN.session, greeting="Hello."))
+    failed = Response("resp_1", "failed", error=ErrorDetail("slow down", code="rate_limit_exceeded"))
+    assert driver.feed(ResponseDone(failed)) == [Trouble("the model's response failed: slow down")]
+    driver.run(2_000)
+    first, second = driver.told(CreateResponse)
+    assert isinstance(first, CreateResponse)
+    assert isinstance(second, CreateResponse)
+    assert second.options == first.options
+
+
+def test_a_response_that_failed_for_good_ends_the_call() -> None:
     driver = CallDriver()
-    failed = Response("resp_1", "failed", error=ErrorDetail("overloaded"))
-    assert driver.feed(ResponseDone(failed)) == [Trouble("the model's response failed: overloaded")]
+    failed = Response("resp_1", "failed", error=ErrorDetail("no money", code="insufficient_quota"))
+    assert driver.feed(ResponseDone(failed))[-1] == Ended("model_failed")
+
+
+def test_a_turn_that_the_model_does_not_answer_is_answered_on_demand() -> None:
+    driver = CallDriver()
+    driver.feed(SpeechStarted(0), SpeechStopped(900), AudioCommitted("item_u"))
+    driver.run(7_900)
+    assert driver.told(CreateResponse) == []
+    driver.run(200)
+    assert driver.told(CreateResponse) == [CreateResponse(event_id="response-1")]
+
+
+def test_the_bot_is_not_made_to_speak_while_the_caller_does() -> None:
+    """A function was called, and the caller spoke before its answer was asked for."""
+    driver = CallDriver()
+    driver.feed(ResponseCreated(Response("resp_1", "in_progress")))
+    driver.feed(OutputItemDone("resp_1", 0, FunctionCall("book", "call_1", "{}", id="f", status="completed")))
+    driver.feed(SpeechStarted(0))
+    driver.cancelled()
+    assert driver.told(CreateResponse) == []
+
+
+def test_a_greeting_that_begins_while_the_caller_speaks_is_stopped() -> None:
+    driver = CallDriver(CallPlan(PLAN.session, greeting="Hello."))
+    driver.feed(SpeechStarted(0))
+    assert driver.feed(ResponseCreated(Response("resp_1", "in_progress"))) == [Tell(CancelResponse("resp_1"))]
+    driver.begin("item_1")
+    driver.more("item_1", 500)
+    driver.run(1_000)
+    assert driver.heard_ms("item_1") == 0
+
+
+def test_a_request_refused_because_of_the_models_own_response_is_repeated_after_it() -> None:
+    driver = CallDriver(CallPlan(PLAN.session, greeting="Hello."))
+    driver.feed(ResponseCreated(Response("resp_vad", "in_progress")))
+    busy = ErrorDetail("busy", code="conversation_already_has_active_response", event_id="response-1")
+    assert driver.feed(ErrorEvent(busy)) == []
+    assert [type(action) for action in driver.done("resp_vad")] == [Floor, Tell]
+
+
+def test_a_request_refused_for_what_it_says_is_noted_and_not_repeated() -> None:
+    driver = CallDriver(CallPlan(PLAN.session, greeting="Hello."))
+    refused = ErrorDetail("bad input", code="invalid_value", event_id="response-1")
+    assert driver.feed(ErrorEvent(refused)) == [Trouble("the model reports: bad input")]
+    driver.say("item_1", 100)
+    driver.run(60_000)
+    assert len(driver.told(CreateResponse)) == 1
+
+
+def test_too_many_faults_of_the_model_end_the_call() -> None:
+    driver = CallDriver()
+    for _ in range(MODEL_FAULTS):
+        assert driver.feed(ModelFault("odd")) == [Trouble("odd")]
+    assert driver.feed(ModelFault("odd"))[-1] == Ended("model_failed")
+
+
+@pytest.mark.parametrize("status", ["incomplete", "completed"])
+def test_an_answer_that_ended_early_and_was_heard_in_full_is_left_alone(status: ResponseStatus) -> None:
+    """Its token limit cut it short, or the end of its audio or of its text was never announced."""
+    driver = CallDriver()
+    driver.begin("item_1")
+    driver.feed(SpokenTextDelta("resp_1", "item_1", 0, 0, "as far as it goes"))
+    driver.more("item_1", 800)
+    driver.feed(ResponseDone(Response("resp_1", status)))
+    driver.run(1_500)
+    assert driver.did(Line) == [Line("bot", "item_1", "as far as it goes", heard_ms=800)]
+    driver.feed(SpeechStarted(0))
+    assert driver.told(TruncateItem, DeleteItem) == []
+
+
+def test_a_message_without_audio_is_neither_a_line_nor_removed() -> None:
+    driver = CallDriver()
+    driver.begin("item_1")
+    driver.done()
+    driver.run(500)
+    driver.feed(SpeechStarted(0))
+    assert driver.did(Line) == []
+    assert driver.told(DeleteItem) == []
+
+
+def test_a_line_that_was_cut_while_it_was_made_claims_no_words_that_were_still_to_come() -> None:
+    """The text is far ahead of the audio: all audio received was heard, which is not all of the text."""
+    driver = CallDriver()
+    driver.begin("item_1")
+    text = (
+        "We are open from Monday to Friday, from eight in the morning until six in the evening, and on Saturdays."
+    )
+    driver.feed(SpokenTextDelta("resp_1", "item_1", 0, 0, text))
+    driver.more("item_1", 800)
+    driver.run(2_000)
+    driver.feed(SpeechStarted(0))
+    (line,) = driver.did(Line)
+    assert line == Line("bot", "item_1", "We are open", cut=True, heard_ms=800)
+
+
+def test_a_line_whose_text_comes_after_the_cut_is_made_of_it() -> None:
+    driver = CallDriver()
+    driver.begin("item_1")
+    driver.more("item_1", 1_800)
+    driver.run(900)
+    driver.feed(SpeechStarted(0))
+    driver.run(100)
+    assert driver.did(Line) == []
+    driver.feed(SpokenTextDone("resp_1", "item_1", 0, 0, "one two three four five six"))
+    (line,) = driver.did(Line)
+    assert isinstance(line, Line)
+    assert line.cut
+    assert line.text == "one two three"
+
+
+def test_items_begun_after_the_cut_are_truncated_where_they_cannot_be_deleted() -> None:
+    driver = CallDriver(ready=ModelReady(Session(), deletes=False))
+    driver.begin("item_1")
+    driver.more("item_1", 400)
+    driver.run(200)
+    driver.feed(SpeechStarted(0))
+    driver.begin("item_2")
+    driver.cancelled()
+    driver.run(300)
+    assert driver.told(DeleteItem) == []
+
+
+def test_a_model_that_cannot_truncate_is_not_asked_to() -> None:
+    driver = CallDriver(ready=ModelReady(Session(), truncates=False))
+    driver.say("item_1", 2_000)
+    driver.run(700)
+    driver.feed(SpeechStarted(0))
+    driver.run(200)
+    assert driver.told(TruncateItem) == []
+    assert len(driver.did(Cut)) == 1
+
+
+def test_unheard_items_are_removed_at_the_next_response_when_the_end_of_theirs_never_came() -> None:
+    driver = CallDriver()
+    driver.begin("item_1")
+    driver.feed(SpeechStarted(0))
+    assert driver.told(DeleteItem) == []
+    driver.feed(SpeechStopped(500), ResponseCreated(Response("resp_2", "in_progress")))
+    assert driver.told(DeleteItem) == [DeleteItem("item_1")]
+
+
+def test_the_late_end_of_an_interrupted_response_leaves_the_floor_alone() -> None:
+    driver = CallDriver()
+    driver.begin("item_1")
+    driver.more("item_1", 400)
+    driver.feed(SpeechStarted(0), SpeechStopped(500))
+    driver.cancelled()
+    assert driver.call.turn is Turn.THINKING
 
 
 def test_events_that_concern_nobody_do_nothing() -> None:
@@ -469,6 +674,15 @@ def test_a_call_ends_at_its_time_limit() -> None:
     driver.run(6_000)
     assert driver.closed == CloseStream(1000, "time_limit")
     assert driver.log[-1][0] == pytest.approx(5_000, abs=2)
+
+
+def test_a_timestamp_from_another_time_is_refused_and_the_call_goes_on() -> None:
+    driver = CallDriver()
+    (trouble,) = driver.feed(Media(9_000, 9_000, 10**9, FRAME))
+    assert isinstance(trouble, Trouble)
+    driver.run(1_000)
+    assert not driver.call.ended
+    assert driver.now < 10_000
 
 
 def test_a_stream_that_says_nothing_for_long_is_dead() -> None:

@@ -5,8 +5,9 @@ from driver import CallDriver
 from hypothesis import given
 from hypothesis import strategies as st
 
+from phonebot.audio.base64 import base64_length, base64_silence
 from phonebot.call.actions import ClearPlayback, Cut, PlayAudio, SendMark
-from phonebot.call.playout import PlayoutLedger, base64_length, base64_silence, pieces
+from phonebot.call.playout import PlayoutLedger, pieces
 from phonebot.carrier.messages import Mark
 from phonebot.realtime.events import SpeechStarted
 from phonebot.simulator.carrier import Oddities

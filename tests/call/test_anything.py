@@ -1,0 +1,118 @@
+"""Whatever happens, in whatever order: the core never raises, and never claims more than it was given."""
+
+from base64 import b64encode
+
+from driver import PLAN
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from phonebot.call.actions import Action, ClearPlayback, Cut, Ended, SendMark, Tell
+from phonebot.call.call import Call
+from phonebot.call.inputs import CarrierClosed, CarrierFault, Input, ModelFault, ModelLost, ModelReady, Tick
+from phonebot.call.plan import CallPlan
+from phonebot.carrier.messages import Dtmf, Mark, Media, Stop
+from phonebot.realtime import events as e
+from phonebot.realtime.severity import CODES
+
+items = st.sampled_from(["item_1", "item_2", "item_3"])
+responses = st.sampled_from(["resp_1", "resp_2", "resp_3"])
+texts = st.sampled_from(["", "Hello", "there, how are you?", "é"])
+audio = st.one_of(
+    st.integers(0, 4_000).map(lambda length: b64encode(bytes(length)).decode()),
+    st.sampled_from(["abc", "====", "éééé", "A" * 7]),
+)
+places = (st.just(0), st.just(0))
+errors = st.builds(
+    e.ErrorDetail,
+    message=st.sampled_from(
+        ["odd", "Audio content of 50ms is already shorter than 700ms", "has an active response"]
+    ),
+    type=st.sampled_from([None, "server_error", "invalid_request_error"]),
+    code=st.sampled_from([None, "what", *CODES]),
+    event_id=st.sampled_from([None, "response-1", "truncate-1"]),
+)
+messages = st.builds(
+    e.Message,
+    st.sampled_from(["assistant", "user"]),
+    id=st.one_of(st.none(), items),
+    status=st.sampled_from([None, "completed", "incomplete"]),
+)
+calls = st.builds(e.FunctionCall, st.just("f"), st.just("call_1"), status=st.sampled_from([None, "completed"]))
+answers = st.builds(
+    e.Response,
+    responses,
+    st.sampled_from(["in_progress", "completed", "cancelled", "incomplete", "failed"]),
+    reason=st.sampled_from([None, "turn_detected", "client_cancelled", "max_output_tokens"]),
+    error=st.one_of(st.none(), errors),
+)
+inputs: st.SearchStrategy[Input] = st.one_of(
+    st.builds(Media, st.just(9), st.just(9), st.integers(0, 10**6), audio),
+    st.integers(1, 40).map(lambda n: Mark(9, f"{n % 3}:{n}")),
+    st.just(Dtmf(9, "5")),
+    st.builds(CarrierFault, texts, st.booleans()),
+    st.builds(ModelFault, texts),
+    st.just(Tick()),
+    st.builds(e.SpeechStarted, st.just(0)),
+    st.builds(e.SpeechStopped, st.just(0)),
+    st.builds(e.AudioCommitted, items),
+    st.builds(e.TranscriptionCompleted, items, st.just(0), texts),
+    st.builds(e.ErrorEvent, errors),
+    st.builds(e.ResponseCreated, answers),
+    st.builds(e.ResponseDone, answers),
+    st.builds(e.OutputItemAdded, responses, st.just(0), st.one_of(messages, calls)),
+    st.builds(e.OutputItemDone, responses, st.just(0), st.one_of(messages, calls)),
+    st.builds(e.AudioDelta, responses, items, *places, audio),
+    st.builds(e.AudioDone, responses, items, *places),
+    st.builds(e.SpokenTextDelta, responses, items, *places, texts),
+    st.builds(e.SpokenTextDone, responses, items, *places, texts),
+)
+ends: st.SearchStrategy[Input] = st.sampled_from(
+    [
+        Stop(9, "AC", "CA"),
+        CarrierClosed(1006),
+        ModelLost("gone"),
+        e.ErrorEvent(e.ErrorDetail("", code="invalid_api_key")),
+    ]
+)
+readies = st.builds(
+    ModelReady,
+    st.just(e.Session()),
+    st.sampled_from(["pcmu", "pcma", "pcm24k"]),
+    st.sampled_from(["pcmu", "pcma", "pcm24k"]),
+    interrupts=st.booleans(),
+    truncates=st.booleans(),
+    deletes=st.booleans(),
+)
+
+
+def check(actions: list[Action]) -> None:
+    for at, action in enumerate(actions):
+        if isinstance(action, ClearPlayback):
+            assert isinstance(actions[at + 1], SendMark)
+        if isinstance(action, Cut):
+            assert 0 <= action.heard_ms <= action.received_ms
+        if isinstance(action, Tell) and isinstance(action.command, e.TruncateItem):
+            assert action.command.audio_end_ms >= 0
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    readies,
+    st.sampled_from([None, "Hello."]),
+    st.lists(st.tuples(st.integers(0, 3_000), inputs), max_size=60),
+    ends,
+)
+def test_nothing_that_may_happen_makes_the_core_raise(
+    ready: ModelReady, greeting: str | None, happenings: list[tuple[int, Input]], end: Input
+) -> None:
+    call, now = Call(CallPlan(PLAN.session, greeting)), 0
+    check(call.receive(ready, now))
+    for wait_ms, happening in happenings:
+        now += wait_ms
+        check(call.receive(happening, now))
+        assert (call.wakeup_ms is None) == call.ended
+    actions = call.receive(end, now)
+    check(actions)
+    assert call.ended
+    assert actions == [] or isinstance(actions[-1], Ended)
+    assert call.receive(end, now) == []
