@@ -7,6 +7,7 @@ from statistics import median
 from typing import Self
 
 import msgspec
+from rich import box
 from rich.table import Table
 
 from phonebot import __version__
@@ -112,12 +113,11 @@ class CapacityReport(_Report, frozen=True):
 
     def table(self) -> Table:
         calls, seconds = self.runs[0].calls, self.runs[0].seconds
-        table = Table(title=f"{calls} calls, {seconds:.0f} s, times in ms (p50 / p99)")
+        title = f"{calls} calls, {seconds:.0f} s: CPU ms per call-second, MB per call, delays in ms (p50/p99)"
+        table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", padding=(0, 1, 0, 0))
         table.add_column("server")
-        for heading in ("CPU per call-second", "x relay", "MB per call", "to the model", "to the caller", "lost"):
-            table.add_column(heading, justify="right")
-        table.add_column("faults", justify="right")
-        table.add_column("core taken by others", justify="right")
+        for heading in ("CPU", "x relay", "MB", "to model", "to caller", "lost", "faults", "others"):
+            table.add_column(heading, justify="right", no_wrap=True)
         for name, runs in self._servers().items():
             table.add_row(
                 name,
@@ -137,10 +137,11 @@ class LatencyReport(_Report, frozen=True):
     """How much later audio arrives because of the server, and how soon a caller hears something."""
 
     def table(self) -> Table:
-        table = Table(title=f"{self.runs[0].calls} calls, times in ms (p50 / p99)")
+        title = f"{self.runs[0].calls} calls, times in ms (p50 / p99)"
+        table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", padding=(0, 1, 0, 0))
         table.add_column("server")
-        for heading in ("to the model", "to the caller", "webhook to first audio", "faults"):
-            table.add_column(heading, justify="right")
+        for heading in ("to model", "to caller", "webhook to first audio", "faults"):
+            table.add_column(heading, justify="right", no_wrap=True)
         for run in self.runs:
             table.add_row(
                 run.server, str(run.to_model), str(run.to_caller), str(run.first_audio), str(run.fault_count)
@@ -168,7 +169,7 @@ def _typical(delays: Sequence[Delays]) -> str:
     heard = [each for each in delays if each.count]
     if not heard:
         return "none"
-    return f"{median(each.p50_ms for each in heard):.2f} / {median(each.p99_ms for each in heard):.2f}"
+    return f"{median(each.p50_ms for each in heard):.2f}/{median(each.p99_ms for each in heard):.2f}"
 
 
 def _number(values: Sequence[float | None], form: str) -> str:

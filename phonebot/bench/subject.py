@@ -47,7 +47,7 @@ class Subject(msgspec.Struct, frozen=True):
 
     @property
     def name(self) -> str:
-        return self.kind if self.kind == "relay" or self.record else f"{self.kind}, audio not recorded"
+        return self.kind if self.kind == "relay" or self.record else "without audio"
 
 
 class _Order(msgspec.Struct):

@@ -70,9 +70,7 @@ def test_the_capacity_table_has_a_row_for_each_server_with_medians_over_its_runs
     lines = printed(report.table()).splitlines()
 
     [row] = [line for line in lines if "phonebot" in line]
-    assert [cell.strip() for cell in row.strip("│").split("│")] == [
-        "phonebot", "4.50", "1.50", "0.50", "2.00 / 3.00", "4.00 / 4.00", "0", "0", "25%",
-    ]  # fmt: skip
+    assert row.split() == ["phonebot", "4.50", "1.50", "0.50", "2.00/3.00", "4.00/4.00", "0", "0", "25%"]
 
 
 def test_faults_and_notes_stand_below_the_table() -> None:
