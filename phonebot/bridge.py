@@ -5,20 +5,19 @@ The shell of one call: it owns the two sockets, feeds the Call and performs its 
     model connection --Event-------^
 
 What is to be sent waits in two outboxes, each emptied by a task of its own, so that a slow model never keeps the
-caller's stream from being read, nor the other way round. Caller audio has a bound there: what the model does not
-take in time is dropped, the oldest first, and counted. What goes to the carrier is bounded by the call itself,
-which keeps its lead small.
+caller's stream from being read, nor the other way round. Both are bounded (outbox.py): caller audio that the model
+does not take in time is dropped, the oldest first, and reported; a carrier that lets too much wait is given up.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Protocol
 
 from phonebot.call.actions import (
     Action,
     ClearPlayback,
+    CloseModel,
     CloseStream,
     Ended,
     OpenModel,
@@ -40,12 +39,13 @@ from phonebot.call.inputs import (
 )
 from phonebot.carrier.messages import Media, Start, StreamReader, StreamWriter
 from phonebot.errors import CarrierError, ModelError, ModelProtocolError, UnknownCarrierEvent
+from phonebot.outbox import CarrierOutbox, ModelOutbox
 from phonebot.realtime.connection import ModelConnection
 from phonebot.realtime.events import AppendAudio, Command, Session
 
-MAX_CALLER_FRAMES = 100  # caller audio that may wait for the model: 2 s
 SEND_TIMEOUT_S = 10.0  # a half-dead TCP connection can block a send for ever
 CLOSE_TIMEOUT_S = 5.0
+REPORT_MS = 1_000  # dropped audio is reported so often at most while the model takes nothing
 
 
 class StreamClosed(Exception):
@@ -103,35 +103,35 @@ class Bridge:
         self._journals = journals
         self._loop = asyncio.get_running_loop()
         self._clock = MediaClock(self._local_ms())
-        self._to_carrier: asyncio.Queue[str | CloseStream] = asyncio.Queue()
+        self._tasks = asyncio.TaskGroup()  # `run` enters it
+        self._to_carrier = CarrierOutbox()
+        # Both are the model's once it is ready: before, nothing is told.
         self._to_model = ModelOutbox()
         self._connection: ModelConnection | None = None
+        # Connects, reads, closes the connection when it is cancelled: by CloseModel, which comes with every end.
+        # None: no model was asked for.
+        self._model: asyncio.Task[None] | None = None
         self._ended = asyncio.Event()
+        # Call time at which dropped audio may be reported again.
+        self._report_ms = 0
         # When the call wants its next Tick, as far as `_keep_time` knows; `_sooner` tells it of an earlier one.
         self._armed_ms = 0
         self._sooner = asyncio.Event()
 
     async def run(self) -> None:
         """Hold the call until it has ended and both sockets are closed."""
-        try:
-            async with asyncio.TaskGroup() as self._group:
-                writer = self._group.create_task(self._write_carrier())
-                self._readers = [self._group.create_task(self._read_carrier())]
-                self._feed(self._start)
-                self._readers.append(self._group.create_task(self._keep_time()))
-                await self._ended.wait()
-                for reader in self._readers:
-                    reader.cancel()
-                # The last messages have a moment to leave; the socket is closed behind them.
-                self._to_carrier.put_nowait(CloseStream(1000, "caller_hung_up"))
-                await asyncio.wait([writer], timeout=CLOSE_TIMEOUT_S)
-                writer.cancel()
-        finally:
-            if self._connection:
-                await self._connection.close()
-
-    def _open_model(self, session: Session) -> None:
-        self._readers.append(self._group.create_task(self._hold_model(session)))
+        async with self._tasks:
+            writer = self._tasks.create_task(self._write_carrier())
+            reader = self._tasks.create_task(self._read_carrier())
+            self._feed(self._start)
+            timer = self._tasks.create_task(self._keep_time())
+            await self._ended.wait()
+            reader.cancel()
+            timer.cancel()
+            # The last messages have a moment to leave, while the model's connection closes too.
+            self._to_carrier.close(1000)
+            await asyncio.wait([writer], timeout=CLOSE_TIMEOUT_S)
+            writer.cancel()
 
     # ---------------------------------------------------------------------------------- the core
 
@@ -148,13 +148,45 @@ class Bridge:
             journal.input(now, received)
         actions = self._call.receive(received, now)
         for action in actions:
-            if perform := _PERFORM.get(type(action)):
-                perform(self, action)
+            self._perform(action)
         for journal in self._journals:
             journal.actions(now, actions)
         due_ms = self._call.wakeup_ms
         if due_ms is not None and due_ms < self._armed_ms:
             self._sooner.set()
+        if self._to_carrier.overfull or self._to_model.dropped or self._to_model.overfull:
+            self._report_backlog(now)
+
+    def _perform(self, action: Action) -> None:
+        """Do what an action asks for. Those that are not here are for people and the log."""
+        match action:
+            case Tell():  # first: fifty times a second
+                self._tell(action.command)
+            case PlayAudio():
+                self._to_carrier.put_audio(self._writer.media(action.payload))
+            case SendMark():
+                self._to_carrier.put(self._writer.mark(action.name))
+            case ClearPlayback():
+                self._to_carrier.put_clear(self._writer.clear())
+            case OpenModel():
+                self._model = self._tasks.create_task(self._hold_model(action.session))
+            case CloseModel():
+                if self._model:
+                    self._model.cancel()
+            case CloseStream():
+                self._to_carrier.close(action.code)
+            case Ended():
+                self._ended.set()
+
+    def _report_backlog(self, now: int) -> None:
+        """Let the call know of what could not be sent."""
+        if self._to_carrier.overfull:
+            self._feed(CarrierClosed(1006))
+        elif self._to_model.overfull:
+            self._feed(ModelLost("the model's connection is too slow: too many commands wait for it"))
+        elif now >= self._report_ms:
+            self._report_ms = now + REPORT_MS
+            self._feed(CallerAudioDropped(self._to_model.take_dropped()))
 
     async def _keep_time(self) -> None:
         while (due_ms := self._call.wakeup_ms) is not None:
@@ -192,8 +224,8 @@ class Bridge:
             message = await self._to_carrier.get()
             try:
                 async with asyncio.timeout(SEND_TIMEOUT_S):
-                    if isinstance(message, CloseStream):
-                        await self._socket.close(message.code)
+                    if isinstance(message, int):
+                        await self._socket.close(message)
                         return
                     await self._socket.send(message)
             except (StreamClosed, TimeoutError):
@@ -211,12 +243,16 @@ class Bridge:
     async def _hold_model(self, session: Session) -> None:
         try:
             self._connection, ready = await self._connect(session)
+            self._to_model = ModelOutbox(ready.input_format)
             self._feed(ready)
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._write_model(self._connection))
                 await self._read_model(self._connection)
         except* ModelError as errors:
             self._feed(ModelLost(str(errors.exceptions[0])))
+        finally:
+            if self._connection:
+                await self._connection.close()
 
     async def _read_model(self, connection: ModelConnection) -> None:
         while True:
@@ -229,57 +265,5 @@ class Bridge:
     async def _write_model(self, connection: ModelConnection) -> None:
         while True:
             await connection.send(await self._to_model.get())
-            if dropped := self._to_model.take_dropped():
-                self._feed(CallerAudioDropped(dropped))
-
-
-_PERFORM: dict[type, Callable[[Bridge, Any], object]] = {
-    PlayAudio: lambda bridge, action: bridge._to_carrier.put_nowait(bridge._writer.media(action.payload)),
-    SendMark: lambda bridge, action: bridge._to_carrier.put_nowait(bridge._writer.mark(action.name)),
-    ClearPlayback: lambda bridge, action: bridge._to_carrier.put_nowait(bridge._writer.clear()),
-    CloseStream: lambda bridge, action: bridge._to_carrier.put_nowait(action),
-    OpenModel: lambda bridge, action: bridge._open_model(action.session),
-    Tell: lambda bridge, action: bridge._tell(action.command),
-    Ended: lambda bridge, action: bridge._ended.set(),
-}
-"""What is done about each action. The others are for the journals; the model is closed at the end of `run`."""
-
-
-class ModelOutbox:
-    """Commands waiting for the model. Of caller audio only the newest MAX_CALLER_FRAMES may wait."""
-
-    def __init__(self) -> None:
-        self._commands: deque[Command] = deque()
-        self._audio = 0  # how many of them are caller audio
-        self._dropped = 0
-        self._filled = asyncio.Event()
-        # Its reader has sent all there was and waits for more.
-        self.idle = False
-
-    def put(self, command: Command) -> None:
-        if isinstance(command, AppendAudio):
-            if self._audio == MAX_CALLER_FRAMES:
-                oldest = next(i for i, waiting in enumerate(self._commands) if isinstance(waiting, AppendAudio))
-                del self._commands[oldest]
-                self._dropped += 1
-            else:
-                self._audio += 1
-        self.idle = False
-        self._commands.append(command)
-        self._filled.set()
-
-    async def get(self) -> Command:
-        while not self._commands:
-            self._filled.clear()
-            self.idle = True
-            await self._filled.wait()
-        self.idle = False
-        command = self._commands.popleft()
-        if isinstance(command, AppendAudio):
-            self._audio -= 1
-        return command
-
-    def take_dropped(self) -> int:
-        """How many frames were dropped since this was last asked."""
-        dropped, self._dropped = self._dropped, 0
-        return dropped
+            if self._to_model.dropped and self._to_model.empty:  # it has caught up: the rest of the report
+                self._feed(CallerAudioDropped(self._to_model.take_dropped()))

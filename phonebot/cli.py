@@ -78,7 +78,7 @@ def serve(
         int | None, typer.Option(min=0, max=65_535, help="Port, in place of PHONEBOT_PORT; 0 takes a free one.")
     ] = None,
 ) -> None:
-    """Answer calls."""
+    """Answer calls. Told to stop (SIGTERM, Ctrl-C), it lets them end; told twice, it ends them."""
     from phonebot.agents.numbers import Numbers
     from phonebot.settings import PLANNED, load
 
@@ -93,7 +93,7 @@ def serve(
 
 
 async def _serve(settings: "Settings", numbers: "Numbers", dev: bool) -> None:
-    from phonebot.serving import embedded_model, listen, server_for
+    from phonebot.serving import embedded_model, listen, serve_until_signalled
     from phonebot.web.app import create_app, local_url
 
     async with AsyncExitStack() as resources:
@@ -108,9 +108,7 @@ async def _serve(settings: "Settings", numbers: "Numbers", dev: bool) -> None:
         app = create_app(settings.model_copy(update={"public_url": public_url}), numbers)
         errors.print(f"phonebot {__version__} listens on {settings.host}:{listener.getsockname()[1]}")
         errors.print(f"voice webhook: {public_url}/twilio/voice")
-        server = server_for(app)
-        server.stop_on_signals()
-        await server.serve(sockets=[listener])
+        await serve_until_signalled(app, listener)
 
 
 @app.command()
@@ -234,10 +232,6 @@ def latency(calls: Calls = 5, seconds: Seconds = 20, json: JsonFile = None) -> N
 
 def _show(report: "CapacityReport | LatencyReport", json: Path | None) -> None:
     console.print(report.table())
-    for note in report.notes:
-        console.print(f"[yellow]{escape(note)}[/yellow]")
-    for fault in report.faults:
-        console.print(f"[red]fault:[/red] {escape(fault)}")
     if json:
         json.write_text(report.to_json() + "\n")
     if report.faults:

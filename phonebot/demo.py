@@ -27,7 +27,8 @@ from phonebot.replay.log import HEADER_FILE
 from phonebot.serving import demo_folder, embedded_model, listen, running
 from phonebot.settings import load
 from phonebot.simulator.caller import Caller, load_scenario
-from phonebot.simulator.phone import CallRecord, dial
+from phonebot.simulator.phone import dial
+from phonebot.simulator.record import CallRecord
 from phonebot.terminal import Conversation, LiveTranscript
 from phonebot.web.app import create_app
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import signal
 import socket
 from collections.abc import AsyncIterator, Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
+from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
 from phonebot.errors import SettingsError
@@ -17,8 +19,14 @@ from phonebot.simulator.dialogue import Script, load_script
 from phonebot.simulator.server import ModelServer
 from phonebot.simulator.server import serve as serve_model
 from phonebot.web.app import SERVER_OPTIONS
+from phonebot.web.live import LiveCalls
 
 DEMO_SCRIPT = "dentist.toml"
+DRAIN_S = 300.0  # how long calls in progress may go on once the service is told to stop
+AFTER_S = 1.0  # the carrier asks once more what to do when a call's stream has ended
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+_log = logging.getLogger(__name__)
 
 
 def demo_folder() -> Path:
@@ -80,14 +88,55 @@ class Server(uvicorn.Server):
         yield
 
     def stop_on_signals(self) -> None:
-        """Stop on SIGINT and SIGTERM; those that came later have no further effect."""
+        """Stop at once on SIGINT and SIGTERM; those that came later have no further effect."""
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in STOP_SIGNALS:
             loop.add_signal_handler(number, lambda: setattr(self, "should_exit", True))
 
 
 def server_for(app: ASGIApp, **options: Any) -> Server:
     return Server(uvicorn.Config(app, log_level="warning", **(SERVER_OPTIONS | options)))
+
+
+async def serve_until_signalled(app: Starlette, listener: socket.socket) -> None:
+    """
+    Serve until SIGINT or SIGTERM comes.
+
+    At the first one new calls are refused, and those in progress may end, within DRAIN_S; at a second one, or then,
+    they are cut off. `app` is one of `create_app`. Takes over both signals, so call it from the main thread.
+    """
+    live: LiveCalls = app.state.live
+    server, signalled = server_for(app), asyncio.Event()
+
+    def receive_signal() -> None:
+        server.should_exit = server.should_exit or signalled.is_set()
+        signalled.set()
+
+    async def drain() -> None:
+        await signalled.wait()
+        live.draining = True
+        if live:
+            _log.info("stopping: calls in progress: %d; they have %g s to end", len(live), DRAIN_S)
+            try:
+                async with asyncio.timeout(DRAIN_S):
+                    await live.idle()
+            except TimeoutError:
+                _log.warning("stopping: calls cut off after %g s: %d", DRAIN_S, len(live))
+            else:
+                await asyncio.sleep(AFTER_S)
+        server.should_exit = True
+
+    loop = asyncio.get_running_loop()
+    for number in STOP_SIGNALS:
+        loop.add_signal_handler(number, receive_signal)
+    try:
+        async with asyncio.TaskGroup() as group:
+            draining = group.create_task(drain())
+            await server.serve(sockets=[listener])
+            draining.cancel()
+    finally:
+        for number in STOP_SIGNALS:
+            loop.remove_signal_handler(number)
 
 
 @asynccontextmanager

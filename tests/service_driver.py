@@ -38,17 +38,20 @@ from phonebot.agents.profile import Profile
 from phonebot.call.actions import Action, Trouble
 from phonebot.call.inputs import Input, ModelReady
 from phonebot.carrier.messages import Start
-from phonebot.replay.log import CallLog, read
+from phonebot.replay.reader import CallLog, read
 from phonebot.serving import listen, running
 from phonebot.settings import load
 from phonebot.simulator.caller import Caller
 from phonebot.simulator.mind import Call, Context, Say
 from phonebot.simulator.outputs import Faults, Options
-from phonebot.simulator.phone import CallRecord, dial, signature
+from phonebot.simulator.phone import dial
+from phonebot.simulator.record import CallRecord
 from phonebot.simulator.server import ModelServer
 from phonebot.simulator.server import serve as serve_model
 from phonebot.simulator.session import Session
+from phonebot.simulator.signing import signature
 from phonebot.web.app import create_app
+from phonebot.web.live import LiveCalls
 
 TOKEN = "0123456789abcdef0123456789abcdef"
 SECRET_KEY = "fedcba9876543210fedcba9876543210"
@@ -119,12 +122,13 @@ class Witness:
 
 @dataclass
 class Service:
-    """A running service. `model` is the embedded one; None when the settings point elsewhere."""
+    """A running service with its calls. `model` is the embedded one; None when the settings point elsewhere."""
 
     url: str
     calls_dir: Path
     model: ModelServer | None
     witnesses: list[Witness]
+    live: LiveCalls
     public_url: str
     _running: AsyncExitStack = field(repr=False)
 
@@ -167,7 +171,9 @@ class Service:
 
             app = create_app(load(variables, env_file=None), Numbers.single(profile), watch=(watch,))
             await starting.enter_async_context(running(app, listener))
-            return cls(url, folder / "calls", model, witnesses, public_url or url, starting.pop_all())
+            return cls(
+                url, folder / "calls", model, witnesses, app.state.live, public_url or url, starting.pop_all()
+            )
         raise AssertionError("what starts is returned or raises")
 
     async def stop(self) -> None:

@@ -10,14 +10,15 @@ import pytest
 from driver import PLAN
 from service_driver import ACCOUNT_SID, CALL_SID, STREAM_SID, until
 
-from phonebot import bridge
-from phonebot.bridge import MAX_CALLER_FRAMES, Bridge, ConnectModel, Journal, StreamClosed
+from phonebot import bridge, outbox
+from phonebot.bridge import Bridge, ConnectModel, Journal, StreamClosed
 from phonebot.call.actions import Action, ClearPlayback, CloseStream, Ended, PlayAudio, SendMark, Trouble
 from phonebot.call.call import Call
 from phonebot.call.inputs import CallerAudioDropped, CarrierClosed, Input, ModelLost, ModelReady
 from phonebot.call.plan import CallPlan
 from phonebot.carrier.messages import Media, Start, StreamReader
 from phonebot.errors import ModelProtocolError, ModelRefused, ModelUnreachable
+from phonebot.outbox import MAX_CALLER_MS
 from phonebot.realtime.connection import ModelConnection
 from phonebot.realtime.events import (
     AppendAudio,
@@ -25,12 +26,15 @@ from phonebot.realtime.events import (
     Command,
     CreateResponse,
     Event,
+    FunctionCall,
+    OutputItemDone,
     Response,
     ResponseCreated,
     Session,
     SpeechStarted,
 )
 
+MAX_CALLER_FRAMES = MAX_CALLER_MS // 20
 GREETING_PLAN = CallPlan(PLAN.session, greeting="Hi")
 
 
@@ -209,17 +213,67 @@ async def test_a_slow_model_loses_the_oldest_frames_and_no_command() -> None:
     await shell.seen(ModelReady)
     frames = [shell.frame(number) for number in range(1, MAX_CALLER_FRAMES + 51)]
     await shell.seen(Media, len(frames))
-    assert not shell.notes.all(CallerAudioDropped)
     shell.model.takes.set()
-    await shell.seen(CallerAudioDropped)
+    await shell.seen(CallerAudioDropped, 2)
     await until(lambda: len(shell.model.told) == 1 + MAX_CALLER_FRAMES)
     shell.hang_up()
     await shell.ended()
     request, *appended = shell.model.told
     assert isinstance(request, CreateResponse)
     assert appended == [AppendAudio(frame) for frame in frames[-MAX_CALLER_FRAMES:]]
-    assert shell.notes.all(CallerAudioDropped) == [CallerAudioDropped(50)]
-    assert "50 frames of the caller were dropped" in shell.notes.all(Trouble)[0].problem
+    assert sum(dropped.frames for dropped in shell.notes.all(CallerAudioDropped)) == 50
+
+
+async def test_audio_that_a_model_does_not_take_is_reported_once_a_second_while_it_takes_nothing() -> None:
+    shell = Shell()
+    await shell.seen(ModelReady)
+    shell.model.takes.clear()
+    # The first of them is on its way; 100 wait. The 102nd drops one, at 2040 ms of call time; 3040 and 4040 follow.
+    for number in range(1, 206):
+        shell.frame(number)
+    await shell.seen(Media, 205)
+    reports = shell.notes.all(CallerAudioDropped)
+    assert reports[0] == CallerAudioDropped(1)
+    assert len(reports) == 3
+    assert f"{reports[1].frames} frames of the caller were dropped" in shell.notes.all(Trouble)[1].problem
+    shell.model.takes.set()
+    await shell.seen(CallerAudioDropped, 4)
+    shell.hang_up()
+    await shell.ended()
+    assert sum(dropped.frames for dropped in shell.notes.all(CallerAudioDropped)) == 205 - len(shell.model.told)
+
+
+async def test_what_may_wait_for_a_model_is_measured_in_its_sessions_format() -> None:
+    async def connect(session: Session) -> tuple[ModelConnection, ModelReady]:
+        return cast(ModelConnection, shell.model), ModelReady(session, input_format="pcm24k")
+
+    shell = Shell(connect=connect)
+    await shell.seen(ModelReady)
+    shell.model.takes.clear()
+    for number in range(1, 151):
+        shell.frame(number)
+    await shell.seen(Media, 150)
+    reports = len(shell.notes.all(CallerAudioDropped))
+    shell.model.takes.set()
+    await shell.seen(CallerAudioDropped, reports + 1)  # it has caught up
+    shell.hang_up()
+    await shell.ended()
+    # The resampler gives more or less than 20 ms for a frame at first; one more was on its way.
+    assert 98 <= len(shell.model.told) <= 102
+
+
+async def test_a_model_that_takes_no_command_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outbox, "MAX_COMMANDS", 3)
+    shell = Shell()
+    await shell.seen(ModelReady)
+    shell.model.takes.clear()
+    item = FunctionCall("call_1", "nothing", "{}", id="item_1", status="completed")
+    for _ in range(5):
+        shell.says(OutputItemDone("resp_1", 0, item))
+    await shell.ended()
+    assert "too many commands" in shell.notes.all(ModelLost)[0].problem
+    assert shell.socket.close_code == 1011
+    assert shell.model.closed
 
 
 @pytest.mark.parametrize("error", [ModelRefused("no such key"), ModelUnreachable("cannot be reached")])
@@ -261,6 +315,60 @@ async def test_a_carrier_that_takes_nothing_is_given_up(monkeypatch: pytest.Monk
     await shell.ended()
     assert shell.notes.all(CarrierClosed) == [CarrierClosed(1006)]
     assert shell.notes.did[-1] == Ended("stream_lost")
+
+
+async def test_a_clear_overtakes_the_audio_that_waits_for_the_carrier_and_no_mark() -> None:
+    shell = Shell()
+    shell.socket.takes.clear()
+    shell.says(ResponseCreated(Response("resp_1", "in_progress")), audio("item_1", 60))
+    await shell.seen(SendMark, 3)
+    shell.says(SpeechStarted(60))
+    await shell.seen(ClearPlayback)
+    shell.socket.takes.set()
+    marks = [mark.name for mark in shell.notes.all(SendMark)]
+    await until(lambda: shell.socket.sent and marks[-1] in shell.socket.sent[-1])
+    shell.hang_up()
+    await shell.ended()
+    sent = [json.loads(message) for message in shell.socket.sent]
+    assert [message["event"] for message in sent] == [*["mark"] * (len(marks) - 1), "clear", "mark"]
+    assert [message["mark"]["name"] for message in sent if "mark" in message] == marks
+
+
+async def test_a_carrier_that_lets_too_much_wait_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outbox, "MAX_CARRIER_CHARACTERS", 10_000)
+    monkeypatch.setattr(bridge, "CLOSE_TIMEOUT_S", 0.05)
+    shell = Shell()
+    shell.socket.takes.clear()
+    shell.says(ResponseCreated(Response("resp_1", "in_progress")), audio("item_1", 30), audio("item_1", 60))
+    await shell.ended()
+    assert shell.notes.all(CarrierClosed) == [CarrierClosed(1006)]
+    assert shell.notes.did[-1] == Ended("stream_lost")
+    assert shell.model.closed
+
+
+async def test_the_model_is_closed_at_once_however_long_the_carrier_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bridge, "CLOSE_TIMEOUT_S", 600.0)
+    shell = Shell()
+    shell.socket.takes.clear()
+    shell.says(ResponseCreated(Response("resp_1", "in_progress")), audio("item_1", 5))
+    await shell.seen(PlayAudio)
+    shell.hang_up()
+    await until(lambda: shell.model.closed)
+    assert not shell.running.done()
+    shell.socket.takes.set()
+    await shell.ended()
+    assert shell.socket.close_code == 1000
+
+
+async def test_a_caller_who_hangs_up_while_the_model_is_being_reached_does_not_wait_for_it() -> None:
+    async def connect(session: Session) -> tuple[ModelConnection, ModelReady]:
+        await asyncio.Event().wait()
+        raise AssertionError("nobody sets it")
+
+    shell = Shell(connect=connect)
+    shell.hang_up()
+    await shell.ended()
+    assert shell.notes.did[-1] == Ended("caller_hung_up")
 
 
 async def test_a_carrier_that_does_not_let_itself_be_closed_holds_up_nothing(

@@ -9,7 +9,9 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
+import aiohttp
 import pytest
 from service_driver import (
     COMMAND,
@@ -22,19 +24,34 @@ from service_driver import (
     Ear,
     Service,
     environment,
+    form_of_call,
     is_setting,
     leaving_nothing,
     listening_socket,
 )
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
 
 from phonebot import __version__
 from phonebot.audio import wav
 from phonebot.cli import main
 from phonebot.realtime.events import SpeechStarted
-from phonebot.replay.log import read
-from phonebot.simulator.caller import Caller, HangUp, Say, WaitForBot, WaitForQuiet
+from phonebot.replay.reader import read
+from phonebot.simulator.caller import (
+    Caller,
+    Event,
+    HangUp,
+    Pause,
+    Say,
+    Step,
+    WaitForBot,
+    WaitForHangUp,
+    WaitForQuiet,
+)
 from phonebot.simulator.phone import dial
+from phonebot.simulator.record import CallRecord
 from phonebot.simulator.server import serve as serve_model
+from phonebot.web.webhooks import APOLOGY
 
 LISTENER = """
 [[steps]]
@@ -307,6 +324,65 @@ async def test_serve_answers_signed_calls_until_it_is_told_to_stop(tmp_path: Pat
             assert await stopped(running) == 0
     (folder,) = (tmp_path / "data" / "calls").iterdir()
     assert read(folder).header.outcome == "caller_hung_up"
+
+
+@asynccontextmanager
+async def serving_a_call(
+    *steps: Step,
+) -> AsyncIterator[tuple[asyncio.subprocess.Process, str, asyncio.Task[CallRecord]]]:
+    """`serve`, its origin, and a call in which the bot has been heard and these steps come next."""
+    heard = asyncio.Event()
+
+    def listen(event: Event) -> None:
+        if event.kind == "bot starts":
+            heard.set()
+
+    async with leaving_nothing(), serve_model(minds=Clerk, ear=Ear()) as model:
+        Path("numbers.toml").write_text('[default]\ngreeting = "Hi"\n')
+        settings = {"PHONEBOT_MODEL_URL": model.url, "PHONEBOT_PROFILES": "numbers.toml"}
+        async with process("serve", "--dev", "--port", "0", **settings) as running:
+            webhook = (await line_with(running, "voice webhook: ")).removeprefix("voice webhook: ")
+            call = asyncio.create_task(dial(webhook, Caller(WaitForBot(), *steps), on_event=listen))
+            async with asyncio.timeout(PATIENCE_S):
+                await heard.wait()
+            yield running, webhook.removesuffix("/twilio/voice"), call
+
+
+async def answer(method: str, url: str, **terms: Any) -> tuple[int, str]:
+    async with aiohttp.ClientSession() as http, http.request(method, url, **terms) as response:
+        return response.status, await response.text()
+
+
+def outcome_on_disk(folder: Path) -> str | None:
+    (log,) = (folder / "data" / "calls").iterdir()
+    return read(log).header.outcome
+
+
+async def test_serve_told_to_stop_takes_no_new_call_and_lets_those_in_progress_end(tmp_path: Path) -> None:
+    async with serving_a_call(Pause(2_000), HangUp()) as (running, origin, call):
+        running.send_signal(signal.SIGTERM)
+        await line_with(running, "calls in progress: 1; they have 300 s to end")
+        assert await answer("GET", f"{origin}/readyz") == (503, "draining")
+        assert APOLOGY in (await answer("POST", f"{origin}/twilio/voice", data=form_of_call()))[1]
+        with pytest.raises(InvalidStatus) as refusal:
+            await connect(f"ws{origin.removeprefix('http')}/twilio/media")
+        assert refusal.value.response.status_code == 403
+        record = await call
+        assert (record.passed, record.outcome) == (True, "caller hung up"), record
+        async with asyncio.timeout(PATIENCE_S):
+            await running.communicate()
+        assert running.returncode == 0
+    assert outcome_on_disk(tmp_path) == "caller_hung_up"
+
+
+async def test_serve_told_to_stop_twice_ends_its_calls_and_keeps_them(tmp_path: Path) -> None:
+    async with serving_a_call(WaitForHangUp()) as (running, _, call):
+        running.send_signal(signal.SIGTERM)
+        await line_with(running, "calls in progress: 1")
+        assert await stopped(running) == 0
+        record = await call
+        assert [(stream.ended_by, stream.close_code) for stream in record.streams] == [("server", 1012)]
+    assert outcome_on_disk(tmp_path) == "stream_lost"
 
 
 @pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")

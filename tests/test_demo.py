@@ -12,9 +12,9 @@ from service_driver import COMMAND, environment
 from phonebot.audio import wav
 from phonebot.call.actions import Cut, Line
 from phonebot.demo import CallFailed, Expected, Heard, call_folder, cut_items, shortcomings
-from phonebot.replay.log import read
+from phonebot.replay.reader import read
 from phonebot.simulator.carrier import Carrier, Piece, Violation
-from phonebot.simulator.phone import CallRecord, StreamRecord
+from phonebot.simulator.record import CallRecord, StreamRecord
 from phonebot.terminal import Conversation
 
 EXPECTED = Expected(understood=["hello"], barge_ins=1, last_words="Goodbye!")

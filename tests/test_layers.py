@@ -18,7 +18,8 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "agents": ("errors",),
     "call": ("carrier.messages", "realtime.events", "realtime.severity", "agents", "audio"),
     "replay": ("call", "carrier", "realtime", "agents", "audio", "errors"),
-    "bridge": ("call", "carrier", "realtime", "agents", "audio", "errors", "replay"),
+    "outbox": ("realtime.events", "audio"),
+    "bridge": ("outbox", "call", "carrier", "realtime", "agents", "audio", "errors", "replay"),
     "simulator": ("errors", "audio"),
     "web": ("bridge", "call", "carrier", "realtime", "agents", "audio", "errors", "replay"),
     "web.app": ("settings",),  # beside what is allowed to the rest of web

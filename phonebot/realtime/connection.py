@@ -27,9 +27,12 @@ from phonebot.realtime.events import (
     ErrorDetail,
     ErrorEvent,
     Event,
+    Response,
+    ResponseDone,
     Session,
     SessionCreated,
     SessionUpdated,
+    TranscriptionFailed,
     UpdateSession,
 )
 from phonebot.realtime.ga import GA
@@ -110,14 +113,27 @@ class ModelConnection:
         """
         The next event. Waits as long as the service has nothing to say; pings find out when it is gone.
 
+        The words of an error come as one line of MAX_QUOTE characters at most, without our key, which some services
+        repeat.
+
         Raises ModelProtocolError for a malformed message, after which receiving goes on; ModelUnreachable or
         ModelRefused, with the close code's meaning, when the socket has ended.
         """
         event = self._codec.decode(await self._line.read())
-        if isinstance(event, ErrorEvent) and severity(event.error) in ("reconnect", "fatal"):
-            self._line.note(event.error)
         _log.debug("< %s", type(event).__name__)
+        match event:
+            case ErrorEvent():
+                event = structs.replace(event, error=self._quoted(event.error))
+                if severity(event.error) in ("reconnect", "fatal"):
+                    self._line.note(event.error)
+            case TranscriptionFailed():
+                event = structs.replace(event, error=self._quoted(event.error))
+            case ResponseDone(Response(error=ErrorDetail() as error)):
+                event = structs.replace(event, response=structs.replace(event.response, error=self._quoted(error)))
         return event
+
+    def _quoted(self, error: ErrorDetail) -> ErrorDetail:
+        return structs.replace(error, message=self._line.quoted(error.message))
 
     async def send(self, command: Command) -> None:
         """

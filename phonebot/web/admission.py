@@ -26,7 +26,12 @@ class Refused(PhonebotError):
 
 
 class Admission(msgspec.Struct, frozen=True):
-    """What a token says: for which call it was made, and how that call is to be answered."""
+    """
+    What a token says: for which call it was made, and what its webhook knew.
+
+    `profile_version` is what the number's profile was then. The call is answered by what it is when the stream
+    comes, perhaps to another process; if that is something else, the log says so.
+    """
 
     call_sid: str
     caller: str

@@ -4,12 +4,14 @@ Builds the Starlette app: the only place where all parts meet.
     voice webhook -> Gate.issue -> TwiML -> media stream -> Gate.admit -> Bridge(Call) <-> model
 """
 
+import logging
 import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any
 
+from pydantic import SecretStr
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -35,6 +37,8 @@ from phonebot.web.live import LiveCalls
 from phonebot.web.media import MediaEndpoint, StarletteSocket
 from phonebot.web.webhooks import Door, Webhooks
 
+log = logging.getLogger(__name__)
+
 Watch = Callable[[Start], Journal]
 """Makes a journal for each call, beside the call log: the demo's terminal, tests."""
 
@@ -53,7 +57,11 @@ SERVER_OPTIONS: dict[str, Any] = {
 
 
 def create_app(settings: Settings, numbers: Numbers, watch: tuple[Watch, ...] = ()) -> Starlette:
-    """The service for these settings and profiles. Without an auth token every request passes as the carrier's."""
+    """
+    The service for these settings and profiles. Without an auth token every request passes as the carrier's.
+
+    Its calls in progress are `state.live`, a LiveCalls: set `draining` there and it takes no new ones.
+    """
     public_url = settings.public_url or local_url(settings.host, settings.port)
     token = settings.twilio_auth_token
     secret_key = settings.secret_key.get_secret_value() if settings.secret_key else secrets.token_urlsafe(32)
@@ -61,6 +69,7 @@ def create_app(settings: Settings, numbers: Numbers, watch: tuple[Watch, ...] = 
     gate, live = Gate(secret_key), LiveCalls()
     calls = CallDesk(settings, numbers, live, Writer(settings.data_dir / "calls"), watch)
     webhooks = Webhooks(door, numbers, gate, live)
+    media = MediaEndpoint(door, gate, live, calls.hold)
 
     async def healthz(request: Request) -> Response:
         return PlainTextResponse("ok")
@@ -72,20 +81,23 @@ def create_app(settings: Settings, numbers: Numbers, watch: tuple[Watch, ...] = 
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with calls.writer:
             yield
+            # The calls close their logs; only then may the writer be closed.
             live.draining = True
             await live.finish()
 
-    return Starlette(
+    app = Starlette(
         routes=[
             Route("/twilio/voice", webhooks.voice, methods=["POST"]),
             Route("/twilio/after", webhooks.after, methods=["POST"]),
             Route("/twilio/status", webhooks.status, methods=["POST"]),
-            WebSocketRoute("/twilio/media", MediaEndpoint(door, gate, calls.hold).answer),
+            WebSocketRoute("/twilio/media", media.answer),
             Route("/healthz", healthz),
             Route("/readyz", readyz),
         ],
         lifespan=lifespan,
     )
+    app.state.live = live
+    return app
 
 
 def local_url(host: str, port: int) -> str:
@@ -108,6 +120,14 @@ class CallDesk:
     async def hold(self, socket: StarletteSocket, reader: StreamReader, start: Start, admission: Admission) -> None:
         """One call, until it has ended."""
         profile = self._numbers.profile_for(admission.number)
+        if profile.version != admission.profile_version:
+            log.info(
+                "call %.40r is answered by version %s of profile %r: its webhook chose version %.20s",
+                start.call_sid,
+                profile.version,
+                profile.name,
+                admission.profile_version,
+            )
         plan = plan_for(profile, caller=admission.caller, number=admission.number, now=datetime.now().astimezone())
         endpoint = endpoint_for(self._settings, profile)
         about = About(
@@ -130,8 +150,7 @@ class CallDesk:
         journal = CallLog(recorder, lambda outcome: self._live.ended(start.call_sid, outcome))
         journals = (journal, *(watch(start) for watch in self._watch))
         try:
-            with self._live.holding():
-                await Bridge(Call(plan), start, socket, reader, connect_model, journals).run()
+            await Bridge(Call(plan), start, socket, reader, connect_model, journals).run()
         finally:
             recorder.close(journal.outcome)
 
@@ -158,16 +177,11 @@ class CallLog:
 def endpoint_for(settings: Settings, profile: Profile) -> Endpoint:
     """Where the model of a profile is found. Raises SettingsError when no model is set."""
     model = profile.model or settings.model
-
-    def secret(name: str) -> str:
-        value = getattr(settings, name)
-        return value.get_secret_value() if value else ""
-
     if settings.model_url:
         return providers.gateway(
             settings.model_url,
             model,
-            token=secret("model_token"),
+            token=_revealed(settings.model_token),
             auth=settings.model_auth,
             dialect=settings.model_dialect,
         )
@@ -175,10 +189,14 @@ def endpoint_for(settings: Settings, profile: Profile) -> Endpoint:
         return providers.azure(
             settings.azure_openai_endpoint,
             model,
-            key=secret("azure_openai_api_key") or None,
-            token=secret("azure_openai_ad_token") or None,
+            key=_revealed(settings.azure_openai_api_key) or None,
+            token=_revealed(settings.azure_openai_ad_token) or None,
         )
-    return providers.openai(model, secret("openai_api_key"))
+    return providers.openai(model, _revealed(settings.openai_api_key))
+
+
+def _revealed(secret: SecretStr | None) -> str:
+    return secret.get_secret_value() if secret else ""
 
 
 def _ready(connection: ModelConnection) -> ModelReady:

@@ -16,6 +16,7 @@ from phonebot.bridge import StreamClosed
 from phonebot.carrier.messages import Start, StreamReader
 from phonebot.errors import CarrierError
 from phonebot.web.admission import Admission, Gate, Refused
+from phonebot.web.live import LiveCalls
 from phonebot.web.webhooks import Door
 
 log = logging.getLogger(__name__)
@@ -59,9 +60,10 @@ class StarletteSocket:
 class MediaEndpoint:
     """`/twilio/media`."""
 
-    def __init__(self, door: Door, gate: Gate, hold: HoldCall) -> None:
+    def __init__(self, door: Door, gate: Gate, live: LiveCalls, hold: HoldCall) -> None:
         self._door = door
         self._gate = gate
+        self._live = live
         self._hold = hold
 
     async def answer(self, websocket: WebSocket) -> None:
@@ -70,6 +72,14 @@ class MediaEndpoint:
             log.warning("a stream without a valid signature was refused")
             await websocket.close()  # before accepting: the answer is 403
             return
+        if self._live.draining:
+            log.info("a stream was refused: the service is stopping")
+            await websocket.close()
+            return
+        with self._live.holding():
+            await self._let_in(websocket)
+
+    async def _let_in(self, websocket: WebSocket) -> None:
         offered = SUBPROTOCOL in websocket.scope["subprotocols"]
         await websocket.accept(SUBPROTOCOL if offered else None)
         socket, reader = StarletteSocket(websocket), StreamReader()

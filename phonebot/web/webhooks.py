@@ -97,11 +97,16 @@ class Webhooks:
         return _twiml(twiml.connect_stream(self._stream_url, self._after_url, {TOKEN_PARAMETER: token}))
 
     async def after(self, request: Request) -> Response:
-        """The stream has ended: say so if it failed and the caller is still there, and hang up."""
+        """
+        The stream has ended: say so if it failed and the caller is still there, and hang up.
+
+        While the service stops, a call that is not known here is one whose stream was refused.
+        """
         form = await self._form(request)
         if form is None:
             return FORBIDDEN
-        failed = self._live.outcome(form.get("CallSid", "")) == "model_failed"
+        outcome = self._live.outcome(form.get("CallSid", ""))
+        failed = outcome == "model_failed" or (outcome is None and self._live.draining)
         return _twiml(twiml.hang_up(APOLOGY if failed else None))
 
     async def status(self, request: Request) -> Response:

@@ -20,7 +20,9 @@ from websockets.http11 import Request, Response
 from phonebot.errors import ModelError, ModelProtocolError, ModelRefused, ModelUnreachable
 from phonebot.realtime import events as e
 from phonebot.realtime.connection import ModelConnection, connect, without
+from phonebot.realtime.line import MAX_QUOTE
 from phonebot.realtime.providers import DialectChoice, Endpoint, gateway
+from phonebot.realtime.severity import already_shorter_ms
 
 KEY = "t0p-secret"
 WANTED = e.Session(
@@ -367,6 +369,51 @@ async def test_confirmed_format_that_cannot_be_used_is_an_error(format_: Any) ->
         error = await failure(endpoint)
     assert type(error) is ModelProtocolError
     assert "output format" in str(error)
+
+
+# ------------------------------------------------------------------------------------------- errors in mid-session
+
+
+async def test_words_of_an_error_come_without_the_key_and_as_one_short_line() -> None:
+    said = f"No\n {KEY}! " + "x" * 1000
+    error = {"type": "invalid_request_error", "message": said}
+
+    async def script(service: Service) -> None:
+        await service.start()
+        await service.say("error", error=error)
+        details = {"type": "failed", "error": error}
+        response = {"object": "realtime.response", "id": "resp_1", "status": "failed", "status_details": details}
+        await service.say("response.done", response=response)
+        transcription = "conversation.item.input_audio_transcription.failed"
+        await service.say(transcription, item_id="item_1", content_index=0, error=error)
+
+    async with service(script) as (endpoint, _):
+        connection = await connect(endpoint, WANTED)
+        events = [await connection.receive() for _ in range(3)]
+        await connection.close()
+    detail = e.ErrorDetail(f"No ***! {'x' * 1000}"[:MAX_QUOTE], type="invalid_request_error")
+    assert events == [
+        e.ErrorEvent(detail),
+        e.ResponseDone(e.Response("resp_1", "failed", error=detail)),
+        e.TranscriptionFailed("item_1", 0, detail),
+    ]
+
+
+async def test_refused_truncation_still_says_how_long_the_item_is() -> None:
+    said = f"Item_{'1' * 100}: Audio content of 1234567ms is already shorter than 7654321ms"
+
+    async def script(service: Service) -> None:
+        await service.start()
+        await service.say(
+            "error", error={"type": "invalid_request_error", "code": "invalid_value", "message": said}
+        )
+
+    async with service(script) as (endpoint, _):
+        connection = await connect(endpoint, WANTED)
+        event = await connection.receive()
+        await connection.close()
+    assert isinstance(event, e.ErrorEvent)
+    assert already_shorter_ms(event.error) == 1_234_567
 
 
 # ------------------------------------------------------------------------------------------- no answer at start

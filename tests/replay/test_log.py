@@ -37,8 +37,9 @@ from phonebot.realtime.events import (
     SpeechStarted,
     TurnDetection,
 )
-from phonebot.replay import log
-from phonebot.replay.log import CallLog, Counts, Header, LogEncoder, LogError, agrees, read
+from phonebot.replay import log, reader
+from phonebot.replay.log import Counts, Header, LogEncoder, LogError
+from phonebot.replay.reader import CallLog, agrees, read
 
 PLAN = CallPlan(
     Session(
@@ -442,7 +443,7 @@ def test_a_folder_without_one_of_its_files_is_no_log(tmp_path: Path, file: str) 
         (b'{"format": "zip", "version": 1}', "format"),
         (b'{"format": "phonebot-call-log", "version": 1}', "call_sid"),
         (b'{"x": ' + b"[" * 100_000, "recursion"),
-        (b" " * (log.MAX_HEADER_BYTES + 1), "longer than"),
+        (b" " * (reader.MAX_HEADER_BYTES + 1), "longer than"),
         (b'{"format": "\xff', "call.json"),
     ],
 )
@@ -517,7 +518,7 @@ def test_a_line_without_end_is_refused_before_it_is_read_in_full(tmp_path: Path)
 @pytest.mark.parametrize("limit", ["MAX_EVENTS_BYTES", "MAX_ENTRIES"])
 def test_a_log_beyond_the_limits_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str) -> None:
     recorded(tmp_path, [(1, Tick(), [])] * 3)
-    monkeypatch.setattr(log, limit, 2)
+    monkeypatch.setattr(reader, limit, 2)
     with pytest.raises(LogError, match=r"(longer|more) than 2"):
         read(tmp_path)
 

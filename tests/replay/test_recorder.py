@@ -19,7 +19,8 @@ from phonebot.call.plan import CallPlan
 from phonebot.carrier.messages import Mark, Media
 from phonebot.realtime.events import AppendAudio, AudioDelta, Session
 from phonebot.replay import recorder as module
-from phonebot.replay.log import About, Counts, LogError, read
+from phonebot.replay.log import About, Counts, LogError
+from phonebot.replay.reader import read
 from phonebot.replay.recorder import Recorder, Writer
 
 PLAN = CallPlan(Session(instructions="Be brief."))

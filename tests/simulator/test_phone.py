@@ -25,7 +25,9 @@ from phonebot.simulator.caller import (
 )
 from phonebot.simulator.carrier import Oddities
 from phonebot.simulator.network import Network
-from phonebot.simulator.phone import CallRecord, Fields, dial, signature
+from phonebot.simulator.phone import dial
+from phonebot.simulator.record import CallRecord
+from phonebot.simulator.signing import Fields, signature
 
 TOKEN = "0123456789abcdef0123456789abcdef"
 SPEECH = b"\x90"

@@ -1,11 +1,23 @@
 """Which streams are let in, by the gate alone and at the service's door."""
 
+import logging
+
 import pytest
-from service_driver import ACCOUNT_SID, CALL_SID, SECRET_KEY, STREAM_SID, RawStream, Service, StartService, until
+from service_driver import (
+    ACCOUNT_SID,
+    CALL_SID,
+    PROFILE,
+    SECRET_KEY,
+    STREAM_SID,
+    RawStream,
+    Service,
+    StartService,
+    until,
+)
 from websockets.typing import Subprotocol
 
 from phonebot.carrier.messages import Start
-from phonebot.web import media
+from phonebot.web import app, media
 from phonebot.web.admission import TOKEN_AGE_S, Admission, Gate, Refused
 
 ADMISSION = Admission(CALL_SID, "+15550100001", "+15550100002", "0123456789ab")
@@ -173,6 +185,23 @@ async def test_a_stream_that_vanishes_before_it_starts_leaves_nothing_behind(ser
     stream.vanish()
     await service.stop()
     assert service.logs() == []
+
+
+async def test_a_profile_that_changed_since_the_webhook_answers_and_the_log_says_so(
+    service: Service, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, app.__name__)
+    for version in (PROFILE.version, "an older one"):
+        admission = Admission(CALL_SID, "+15550100001", "+15550100002", version)
+        stream = await service.open_stream()
+        await stream.connected()
+        await stream.start(Gate(SECRET_KEY).issue(admission))
+        await stream.stop()
+        assert await stream.closed() == 1000
+    assert [record.getMessage() for record in caplog.records if record.name == app.__name__] == [
+        f"call '{CALL_SID}' is answered by version {PROFILE.version} of profile 'Front desk': "
+        "its webhook chose version an older one"
+    ]
 
 
 async def test_a_subprotocol_is_answered_only_if_it_was_offered(service: Service) -> None:

@@ -5,16 +5,18 @@ from collections import Counter
 
 import pytest
 from service_driver import LONG_ANSWER, PROFILE, SHORT_ANSWER, SPEECH, Service, StartService, Witness, until
+from websockets.exceptions import InvalidStatus
 
 from phonebot.call.actions import BargeIn, Cut, Line, PlayAudio
 from phonebot.call.call import Call
 from phonebot.call.inputs import ModelReady
 from phonebot.carrier.messages import Start
 from phonebot.realtime.events import AudioDelta
-from phonebot.replay.log import CallLog, agrees
+from phonebot.replay.reader import CallLog, agrees
 from phonebot.simulator.caller import HangUp, Interrupt, Pause, Say, WaitForBot, WaitForHangUp, WaitForQuiet
 from phonebot.simulator.outputs import Faults
-from phonebot.simulator.phone import CallRecord
+from phonebot.simulator.record import CallRecord
+from phonebot.web.webhooks import APOLOGY
 
 FRAME_MS = 20
 
@@ -163,6 +165,43 @@ async def test_a_call_that_reaches_its_limit_is_ended_by_the_service(start_servi
     assert [stream.close_code for stream in record.streams] == [1000]
     await service.stop()
     assert service.log().header.outcome == "time_limit"
+
+
+async def test_a_service_that_drains_refuses_new_calls_and_keeps_those_in_progress(service: Service) -> None:
+    running = await service.started_stream()
+    await until(lambda: service.witnesses and service.witnesses[0].saw(AudioDelta))
+    service.live.draining = True
+    assert await service.request("GET", "/readyz") == (503, "draining")
+    assert await service.request("GET", "/healthz") == (200, "ok")
+    status, twiml = await service.post("/twilio/voice")
+    assert (status, APOLOGY in twiml, "<Stream" in twiml) == (200, True, False)
+    with pytest.raises(InvalidStatus) as refusal:
+        await service.open_stream()
+    assert refusal.value.response.status_code == 403
+    # The carrier then asks what to do with the call whose stream was refused.
+    _, twiml = await service.post("/twilio/after", CallSid="CA" + "9" * 32)
+    assert APOLOGY in twiml
+    assert len(service.live) == 1
+    await running.stop()
+    assert await running.closed() == 1000
+    await service.live.idle()
+    _, twiml = await service.post("/twilio/after")
+    assert APOLOGY not in twiml
+    assert len(service.witnesses) == 1
+
+
+async def test_a_stream_that_has_yet_to_start_is_a_call_in_progress(service: Service) -> None:
+    token = await service.token()
+    stream = await service.open_stream()
+    await until(lambda: len(service.live) == 1)
+    service.live.draining = True
+    await stream.connected()
+    await stream.start(token)
+    await until(lambda: service.witnesses)
+    await stream.stop()
+    assert await stream.closed() == 1000
+    await service.stop()
+    assert service.log().header.outcome == "caller_hung_up"
 
 
 async def test_shutting_down_ends_the_calls_and_keeps_them(service: Service) -> None:

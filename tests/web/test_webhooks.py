@@ -12,7 +12,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from phonebot.simulator.caller import HangUp, WaitForBot, WaitForHangUp
-from phonebot.simulator.phone import signature
+from phonebot.simulator.signing import signature
 from phonebot.web import webhooks
 from phonebot.web.webhooks import MAX_BODY_BYTES
 

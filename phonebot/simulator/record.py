@@ -1,0 +1,76 @@
+"""What is known of a call of the simulated carrier: its requests, its streams, how it ended."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from phonebot.audio import g711, wav
+from phonebot.simulator.caller import Event
+from phonebot.simulator.carrier import Carrier, Violation
+from phonebot.simulator.signing import Fields
+
+Outcome: TypeAlias = Literal["caller hung up", "bot hung up", "rejected", "failed", "timed out"]
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One HTTP request of ours and its answer. `status` None: there was none, and `error` says why."""
+
+    at_ms: float
+    purpose: str
+    method: str
+    url: str
+    fields: Fields = field(repr=False)
+    status: int | None = None
+    content_type: str = ""
+    body: bytes = field(default=b"", repr=False)
+    took_ms: float = 0.0
+    error: str = ""
+
+
+@dataclass(slots=True)
+class StreamRecord:
+    """One media stream of a call. `carrier` knows what was heard; its clock is zero at `zero_ms` of the call."""
+
+    url: str
+    stream_sid: str
+    carrier: Carrier
+    zero_ms: float = 0.0
+    ended_by: Literal["caller", "server", "time limit", "violation"] | None = None  # None: it has not ended
+    close_code: int | None = None  # what the server closed with
+    lost_messages: int = 0  # not sent, since the server read too slowly
+
+
+@dataclass(slots=True)
+class CallRecord:
+    """
+    All that is known of a call. Times are ms since it was dialled.
+
+    `events` are the caller's (see `Event`) and the carrier's: "cleared" with how much audio was dropped, "stream
+    closed" by the server with the code, and verbs other than Connect: "plays", "dials", "passes over".
+
+    `said` and `heard` are mu-law of equal length, a frame of each per tick of the streams: byte n of the first
+    stream was said, and heard, at n / 8 + `Oddities.first_timestamp_ms` - 20 ms on the carrier's clock.
+    """
+
+    call_sid: str
+    outcome: Outcome = "failed"
+    reason: str = ""
+    duration_ms: float = 0.0
+    exchanges: list[Exchange] = field(default_factory=list)
+    violations: list[Violation] = field(default_factory=list)
+    failed_steps: list[str] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+    streams: list[StreamRecord] = field(default_factory=list)
+    said: bytearray = field(default_factory=bytearray, repr=False)
+    heard: bytearray = field(default_factory=bytearray, repr=False)
+
+    @property
+    def passed(self) -> bool:
+        """The call ended as a call should, nothing was ruled out by the documents, and each step was done."""
+        return self.outcome not in ("failed", "timed out") and not self.violations and not self.failed_steps
+
+    def write_wav(self, path: Path) -> None:
+        """Write the call as stereo mu-law: the caller on the left, what he heard on the right."""
+        stereo = wav.interleave(bytes(self.said), bytes(self.heard))
+        wav.write(path, wav.Wav("pcmu", g711.SAMPLE_RATE_HZ, 2, stereo))
