@@ -438,8 +438,7 @@ class Call:
         for item in [item for item in self._items.values() if item.response_id == response_id]:
             item.final_text = item.text
             if item.cut:
-                self._forget(item)
-                actions.append(Line("bot", item.item_id, item.heard_text(), cut=True, heard_ms=item.heard_ms))
+                actions += self._cut_line(item)
             elif not item.received_ms:
                 self._forget(item)  # a message without audio was not said
             elif response_id not in self._responses.fenced:
