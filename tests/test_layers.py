@@ -104,7 +104,7 @@ def test_every_module_belongs_to_a_layer() -> None:
         ("simulator.phone", "from phonebot.carrier import signature", "phonebot.carrier.signature"),
         ("simulator.session", "from phonebot import call", "phonebot.call"),
         ("replay.log", "from phonebot.bridge import Bridge", "phonebot.bridge.Bridge"),
-        ("bridge", "from phonebot.web.media import StarletteSocket", "phonebot.web.media.StarletteSocket"),
+        ("bridge", "from phonebot.web.media import MediaSocket", "phonebot.web.media.MediaSocket"),
         ("web.media", "from phonebot.settings import Settings", "phonebot.settings.Settings"),
         ("web.app", "from phonebot.simulator.server import serve", "phonebot.simulator.server.serve"),
         ("web.app", "from phonebot.bench import latency", "phonebot.bench.latency"),

@@ -34,7 +34,7 @@ from phonebot.replay.recorder import Recorder, Writer
 from phonebot.settings import Settings
 from phonebot.web.admission import Admission, Gate
 from phonebot.web.live import LiveCalls
-from phonebot.web.media import MediaEndpoint, StarletteSocket
+from phonebot.web.media import MediaEndpoint, MediaSocket
 from phonebot.web.webhooks import Door, Webhooks
 
 log = logging.getLogger(__name__)
@@ -90,7 +90,7 @@ def create_app(settings: Settings, numbers: Numbers, watch: tuple[Watch, ...] = 
             Route("/twilio/voice", webhooks.voice, methods=["POST"]),
             Route("/twilio/after", webhooks.after, methods=["POST"]),
             Route("/twilio/status", webhooks.status, methods=["POST"]),
-            WebSocketRoute("/twilio/media", media.answer),
+            WebSocketRoute("/twilio/media", media),
             Route("/healthz", healthz),
             Route("/readyz", readyz),
         ],
@@ -117,7 +117,7 @@ class CallDesk:
         self._live = live
         self._watch = watch
 
-    async def hold(self, socket: StarletteSocket, reader: StreamReader, start: Start, admission: Admission) -> None:
+    async def hold(self, socket: MediaSocket, reader: StreamReader, start: Start, admission: Admission) -> None:
         """One call, until it has ended."""
         profile = self._numbers.profile_for(admission.number)
         if profile.version != admission.profile_version:
@@ -163,15 +163,11 @@ class CallLog:
         self._recorder = recorder
         self._ended = ended
 
-    def input(self, now: int, received: Input) -> None:
-        self._recorder.input(now, received)
-
-    def actions(self, now: int, actions: list[Action]) -> None:
-        if actions:
-            self._recorder.actions(now, actions)
-            if isinstance(actions[-1], Ended):
-                self.outcome = actions[-1].outcome
-                self._ended(self.outcome)
+    def happened(self, now: int, received: Input, actions: list[Action]) -> None:
+        self._recorder.happened(now, received, actions)
+        if actions and isinstance(actions[-1], Ended):
+            self.outcome = actions[-1].outcome
+            self._ended(self.outcome)
 
 
 def endpoint_for(settings: Settings, profile: Profile) -> Endpoint:
