@@ -214,7 +214,7 @@ class Call:
 
     def _speech_started(self, event: events.SpeechStarted, now: int) -> list[Action]:
         self._answer_due_ms = None
-        actions = self._interrupt(now) if self._interruptible() else []
+        actions = self._interrupt(now) if self.plan.interruptible else []
         return actions + self._floor(events.SpeechStarted)
 
     def _turn_ended(self, event: events.SpeechStopped | events.AudioCommitted, now: int) -> list[Action]:
@@ -231,9 +231,11 @@ class Call:
         text = event.transcript.strip()
         return [Line("caller", event.item_id, text)] if text else []
 
-    def _interruptible(self) -> bool:
+    def _cancels_by_itself(self) -> bool:
+        """Whether the service ends its response when the caller speaks."""
         detection = self.plan.session.turn_detection
-        return not isinstance(detection, events.TurnDetection) or detection.interrupt_response is not False
+        interrupts = isinstance(detection, events.TurnDetection) and detection.interrupt_response is not False
+        return interrupts and self._can("interrupts")
 
     def _answers_by_itself(self) -> bool:
         detection = self.plan.session.turn_detection
@@ -259,7 +261,7 @@ class Call:
             self._stopped[fence] = items
             for item in items:
                 item.stopped = True
-        if active and not self._can("interrupts"):
+        if active and not self._cancels_by_itself():
             actions.append(Tell(events.CancelResponse(self._responses.active)))
         return actions
 

@@ -12,12 +12,14 @@ from phonebot.realtime.events import Frozen, Session, Transcription, TurnDetecti
 
 class CallPlan(Frozen, frozen=True):
     """
-    `greeting` None: the bot waits for the caller to speak. `max_call_ms` counts from the stream's start.
+    `greeting` None: the bot waits for the caller to speak. `max_call_ms` counts from the stream's start. Not
+    `interruptible`: what the caller says does not stop the bot, though the model hears it.
     """
 
     session: Session
     greeting: str | None = None
     max_call_ms: int = 900_000
+    interruptible: bool = True
 
 
 def plan_for(profile: Profile, *, caller: str, number: str, now: datetime) -> CallPlan:
