@@ -6,8 +6,8 @@ A call in virtual time in which anything may happen, held against what the emula
     call.interrupt("in mid-item")       # the caller speaks at that moment
     call.finish()                       # AssertionError where the model believes what was not heard
 
-The model here keeps its own books: what it generated, what it was told to truncate and to delete, and refuses what the
-service would refuse (Realtime API reference, conversation.item.truncate, conversation.item.delete).
+The model here keeps its own books: what it generated, what it was told to truncate and to delete. It refuses what
+the service would refuse (Realtime API reference, conversation.item.truncate, conversation.item.delete).
 """
 
 from base64 import b64encode
@@ -86,7 +86,7 @@ class Conditions:
 
 @dataclass(frozen=True)
 class Answer:
-    """A response: the lengths of its items, how fast it is generated (None: at once), in which deltas, with stalls."""
+    """A response: the lengths of its items, how fast it comes (None: at once), in which deltas, with stalls."""
 
     items_ms: tuple[int, ...] = (2_000,)
     speed: float | None = 4.0
