@@ -233,6 +233,13 @@ class Settings(BaseModel):
         if problems:
             raise SettingsError(*problems)
 
+    def check_for_calibrating(self) -> tuple[str, str]:
+        """The public URL and the auth token. Raises SettingsError, with a sentence for each that is missing."""
+        if self.public_url is None or self.twilio_auth_token is None:
+            needed = ("PHONEBOT_PUBLIC_URL", "TWILIO_AUTH_TOKEN")
+            raise SettingsError(*(problem for problem in self._missing() if problem.startswith(needed)))
+        return self.public_url, self.twilio_auth_token.get_secret_value()
+
     def _development_problems(self) -> Iterator[str]:
         if self.host.lower() not in LOOPBACK_HOSTS:
             yield (

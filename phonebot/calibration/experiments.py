@@ -20,7 +20,8 @@ LENGTHS_MS = (100, 300, 700)
 # A whole number of frames that has no factor in common with the periods at which echoes might leave together.
 RUN_PIECE_MS = 140
 RUN_LEAD = 4  # pieces
-PARTS_TRIALS = 12
+PARTS_TRIALS = 12  # at most
+LEAST_PARTS_TRIALS = 5
 PARTS_ERROR_MS = 6.0
 FIRST_MS, SECOND_MS = 200, 100
 TONE_MS = 300
@@ -85,7 +86,7 @@ def _play(line: Line, length_ms: int) -> Steps[tuple[SentMark, SentMark]]:
     return before, behind
 
 
-def parts_of(line: Line, late_ms: float, round_trip: Spread) -> Steps[Parts]:
+def parts_of(line: Line, repeats: int, late_ms: float, round_trip: Spread) -> Steps[Parts]:
     """
     Part a lateness of `late_ms` into a start buffer and a lag of echoes.
 
@@ -100,7 +101,7 @@ def parts_of(line: Line, late_ms: float, round_trip: Spread) -> Steps[Parts]:
     error_ms = PARTS_ERROR_MS if round_trip.scatter_ms <= PARTS_ERROR_MS else FRAME_MS
     least_ms, most_ms = 0.0, late_ms
     ever_joined = ever_dry = False
-    for number in range(PARTS_TRIALS):
+    for number in range(min(LEAST_PARTS_TRIALS - 1 + repeats, PARTS_TRIALS)):
         if most_ms - least_ms <= PARTS_ERROR_MS:
             break
         # The first piece ends at a frame boundary of the carrier, half a frame late on average.

@@ -79,7 +79,7 @@ class Measurement:
         self.stage += 1
         behind = yield from experiments.behind_audio(line, repeats, round_trip_ms)
         self.stage += 1
-        parts = yield from experiments.parts_of(line, behind.late_ms, round_trip)
+        parts = yield from experiments.parts_of(line, repeats, behind.late_ms, round_trip)
         self.stage += 1
         run = yield from experiments.long_run(line, repeats)
         self.stage += 1
