@@ -168,7 +168,7 @@ def long_run(line: Line, repeats: int) -> Steps[Run]:
     late_ms = [echo_ms - at_ms for at_ms, echo_ms in zip(played_ms, echoes_ms, strict=True)]
     slope, _ = linear_regression(played_ms, late_ms)
     return Run(
-        Spread.of(late - min(late_ms) for late in late_ms), round(slope * RUN_PIECE_MS, 1), round(slope * 1e6)
+        Spread.of(late - min(late_ms) for late in late_ms), round(slope * RUN_PIECE_MS, 1) + 0.0, round(slope * 1e6)
     )
 
 

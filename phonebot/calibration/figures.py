@@ -5,9 +5,10 @@ from math import ceil
 from statistics import median
 from typing import Literal, Self, TypeAlias
 
+from msgspec import Struct
+
 from phonebot.call.plan import CarrierTraits
 from phonebot.errors import PhonebotError
-from phonebot.realtime.events import Frozen
 
 NOISE_MS = 5.0  # timers, stamps in whole ms
 
@@ -25,7 +26,7 @@ class CalibrationFailed(PhonebotError):
         return self.reason
 
 
-class Spread(Frozen, frozen=True):
+class Spread(Struct, frozen=True):
     """The same quantity measured `count` times, in ms. All 0 when it never was."""
 
     count: int = 0
@@ -48,7 +49,7 @@ class Spread(Frozen, frozen=True):
         return cls(len(ordered), ordered[0], round(median(ordered), 1), p95_ms, ordered[-1])
 
 
-class Behind(Frozen, frozen=True):
+class Behind(Struct, frozen=True):
     """
     How late the echo of a mark behind audio comes: after the audio arrived at an empty queue, less its length.
 
@@ -63,14 +64,14 @@ class Behind(Frozen, frozen=True):
     before_ms: float
 
 
-class Parts(Frozen, frozen=True):
+class Parts(Struct, frozen=True):
     """`Behind.late_ms`, parted: often one of the two is all of it."""
 
     start_buffer_ms: float = 0.0
     mark_lag_ms: float = 0.0
 
 
-class Run(Frozen, frozen=True):
+class Run(Struct, frozen=True):
     """
     A long run of pieces, each sent while those before it play.
 
@@ -84,7 +85,7 @@ class Run(Frozen, frozen=True):
     rate_ppm: float
 
 
-class Loop(Frozen, frozen=True):
+class Loop(Struct, frozen=True):
     """
     The far end returns what it hears.
 
@@ -96,7 +97,7 @@ class Loop(Frozen, frozen=True):
     error_ms: float
 
 
-class Clears(Frozen, frozen=True):
+class Clears(Struct, frozen=True):
     """
     What a clear does. Times count from when it took effect at the carrier.
 
@@ -113,7 +114,7 @@ class Clears(Frozen, frozen=True):
     audible: Spread | None
 
 
-class Stream(Frozen, frozen=True):
+class Stream(Struct, frozen=True):
     """
     The far end's frames. `arrival` is how late they arrive, the earliest being in time; `stamps_ms` how far off a
     multiple of 20 ms their stamps are; `share` how much of the time they cover; `longest_gap_ms` from one stamp
@@ -131,7 +132,7 @@ class Stream(Frozen, frozen=True):
     clock_ppm: float
 
 
-class Echoes(Frozen, frozen=True):
+class Echoes(Struct, frozen=True):
     """All marks of the call: how many were sent, never came back, came back more than once, came out of order."""
 
     sent: int
@@ -140,7 +141,7 @@ class Echoes(Frozen, frozen=True):
     out_of_order: int
 
 
-class Figures(Frozen, frozen=True):
+class Figures(Struct, frozen=True):
     """All that one call measured. `round_trip` is a mark's on an empty queue. `loop` None: it was not heard."""
 
     round_trip: Spread

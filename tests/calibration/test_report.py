@@ -75,6 +75,12 @@ def test_the_json_has_all_figures_and_the_settings() -> None:
     assert told["round_trip"]["median_ms"] == 71.0
     assert told["behind"]["by_length_ms"] == {"100": 161.0, "300": 160.0, "700": -0.2}
     assert told["clears"]["in_order"] is True
+    assert "is" not in told
+
+
+def test_the_json_leaves_nothing_out_that_is_0() -> None:
+    told = json.loads(to_json(replace(FIGURES, parts=Parts())))
+    assert told["parts"] == {"start_buffer_ms": 0.0, "mark_lag_ms": 0.0}
 
 
 # ------------------------------------------------------------------ the file
