@@ -28,7 +28,7 @@ from phonebot.serving import AFTER_S, listen, running
 from phonebot.simulator.phone import dial
 from phonebot.web.admission import Admission, Gate
 from phonebot.web.live import LiveCalls
-from phonebot.web.media import MediaEndpoint, StarletteSocket
+from phonebot.web.media import MediaEndpoint, MediaSocket
 from phonebot.web.webhooks import Door, Webhooks
 
 log = logging.getLogger(__name__)
@@ -61,7 +61,7 @@ class Calibrator:
                 Route("/twilio/voice", webhooks.voice, methods=["POST"]),
                 Route("/twilio/after", webhooks.after, methods=["POST"]),
                 Route("/twilio/status", webhooks.status, methods=["POST"]),
-                WebSocketRoute("/twilio/media", media.answer),
+                WebSocketRoute("/twilio/media", media),
             ],
             lifespan=self._lifespan,
         )
@@ -72,7 +72,7 @@ class Calibrator:
         await self.live.finish()
 
     async def _hold(
-        self, stream: StarletteSocket, reader: StreamReader, start: Start, admission: Admission
+        self, stream: MediaSocket, reader: StreamReader, start: Start, admission: Admission
     ) -> None:
         if not self._begun:
             self._begun = True
@@ -85,7 +85,7 @@ class Calibrator:
 
 
 async def measure(
-    stream: StarletteSocket, reader: StreamReader, start: Start, repeats: int, progress: Progress
+    stream: MediaSocket, reader: StreamReader, start: Start, repeats: int, progress: Progress
 ) -> Figures:
     """Hold the measuring call on a stream that has started. Raises CalibrationFailed."""
     measurement = Measurement(_now_ms(), repeats)
@@ -103,7 +103,7 @@ async def measure(
 
 async def _converse(
     measurement: Measurement,
-    stream: StarletteSocket,
+    stream: MediaSocket,
     reader: StreamReader,
     writer: StreamWriter,
     progress: Progress,

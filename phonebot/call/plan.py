@@ -66,7 +66,7 @@ def plan_for(
         temperature=given(profile.temperature),
     )
     greeting = filled(profile.greeting) if profile.greeting else None
-    return CallPlan(session, greeting, profile.max_call_s * 1000, carrier or CarrierTraits())
+    return CallPlan(session, greeting, profile.max_call_s * 1000, carrier=carrier or CarrierTraits())
 
 
 def _wire(table: Any, kind: type[Any]) -> Any:

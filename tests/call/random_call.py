@@ -6,7 +6,7 @@ A call in virtual time in which anything may happen, held against what the emula
     call.interrupt("in mid-item")       # the caller speaks at that moment
     call.finish()                       # AssertionError where the model believes what was not heard
 
-The model here keeps its own books: what it generated, what it was told to truncate and to delete, and refuses what the
+The model here keeps its own books: what it generated, what it was told to truncate and to delete; it refuses what the
 service would refuse (Realtime API reference, conversation.item.truncate, conversation.item.delete).
 """
 
