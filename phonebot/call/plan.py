@@ -10,6 +10,21 @@ from phonebot.agents.prompt import fill
 from phonebot.realtime.events import Frozen, Session, Transcription, TurnDetection
 
 
+class CarrierTraits(Frozen, frozen=True):
+    """
+    How the carrier's playout departs from the plain one, as `phonebot calibrate` measured it. All in ms.
+
+    Audio that meets an empty queue plays from the first frame `start_buffer_ms` after it arrived; audio behind
+    other audio from when that ends. The echo of a mark behind audio is sent `mark_lag_ms` after that audio has
+    played, and up to `mark_spread_ms` later still; that of a mark on an empty queue is not delayed. What delays
+    every echo alike belongs to the round trip and is in none of them.
+    """
+
+    start_buffer_ms: int = 0
+    mark_lag_ms: int = 0
+    mark_spread_ms: int = 0
+
+
 class CallPlan(Frozen, frozen=True):
     """
     `greeting` None: the bot waits for the caller to speak. `max_call_ms` counts from the stream's start. Not
@@ -20,10 +35,17 @@ class CallPlan(Frozen, frozen=True):
     greeting: str | None = None
     max_call_ms: int = 900_000
     interruptible: bool = True
+    carrier: CarrierTraits = CarrierTraits()
 
 
-def plan_for(profile: Profile, *, caller: str, number: str, now: datetime) -> CallPlan:
-    """How `profile` answers `caller`'s call to `number`, begun at `now` (wall-clock time, for the prompt)."""
+def plan_for(
+    profile: Profile, *, caller: str, number: str, now: datetime, carrier: CarrierTraits | None = None
+) -> CallPlan:
+    """
+    How `profile` answers `caller`'s call to `number`, begun at `now` (wall-clock time, for the prompt).
+
+    `carrier` None: the plain one.
+    """
 
     def filled(text: str) -> str:
         return fill(text, caller=caller, number=number, now=now, language=profile.language)
@@ -44,7 +66,7 @@ def plan_for(profile: Profile, *, caller: str, number: str, now: datetime) -> Ca
         temperature=given(profile.temperature),
     )
     greeting = filled(profile.greeting) if profile.greeting else None
-    return CallPlan(session, greeting, profile.max_call_s * 1000)
+    return CallPlan(session, greeting, profile.max_call_s * 1000, carrier=carrier or CarrierTraits())
 
 
 def _wire(table: Any, kind: type[Any]) -> Any:

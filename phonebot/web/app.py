@@ -23,7 +23,7 @@ from phonebot.bridge import Bridge, Journal
 from phonebot.call.actions import Action, Ended, Outcome
 from phonebot.call.call import Call
 from phonebot.call.inputs import Input, ModelReady
-from phonebot.call.plan import plan_for
+from phonebot.call.plan import CarrierTraits, plan_for
 from phonebot.carrier.messages import MAX_MESSAGE_BYTES, Start, StreamReader
 from phonebot.realtime import providers
 from phonebot.realtime.connection import ModelConnection, connect
@@ -128,7 +128,13 @@ class CallDesk:
                 profile.name,
                 admission.profile_version,
             )
-        plan = plan_for(profile, caller=admission.caller, number=admission.number, now=datetime.now().astimezone())
+        plan = plan_for(
+            profile,
+            caller=admission.caller,
+            number=admission.number,
+            now=datetime.now().astimezone(),
+            carrier=traits_for(self._settings),
+        )
         endpoint = endpoint_for(self._settings, profile)
         about = About(
             call_sid=start.call_sid,
@@ -168,6 +174,13 @@ class CallLog:
         if actions and isinstance(actions[-1], Ended):
             self.outcome = actions[-1].outcome
             self._ended(self.outcome)
+
+
+def traits_for(settings: Settings) -> CarrierTraits:
+    """How the carrier of this deployment behaves."""
+    return CarrierTraits(
+        settings.carrier_start_buffer_ms, settings.carrier_mark_lag_ms, settings.carrier_mark_spread_ms
+    )
 
 
 def endpoint_for(settings: Settings, profile: Profile) -> Endpoint:

@@ -3,7 +3,7 @@ from datetime import UTC, datetime
 from msgspec import UNSET
 
 from phonebot.agents.profile import Profile
-from phonebot.call.plan import CallPlan, plan_for
+from phonebot.call.plan import CallPlan, CarrierTraits, plan_for
 from phonebot.realtime.events import Transcription, TurnDetection
 
 NOW = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
@@ -60,3 +60,10 @@ def test_without_transcription_none_is_asked_for_and_without_a_greeting_the_bot_
     made = plan(transcription=False)
     assert made.session.transcription is None
     assert made.greeting is None
+
+
+def test_the_traits_of_the_carrier_are_those_given_or_the_plain_ones() -> None:
+    assert plan().carrier == CarrierTraits(start_buffer_ms=0, mark_lag_ms=0, mark_spread_ms=0)
+    odd = CarrierTraits(120, 40, 10)
+    profile = Profile.from_table({}, "a test")
+    assert plan_for(profile, caller="", number="", now=NOW, carrier=odd).carrier == odd
