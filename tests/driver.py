@@ -21,7 +21,7 @@ from phonebot.call.call import Call
 from phonebot.call.clock import MediaClock
 from phonebot.call.inputs import Input, ModelReady, Tick
 from phonebot.call.plan import CallPlan
-from phonebot.carrier.messages import Media, StreamReader, StreamWriter
+from phonebot.carrier.messages import Media, Start, StreamReader, StreamWriter
 from phonebot.realtime.events import (
     AppendAudio,
     AudioDelta,
@@ -160,6 +160,8 @@ class CallDriver:
         """These happen now. Returns what the call does about them."""
         actions: list[Action] = []
         for one in received:
+            if isinstance(one, Start):
+                self._clock = MediaClock(self.local_ms)  # as the shell does
             if isinstance(one, Media):
                 self._clock.arrive(self.local_ms, one.timestamp_ms)
             actions += self._perform(self.call.receive(one, self.now))

@@ -71,9 +71,7 @@ class Calibrator:
         yield
         await self.live.finish()
 
-    async def _hold(
-        self, stream: MediaSocket, reader: StreamReader, start: Start, admission: Admission
-    ) -> None:
+    async def _hold(self, stream: MediaSocket, reader: StreamReader, start: Start, admission: Admission) -> None:
         if not self._begun:
             self._begun = True
             try:

@@ -42,8 +42,9 @@ from phonebot.call.inputs import (
     Tick,
 )
 from phonebot.call.plan import CallPlan
-from phonebot.call.playout import BYTES_PER_MS, PlayoutLedger, Settlement
+from phonebot.call.playout import PlayoutLedger, Settlement
 from phonebot.call.responses import Responses
+from phonebot.call.run import BYTES_PER_MS
 from phonebot.call.transcript import SpokenItem
 from phonebot.call.turns import PlayoutEnded, Turn
 from phonebot.carrier.messages import Mark, Media, Start, Stop
@@ -70,7 +71,7 @@ class Call:
         self.plan = plan
         self.turn = Turn.IDLE
         self.ended = False
-        self._ledger = PlayoutLedger()
+        self._ledger = PlayoutLedger(plan.carrier)
         self._responses = Responses()
         # The assistant's items whose line is not final, in the order in which the model began them.
         self._items: dict[str, SpokenItem] = {}
@@ -119,11 +120,12 @@ class Call:
     def _media(self, media: Media, now: int) -> list[Action]:
         if media.timestamp_ms > now + WILD_STAMP_MS:
             return self._carrier_fault(CarrierFault("media: the timestamp is a minute ahead of its time"), now)
+        pinged = [] if self._carrier_ms else self._ledger.ping(now)  # with the first frame
         self._carrier_ms = now
-        self._ledger.arrive(media.timestamp_ms)
+        self._ledger.arrive(media.timestamp_ms, now)
         if self._model is None:
             self._early.append(media)
-            return []
+            return pinged
         return self._append(media)
 
     def _append(self, media: Media) -> list[Action]:
@@ -162,12 +164,13 @@ class Call:
         self._caller_leg = CallerLeg(ready.input_format)
         self._bot_leg = BotLeg(ready.output_format)
         early, self._early = self._early, deque()
+        pinged = self._ledger.ping(now)
         if self.plan.greeting is None:
-            return [action for media in early for action in self._append(media)]
+            return [*pinged, *(action for media in early for action in self._append(media))]
         # The bot greets first: what the caller said into the silence before is no answer to it.
         say = f'Say exactly these words, and nothing else: "{self.plan.greeting}"'
         self._responses.want(events.ResponseOptions(instructions=say, input=(), tool_choice="none"))
-        return self._ask(now)
+        return pinged + self._ask(now)
 
     def _lost(self, lost: ModelLost, now: int) -> list[Action]:
         return [Trouble(lost.problem), *self._hang_up(1011, "model_failed", now)]
@@ -219,7 +222,7 @@ class Call:
 
     def _turn_ended(self, event: events.SpeechStopped | events.AudioCommitted, now: int) -> list[Action]:
         # The model is about to answer: it must know by then what was heard.
-        actions = self._settle(self._ledger.settle_all(), "turn_end") + self._floor(type(event))
+        actions = self._settle(self._ledger.settle_all(now), "turn_end") + self._floor(type(event))
         if not self._answers_by_itself():
             return actions + self._ask(now)
         if isinstance(event, events.AudioCommitted):
@@ -470,7 +473,7 @@ class Call:
         return [CloseStream(code, reason), *self._end(reason, now)]
 
     def _end(self, outcome: Outcome, now: int) -> list[Action]:
-        actions = self._settle(self._ledger.settle_all(), "call_end")
+        actions = self._settle(self._ledger.settle_all(now), "call_end")
         heard = self._ledger.hang_up(now)
         for item in list(self._items.values()):
             if not item.cut:

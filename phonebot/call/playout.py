@@ -22,51 +22,22 @@ the time a message travels to us, and a message of ours arrives there one round 
 """
 
 from collections import deque
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 
 from phonebot.audio.base64 import base64_length, base64_silence
 from phonebot.call.actions import Action, ClearPlayback, PlayAudio, SendMark
-
-BYTES_PER_MS = 8
-FRAME_MS = 20
-FRAME_BYTES = 160
+from phonebot.call.delays import FRAME_MS, PLAIN, ROUNDING_MS, Delays, Reckoning
+from phonebot.call.plan import CarrierTraits
+from phonebot.call.run import BYTES_PER_MS, FRAME_BYTES, STAMP_JITTER_MS, Pending, Run, Segment
 
 PIECE_CHARACTERS = 1920  # 180 ms: base64 splits without decoding at every 4 characters, 3 bytes
 # The first pieces of a run are short, so that its marks tell early whether it began when we think.
 FIRST_PIECES_CHARACTERS = (212, 428, 856)
 
 MAX_LEAD_MS = 30_000  # what is further ahead of playout waits with us
-# Before the first round trip is measured. Too long only delays a decision; too short would claim unheard audio.
-UNKNOWN_ROUND_TRIP_MS = 200
 # Audio that would arrive this close to the end of the queue gets a mark in front: the queue may have run dry.
 DRY_MARGIN_MS = 150
-# Timestamps are measured: they may lie so far off the frame's true time.
-STAMP_JITTER_MS = 5
-# A mark this late was lost, not slow: it stops holding the position back.
-OVERDUE_MS = 60
-# Without a media message for this long the stream's own clock can't date an echo, call time must.
-STALE_MEDIA_MS = 150
-
-
-@dataclass(slots=True)
-class Segment:
-    """Bytes `start` to `start + length` of a run are an item's audio, from the item's byte `item_start` on."""
-
-    item_id: str
-    item_start: int
-    start: int
-    length: int
-
-
-@dataclass(slots=True)
-class Pending:
-    """A mark sent and not yet answered. All audio of its run before `position` was sent before it."""
-
-    name: str
-    position: int
-    sent_ms: int
-    probe: bool  # sent to an empty queue: its echo measures the round trip
 
 
 @dataclass(slots=True)
@@ -92,107 +63,6 @@ class Settlement:
     exact: bool
 
 
-class Run:
-    """The audio sent between two clears."""
-
-    def __init__(self, generation: int) -> None:
-        self.generation = generation
-        self.sent = 0
-        # `confirmed` bytes are known to have played at `confirmed_ms`; later positions are reckoned from there.
-        self.confirmed = 0
-        self.confirmed_ms = 0.0
-        # The carrier time at which all audio sent will have played.
-        self.end_ms = 0.0
-        self.marks: deque[Pending] = deque()
-        # Not yet confirmed as played in full, in order.
-        self.segments: deque[Segment] = deque()
-        # After the clear: the first mark that came back flushed, and when: the clear took effect then. None: none.
-        self.flushed: Pending | None = None
-        self.flushed_ms = 0
-
-    def schedule(self, round_trip_ms: int) -> Iterator[tuple[Pending, float, float]]:
-        """Each pending mark with the carrier times at which the audio before it begins and ends to play."""
-        position, time_ms = self.confirmed, self.confirmed_ms
-        for mark in self.marks:
-            begin_ms = max(time_ms, mark.sent_ms + round_trip_ms)
-            time_ms = begin_ms + (mark.position - position) / BYTES_PER_MS
-            position = mark.position
-            yield mark, begin_ms, time_ms
-
-    def append(self, name: str, length: int, now: int, round_trip_ms: int, probe: bool = False) -> None:
-        """`length` bytes (perhaps none) and a mark behind them are sent at `now`."""
-        self.sent += length
-        self.end_ms = max(self.end_ms, now + round_trip_ms) + length / BYTES_PER_MS
-        self.marks.append(Pending(name, self.sent, now, probe))
-
-    def position(self, at_ms: float, round_trip_ms: int) -> int:
-        """Bytes played at carrier time `at_ms`, as the send clock reckons from what was confirmed."""
-        position = self.confirmed
-        for mark, begin_ms, end_ms in self.schedule(round_trip_ms):
-            if begin_ms >= at_ms:
-                break
-            if end_ms > at_ms:
-                return position + int((at_ms - begin_ms) * BYTES_PER_MS)
-            position = mark.position
-        return position
-
-    def held_back(self, at_ms: float, round_trip_ms: int) -> int:
-        """
-        The most that can have played if every mark that is due had been answered by carrier time `at_ms`.
-
-        The oldest pending mark holds the position back, unless it is overdue.
-        """
-        for mark, _, end_ms in self.schedule(round_trip_ms):
-            if end_ms + OVERDUE_MS > at_ms:
-                return mark.position
-        return self.sent
-
-    def due(self, mark: Pending, round_trip_ms: int) -> tuple[float, bool]:
-        """When the audio before a mark has played, and whether the queue was perhaps dry when the mark came."""
-        position, time_ms = self.confirmed, self.confirmed_ms
-        for pending, begin_ms, end_ms in self.schedule(round_trip_ms):
-            if pending is mark:
-                return end_ms, mark.position == position and begin_ms > time_ms
-            position, time_ms = pending.position, end_ms
-        raise AssertionError("only a pending mark is asked for")
-
-    def confirm(self, mark: Pending, at_ms: int, round_trip_ms: int) -> None:
-        """
-        The echo of `mark` was sent at carrier time `at_ms`. Older marks are retired with it.
-
-        It is sent when the frame in which the mark's audio ends has ended, so it may follow that audio by up to a
-        frame. An echo that comes within that time only confirms what was reckoned. An earlier one shows that audio
-        began before we thought, a later one that the queue had run dry.
-        """
-        due_ms, dry = self.due(mark, round_trip_ms)
-        reckoned = due_ms <= at_ms <= due_ms + FRAME_MS + STAMP_JITTER_MS and not dry
-        while self.marks.popleft() is not mark:
-            pass
-        self.confirmed, self.confirmed_ms = mark.position, due_ms if reckoned else at_ms
-        if reckoned:
-            return  # and so is the end
-        self.end_ms = self.confirmed_ms
-        for _, _, end_ms in self.schedule(round_trip_ms):
-            self.end_ms = end_ms
-
-    def find(self, name: str) -> Pending | None:
-        return next((mark for mark in self.marks if mark.name == name), None)
-
-    def retire_segments(self) -> Iterator[Segment]:
-        """The segments now confirmed as played in full."""
-        while self.segments and self.segments[0].start + self.segments[0].length <= self.confirmed:
-            yield self.segments.popleft()
-
-    def heard(self, position: int) -> dict[str, int]:
-        """Bytes heard of each item not yet confirmed in full, if `position` bytes of the run were played."""
-        heard: dict[str, int] = {}
-        for segment in self.segments:
-            played = min(max(position - segment.start, 0), segment.length)
-            if played or segment.item_id not in heard:
-                heard[segment.item_id] = segment.item_start + played
-        return heard
-
-
 @dataclass(slots=True)
 class Cleared:
     """A closed run that waits for its fence."""
@@ -201,6 +71,10 @@ class Cleared:
     fence: str
     cleared_ms: int
     give_up_ms: int
+    # Echoes of the run that came since the newest frame of the caller: should the fence come before the next one,
+    # they were flushed with it.
+    undecided: list[Pending]
+    gap: int = 0  # in which they came
 
 
 class PlayoutLedger:
@@ -212,15 +86,24 @@ class PlayoutLedger:
     `played` (items heard to the end) and as `Settlement`s (items a clear has cut), from `echo` and `settle_due`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, traits: CarrierTraits = PLAIN) -> None:
+        self._delays = Delays(traits)
         self._run = Run(0)
         self._closed: deque[Cleared] = deque()
         self._waiting: deque[Waiting] = deque()
         self._marks_sent = 0
-        self._media_ms = 0  # the newest media timestamp
-        self._round_trips: deque[int] = deque(maxlen=8)
+        # Marks sent while there was nothing to play, to measure the round trip, and when.
+        self._pings: dict[str, int] = {}
 
     # ---------------------------------------------------------------------------------- what is sent
+
+    def ping(self, now: int) -> list[Action]:
+        """Measure the round trip, should nothing be there to play."""
+        if not self.empty:
+            return []
+        name = self._new_name(self._run)
+        self._pings[name] = now
+        return [SendMark(name)]
 
     def queue(self, item_id: str, item_start: int, payload: str, now: int) -> list[Action]:
         """
@@ -250,8 +133,8 @@ class PlayoutLedger:
                 actions += self._fill(now)
                 continue
             at_rest = not self._run.marks
-            if self._run.end_ms < now + self.round_trip_ms + DRY_MARGIN_MS:
-                actions.append(self._mark(0, now, probe=at_rest))
+            if self._run.end_ms < now + self._delays.round_trip_ms + DRY_MARGIN_MS:
+                actions.append(self._bare_mark(now, probe=at_rest))
             actions += self._send_as_far(waiting, now, FIRST_PIECES_CHARACTERS if at_rest else ())
         return actions
 
@@ -282,9 +165,14 @@ class PlayoutLedger:
             return []
         return [PlayAudio(base64_silence(missing)), self._mark(missing, now)]
 
-    def _mark(self, length: int, now: int, probe: bool = False) -> SendMark:
+    def _bare_mark(self, now: int, probe: bool) -> SendMark:
         name = self._new_name(self._run)
-        self._run.append(name, length, now, self.round_trip_ms, probe)
+        self._run.append(Pending(name, self._run.sent, now, True, probe), 0, self._delays.likely)
+        return SendMark(name)
+
+    def _mark(self, length: int, now: int) -> SendMark:
+        name = self._new_name(self._run)
+        self._run.append(Pending(name, self._run.sent + length, now), length, self._delays.likely)
         return SendMark(name)
 
     def _new_name(self, run: Run) -> str:
@@ -293,9 +181,9 @@ class PlayoutLedger:
 
     # ---------------------------------------------------------------------------------- what comes back
 
-    def arrive(self, timestamp_ms: int) -> None:
-        """A media message stamped `timestamp_ms` arrived: what comes next happened after it."""
-        self._media_ms = timestamp_ms
+    def arrive(self, stamp_ms: int, now: int) -> None:
+        """A frame of the caller stamped `stamp_ms` arrived: what comes next was sent after it."""
+        self._delays.arrive(stamp_ms, now)
 
     def echo(self, name: str, now: int) -> tuple[Settlement, ...]:
         """
@@ -303,53 +191,39 @@ class PlayoutLedger:
 
         An echo that names no pending mark (a double, a stranger's) changes nothing.
         """
-        at_ms = self._echo_ms(now)
+        if (sent_ms := self._pings.pop(name, None)) is not None:
+            self._delays.measure_round_trip(sent_ms, self._delays.date_ms(now))
+            return ()
         if any(name == closed.fence for closed in self._closed):
-            return self._settle_through(name, at_ms)
+            return self._settle_through(name, now)
         for closed in self._closed:
             if mark := closed.run.find(name):
-                self._judge(closed.run, mark, at_ms)
+                self._note(closed, mark, now)
                 return ()
         if mark := self._run.find(name):
-            self._measure(mark, at_ms)
-            self._run.confirm(mark, at_ms, self.round_trip_ms)
+            self._confirm(self._run, mark, self._delays.date_ms(now), now)
         return ()
 
     def played(self) -> list[Segment]:
         """The segments that, since the last call, were confirmed as played to their end."""
         return list(self._run.retire_segments())
 
-    def _echo_ms(self, now: int) -> int:
-        # The echo and the media travel on one connection, so the echo was sent within a frame after the newest
-        # media: a date free of the network's jitter. The carrier works in frames; what it did took effect at the
-        # next one.
-        if now > self._media_ms + STALE_MEDIA_MS:
-            return now
-        return self._media_ms + FRAME_MS
-
-    def _measure(self, mark: Pending, at_ms: int) -> None:
+    def _confirm(self, run: Run, mark: Pending, at_ms: float, now: int) -> None:
+        delays = self._delays
         if mark.probe:
-            self._round_trips.append(max(at_ms - mark.sent_ms, 0))
+            delays.measure_round_trip(mark.sent_ms, int(at_ms))
+        met_empty_ms, began = run.met_empty_ms, run.confirmed
+        if not mark.bare:
+            at_ms -= delays.mark_lag_ms
+            if met_empty_ms is not None:
+                delays.measure_buffer(at_ms - met_empty_ms - (mark.position - began) / BYTES_PER_MS)
+        run.confirm(mark, at_ms, delays.likely, self._tolerance_ms(now))
 
-    def _judge(self, run: Run, mark: Pending, at_ms: int) -> None:
-        """An echo after the clear: was the audio before it played, or thrown away?"""
-        if run.flushed is not None:
-            return
-        self._measure(mark, at_ms)
-        due_ms, _ = run.due(mark, self.round_trip_ms)
-        if mark.position == run.confirmed or at_ms >= due_ms:
-            run.confirm(mark, at_ms, self.round_trip_ms)
-        elif at_ms < due_ms - FRAME_MS - STAMP_JITTER_MS:
-            run.flushed, run.flushed_ms = mark, at_ms
-        # In between both may be: what was reckoned is a lower bound, good to a frame. It stands, and so it is one
-        # frame at most that may be missing, while a burst of flushed echoes can't pull each other forward.
+    def _tolerance_ms(self, now: int) -> int:
+        """How far an echo's date may be off, to the late side."""
+        return STAMP_JITTER_MS + (0 if self._delays.is_dated(now) else self._delays.jitter_ms)
 
     # ---------------------------------------------------------------------------------- interruptions
-
-    @property
-    def round_trip_ms(self) -> int:
-        """From us to the carrier and back: the quickest of the last few measured."""
-        return min(self._round_trips, default=UNKNOWN_ROUND_TRIP_MS)
 
     @property
     def empty(self) -> bool:
@@ -363,7 +237,8 @@ class PlayoutLedger:
 
     def unheard_ms(self, now: int) -> int:
         """About how much audio a clear would throw away, were it sent now."""
-        unplayed = self._run.sent - self._run.position(now + self.round_trip_ms, self.round_trip_ms)
+        likely = self._delays.likely
+        unplayed = self._run.sent - self._run.position(likely.takes_effect_ms(now), likely)
         return unplayed // BYTES_PER_MS + self.waiting_ms
 
     def clear(self, now: int) -> tuple[str, list[Action]]:
@@ -378,12 +253,9 @@ class PlayoutLedger:
             if length := base64_length(waiting.payload):
                 run.segments.append(Segment(waiting.item_id, waiting.item_start, run.sent, length))
         self._waiting.clear()
-        self._run = Run(run.generation + 1)
-        self._run.confirmed_ms = now
+        self._run = Run(run.generation + 1, self._delays.likely.takes_effect_ms(now))
         fence = self._new_name(self._run)
-        slowest_ms = max(self._round_trips, default=2 * UNKNOWN_ROUND_TRIP_MS)
-        patience_ms = min(max(300, 2 * slowest_ms + 200), 2_000)
-        self._closed.append(Cleared(run, fence, now, now + patience_ms))
+        self._closed.append(Cleared(run, fence, now, now + self._delays.patience_ms, []))
         return fence, [ClearPlayback(), SendMark(fence)]
 
     @property
@@ -395,43 +267,114 @@ class PlayoutLedger:
         """Settle, by a low estimate, the clears whose fence did not come back in time."""
         settled = []
         while self._closed and self._closed[0].give_up_ms <= now:
-            settled.append(self._settle_low(self._closed.popleft()))
+            settled.append(self._settle_low(self._closed.popleft(), now))
         return tuple(settled)
 
-    def settle_all(self) -> tuple[Settlement, ...]:
+    def settle_all(self, now: int) -> tuple[Settlement, ...]:
         """Settle every clear now, by a low estimate: its echo can no longer be waited for."""
-        settled = tuple(self._settle_low(closed) for closed in self._closed)
+        settled = tuple(self._settle_low(closed, now) for closed in self._closed)
         self._closed.clear()
         return settled
 
     def hang_up(self, now: int) -> dict[str, int]:
         """The stream ended: bytes heard of each item not yet confirmed, by a low estimate."""
-        run, round_trip_ms = self._run, self.round_trip_ms
-        return run.heard(min(run.position(now, round_trip_ms), run.held_back(now, round_trip_ms)))
+        return self._run.heard(self._low(self._run, lambda reckoning: now, now))
 
-    def _settle_through(self, fence: str, at_ms: int) -> tuple[Settlement, ...]:
+    # ---------------------------------------------------------------------------------- echoes after a clear
+
+    def _note(self, closed: Cleared, mark: Pending, now: int) -> None:
+        """An echo after the clear: whether it was played or flushed shows once it is known what comes next."""
+        if closed.undecided and closed.gap != self._delays.gap:
+            self._decide(closed, now)
+        if mark in closed.run.marks and mark not in closed.undecided:
+            closed.undecided.append(mark)
+            closed.gap = self._delays.gap
+
+    def _decide(self, closed: Cleared, now: int) -> None:
+        """The fence did not come with these echoes: were they on schedule?"""
+        at_ms = closed.gap + FRAME_MS if self._delays.is_dated(now) else now
+        for mark in closed.undecided:
+            self._judge(closed, mark, at_ms, now)
+        closed.undecided.clear()
+
+    def _judge(self, closed: Cleared, mark: Pending, at_ms: float, now: int) -> None:
+        """Was the audio before an echoed mark played, or thrown away?"""
+        run = closed.run
+        if run.flushed is not None:
+            return
+        due_ms, _ = run.due(mark, self._delays.likely)
+        before_clear = at_ms < closed.cleared_ms + self._delays.quickest_trip_ms
+        if before_clear or mark.position == run.confirmed or at_ms >= due_ms:
+            self._confirm(run, mark, at_ms, now)
+        elif at_ms < due_ms - FRAME_MS - STAMP_JITTER_MS:
+            run.flushed, run.flushed_ms = mark, at_ms
+        else:
+            mark.answered = True
+        # In between both may be: what was reckoned is a lower bound, good to a frame. It stands, and so it is one
+        # frame at most that may be missing, while a burst of flushed echoes can't pull each other forward.
+
+    def _settle_through(self, fence: str, now: int) -> tuple[Settlement, ...]:
         """A fence came back: its clear is settled exactly, older ones, whose fence was lost, by their estimate."""
         settled = []
+        at_ms = self._delays.date_ms(now)
         while self._closed:
             closed = self._closed.popleft()
             if closed.fence != fence:
-                settled.append(self._settle_low(closed))
+                settled.append(self._settle_low(closed, now))
                 continue
-            self._round_trips.append(max(at_ms - closed.cleared_ms, 0))
+            self._delays.measure_round_trip(closed.cleared_ms, at_ms)
             if not self._closed:  # later audio counts from here: the queue was empty when the clear took effect
                 self._run.confirmed_ms = max(self._run.confirmed_ms, at_ms)
-            settled.append(Settlement(fence, self._heard(closed.run, at_ms), exact=True))
+            settled.append(Settlement(fence, self._heard(closed, at_ms, now), exact=True))
             break
         return tuple(settled)
 
-    def _settle_low(self, closed: Cleared) -> Settlement:
-        return Settlement(closed.fence, self._heard(closed.run, closed.cleared_ms), exact=False)
+    def _heard(self, closed: Cleared, at_ms: float, now: int) -> dict[str, int]:
+        """Heard of a run whose fence came back: its clear had taken effect by `at_ms`."""
+        run, likely = closed.run, self._delays.likely
+        together = closed.undecided and closed.gap == self._delays.gap and self._delays.is_dated(now)
+        if together and run.flushed is None:
+            run.flushed, run.flushed_ms = closed.undecided[0], at_ms
+        elif closed.undecided:
+            self._decide(closed, now)
+        if run.flushed is None:
+            held_back = run.held_back(at_ms, likely, self._tolerance_ms(now))
+            return run.heard(min(run.position(at_ms, likely), held_back))
+        # The frame under way when the clear came was heard to its end, and the mark's audio may have ended in it.
+        return run.heard(min(run.position(run.flushed_ms, likely), run.flushed.position + FRAME_BYTES - 1))
 
-    def _heard(self, run: Run, at_ms: int) -> dict[str, int]:
-        """Heard of a closed run whose clear took effect at carrier time `at_ms`, or sooner, as it shows."""
-        if run.flushed:
-            return run.heard(min(run.position(run.flushed_ms, self.round_trip_ms), run.flushed.position))
-        return run.heard(min(run.position(at_ms, self.round_trip_ms), run.held_back(at_ms, self.round_trip_ms)))
+    # ---------------------------------------------------------------------------------- where no fence comes back
+
+    def _settle_low(self, closed: Cleared, now: int) -> Settlement:
+        """As little as can have been heard: the clear arrived as quickly as can be, the audio as late."""
+        if closed.undecided:
+            self._decide(closed, now)
+        run = closed.run
+        if run.flushed is not None:
+            likely = self._delays.likely
+            position = min(run.position(run.flushed_ms, likely), run.flushed.position)
+        else:
+            position = self._low(run, lambda reckoning: reckoning.takes_effect_ms(closed.cleared_ms), now)
+        return Settlement(closed.fence, run.heard(position), exact=False)
+
+    def _low(self, run: Run, ends_ms: Callable[[Reckoning], float], now: int) -> int:
+        """
+        The least that can have played when a round trip ends at `ends_ms`.
+
+        A round trip is measured in whole frames, and whether something fell into one frame or the next is decided
+        by ms: each is tried. Marks tell what had not played by now; what is after now they can't tell.
+        """
+        likely, jitter_ms = self._delays.likely, self._delays.jitter_ms
+        lowest = run.sent
+        for trip_ms in self._delays.possible_trips_ms:
+            quick = replace(likely, trip_ms=trip_ms)
+            slow = replace(quick, trip_ms=quick.trip_ms + jitter_ms + ROUNDING_MS)
+            end_ms = ends_ms(quick)
+            seen_ms = min(end_ms, now)
+            held_back = run.held_back(seen_ms, slow, STAMP_JITTER_MS) + int((end_ms - seen_ms) * BYTES_PER_MS)
+            lowest = min(lowest, held_back, run.position(end_ms, slow))
+        # A carrier may hold back less than a frame until more audio comes.
+        return lowest - lowest % FRAME_BYTES
 
 
 def pieces(payload: str, first: tuple[int, ...]) -> Iterator[str]:

@@ -34,6 +34,8 @@ class Link(Generic[Message]):
         self._rng = rng or Random(0)  # noqa: S311 - jitter, no secret
         self._under_way: deque[tuple[float, Message]] = deque()
         self._last_due_ms = float("-inf")
+        # When the last message was handed over, and by how much jitter it is late.
+        self._sent_ms, self._late_ms = float("-inf"), 0.0
 
     def __len__(self) -> int:
         """How many messages are under way."""
@@ -41,9 +43,11 @@ class Link(Generic[Message]):
 
     def send(self, now_ms: float, message: Message) -> None:
         """Hand over a message."""
-        due_ms = now_ms + self._delay_ms
-        if self._jitter_ms:
-            due_ms += self._rng.uniform(0, self._jitter_ms)
+        if now_ms != self._sent_ms:
+            # What is written in one go travels together.
+            self._sent_ms = now_ms
+            self._late_ms = self._rng.uniform(0, self._jitter_ms) if self._jitter_ms else 0.0
+        due_ms = now_ms + self._delay_ms + self._late_ms
         # A segment that overtakes another waits for it in the receiver's TCP: late ones arrive together.
         self._last_due_ms = max(self._last_due_ms, due_ms)
         self._under_way.append((self._last_due_ms, message))

@@ -78,8 +78,9 @@ def test_a_call_opens_the_model_with_its_plans_session() -> None:
 def test_a_greeting_is_asked_for_verbatim_once_the_model_is_ready_and_earlier_noise_is_dropped() -> None:
     call = Call(CallPlan(Session(), greeting="Hello there."))
     call.receive(START, 0)
-    assert call.receive(media(1), 20) == []
-    (action,) = call.receive(ModelReady(Session()), 300)
+    assert call.receive(media(1), 20) == [SendMark("0:1")]
+    ping, action = call.receive(ModelReady(Session()), 300)
+    assert ping == SendMark("0:2")
     assert isinstance(action, Tell)
     assert isinstance(action.command, CreateResponse)
     assert action.command.options.instructions == 'Say exactly these words, and nothing else: "Hello there."'
@@ -91,14 +92,14 @@ def test_without_a_greeting_the_caller_is_heard_from_his_first_word() -> None:
     call.receive(START, 0)
     for n in range(1, 4):
         call.receive(media(n), 20 * n)
-    assert call.receive(ModelReady(Session()), 60) == [Tell(AppendAudio(FRAME))] * 3
+    assert call.receive(ModelReady(Session()), 60) == [SendMark("0:2"), *[Tell(AppendAudio(FRAME))] * 3]
 
 
 def test_of_what_the_caller_says_before_the_model_is_ready_the_last_two_seconds_are_kept() -> None:
     call = Call(CallPlan(Session()))
     for n in range(1, 151):
         call.receive(media(n), 20 * n)
-    assert len(call.receive(ModelReady(Session()), 3_000)) == 100
+    assert len(call.receive(ModelReady(Session()), 3_000)) == 1 + 100  # the first measures the round trip
 
 
 # ------------------------------------------------------------------------------------------- audio

@@ -1,0 +1,147 @@
+"""
+What shows of the time between us and the carrier, on the stream's clock.
+
+Call time runs behind the carrier's clock by the time its quickest message takes to us (clock.py). What we send at
+call time t therefore arrives at t plus a round trip, and what the carrier sends at t arrives at t or later.
+
+The carrier works in frames of 20 ms: audio that arrives begins with the next one, and a clear lets the one under
+way end. Each frame of the caller is stamped at such a boundary, so the stamps tell where they lie.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from phonebot.call.plan import CarrierTraits
+
+FRAME_MS = 20
+PLAIN = CarrierTraits()
+# Before the first round trip is measured. It cancels out: it delays the begin of audio as much as its end.
+UNKNOWN_ROUND_TRIP_MS = 200
+# Without a media message for this long the stream's own clock can't date an echo, call time must.
+STALE_MEDIA_MS = 150
+EVEN_MS = 5  # frames that come so evenly came without jitter
+ROUNDING_MS = 1.5  # call time and stamps are in whole ms, and a clock may run fast
+JITTER_BUCKET_MS = 2_000
+JITTER_BUCKETS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Reckoning:
+    """
+    How what we send is taken to fare: it arrives `trip_ms` later; `boundary_ms` is one of the carrier's frames.
+
+    Audio that meets an empty queue waits `buffer_ms` more.
+    """
+
+    trip_ms: float
+    boundary_ms: float
+    buffer_ms: int = 0
+
+    def takes_effect_ms(self, sent_ms: float) -> float:
+        """When the carrier's first frame after its arrival begins."""
+        arrives_ms = sent_ms + self.trip_ms
+        return arrives_ms + (self.boundary_ms - arrives_ms) % FRAME_MS
+
+    def begins_ms(self, sent_ms: float) -> float:
+        """When audio begins to play if it meets an empty queue."""
+        return self.takes_effect_ms(sent_ms + self.buffer_ms)
+
+
+class Delays:
+    """Watches the caller's frames and the echoes of one stream."""
+
+    def __init__(self, traits: CarrierTraits = PLAIN) -> None:
+        self._traits = traits
+        self._stamp_ms = 0  # the newest media timestamp
+        self._stamped_ms = 0  # when it came
+        # How late frames came, at most, in each of the last few periods.
+        self._lateness_ms: deque[tuple[int, int]] = deque([(0, 0)], maxlen=JITTER_BUCKETS)
+        self._round_trips_ms: deque[int] = deque(maxlen=8)
+        self._buffers_ms: deque[int] = deque(maxlen=8)
+
+    def arrive(self, stamp_ms: int, now: int) -> None:
+        """A frame of the caller stamped `stamp_ms` arrived: what comes next was sent after it."""
+        self._stamp_ms, self._stamped_ms = stamp_ms, now
+        bucket = now // JITTER_BUCKET_MS
+        newest, lateness_ms = self._lateness_ms[-1]
+        if bucket != newest:
+            self._lateness_ms.append((bucket, now - stamp_ms))
+        elif now - stamp_ms > lateness_ms:
+            self._lateness_ms[-1] = (bucket, now - stamp_ms)
+
+    def is_dated(self, now: int) -> bool:
+        """Whether the caller's frames come, so that they date what comes between them."""
+        return now <= self._stamp_ms + STALE_MEDIA_MS + self.jitter_ms
+
+    @property
+    def gap(self) -> int:
+        """Tells apart the times between two frames of the caller."""
+        return self._stamp_ms
+
+    def date_ms(self, now: int) -> int:
+        """
+        By when what an echo reports that arrives now had happened: at the end of that frame.
+
+        The echo and the caller's frames travel on one connection, so it was sent within a frame after the newest
+        one: a date free of the network's jitter.
+        """
+        return self._stamp_ms + FRAME_MS if self.is_dated(now) else now
+
+    def measure_round_trip(self, sent_ms: int, echoed_ms: int) -> None:
+        self._round_trips_ms.append(max(echoed_ms - sent_ms, 0))
+
+    def measure_buffer(self, waited_ms: float) -> None:
+        """Audio that met an empty queue began so long after its arrival."""
+        self._buffers_ms.append(max(round(waited_ms), 0))
+
+    @property
+    def round_trip_ms(self) -> int:
+        """From us to the carrier and back to the end of a frame: the quickest of the last few."""
+        return min(self._round_trips_ms, default=UNKNOWN_ROUND_TRIP_MS)
+
+    @property
+    def quickest_trip_ms(self) -> float:
+        """
+        The least that would explain the round trips measured.
+
+        Each was measured to the end of the frame in which it ended, in whole ms, and may have met with jitter.
+        """
+        slowest_ms = max(self._round_trips_ms, default=UNKNOWN_ROUND_TRIP_MS)
+        even = self.jitter_ms <= EVEN_MS
+        return (slowest_ms if even else self.round_trip_ms - self.jitter_ms) - FRAME_MS - ROUNDING_MS
+
+    @property
+    def possible_trips_ms(self) -> Iterator[float]:
+        """From the quickest on, in steps of a ms: a frame of them."""
+        trip_ms = self.quickest_trip_ms
+        highest_ms = min(self.round_trip_ms + ROUNDING_MS, trip_ms + FRAME_MS)
+        while trip_ms < highest_ms:
+            yield trip_ms
+            trip_ms += 1
+        yield highest_ms
+
+    @property
+    def patience_ms(self) -> int:
+        """How long a fence is waited for."""
+        slowest_ms = max(self._round_trips_ms, default=2 * UNKNOWN_ROUND_TRIP_MS)
+        return min(max(300, 2 * slowest_ms + 200), 2_000)
+
+    @property
+    def jitter_ms(self) -> int:
+        """How unevenly messages have travelled lately."""
+        return max(lateness_ms for _, lateness_ms in self._lateness_ms)
+
+    @property
+    def buffer_ms(self) -> int:
+        """How long the carrier lets audio wait that meets an empty queue: as measured twice, or as it was set."""
+        return min(self._buffers_ms) if len(self._buffers_ms) > 1 else self._traits.start_buffer_ms
+
+    @property
+    def mark_lag_ms(self) -> int:
+        return self._traits.mark_lag_ms
+
+    @property
+    def likely(self) -> Reckoning:
+        """The quickest that things can go, as far as it shows."""
+        return Reckoning(self.round_trip_ms, self._stamp_ms, self.buffer_ms)

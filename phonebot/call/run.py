@@ -1,0 +1,165 @@
+"""
+The audio sent between two clears, and what is known of its playing.
+
+Bytes are counted from the run's begin. Up to `confirmed` they are known to have played, at `confirmed_ms`; from
+there on the send clock reckons: each piece begins when it arrives or when the one before it ends, whichever is later. The
+marks behind the pieces that were not answered yet are pending.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from phonebot.call.delays import FRAME_MS, Reckoning
+
+BYTES_PER_MS = 8
+FRAME_BYTES = FRAME_MS * BYTES_PER_MS
+# Timestamps are measured: they may lie so far off the frame's true time.
+STAMP_JITTER_MS = 5
+# A mark this late was lost, not slow: it stops holding the position back.
+OVERDUE_MS = 60
+
+
+@dataclass(slots=True)
+class Segment:
+    """Bytes `start` to `start + length` of a run are an item's audio, from the item's byte `item_start` on."""
+
+    item_id: str
+    item_start: int
+    start: int
+    length: int
+
+
+@dataclass(slots=True)
+class Pending:
+    """
+    A mark sent and not yet answered. All audio of its run before `position` was sent before it.
+
+    A `bare` one has no audio of its own before it: it was sent because the queue may be empty. `probe`: it surely
+    is. `answered`: its echo came after a clear, and so close to its time that it tells nothing.
+    """
+
+    name: str
+    position: int
+    sent_ms: int
+    bare: bool = False
+    probe: bool = False
+    answered: bool = False
+
+
+class Run:
+    """The audio sent between two clears."""
+
+    def __init__(self, generation: int, begins_ms: float = 0.0) -> None:
+        self.generation = generation
+        self.sent = 0
+        self.confirmed = 0
+        self.confirmed_ms = begins_ms
+        # The carrier time at which all audio sent will have played.
+        self.end_ms = begins_ms
+        self.marks: deque[Pending] = deque()
+        # Not yet confirmed as played in full, in order.
+        self.segments: deque[Segment] = deque()
+        # When the bare mark came back that found the queue empty, if what followed it has yet to be confirmed.
+        self.met_empty_ms: float | None = None
+        # After the clear: the first mark that came back flushed, and when: the clear took effect then. None: none.
+        self.flushed: Pending | None = None
+        self.flushed_ms = 0.0
+
+    def append(self, mark: Pending, length: int, reckoning: Reckoning) -> None:
+        """`length` bytes, perhaps none, and a mark behind them are sent."""
+        self.sent += length
+        self.end_ms = max(self.end_ms, reckoning.begins_ms(mark.sent_ms)) + length / BYTES_PER_MS
+        self.marks.append(mark)
+
+    def schedule(self, reckoning: Reckoning) -> Iterator[tuple[Pending, float, float]]:
+        """Each pending mark with the carrier times at which the audio before it begins and ends to play."""
+        position, time_ms = self.confirmed, self.confirmed_ms
+        for mark in self.marks:
+            arrives_ms = reckoning.takes_effect_ms(mark.sent_ms)
+            if mark.position == position:
+                begin_ms = max(time_ms, arrives_ms)
+            elif arrives_ms > time_ms:
+                begin_ms = reckoning.begins_ms(mark.sent_ms)
+            else:
+                begin_ms = time_ms
+            end_ms = begin_ms + (mark.position - position) / BYTES_PER_MS
+            yield mark, begin_ms, end_ms
+            if mark.position != position:
+                position, time_ms = mark.position, end_ms
+
+    def position(self, at_ms: float, reckoning: Reckoning) -> int:
+        """Bytes played at carrier time `at_ms`."""
+        position = self.confirmed
+        for mark, begin_ms, end_ms in self.schedule(reckoning):
+            if begin_ms >= at_ms:
+                break
+            if end_ms > at_ms:
+                return position + int((at_ms - begin_ms) * BYTES_PER_MS)
+            position = mark.position
+        return position
+
+    def held_back(self, at_ms: float, reckoning: Reckoning, tolerance_ms: int) -> int:
+        """
+        The most that can have played at `at_ms`, seeing which marks have been answered by then.
+
+        One that is late by more than a frame and `tolerance_ms` holds the position back, unless it is overdue.
+        """
+        for mark, _, end_ms in self.schedule(reckoning):
+            late_ms = at_ms - end_ms - FRAME_MS - tolerance_ms
+            if late_ms <= 0:
+                break
+            if late_ms < OVERDUE_MS and not mark.answered:
+                return mark.position
+        return self.sent
+
+    def due(self, mark: Pending, reckoning: Reckoning) -> tuple[float, bool]:
+        """When the audio before a mark has played, and whether the queue was perhaps empty when the mark came."""
+        time_ms = self.confirmed_ms
+        for pending, begin_ms, end_ms in self.schedule(reckoning):
+            if pending is mark:
+                return end_ms, mark.bare and begin_ms > time_ms
+            time_ms = end_ms
+        raise AssertionError("only a pending mark is asked for")
+
+    def confirm(self, mark: Pending, at_ms: float, reckoning: Reckoning, tolerance_ms: int) -> None:
+        """
+        The audio before `mark` had played by carrier time `at_ms`. Older marks are retired with it.
+
+        The echo is sent when the frame in which that audio ends has ended, and is dated to `tolerance_ms` more. One
+        that comes within that time only confirms what was reckoned. An earlier one shows that audio began before we
+        thought, a later one that the queue had run dry.
+        """
+        due_ms, dry = self.due(mark, reckoning)
+        reckoned = due_ms <= at_ms <= due_ms + FRAME_MS + tolerance_ms and not dry
+        while self.marks.popleft() is not mark:
+            pass
+        # The whole frame has ended: what is in it behind the mark's audio has played too.
+        behind_ms = 0 if mark.bare else -mark.position % FRAME_BYTES / BYTES_PER_MS
+        self.confirmed, self.confirmed_ms = mark.position, due_ms if reckoned else at_ms - behind_ms
+        self.met_empty_ms = None
+        if mark.bare and not reckoned:
+            # What follows has met an empty queue: it waits for the carrier's start buffer.
+            self.met_empty_ms = at_ms
+            self.confirmed_ms += reckoning.buffer_ms
+        if not reckoned:
+            self.end_ms = self.confirmed_ms
+            for _, _, end_ms in self.schedule(reckoning):
+                self.end_ms = end_ms
+
+    def find(self, name: str) -> Pending | None:
+        return next((mark for mark in self.marks if mark.name == name), None)
+
+    def retire_segments(self) -> Iterator[Segment]:
+        """The segments now confirmed as played in full."""
+        while self.segments and self.segments[0].start + self.segments[0].length <= self.confirmed:
+            yield self.segments.popleft()
+
+    def heard(self, position: int) -> dict[str, int]:
+        """Bytes heard of each item not yet confirmed in full, if `position` bytes of the run were played."""
+        heard: dict[str, int] = {}
+        for segment in self.segments:
+            played = min(max(position - segment.start, 0), segment.length)
+            if played or segment.item_id not in heard:
+                heard[segment.item_id] = segment.item_start + played
+        return heard
