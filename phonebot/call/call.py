@@ -106,7 +106,9 @@ class Call:
         if self.ended:
             return None
         due_ms = min(self.plan.max_call_ms, self._carrier_ms + SILENT_CARRIER_MS)
-        for other_ms in (self._ledger.give_up_ms, self._responses.due_ms, self._answer_due_ms):
+        # While the caller speaks nothing is asked for: a Tick would change nothing, and be due again at once.
+        asks_ms = None if self.turn is Turn.CALLER else self._responses.due_ms
+        for other_ms in (self._ledger.give_up_ms, asks_ms, self._answer_due_ms):
             if other_ms is not None and other_ms < due_ms:
                 due_ms = other_ms
         return due_ms

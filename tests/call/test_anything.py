@@ -109,6 +109,9 @@ def test_nothing_that_may_happen_makes_the_core_raise(
         now += wait_ms
         check(call.receive(happening, now))
         assert (call.wakeup_ms is None) == call.ended
+        if call.wakeup_ms is not None and call.wakeup_ms <= now:  # else the shell would tick for ever
+            check(call.receive(Tick(), now))
+            assert call.wakeup_ms is None or call.wakeup_ms > now
     actions = call.receive(end, now)
     check(actions)
     assert call.ended
