@@ -130,7 +130,7 @@ def test_a_caller_who_talks_for_long_is_not_taken_for_the_lines_noise() -> None:
     talk = phrase[begin_ms * BYTES_PER_MS : end_ms * BYTES_PER_MS] * 10
     speech = speech_ms(talk)
     assert longest_gap_ms(speech) < 300  # less than any pause that ends a turn
-    assert len(talk) // BYTES_PER_MS - speech[-1] < 100
+    assert len(talk) // BYTES_PER_MS - speech[-1] < 300
 
 
 def test_a_detector_that_asks_for_more_leaves_quiet_speech_out() -> None:
