@@ -1,23 +1,49 @@
 """What is decided about a call before it begins: the session to open, and the service's own rules for it."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeAlias
 
 from msgspec import UNSET, convert
 
-from phonebot.agents.profile import Profile
+from phonebot.agents.profile import LocalVad, NoVad, Profile
 from phonebot.agents.prompt import fill
 from phonebot.realtime.events import Frozen, Session, Transcription, TurnDetection
 
 
+class LocalTurns(Frozen, frozen=True):
+    """
+    The caller's turns are found here, by our own detector, and the service finds none: see listening.py.
+
+    `threshold`, from 0 to 1, is how far speech has to stand out from the line's noise: 3 dB to 15 dB. A turn begins
+    with `min_speech_ms` of speech, and with the `prefix_padding_ms` of audio before it; it ends after
+    `silence_duration_ms` without speech (100 at least: less cannot be committed).
+    """
+
+    threshold: float = 0.5
+    prefix_padding_ms: int = 300
+    silence_duration_ms: int = 500
+    min_speech_ms: int = 100
+    interrupt_response: bool = True
+    create_response: bool = True
+
+
+class KeyTurns(Frozen, frozen=True):
+    """Nobody listens for the caller's turns: he ends them with a key."""
+
+
+Turns: TypeAlias = LocalTurns | KeyTurns
+
+
 class CallPlan(Frozen, frozen=True):
     """
-    `greeting` None: the bot waits for the caller to speak. `max_call_ms` counts from the stream's start.
+    `greeting` None: the bot waits for the caller to speak. `max_call_ms` counts from the stream's start. `turns`
+    None: the service finds the caller's turns, as `session` says; otherwise `session` switches that off.
     """
 
     session: Session
     greeting: str | None = None
     max_call_ms: int = 900_000
+    turns: Turns | None = None
 
 
 def plan_for(profile: Profile, *, caller: str, number: str, now: datetime) -> CallPlan:
@@ -29,22 +55,33 @@ def plan_for(profile: Profile, *, caller: str, number: str, now: datetime) -> Ca
     def given(value: Any) -> Any:
         return UNSET if value is None else value
 
+    turns = _turns(profile)
     session = Session(
         instructions=filled(profile.prompt),
         modality="audio",
         voice=given(profile.voice),
         input_format="pcmu",
         output_format="pcmu",
-        turn_detection=_wire(profile.turn_detection, TurnDetection),
+        turn_detection=None if turns else _wire(profile.turn_detection, TurnDetection),
         transcription=_wire(profile.transcription, Transcription) if profile.transcription else None,
         noise_reduction=given(profile.noise_reduction),
         max_output_tokens=given(profile.max_output_tokens),
         temperature=given(profile.temperature),
     )
     greeting = filled(profile.greeting) if profile.greeting else None
-    return CallPlan(session, greeting, profile.max_call_s * 1000)
+    return CallPlan(session, greeting, profile.max_call_s * 1000, turns)
+
+
+def _turns(profile: Profile) -> Turns | None:
+    match profile.turn_detection:
+        case LocalVad() as table:
+            turns: LocalTurns = _wire(table, LocalTurns)
+            return turns
+        case NoVad():
+            return KeyTurns()
+    return None
 
 
 def _wire(table: Any, kind: type[Any]) -> Any:
-    """A profile's table as the value of the session: it has the same keys, and what is None is not sent."""
+    """A profile's table as a value of ours: it has the same keys, and what is None is not sent."""
     return convert(table.model_dump(exclude_none=True) | {"is": kind.__name__}, kind)
