@@ -110,11 +110,12 @@ class Call:
         """When a Tick is due."""
         if self.ended:
             return None
-        due_ms = min(self.plan.max_call_ms, self._carrier_ms + SILENT_CARRIER_MS)
-        # While the caller speaks nothing is asked for: a Tick would change nothing, and be due again at once.
-        asks_ms = None if self.turn is Turn.CALLER else self._responses.due_ms
+        due_ms = self._carrier_ms + SILENT_CARRIER_MS
+        asks_ms = self._responses.due_ms
+        if asks_ms is not None and self.turn is Turn.CALLER:
+            asks_ms = None  # nothing is asked for while he speaks: a Tick would change nothing, and be due again
         ear_ms = self._ear.due_ms if self._ear else None
-        for other_ms in (self._ledger.give_up_ms, asks_ms, self._answer_due_ms, ear_ms):
+        for other_ms in (self.plan.max_call_ms, self._ledger.give_up_ms, asks_ms, self._answer_due_ms, ear_ms):
             if other_ms is not None and other_ms < due_ms:
                 due_ms = other_ms
         return due_ms

@@ -17,6 +17,7 @@ from binascii import a2b_base64
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import ceil
 from typing import Protocol, TypeAlias
 
 from phonebot.audio.base64 import base64_length
@@ -156,7 +157,7 @@ class LocalEar:
         self._detector = SpeechDetector(above_noise_db=3 + 12 * turns.threshold)
         self._silence_duration_ms = turns.silence_duration_ms
         # A turn begins once so many of the newest frames, half as many more than that, are speech.
-        self._needed = max(1, round(turns.min_speech_ms / FRAME_MS))
+        self._needed = ceil(turns.min_speech_ms / FRAME_MS)
         self._window = self._needed + self._needed // 2
         # The newest of them as bits, the newest one the lowest; 1 is speech. Outside turns only.
         self._recent = 0
