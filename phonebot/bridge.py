@@ -67,11 +67,13 @@ class CarrierSocket(Protocol):
 
 
 class Journal(Protocol):
-    """Is told all that happens, in order. It must not block: it stands in the way of each frame."""
+    """
+    Is told all that happens, in order, and what came of it: nothing where the call failed.
 
-    def input(self, now: int, received: Input) -> None: ...
+    It must not block: it stands in the way of each frame.
+    """
 
-    def actions(self, now: int, actions: list[Action]) -> None: ...
+    def happened(self, now: int, received: Input, actions: list[Action]) -> None: ...
 
 
 ConnectModel = Callable[[Session], Awaitable[tuple[ModelConnection, ModelReady]]]
@@ -144,13 +146,14 @@ class Bridge:
             now = self._clock.arrive(local_ms, received.timestamp_ms)
         else:
             now = self._clock.now(local_ms)
-        for journal in self._journals:
-            journal.input(now, received)
-        actions = self._call.receive(received, now)
-        for action in actions:
-            self._perform(action)
-        for journal in self._journals:
-            journal.actions(now, actions)
+        actions: list[Action] = []
+        try:
+            actions = self._call.receive(received, now)
+            for action in actions:
+                self._perform(action)
+        finally:
+            for journal in self._journals:
+                journal.happened(now, received, actions)
         due_ms = self._call.wakeup_ms
         if due_ms is not None and due_ms < self._armed_ms:
             self._sooner.set()
@@ -220,17 +223,25 @@ class Bridge:
 
     async def _write_carrier(self) -> None:
         """Send until the socket is closed, by us or by the other side."""
-        while True:
-            message = await self._to_carrier.get()
-            try:
-                async with asyncio.timeout(SEND_TIMEOUT_S):
-                    if isinstance(message, int):
-                        await self._socket.close(message)
-                        return
-                    await self._socket.send(message)
-            except (StreamClosed, TimeoutError):
-                self._feed(CarrierClosed(1006))
-                return
+        try:
+            while not await self._write_waiting():
+                await self._to_carrier.filled()
+        except (StreamClosed, TimeoutError):
+            self._feed(CarrierClosed(1006))
+
+    async def _write_waiting(self) -> bool:
+        """Send all that waits for the carrier. True once that was the close."""
+        since_s = self._loop.time()
+        async with asyncio.timeout_at(since_s + SEND_TIMEOUT_S) as limit:
+            while (message := self._to_carrier.take()) is not None:
+                if isinstance(message, int):
+                    await self._socket.close(message)
+                    return True
+                await self._socket.send(message)
+                if self._loop.time() > since_s + 1:  # it is slow, but takes something
+                    since_s = self._loop.time()
+                    limit.reschedule(since_s + SEND_TIMEOUT_S)
+        return False
 
     # ---------------------------------------------------------------------------------- the model's connection
 

@@ -21,6 +21,7 @@ from phonebot.errors import PhonebotError, ProfileError, SettingsError
 if TYPE_CHECKING:  # each command imports what it needs: `phonebot --help` is there at once
     from phonebot.agents.numbers import Numbers
     from phonebot.bench.report import CapacityReport, LatencyReport
+    from phonebot.calibration.figures import Figures
     from phonebot.settings import Settings
     from phonebot.simulator.dialogue import Script
 
@@ -195,6 +196,70 @@ async def _model(script: "Script | None", host: str, port: int, key: str | None)
     async with embedded_model(script, host, port, key=key) as server:
         errors.print(f"the embedded model listens at {server.url}?model=any", soft_wrap=True)
         await stopped.wait()
+
+
+@app.command()
+def calibrate(
+    listen: Annotated[
+        bool, typer.Option("--listen", help="Measure the first call to this service's public URL, of any carrier.")
+    ] = False,
+    oddity: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME[=N]",
+            help="Make the emulated carrier odd; may be repeated. start-buffer, mark-lag, mark-delay, mark-burst, "
+            "delay, jitter (ms), drift (ppm), hold, loop (ms), no-loop.",
+        ),
+    ] = None,
+    repeats: Annotated[int, typer.Option(min=1, max=50, help="How often each thing is done.")] = 8,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+    write: Annotated[bool, typer.Option("--write", help="Put the settings into the file .env.")] = False,
+) -> None:
+    """Measure a carrier in one call: start buffer, echoes of marks, clears. The emulated one by default."""
+    from phonebot.calibration.report import ENV_FILE, settings_of, table, to_json, write_settings
+
+    if listen and oddity:
+        raise typer.BadParameter("--oddity is for the emulated carrier: leave it out with --listen")
+    figures = run(_calibrate(listen, oddity or [], repeats))
+    told = settings_of(figures.traits())
+    if as_json:
+        print(to_json(figures))  # noqa: T201  (for a script to read)
+    else:
+        console.print(table(figures))
+        console.print()
+        console.print("\n".join(f"{name}={value}" for name, value in told.items()))
+    if write:
+        write_settings(ENV_FILE, told)
+        errors.print(f"written to {ENV_FILE}")
+
+
+async def _calibrate(listening: bool, oddities: list[str], repeats: int) -> "Figures":
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from phonebot.calibration.emulated import emulated
+    from phonebot.calibration.measurement import TITLES
+    from phonebot.calibration.service import calibrate_emulated, calibrate_first_call
+    from phonebot.serving import listen
+    from phonebot.settings import load
+
+    settings = load() if listening else None
+    carrier = emulated(oddities)
+    columns = (TextColumn("{task.description:<38}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as bar:
+        task = bar.add_task("waiting for the call", total=len(TITLES))
+
+        def show(stage: int) -> None:
+            if stage < len(TITLES):
+                bar.update(task, completed=stage, description=TITLES[stage])
+
+        if settings is None:
+            return await calibrate_emulated(carrier, repeats, show)
+        public_url, token = settings.check_for_calibrating()
+        listener = listen(settings.host, settings.port)
+        errors.print(f"point a number's voice webhook at {public_url}/twilio/voice, then call it")
+        return await calibrate_first_call(
+            listener, public_url, (token,), settings.twilio_account_sid, repeats, show
+        )
 
 
 bench = typer.Typer(help="Measure this service against a simulated carrier and model.", no_args_is_help=True)

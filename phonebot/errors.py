@@ -12,6 +12,7 @@ The tree of errors.
     │   └── ModelProtocolError    it sent what the protocol rules out
     ├── AudioError           bytes that are not the audio they claim to be
     ├── LogError             a call log that cannot be read (replay/log.py)
+    ├── CalibrationFailed    a measuring call measured nothing (calibration/figures.py)
     └── CallFailed           the demo's call came to nothing (demo.py)
 
 A peer's fault goes into the call log and the call goes on or ends politely; ours raises. Each error keeps its

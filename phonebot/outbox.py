@@ -50,13 +50,16 @@ class CarrierOutbox:
             self._close_code = code
         self._changed.set()
 
-    async def get(self) -> str | int:
-        """The next message; once all have been taken, the code to close with."""
-        while not self._waiting:
-            if self._close_code is not None:
-                return self._close_code
+    async def filled(self) -> None:
+        """Wait until `take` has something."""
+        while not self._waiting and self._close_code is None:
             self._changed.clear()
             await self._changed.wait()
+
+    def take(self) -> str | int | None:
+        """The next message; once all have been taken, the code to close with; None: there is nothing now."""
+        if not self._waiting:
+            return self._close_code
         message, _ = self._waiting.popleft()
         self._characters -= len(message)
         return message

@@ -123,6 +123,9 @@ Text: TypeAlias = Annotated[str, Field(min_length=1)]
 Secret: TypeAlias = Annotated[SecretStr, Field(min_length=1)]
 """Passed on as it is: no form is assumed, nothing is stripped."""
 
+Trait: TypeAlias = Annotated[int, Field(ge=0, le=2_000)]
+_TRAIT = Allowed("a whole number from 0 to 2000")
+
 _ANY = Allowed("any text")
 _SECRET = Allowed("any text (secret)")
 _PATH_ALLOWED = Allowed("a path, relative to the working directory or absolute")
@@ -172,6 +175,15 @@ class Settings(BaseModel):
     twilio_auth_token: Annotated[Secret | None, _SECRET] = None
     """Checks that a request comes from Twilio. Required without `--dev`."""
 
+    carrier_start_buffer_ms: Annotated[Trait, _TRAIT] = 0
+    """ms that audio waits at the carrier before it plays, if it meets an empty queue. See calibrate.md."""
+
+    carrier_mark_lag_ms: Annotated[Trait, _TRAIT] = 0
+    """ms between the end of audio and the echo of the mark behind it, at the least. See calibrate.md."""
+
+    carrier_mark_spread_ms: Annotated[Trait, _TRAIT] = 0
+    """ms by which that echo may be later still. See calibrate.md."""
+
     openai_api_key: Annotated[Secret | None, _SECRET] = None
     """The key for OpenAI's models."""
 
@@ -220,6 +232,13 @@ class Settings(BaseModel):
         problems.extend(self._azure_problems())
         if problems:
             raise SettingsError(*problems)
+
+    def check_for_calibrating(self) -> tuple[str, str]:
+        """The public URL and the auth token. Raises SettingsError, with a sentence for each that is missing."""
+        if self.public_url is None or self.twilio_auth_token is None:
+            needed = ("PHONEBOT_PUBLIC_URL", "TWILIO_AUTH_TOKEN")
+            raise SettingsError(*(problem for problem in self._missing() if problem.startswith(needed)))
+        return self.public_url, self.twilio_auth_token.get_secret_value()
 
     def _development_problems(self) -> Iterator[str]:
         if self.host.lower() not in LOOPBACK_HOSTS:

@@ -51,7 +51,12 @@ class LiveTranscript:
         self._speaking: str | None = None  # the item whose audio is being sent
         self._status = console.status(STATUS[Turn.IDLE])
 
-    def input(self, now: int, received: Input) -> None:
+    def happened(self, now: int, received: Input, actions: list[Action]) -> None:
+        self._note_input(received)
+        for action in actions:
+            self._show(now, action)
+
+    def _note_input(self, received: Input) -> None:
         self._speaking = received.item_id if isinstance(received, AudioDelta) else None
         if isinstance(received, Start) and self._console.is_terminal:
             self._status.start()
@@ -60,28 +65,27 @@ class LiveTranscript:
         elif isinstance(received, SpokenTextDone):
             self._texts.setdefault(received.item_id, received.transcript)
 
-    def actions(self, now: int, actions: list[Action]) -> None:
-        for action in actions:
-            match action:
-                case PlayAudio():
-                    self.conversation.played.append(self._speaking)
-                case Line():
-                    self.conversation.lines.append(action)
-                    self._print(now, action)
-                case Cut():
-                    self.conversation.cuts.append(action)
-                case BargeIn(unheard_ms):
-                    self.conversation.barge_ins += 1
-                    self._note(now, "⚡", f"the caller interrupts: {unheard_ms:,} ms unheard, cleared", "yellow")
-                case Trouble(problem):
-                    self.conversation.troubles.append(problem)
-                    self._note(now, "!", problem, "red")
-                case Ended(outcome):
-                    self._status.stop()
-                    self.conversation.outcome = outcome
-                    self._note(now, "·", outcome.replace("_", " "), "dim")
-                case Floor(turn):
-                    self._status.update(STATUS[turn])
+    def _show(self, now: int, action: Action) -> None:
+        match action:
+            case PlayAudio():
+                self.conversation.played.append(self._speaking)
+            case Line():
+                self.conversation.lines.append(action)
+                self._print(now, action)
+            case Cut():
+                self.conversation.cuts.append(action)
+            case BargeIn(unheard_ms):
+                self.conversation.barge_ins += 1
+                self._note(now, "⚡", f"the caller interrupts: {unheard_ms:,} ms unheard, cleared", "yellow")
+            case Trouble(problem):
+                self.conversation.troubles.append(problem)
+                self._note(now, "!", problem, "red")
+            case Ended(outcome):
+                self._status.stop()
+                self.conversation.outcome = outcome
+                self._note(now, "·", outcome.replace("_", " "), "dim")
+            case Floor(turn):
+                self._status.update(STATUS[turn])
 
     def _print(self, now: int, line: Line) -> None:
         name, style = NAMES[line.role]

@@ -13,7 +13,8 @@ each item the caller heard: `heard_ms`.
 """
 
 from base64 import b64encode
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from heapq import heappop, heappush
 from math import ceil
 from pathlib import Path
 from random import Random
@@ -89,6 +90,14 @@ class CallDriver:
         self._writer = StreamWriter("MZ" + "3" * 32)
         self._stream_offset_ms = self.carrier.oddities.first_timestamp_ms - FRAME_MS
         self._caller_says = b""
+        # When the carrier's next frame begins, by its clock and by ours.
+        self._tick_ms = self.carrier.oddities.first_timestamp_ms
+        self._tick_local_ms = self._local_of(self._tick_ms)
+        # What is to happen later: when, a number that keeps the order, what.
+        self._agenda: list[tuple[float, int, Callable[[], object]]] = []
+        self._noted = 0
+        # Is told each command, when the model gets it is its own affair.
+        self.listeners: list[Callable[[Command], object]] = []
         self._items: list[str] = []
         self._responses: dict[str, list[str]] = {}
         self._send_up(
@@ -110,12 +119,11 @@ class CallDriver:
         first, end_ms = len(self.log), self.local_ms + ms
         while self.local_ms < end_ms:
             self.local_ms = min(self._next_ms(), end_ms)
-            for message in self._to_carrier.due(self.local_ms):
-                self._send_up(self.carrier.receive(message, self._stream_ms))
-            if self.local_ms % FRAME_MS == 0:
-                self._send_up(self.carrier.tick(self._stream_ms, self._next_frame()))
+            self._carry()
             for message in self._to_us.due(self.local_ms):
                 self.feed(self._reader.receive(message))
+            while self._agenda and self._agenda[0][0] <= self.local_ms:
+                heappop(self._agenda)[2]()
             if self.call.wakeup_ms is not None and self.now >= self.call.wakeup_ms:
                 self.feed(Tick())
         return [action for _, action in self.log[first:]]
@@ -125,14 +133,34 @@ class CallDriver:
         end_ms = self.local_ms + ms
         while self.local_ms < end_ms:
             self.local_ms += 1
-            for message in self._to_carrier.due(self.local_ms):
-                self._send_up(self.carrier.receive(message, self._stream_ms))
-            if self.local_ms % FRAME_MS == 0:
-                self._send_up(self.carrier.tick(self._stream_ms, self._next_frame()))
+            self._carry()
+
+    @property
+    def in_transit(self) -> bool:
+        """Something is on its way to the carrier."""
+        return len(self._to_carrier) > 0
+
+    def later(self, ms: float, happens: Callable[[], object]) -> None:
+        """Something happens `ms` from now, while `run` passes the time."""
+        self._noted += 1
+        heappush(self._agenda, (self.local_ms + ms, self._noted, happens))
+
+    def _carry(self) -> None:
+        """What the carrier does in this ms."""
+        for message in self._to_carrier.due(self.local_ms):
+            self._send_up(self.carrier.receive(message, self._stream_ms))
+        if self.local_ms >= self._tick_local_ms:
+            self._send_up(self.carrier.tick(self._tick_ms, self._next_frame()))
+            self._tick_ms += FRAME_MS
+            self._tick_local_ms = self._local_of(self._tick_ms)
+
+    def _local_of(self, stream_ms: float) -> float:
+        return (stream_ms - self._stream_offset_ms) / (1 + self.carrier.oddities.drift_ppm / 1e6)
 
     def _next_ms(self) -> int:
         """The next whole ms at which something may happen."""
-        due = [self.local_ms - self.local_ms % FRAME_MS + FRAME_MS]
+        due = [ceil(self._tick_local_ms)]
+        due += [ceil(at_ms) for at_ms, _, _ in self._agenda[:1]]
         due += [
             ceil(link_ms) for link in (self._to_us, self._to_carrier) if (link_ms := link.next_due()) is not None
         ]
@@ -163,8 +191,9 @@ class CallDriver:
         return frame.ljust(FRAME_BYTES, SILENCE[:1])
 
     @property
-    def _stream_ms(self) -> int:
-        return self.local_ms + self._stream_offset_ms
+    def _stream_ms(self) -> float:
+        """The carrier's clock."""
+        return self.local_ms * (1 + self.carrier.oddities.drift_ppm / 1e6) + self._stream_offset_ms
 
     def _send_up(self, messages: Iterable[str]) -> None:
         for message in messages:
@@ -185,6 +214,9 @@ class CallDriver:
                     self._to_carrier.send(self.local_ms, self._writer.clear())
                 case CloseStream():
                     self.closed = action
+                case Tell(command):
+                    for listener in self.listeners:
+                        listener(command)
             shown.append(action)
         self.log += [(self.now, action) for action in shown]
         return shown

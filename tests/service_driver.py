@@ -102,14 +102,11 @@ class Witness:
         self.session: Session | None = None
         self._model = model
 
-    def input(self, now: int, received: Input) -> None:
-        self.history.append(received)
+    def happened(self, now: int, received: Input, actions: list[Action]) -> None:
+        self.history += [received, *actions]
         if isinstance(received, ModelReady) and self._model:
             # The sessions of calls that run side by side differ in nothing but their ids.
             self.session = next((s for s in self._model.sessions if s.id == received.session.id), None)
-
-    def actions(self, now: int, actions: list[Action]) -> None:
-        self.history += actions
 
     def saw(self, kind: type[T]) -> list[T]:
         """The inputs or actions of this kind, in order."""

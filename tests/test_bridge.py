@@ -101,10 +101,8 @@ class Notes:
         self.inputs: list[Input] = []
         self.did: list[Action] = []
 
-    def input(self, now: int, received: Input) -> None:
+    def happened(self, now: int, received: Input, actions: list[Action]) -> None:
         self.inputs.append(received)
-
-    def actions(self, now: int, actions: list[Action]) -> None:
         self.did += actions
 
     def all(self, *kinds: type) -> list[Any]:
@@ -405,7 +403,7 @@ class Faulty:
 
 
 class Brittle(Notes):
-    def input(self, now: int, received: Input) -> None:
+    def happened(self, now: int, received: Input, actions: list[Action]) -> None:
         if isinstance(received, Faulty):
             raise RuntimeError("a fault of ours")
 

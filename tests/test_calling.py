@@ -46,7 +46,7 @@ async def replayed(folder: Path, *inputs: tuple[int, Input]) -> tuple[list[bytes
         recorder = writer.recorder(About(call_sid="CA1"))
         recorder.plan(CallPlan(Session()))
         for now, received in inputs:
-            recorder.input(now, received)
+            recorder.happened(now, received, [])
         recorder.close("caller_hung_up")
     (log,) = folder.iterdir()
     caller = caller_of_log(log)

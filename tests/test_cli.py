@@ -34,9 +34,11 @@ from websockets.exceptions import InvalidStatus
 
 from phonebot import __version__
 from phonebot.audio import wav
+from phonebot.calling import load_caller
 from phonebot.cli import main
 from phonebot.realtime.events import SpeechStarted
 from phonebot.replay.reader import read
+from phonebot.settings import load
 from phonebot.simulator.caller import (
     Caller,
     Event,
@@ -395,3 +397,65 @@ async def test_serve_in_development_takes_unsigned_calls_on_any_loopback_address
             record = await dial(url, Caller(HangUp()))
             assert record.passed, record
             assert await stopped(running) == 0
+
+
+# ---------------------------------------------------------------------------------- calibrate
+
+
+def test_calibrate_refuses_what_is_no_oddity_and_oddities_of_a_carrier_that_is_not_ours(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run("calibrate", "--oddity", "weather") == 2
+    assert "'weather' is no oddity; it must be one of start-buffer=N" in said(capsys)
+    assert run("calibrate", "--listen", "--oddity", "hold") == 2
+    assert "--oddity is for the emulated carrier" in said(capsys)
+
+
+def test_calibrate_without_a_public_url_and_a_token_cannot_listen(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("calibrate", "--listen") == 2
+    text = said(capsys)
+    assert "PHONEBOT_PUBLIC_URL is missing" in text
+    assert "TWILIO_AUTH_TOKEN is missing" in text
+    assert "PHONEBOT_SECRET_KEY" not in text
+
+
+async def test_calibrate_measures_the_first_call_and_writes_the_settings(tmp_path: Path) -> None:
+    """Against the caller that `phonebot call --audio` would load, who says back what he hears."""
+    with listening_socket() as free:
+        port = free.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    settings = {"PHONEBOT_PUBLIC_URL": url, "PHONEBOT_PORT": str(port), "TWILIO_AUTH_TOKEN": TOKEN}
+    (tmp_path / ".env").write_text("PHONEBOT_CARRIER_MARK_LAG_MS=99\nPHONEBOT_MODEL=any\n")
+    (tmp_path / "echo.toml").write_text('[[steps]]\ndo = "say_back"\n')
+    calibrating = await asyncio.create_subprocess_exec(
+        *COMMAND,
+        *("calibrate", "--listen", "--repeats", "1", "--json", "--write"),
+        cwd=tmp_path,
+        env=environment(**settings),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        assert calibrating.stderr is not None
+        assert await calibrating.stderr.readline() == (
+            f"point a number's voice webhook at {url}/twilio/voice, then call it\n".encode()
+        )
+        caller = load_caller(tmp_path / "echo.toml")
+        record = await dial(f"{url}/twilio/voice", caller, auth_token=TOKEN)
+        out, err = await calibrating.communicate()
+    finally:
+        if calibrating.returncode is None:
+            calibrating.kill()
+            await calibrating.wait()
+    assert (calibrating.returncode, err) == (0, b"written to .env\n")
+    assert (record.outcome, record.violations, record.failed_steps) == ("bot hung up", [], [])
+    figures = json.loads(out)
+    assert figures["loop"] is not None
+    assert figures["short_frame"] == "pad"
+    written = load({}, tmp_path / ".env")
+    assert figures["settings"] == {
+        "PHONEBOT_CARRIER_START_BUFFER_MS": written.carrier_start_buffer_ms,
+        "PHONEBOT_CARRIER_MARK_LAG_MS": written.carrier_mark_lag_ms,
+        "PHONEBOT_CARRIER_MARK_SPREAD_MS": written.carrier_mark_spread_ms,
+    }
+    assert written.model == "any"

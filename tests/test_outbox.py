@@ -26,7 +26,7 @@ async def test_what_waits_for_the_carrier_goes_out_in_order_and_the_close_behind
     box.put("mark")
     box.close(1011)
     box.close(1000)
-    assert [await box.get() for _ in range(3)] == ["audio", "mark", 1011]
+    assert [box.take() for _ in range(3)] == ["audio", "mark", 1011]
 
 
 async def test_a_clear_takes_the_audio_that_waits_and_leaves_the_marks() -> None:
@@ -34,23 +34,28 @@ async def test_a_clear_takes_the_audio_that_waits_and_leaves_the_marks() -> None
     for number in range(3):
         box.put_audio(f"audio {number}")
         box.put(f"mark {number}")
-    assert await box.get() == "audio 0"
+    assert box.take() == "audio 0"
     box.put_clear("clear")
     box.put("fence")
     box.put_audio("new audio")
-    assert [await box.get() for _ in range(6)] == ["mark 0", "mark 1", "mark 2", "clear", "fence", "new audio"]
+    assert [box.take() for _ in range(6)] == ["mark 0", "mark 1", "mark 2", "clear", "fence", "new audio"]
 
 
 async def test_an_empty_box_is_waited_for() -> None:
     box = CarrierOutbox()
-    first = asyncio.create_task(box.get())
+    assert box.take() is None
+    first = asyncio.create_task(box.filled())
     await asyncio.sleep(0)
+    assert not first.done()
     box.put("mark")
-    assert await first == "mark"
-    second = asyncio.create_task(box.get())
+    await first
+    assert box.take() == "mark"
+    second = asyncio.create_task(box.filled())
     await asyncio.sleep(0)
+    assert not second.done()
     box.close(1000)
-    assert await second == 1000
+    await second
+    assert box.take() == 1000
 
 
 async def test_a_box_that_is_overfull_stays_so_and_holds_nothing() -> None:
@@ -63,7 +68,7 @@ async def test_a_box_that_is_overfull_stays_so_and_holds_nothing() -> None:
     assert was_overfull == [False, False, False, False, True]
     box.put("mark")
     box.close(1000)
-    assert await box.get() == 1000
+    assert box.take() == 1000
 
 
 async def test_only_what_waits_now_counts_for_the_carriers_bound() -> None:
@@ -71,7 +76,7 @@ async def test_only_what_waits_now_counts_for_the_carriers_bound() -> None:
     piece = "x" * (MAX_CARRIER_CHARACTERS // 2)
     for _ in range(3):
         box.put_audio(piece)
-        await box.get()
+        box.take()
     for _ in range(3):
         box.put_audio(piece)
         box.put_clear("clear")

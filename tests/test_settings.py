@@ -72,6 +72,9 @@ def test_settings_of_a_full_environment_hold_its_values() -> None:
         PHONEBOT_PROFILES="/etc/phonebot/numbers.toml",
         PHONEBOT_DATA_DIR="var",
         TWILIO_ACCOUNT_SID="AC1",
+        PHONEBOT_CARRIER_START_BUFFER_MS="120",
+        PHONEBOT_CARRIER_MARK_LAG_MS="2000",
+        PHONEBOT_CARRIER_MARK_SPREAD_MS="0",
         AZURE_OPENAI_ENDPOINT="https://res.openai.azure.com/",
         AZURE_OPENAI_API_KEY="a",
         AZURE_OPENAI_AD_TOKEN="e",
@@ -90,6 +93,8 @@ def test_settings_of_a_full_environment_hold_its_values() -> None:
     assert settings.model_url == "ws://my_gateway:3000/v1/realtime?model=m"
     assert (secret(settings.model_token), settings.model_auth) == ("g", "api-key")
     assert (settings.model_dialect, settings.model) == ("beta", "gpt-realtime-2.1-mini")
+    traits = (settings.carrier_start_buffer_ms, settings.carrier_mark_lag_ms, settings.carrier_mark_spread_ms)
+    assert traits == (120, 2000, 0)
 
 
 def test_settings_that_are_loaded_cannot_be_changed() -> None:
@@ -183,6 +188,9 @@ def test_any_text_as_a_url_is_accepted_or_refused_with_a_sentence(url: str) -> N
         ("PHONEBOT_PORT", "0", "is '0'; it must be a whole number from 1 to 65535"),
         ("PHONEBOT_PORT", "65536", "is '65536'; it must be a whole number from 1 to 65535"),
         ("PHONEBOT_PORT", "http", "is 'http'; it must be a whole number from 1 to 65535"),
+        ("PHONEBOT_CARRIER_START_BUFFER_MS", "-1", "is '-1'; it must be a whole number from 0 to 2000"),
+        ("PHONEBOT_CARRIER_MARK_LAG_MS", "2001", "is '2001'; it must be a whole number from 0 to 2000"),
+        ("PHONEBOT_CARRIER_MARK_SPREAD_MS", "0.5", "is '0.5'; it must be a whole number from 0 to 2000"),
         (
             "PHONEBOT_HOST",
             "[::1]",
@@ -399,6 +407,9 @@ def test_each_row_of_the_table_says_what_is_allowed_and_what_it_means() -> None:
         "PHONEBOT_HOST": "127.0.0.1",
         "PHONEBOT_PORT": "8080",
         "PHONEBOT_DATA_DIR": "data",
+        "PHONEBOT_CARRIER_START_BUFFER_MS": "0",
+        "PHONEBOT_CARRIER_MARK_LAG_MS": "0",
+        "PHONEBOT_CARRIER_MARK_SPREAD_MS": "0",
         "PHONEBOT_MODEL_AUTH": "bearer",
         "PHONEBOT_MODEL_DIALECT": "auto",
         "PHONEBOT_MODEL": "gpt-realtime-2.1",

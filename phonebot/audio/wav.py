@@ -76,6 +76,9 @@ class WavWriter:
     """
     Writes a WAV file while the audio comes in; readable up to the last `sync` whatever happens to the process.
 
+    Until it is closed the header claims all that a WAV file can hold, as streams do whose length is not known yet:
+    `read` and players then take what there is.
+
         with WavWriter(path) as recording:
             recording.append(frame)     # any number of times
             recording.sync()            # once a second
@@ -96,9 +99,10 @@ class WavWriter:
         self._path, self._encoding, self._rate_hz, self._channels = str(path), encoding, rate_hz, channels
         self._data_bytes = 0
         # The sizes in the header are 32 bits wide and count the header too, and a byte of padding.
-        self._most_data_bytes = _U32_MAX - len(self._header()) - 1
+        self._most_data_bytes = _U32_MAX - len(self._header(0)) - 1
         self._file: BinaryIO = open(path, "wb")  # noqa: SIM115 - closed by close()
         try:
+            self._file.write(self._header(self._most_data_bytes))
             self.sync()
         except BaseException:
             self._file.close()
@@ -117,23 +121,18 @@ class WavWriter:
         self._data_bytes += len(audio)
 
     def sync(self) -> None:
-        """Hand everything to the operating system, the sizes in the header included."""
-        header = self._header()
-        end = len(header) + self._data_bytes
-        if self._data_bytes % 2:
-            self._file.write(b"\0")  # chunks have an even length; the next append overwrites it
-        # The audio goes first: a crash in between leaves sizes that are too small, which `read` sees.
+        """Hand all audio to the operating system."""
         self._file.flush()
-        self._file.seek(0)
-        self._file.write(header)
-        self._file.flush()
-        self._file.seek(end)
 
     def close(self) -> None:
-        """Sync and close the file. Closing twice is harmless."""
+        """Write the true sizes into the header and close the file. Closing twice is harmless."""
         if self._file.closed:
             return
         try:
+            if self._data_bytes % 2:
+                self._file.write(b"\0")  # chunks have an even length
+            self._file.seek(0)
+            self._file.write(self._header(self._data_bytes))
             self.sync()
         finally:
             self._file.close()
@@ -146,8 +145,8 @@ class WavWriter:
     ) -> None:
         self.close()
 
-    def _header(self) -> bytes:
-        return _header(self._encoding, self._rate_hz, self._channels, self._data_bytes)
+    def _header(self, data_bytes: int) -> bytes:
+        return _header(self._encoding, self._rate_hz, self._channels, data_bytes)
 
 
 def write(path: str | os.PathLike[str], wav: Wav) -> None:

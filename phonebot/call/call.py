@@ -12,8 +12,6 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
-from msgspec.structs import replace
-
 from phonebot.audio.base64 import base64_length, is_base64
 from phonebot.call import turns
 from phonebot.call.actions import (
@@ -173,7 +171,6 @@ class Call:
         self._caller_leg = CallerLeg(ready.input_format)
         if self.plan.turns:
             self._ear = ear_for(self.plan.turns, self._caller_leg, ready.input_format)
-            self._model = replace(ready, interrupts=False)  # it does not hear when to
         self._bot_leg = BotLeg(ready.output_format)
         early, self._early = self._early, deque()
         if self.plan.greeting is None:
@@ -258,7 +255,7 @@ class Call:
 
     def _speech_started(self, event: events.SpeechStarted, now: int) -> list[Action]:
         self._answer_due_ms = None
-        actions = self._interrupt(now) if self._interruptible() else []
+        actions = self._interrupt(now) if self.plan.interruptible else []
         return actions + self._floor(events.SpeechStarted)
 
     def _turn_ended(self, event: events.SpeechStopped | events.AudioCommitted, now: int) -> list[Action]:
@@ -275,11 +272,11 @@ class Call:
         text = event.transcript.strip()
         return [Line("caller", event.item_id, text)] if text else []
 
-    def _interruptible(self) -> bool:
-        if self._ear:
-            return self._ear.interrupts
+    def _cancels_by_itself(self) -> bool:
+        """Whether the service ends its response when the caller speaks."""
         detection = self.plan.session.turn_detection
-        return not isinstance(detection, events.TurnDetection) or detection.interrupt_response is not False
+        interrupts = isinstance(detection, events.TurnDetection) and detection.interrupt_response is not False
+        return interrupts and self._can("interrupts")
 
     def _answers_by_itself(self) -> bool:
         detection = self.plan.session.turn_detection
@@ -305,7 +302,7 @@ class Call:
             self._stopped[fence] = items
             for item in items:
                 item.stopped = True
-        if active and not self._can("interrupts"):
+        if active and not self._cancels_by_itself():
             actions.append(Tell(events.CancelResponse(self._responses.active)))
         return actions
 

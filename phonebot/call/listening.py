@@ -9,8 +9,7 @@ sent to the session, a turn's padding before it and its silence after it include
               silence that ends it; then it is committed (Realtime API, turn detection switched off).
     KeyEar    sends everything, and commits it when the caller presses the key that ends his turn.
 
-An answer is not asked for here: `answers` says whether one is wanted at the end of a turn, `interrupts` whether the
-begin of a turn stops the bot.
+An answer is not asked for here: `answers` says whether one is wanted at the end of a turn.
 """
 
 from binascii import a2b_base64
@@ -46,7 +45,6 @@ Heard: TypeAlias = AppendAudio | CommitAudio | SpeechStarted | SpeechStopped
 class Ear(Protocol):
     """What finds turns. `hear`, `press` and `tick` return what is to be done and has happened, in this order."""
 
-    interrupts: bool
     answers: bool
     # When `tick` is due, in call time, should no frame come before; None: no need.
     due_ms: int | None
@@ -104,7 +102,6 @@ class KeyEar:
     What he says meanwhile is kept: all audio since the last turn belongs to the next one.
     """
 
-    interrupts = True
     answers = True
     due_ms: int | None = None
 
@@ -150,7 +147,6 @@ class LocalEar:
     """
 
     def __init__(self, turns: LocalTurns, line: _Line) -> None:
-        self.interrupts = turns.interrupt_response
         self.answers = turns.create_response
         self.due_ms: int | None = None
         self._line = line

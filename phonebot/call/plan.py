@@ -23,7 +23,6 @@ class LocalTurns(Frozen, frozen=True):
     prefix_padding_ms: int = 300
     silence_duration_ms: int = 500
     min_speech_ms: int = 100
-    interrupt_response: bool = True
     create_response: bool = True
 
 
@@ -34,20 +33,44 @@ class KeyTurns(Frozen, frozen=True):
 Turns: TypeAlias = LocalTurns | KeyTurns
 
 
+class CarrierTraits(Frozen, frozen=True):
+    """
+    How the carrier's playout departs from the plain one, as `phonebot calibrate` measured it. All in ms.
+
+    Audio that meets an empty queue plays from the first frame `start_buffer_ms` after it arrived; audio behind
+    other audio from when that ends. The echo of a mark behind audio is sent `mark_lag_ms` after that audio has
+    played, and up to `mark_spread_ms` later still; that of a mark on an empty queue is not delayed. What delays
+    every echo alike belongs to the round trip and is in none of them.
+    """
+
+    start_buffer_ms: int = 0
+    mark_lag_ms: int = 0
+    mark_spread_ms: int = 0
+
+
 class CallPlan(Frozen, frozen=True):
     """
-    `greeting` None: the bot waits for the caller to speak. `max_call_ms` counts from the stream's start. `turns`
-    None: the service finds the caller's turns, as `session` says; otherwise `session` switches that off.
+    `greeting` None: the bot waits for the caller to speak. `max_call_ms` counts from the stream's start. Not
+    `interruptible`: what the caller says does not stop the bot, though the model hears it. `turns` None: the
+    service finds the caller's turns, as `session` says; otherwise `session` switches that off.
     """
 
     session: Session
     greeting: str | None = None
     max_call_ms: int = 900_000
+    interruptible: bool = True
+    carrier: CarrierTraits = CarrierTraits()
     turns: Turns | None = None
 
 
-def plan_for(profile: Profile, *, caller: str, number: str, now: datetime) -> CallPlan:
-    """How `profile` answers `caller`'s call to `number`, begun at `now` (wall-clock time, for the prompt)."""
+def plan_for(
+    profile: Profile, *, caller: str, number: str, now: datetime, carrier: CarrierTraits | None = None
+) -> CallPlan:
+    """
+    How `profile` answers `caller`'s call to `number`, begun at `now` (wall-clock time, for the prompt).
+
+    `carrier` None: the plain one.
+    """
 
     def filled(text: str) -> str:
         return fill(text, caller=caller, number=number, now=now, language=profile.language)
@@ -69,7 +92,14 @@ def plan_for(profile: Profile, *, caller: str, number: str, now: datetime) -> Ca
         temperature=given(profile.temperature),
     )
     greeting = filled(profile.greeting) if profile.greeting else None
-    return CallPlan(session, greeting, profile.max_call_s * 1000, turns)
+    return CallPlan(
+        session,
+        greeting,
+        profile.max_call_s * 1000,
+        interruptible=not isinstance(profile.turn_detection, LocalVad) or profile.turn_detection.interrupt_response,
+        carrier=carrier or CarrierTraits(),
+        turns=turns,
+    )
 
 
 def _turns(profile: Profile) -> Turns | None:

@@ -16,7 +16,6 @@ from urllib.parse import urlsplit
 import msgspec
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as open_socket
-from websockets.asyncio.connection import broadcast
 from websockets.exceptions import (
     ConnectionClosed,
     InvalidHandshake,
@@ -33,6 +32,7 @@ from websockets.typing import Subprotocol
 
 from phonebot.errors import ModelError, ModelProtocolError, ModelRefused, ModelUnreachable
 from phonebot.realtime.events import ErrorDetail
+from phonebot.realtime.frame import ClientFrames
 from phonebot.realtime.providers import Endpoint, masked
 from phonebot.realtime.severity import close_meaning, close_severity, severity
 
@@ -59,6 +59,7 @@ class Line:
     def __init__(self, endpoint: Endpoint, socket: ClientConnection) -> None:
         self.endpoint = endpoint
         self._socket = socket
+        self._frames = ClientFrames()
         self._closed_by_us = False
         self._parting: ErrorDetail | None = None  # an error after which services close
 
@@ -77,8 +78,8 @@ class Line:
         socket = self._socket
         if socket.state is not State.OPEN or socket.transport.get_write_buffer_size() > ROOM_BYTES:
             return False
-        # The library's one way to send outside a coroutine.
-        broadcast((socket,), text)
+        # Whole messages only: the library never has a fragmented one under way that this could come between.
+        socket.transport.write(self._frames.text(text))
         return True
 
     async def write(self, text: str) -> None:

@@ -111,7 +111,7 @@ class About(Struct, frozen=True, kw_only=True):
 
 
 class Counts(Struct, frozen=True):
-    """How much a log holds; `lost` counts the inputs and lists of actions that it should hold and does not."""
+    """How much a log holds; `lost` counts the inputs that it should hold and does not."""
 
     frames: int = 0
     inputs: int = 0
@@ -193,20 +193,22 @@ class _OpenBlock:
     def __init__(self, now: int, first: Media, frame_bytes: int, start: int) -> None:
         self.first_ms = now
         self.newest = first
-        self._first, self._frame_bytes, self._start = first, frame_bytes, start
+        self.frame_bytes = frame_bytes
+        self._first, self._start = first, start
         self._frames: list[tuple[int, int, list[str]]] = []
 
-    def continues(self, media: Media, frame_bytes: int) -> bool:
+    def continues(self, media: Media) -> bool:
+        newest = self.newest
         return (
-            media.sequence == self.newest.sequence + 1
-            and media.chunk == self.newest.chunk + 1
-            and frame_bytes == self._frame_bytes
+            media.sequence == newest.sequence + 1
+            and media.chunk == newest.chunk + 1
+            and len(media.payload) == len(newest.payload)
             and len(self._frames) < MAX_BLOCK_FRAMES
         )
 
-    def append(self, now: int, media: Media) -> None:
+    def append(self, now: int, media: Media, told: list[str]) -> None:
         self.newest = media
-        self._frames.append((now, media.timestamp_ms, []))
+        self._frames.append((now, media.timestamp_ms, told))
 
     def tell(self, now: int, action: Action, keep_audio: bool) -> bool:
         """Note what the model was told of the newest frame. False: `action` is something else, or came later."""
@@ -220,7 +222,7 @@ class _OpenBlock:
         return True
 
     def fields(self, keep_audio: bool) -> dict[str, Any]:
-        length = self._frame_bytes * len(self._frames)
+        length = self.frame_bytes * len(self._frames)
         where = Range(CALLER_FILE, self._start, self._start + length) if keep_audio else length
         numbers = {"sequence": self._first.sequence, "chunk": self._first.chunk}
         return {**numbers, "payload": where, "frames": self._frames}
@@ -228,7 +230,7 @@ class _OpenBlock:
 
 class LogEncoder:
     """
-    Turns a call's plan, inputs and actions, given in their order, into the bytes of its log.
+    Turns a call's plan, and each input with what came of it, given in their order, into the bytes of its log.
 
     `take` what has come at any time: the parts put together are the log, wherever they were taken. Raises LogError
     when the log would grow beyond what `reader.read` accepts; what was taken before is a log up to there.
@@ -250,8 +252,6 @@ class LogEncoder:
         self._line_count = 0
         self._frames = self._inputs = self._actions = 0
         self._block: _OpenBlock | None = None
-        # Audio of the model that is not written yet: what is sent of it decides in which file it is found.
-        self._delta: tuple[int, AudioDelta] | None = None
 
     @property
     def counts(self) -> Counts:
@@ -261,26 +261,18 @@ class LogEncoder:
         """Comes first, and once."""
         self._write(0, "in", plan)
 
-    def input(self, now: int, received: Input) -> None:
-        """`received` happened at call time `now`."""
-        self._settle_delta(())
+    def happened(self, now: int, received: Input, actions: Sequence[Action]) -> None:
+        """`received` happened at call time `now`, and `actions` came of it."""
         self._inputs += 1
-        if isinstance(received, Media):
-            self._media(now, received)
-            return
-        self._end_block()
-        if isinstance(received, AudioDelta):
-            self._delta = now, received
-        elif isinstance(received, Start):
-            # One of them is the token that admits the stream.
-            self._write(now, "in", replace(received, parameters=dict.fromkeys(received.parameters, "")))
-        else:
-            self._write(now, "in", received)
-
-    def actions(self, now: int, actions: Sequence[Action]) -> None:
-        """What came of the newest input."""
-        self._settle_delta(actions)
         self._actions += len(actions)
+        if isinstance(received, Media):
+            self._frames += 1
+            if self._is_next_frame(now, received, actions):
+                return
+            self._media(now, received)
+        else:
+            self._end_block()
+            self._input(now, received, actions)
         for action in actions:
             if self._block and self._block.tell(now, action, self._keep_audio):
                 continue
@@ -294,13 +286,11 @@ class LogEncoder:
         """Keep no audio from here on. `reason` is a sentence for the log's note."""
         if self._keep_audio:
             self._end_block()
-            self._settle_delta(())
             self._keep_audio, self.note = False, reason
 
     def take(self) -> LogPart:
         """What has come since the last time."""
         self._end_block()
-        self._settle_delta(())
         part = LogPart({name: bytes(audio) for name, audio in self._audio.items() if audio}, bytes(self._lines))
         for name, audio in self._audio.items():
             self._taken[name] += len(audio)
@@ -308,18 +298,31 @@ class LogEncoder:
         self._lines.clear()
         return part
 
+    def _is_next_frame(self, now: int, media: Media, actions: Sequence[Action]) -> bool:
+        """Fifty times a second it is the block's next frame, and all that came of it is that the model was told."""
+        block = self._block
+        if block is None or not block.continues(media) or not _is_own(media, actions):
+            return False
+        audio = _canonical(media.payload)
+        if audio is None or len(audio) != block.frame_bytes or not self._has_room(CALLER_FILE, len(audio)):
+            return False
+        block.append(now, media, [OWN_AUDIO])
+        if self._keep_audio:
+            self._audio[CALLER_FILE] += audio
+        return True
+
     def _media(self, now: int, media: Media) -> None:
-        self._frames += 1
         audio = _canonical(media.payload)
         if not audio or media.track != "inbound":
             self._end_block()
             self._write(now, "in", media, payload=self._stored(CALLER_FILE, media.payload))
             return
         self._make_room(CALLER_FILE, len(audio))
-        if self._block is None or not self._block.continues(media, len(audio)):
+        block = self._block
+        if block is None or not block.continues(media) or block.frame_bytes != len(audio):
             self._end_block()
-            self._block = _OpenBlock(now, media, len(audio), self._end(CALLER_FILE))
-        self._block.append(now, media)
+            block = self._block = _OpenBlock(now, media, len(audio), self._end(CALLER_FILE))
+        block.append(now, media, [])
         if self._keep_audio:
             self._audio[CALLER_FILE] += audio
 
@@ -328,11 +331,17 @@ class LogEncoder:
             block, self._block = self._block, None
             self._line(block.first_ms, "in", "Media", block.fields(self._keep_audio))
 
-    def _settle_delta(self, actions: Sequence[Action]) -> None:
-        """Write the model's audio that waits for it to be known whether `actions` send exactly that."""
-        if self._delta is None:
-            return
-        (now, delta), self._delta = self._delta, None
+    def _input(self, now: int, received: Input, actions: Sequence[Action]) -> None:
+        if isinstance(received, AudioDelta):
+            self._audio_delta(now, received, actions)
+        elif isinstance(received, Start):
+            # One of them is the token that admits the stream.
+            self._write(now, "in", replace(received, parameters=dict.fromkeys(received.parameters, "")))
+        else:
+            self._write(now, "in", received)
+
+    def _audio_delta(self, now: int, delta: AudioDelta, actions: Sequence[Action]) -> None:
+        """Where `actions` send exactly the model's audio, it is kept once, as what was sent."""
         audio = _canonical(delta.audio)
         sent = [_canonical(action.payload) for action in actions if isinstance(action, PlayAudio)]
         if audio and None not in sent and audio == b"".join(filter(None, sent)):
@@ -355,8 +364,11 @@ class LogEncoder:
         self._audio[file] += audio
         return Range(file, start, start + len(audio))
 
+    def _has_room(self, file: AudioFile, length: int) -> bool:
+        return not self._keep_audio or self._end(file) + length <= MAX_AUDIO_BYTES
+
     def _make_room(self, file: AudioFile, length: int) -> None:
-        if self._keep_audio and self._end(file) + length > MAX_AUDIO_BYTES:
+        if not self._has_room(file, length):
             self.drop_audio(f"{file} is full: the audio ends at {MAX_AUDIO_BYTES} bytes.")
 
     def _end(self, file: AudioFile) -> int:
@@ -367,9 +379,9 @@ class LogEncoder:
         self._line(now, direction, fields.pop("is"), fields | audio)
 
     def _line(self, now: int, direction: str, name: str, fields: dict[str, Any]) -> None:
-        line = msgspec.json.encode((now, direction, name, fields))
+        line = _encode((now, direction, name, fields))
         if b'"McpTool"' in line:
-            line = msgspec.json.encode((now, direction, name, _without_mcp_config(fields)))
+            line = _encode((now, direction, name, _without_mcp_config(fields)))
         self._line_count += 1
         if len(line) >= MAX_LINE_BYTES:
             raise LogError(
@@ -380,6 +392,22 @@ class LogEncoder:
             raise LogError(EVENTS_FILE, self._line_count, f"the file would exceed {MAX_EVENTS_BYTES} bytes")
         self._lines += line
         self._lines += b"\n"
+
+
+_encode = msgspec.json.Encoder().encode
+
+
+def _is_own(media: Media, actions: Sequence[Action]) -> bool:
+    """Whether all that came of a frame is that the model was told its audio."""
+    if len(actions) != 1:
+        return False
+    action = actions[0]
+    return (
+        isinstance(action, Tell)
+        and isinstance(action.command, AppendAudio)
+        and action.command.audio is media.payload
+        and action.command.event_id is None
+    )
 
 
 def _canonical(text: str) -> bytes | None:

@@ -56,9 +56,10 @@ MAX_HELD_CHARACTERS = 4 * 1024 * 1024
 """Audio that may wait for the disk, per call, as base64: six minutes of a caller, one of a model's PCM16."""
 MAX_HELD_SILENCE_CHARACTERS = 2 * MAX_HELD_CHARACTERS
 """The same with the silence that takes its place from then on; more than this ends the log."""
-MAX_HELD_ENTRIES = 100_000
-"""Inputs and lists of actions that may wait, per call: some ten minutes."""
-GOLDEN_RATIO = 0.6180339887
+MAX_HELD_ENTRIES = 50_000
+"""Inputs that may wait, per call: some ten minutes."""
+GROUPS = 10
+"""Of the logs, written one after another in a tenth of a round. Each waking of the thread costs the calls time."""
 MAX_SID_CHARACTERS = 64
 MAX_SAME_NAMES = 100
 
@@ -77,8 +78,8 @@ class _End:
     lost: int  # what could not even be held
 
 
-_Entry: TypeAlias = tuple[int, Input | CallPlan | list[Action] | _Notice | _End, int]
-"""Call time, what there is to write, and how many characters of audio it holds."""
+_Entry: TypeAlias = tuple[int, Input | CallPlan | _Notice | _End, list[Action], int]
+"""Call time, what there is to write, what came of it, and how many characters of audio the first of them holds."""
 
 
 class Recorder:
@@ -86,8 +87,7 @@ class Recorder:
     Takes down one call. Get it from `Writer.recorder`.
 
         recorder.plan(plan)
-        recorder.input(now, received)       # before Call.receive, so that the log has what made it fail
-        recorder.actions(now, actions)
+        recorder.happened(now, received, actions)
         recorder.close(outcome)             # what comes later is not recorded
 
     Nothing here waits or raises. Nothing given may be changed afterwards. Call it from one thread.
@@ -111,56 +111,51 @@ class Recorder:
 
     @property
     def lost(self) -> int:
-        """How much of what was given, inputs and lists of actions, is not in the log and never will be."""
+        """How much of what happened is not in the log and never will be."""
         return self._lost + self._scribe.lost
 
     def plan(self, plan: CallPlan) -> None:
         """Comes first, and once."""
-        self._hold(0, plan)
+        self._hold(0, plan, [])
 
-    def input(self, now: int, received: Input) -> None:
-        """`received` happens at call time `now`."""
+    def happened(self, now: int, received: Input, actions: list[Action]) -> None:
+        """`received` happened at call time `now`, and `actions` came of it."""
+        characters = 0
         if isinstance(received, Media):
-            self._hold_audio(now, received, len(received.payload))
+            characters = len(received.payload)
         elif isinstance(received, AudioDelta):
-            self._hold_audio(now, received, len(received.audio))
-        else:
-            self._hold(now, received)
-
-    def actions(self, now: int, actions: list[Action]) -> None:
-        """`actions` came of the newest input."""
-        if actions:
-            self._hold(now, [silenced(action) for action in actions] if self._silent else actions)
+            characters = len(received.audio)
+        if characters:
+            self._given += characters
+            if not self._silent and self._held_characters > MAX_HELD_CHARACTERS:
+                self._silent = True
+                self._hold(now, _Notice.DROP_AUDIO, [])
+        if self._silent:
+            received, actions = silenced(received), [silenced(action) for action in actions]
+        self._hold(now, received, actions, characters)
 
     def close(self, outcome: str) -> None:
         """The call is over: the log will be finished within the next second. Closing twice is harmless."""
         if not self._closed:
             self._closed = True
-            self._scribe.entries.append((0, _End(outcome, datetime.now(UTC), self._lost), 0))
+            self._scribe.entries.append((0, _End(outcome, datetime.now(UTC), self._lost), [], 0))
 
     @property
     def _held_characters(self) -> int:
         return self._given - self._scribe.taken
 
-    def _hold_audio(self, now: int, received: Media | AudioDelta, characters: int) -> None:
-        self._given += characters
-        if not self._silent and self._held_characters > MAX_HELD_CHARACTERS:
-            self._silent = True
-            self._hold(now, _Notice.DROP_AUDIO)
-        self._hold(now, silenced(received) if self._silent else received, characters)
-
-    def _hold(self, now: int, what: Input | CallPlan | list[Action] | _Notice, characters: int = 0) -> None:
+    def _hold(self, now: int, what: Input | CallPlan | _Notice, actions: list[Action], characters: int = 0) -> None:
         if self._closed:
             return
         scribe = self._scribe
         if self._cut or scribe.failed:
             self._lost += 1
         elif len(scribe.entries) < MAX_HELD_ENTRIES and self._held_characters <= MAX_HELD_SILENCE_CHARACTERS:
-            scribe.entries.append((now, what, characters))
+            scribe.entries.append((now, what, actions, characters))
         else:
             self._cut = True
             self._lost += 1
-            scribe.entries.append((now, _Notice.CUT, 0))
+            scribe.entries.append((now, _Notice.CUT, [], 0))
 
 
 class _Scribe:
@@ -182,7 +177,7 @@ class _Scribe:
         self._files: _Files | None = None
         self._notes: list[str] = []
         self._written = Counts()
-        self._unwritten = 0  # inputs and lists of actions taken since
+        self._unwritten = 0  # what was taken since
         self._end: _End | None = None
 
     def write(self) -> bool:
@@ -224,26 +219,24 @@ class _Scribe:
     def _write(self) -> None:
         if self._files is None:
             self._files = _Files(self._root, self._header)
-        for now, what in self._gathered():
-            self._encode(now, what)
+        for now, what, actions in self._gathered():
+            self._encode(now, what, actions)
         self._files.append(self._encoder.take())
         self._written, self._unwritten = self._encoder.counts, 0
         self.folder = self._files.folder
 
-    def _gathered(self) -> Iterator[tuple[int, Input | CallPlan | list[Action] | _Notice]]:
+    def _gathered(self) -> Iterator[tuple[int, Input | CallPlan | _Notice, list[Action]]]:
         for _ in range(len(self.entries)):
-            now, what, characters = self.entries.popleft()
+            now, what, actions, characters = self.entries.popleft()
             self.taken += characters
             if isinstance(what, _End):
                 self._end = what
                 return
             self._unwritten += not isinstance(what, _Notice)
-            yield now, what
+            yield now, what, actions
 
-    def _encode(self, now: int, what: Input | CallPlan | list[Action] | _Notice) -> None:
-        if isinstance(what, list):
-            self._encoder.actions(now, what)
-        elif isinstance(what, CallPlan):
+    def _encode(self, now: int, what: Input | CallPlan | _Notice, actions: list[Action]) -> None:
+        if isinstance(what, CallPlan):
             self._encoder.plan(what)
         elif what is _Notice.DROP_AUDIO:
             self._encoder.drop_audio(what.value)
@@ -252,7 +245,7 @@ class _Scribe:
             self._notes.append(what.value)
             self._say(what.value)
         else:
-            self._encoder.input(now, what)
+            self._encoder.happened(now, what, actions)
 
     def _discard(self) -> None:
         for _ in self._gathered():
@@ -417,12 +410,11 @@ class Writer:
 
     def _next_round_s(self, number: int) -> float:
         """
-        When a log is due again: within one round, at a moment of its own.
+        When a log is due again: within one round, at the moment of its group.
 
-        Calls that began together would else be written together, and the calls' own thread would wait meanwhile.
-        Multiples of the golden ratio spread any number of them evenly.
+        Were all of them written together, the calls' own thread would wait meanwhile.
         """
-        now, moment = monotonic(), number * GOLDEN_RATIO * self._round_s
+        now, moment = monotonic(), number % GROUPS / GROUPS * self._round_s
         return now + self._round_s - (now - moment) % self._round_s
 
     def _next(self) -> tuple[int, _Scribe] | None:

@@ -18,6 +18,7 @@ socket behave alike. A script is written in Python or in TOML:
 """
 
 import tomllib
+from collections import deque
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,6 +89,13 @@ class Pause(_Step, frozen=True, tag="pause"):
     ms: Ms
 
 
+class SayBack(_Step, frozen=True, tag="say_back"):
+    """Be an echo on the line: say back what is heard, whole frames later, until the other side ends the call."""
+
+    delay_ms: Ms = 0
+    within_ms: Ms = 900_000
+
+
 class Press(_Step, frozen=True, tag="press"):
     """Press keys, 200 ms apart."""
 
@@ -98,10 +106,10 @@ class HangUp(_Step, frozen=True, tag="hang_up"):
     """End the call; a script ends so by itself."""
 
 
-Step: TypeAlias = Say | WaitForBot | Interrupt | WaitForQuiet | WaitForHangUp | Pause | Press | HangUp
+Step: TypeAlias = Say | WaitForBot | Interrupt | WaitForQuiet | WaitForHangUp | Pause | SayBack | Press | HangUp
 
 # These are done when the other side hangs up; of the rest nothing must be left then.
-_ENDED_BY_HANG_UP = (WaitForHangUp, WaitForQuiet, Pause, HangUp)
+_ENDED_BY_HANG_UP = (WaitForHangUp, WaitForQuiet, Pause, SayBack, HangUp)
 
 
 def _magnitude(code: int) -> int:
@@ -181,6 +189,7 @@ class Caller:
         self._steps = steps
         self._step = 0  # the index of the step under way
         self._ear = Ear()
+        self._heard = SILENCE  # the frame that has just been heard
         self._gone = False
         self._spoke_ms = 0  # when he last spoke; the call's start counts
         self._events: list[Event] = []  # those of the frame under way
@@ -196,6 +205,7 @@ class Caller:
         if self._gone:
             return _NOTHING
         self.now_ms += FRAME_MS
+        self._heard = frame
         event = self._ear.hear(frame, self.now_ms)
         if event is not None:
             self._events.append(event)
@@ -209,7 +219,8 @@ class Caller:
         """
         The other side ended the call: what the script still had to do has failed.
 
-        A pause and the waits for quiet and for the end are done by this, unless the bot was still to be heard.
+        A pause, an echo and the waits for quiet and for the end are done by this, unless the bot was still to be
+        heard.
         """
         if self._gone:
             return
@@ -251,6 +262,8 @@ class Caller:
                 yield from self._wait(step.within_ms, lambda: False)
             case Pause():
                 yield from self._rest(step.ms)
+            case SayBack():
+                yield from self._say_back(step)
             case Press():
                 for digit in step.digits:
                     self._note("key", digit)
@@ -264,6 +277,13 @@ class Caller:
             if start + FRAME_BYTES >= len(audio):
                 self._note("caller stops", name)
             yield Said(audio[start : start + FRAME_BYTES].ljust(FRAME_BYTES, b"\xff"))
+
+    def _say_back(self, step: SayBack) -> Generator[Said, None, None]:
+        line = deque([SILENCE] * (step.delay_ms // FRAME_MS))
+        for _ in range(0, step.within_ms, FRAME_MS):
+            line.append(self._heard)
+            yield Said(line.popleft())
+        raise _StepFailed(f"the call did not end within {step.within_ms} ms")
 
     def _rest(self, ms: int) -> Generator[Said, None, None]:
         for _ in range(0, ms, FRAME_MS):

@@ -67,6 +67,7 @@ class Oddities:
     marks_lost: float = 0.0
     marks_doubled: float = 0.0
     marks_delay_ms: int = 0
+    marks_lag_ms: int = 0  # the echo of a mark behind audio comes that late, after a clear at once
     marks_burst_ms: int = 0  # echoes leave together, when the clock reaches a multiple of this
     clear_echoes: bool = True  # False: marks dropped by a clear are never echoed
     number_fields: Literal["strings", "numbers"] = "strings"
@@ -231,7 +232,7 @@ class Carrier:
         self._played_bytes += self._in_flight_bytes
         self._in_flight_bytes = 0
         while self._marks and self._marks[0][0] <= self._played_bytes:
-            self._echo(self._marks.popleft()[1], now_ms)
+            self._echo(self._marks.popleft()[1], now_ms, self.oddities.marks_lag_ms)
         messages = self._leaving_echoes(now_ms)
         if not (self.oddities.silence_suppressed and not caller_frame.strip(b"\xff\x7f")):
             messages.append(self._media(now_ms, caller_frame))
@@ -330,6 +331,8 @@ class Carrier:
         self._marks.clear()
         self._running = False
         self._accepted_bytes = self._played_bytes + self._in_flight_bytes
+        leaves_ms = self._leaves_ms(now_ms)
+        self._echoes = deque((min(due_ms, leaves_ms), name) for due_ms, name in self._echoes)
         if self.oddities.clear_echoes:
             for name in names:
                 self._echo(name, now_ms)
@@ -374,14 +377,17 @@ class Carrier:
 
     # ------------------------------------------------------------------ what the carrier sends
 
-    def _echo(self, name: str, now_ms: float) -> None:
+    def _echo(self, name: str, now_ms: float, lag_ms: int = 0) -> None:
         if self._rng.random() < self.oddities.marks_lost:
             return
-        leaves_ms = now_ms + self.oddities.marks_delay_ms
-        if self.oddities.marks_burst_ms:
-            leaves_ms = ceil(leaves_ms / self.oddities.marks_burst_ms) * self.oddities.marks_burst_ms
         copies = 2 if self._rng.random() < self.oddities.marks_doubled else 1
-        self._echoes.extend([(leaves_ms, name)] * copies)
+        self._echoes.extend([(self._leaves_ms(now_ms + lag_ms), name)] * copies)
+
+    def _leaves_ms(self, echoed_ms: float) -> float:
+        """When an echo leaves that is due at `echoed_ms`."""
+        leaves_ms = echoed_ms + self.oddities.marks_delay_ms
+        burst_ms = self.oddities.marks_burst_ms
+        return ceil(leaves_ms / burst_ms) * burst_ms if burst_ms else leaves_ms
 
     def _leaving_echoes(self, now_ms: float) -> list[str]:
         messages = []

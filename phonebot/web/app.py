@@ -23,7 +23,7 @@ from phonebot.bridge import Bridge, Journal
 from phonebot.call.actions import Action, Ended, Outcome
 from phonebot.call.call import Call
 from phonebot.call.inputs import Input, ModelReady
-from phonebot.call.plan import plan_for
+from phonebot.call.plan import CarrierTraits, plan_for
 from phonebot.carrier.messages import MAX_MESSAGE_BYTES, Start, StreamReader
 from phonebot.realtime import providers
 from phonebot.realtime.connection import ModelConnection, connect
@@ -34,7 +34,7 @@ from phonebot.replay.recorder import Recorder, Writer
 from phonebot.settings import Settings
 from phonebot.web.admission import Admission, Gate
 from phonebot.web.live import LiveCalls
-from phonebot.web.media import MediaEndpoint, StarletteSocket
+from phonebot.web.media import MediaEndpoint, MediaSocket
 from phonebot.web.webhooks import Door, Webhooks
 
 log = logging.getLogger(__name__)
@@ -90,7 +90,7 @@ def create_app(settings: Settings, numbers: Numbers, watch: tuple[Watch, ...] = 
             Route("/twilio/voice", webhooks.voice, methods=["POST"]),
             Route("/twilio/after", webhooks.after, methods=["POST"]),
             Route("/twilio/status", webhooks.status, methods=["POST"]),
-            WebSocketRoute("/twilio/media", media.answer),
+            WebSocketRoute("/twilio/media", media),
             Route("/healthz", healthz),
             Route("/readyz", readyz),
         ],
@@ -117,7 +117,7 @@ class CallDesk:
         self._live = live
         self._watch = watch
 
-    async def hold(self, socket: StarletteSocket, reader: StreamReader, start: Start, admission: Admission) -> None:
+    async def hold(self, socket: MediaSocket, reader: StreamReader, start: Start, admission: Admission) -> None:
         """One call, until it has ended."""
         profile = self._numbers.profile_for(admission.number)
         if profile.version != admission.profile_version:
@@ -128,7 +128,13 @@ class CallDesk:
                 profile.name,
                 admission.profile_version,
             )
-        plan = plan_for(profile, caller=admission.caller, number=admission.number, now=datetime.now().astimezone())
+        plan = plan_for(
+            profile,
+            caller=admission.caller,
+            number=admission.number,
+            now=datetime.now().astimezone(),
+            carrier=traits_for(self._settings),
+        )
         endpoint = endpoint_for(self._settings, profile)
         about = About(
             call_sid=start.call_sid,
@@ -163,15 +169,18 @@ class CallLog:
         self._recorder = recorder
         self._ended = ended
 
-    def input(self, now: int, received: Input) -> None:
-        self._recorder.input(now, received)
+    def happened(self, now: int, received: Input, actions: list[Action]) -> None:
+        self._recorder.happened(now, received, actions)
+        if actions and isinstance(actions[-1], Ended):
+            self.outcome = actions[-1].outcome
+            self._ended(self.outcome)
 
-    def actions(self, now: int, actions: list[Action]) -> None:
-        if actions:
-            self._recorder.actions(now, actions)
-            if isinstance(actions[-1], Ended):
-                self.outcome = actions[-1].outcome
-                self._ended(self.outcome)
+
+def traits_for(settings: Settings) -> CarrierTraits:
+    """How the carrier of this deployment behaves."""
+    return CarrierTraits(
+        settings.carrier_start_buffer_ms, settings.carrier_mark_lag_ms, settings.carrier_mark_spread_ms
+    )
 
 
 def endpoint_for(settings: Settings, profile: Profile) -> Endpoint:

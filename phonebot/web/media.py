@@ -10,7 +10,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
-from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
+from starlette.types import Message, Receive, Scope, Send
 
 from phonebot.bridge import StreamClosed
 from phonebot.carrier.messages import Start, StreamReader
@@ -24,41 +24,59 @@ log = logging.getLogger(__name__)
 START_TIMEOUT_S = 5.0  # the start message follows the connection at once
 SUBPROTOCOL = "audio.twilio.com"  # offered by some clients; one that was not offered must not be answered
 
-HoldCall = Callable[["StarletteSocket", StreamReader, Start, Admission], Awaitable[None]]
+HoldCall = Callable[["MediaSocket", StreamReader, Start, Admission], Awaitable[None]]
 
 
-class StarletteSocket:
-    """A bridge's carrier socket over Starlette's WebSocket."""
+class MediaSocket:
+    """
+    A bridge's carrier socket, straight on the server (ASGI, WebSocket).
 
-    def __init__(self, websocket: WebSocket) -> None:
-        self._websocket = websocket
+    No class stands between: each frame passes here on its own.
+    """
+
+    def __init__(self, receive: Receive, send: Send) -> None:
+        self._receive, self._send = receive, send
+        self._ended = False  # nothing more can be read or sent
+
+    async def accept(self, subprotocol: str | None) -> None:
+        """Raises `StreamClosed` when the other side has gone already."""
+        await self.receive()  # the server says that there is a request
+        await self._give({"type": "websocket.accept", "subprotocol": subprotocol})
+
+    async def refuse(self) -> None:
+        """Instead of accepting: the answer is 403."""
+        with suppress(StreamClosed):
+            await self.receive()
+            await self._give({"type": "websocket.close"})
 
     async def receive(self) -> str | bytes:
-        if self._websocket.client_state is not WebSocketState.CONNECTED:
+        if self._ended:
             raise StreamClosed(1006)
-        message = await self._websocket.receive()
+        message = await self._receive()
         if message["type"] == "websocket.disconnect":
+            self._ended = True
             raise StreamClosed(message.get("code") or 1005)
         text: str | None = message.get("text")
         return message.get("bytes", b"") if text is None else text
 
     async def send(self, message: str) -> None:
-        try:
-            await self._websocket.send({"type": "websocket.send", "text": message})
-        except (WebSocketDisconnect, RuntimeError):
-            # Starlette says RuntimeError for a socket that has been closed in between.
-            raise StreamClosed(1006) from None
+        await self._give({"type": "websocket.send", "text": message})
 
     async def close(self, code: int) -> None:
-        if self._websocket.application_state is WebSocketState.CONNECTED:
-            try:
-                await self._websocket.close(code)
-            except (WebSocketDisconnect, RuntimeError):
-                raise StreamClosed(1006) from None
+        if not self._ended:
+            self._ended = True
+            await self._give({"type": "websocket.close", "code": code})
+
+    async def _give(self, message: Message) -> None:
+        try:
+            await self._send(message)
+        except (OSError, RuntimeError):
+            # OSError by the specification, RuntimeError for a socket that the server has closed by itself.
+            raise StreamClosed(1006) from None
 
 
 class MediaEndpoint:
-    """`/twilio/media`."""
+    """`/twilio/media`, an ASGI application: a stream asks to be let in, and it returns when its call has ended."""
 
     def __init__(self, door: Door, gate: Gate, live: LiveCalls, hold: HoldCall) -> None:
         self._door = door
@@ -66,23 +84,22 @@ class MediaEndpoint:
         self._live = live
         self._hold = hold
 
-    async def answer(self, websocket: WebSocket) -> None:
-        """A stream asks to be let in; return when its call has ended."""
-        if not self._door.lets_stream_in(websocket.scope):
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        socket = MediaSocket(receive, send)
+        if not self._door.lets_stream_in(scope):
             log.warning("a stream without a valid signature was refused")
-            await websocket.close()  # before accepting: the answer is 403
+            await socket.refuse()
             return
         if self._live.draining:
             log.info("a stream was refused: the service is stopping")
-            await websocket.close()
+            await socket.refuse()
             return
-        with self._live.holding():
-            await self._let_in(websocket)
+        with self._live.holding(), suppress(StreamClosed):
+            await socket.accept(SUBPROTOCOL if SUBPROTOCOL in scope["subprotocols"] else None)
+            await self._let_in(socket)
 
-    async def _let_in(self, websocket: WebSocket) -> None:
-        offered = SUBPROTOCOL in websocket.scope["subprotocols"]
-        await websocket.accept(SUBPROTOCOL if offered else None)
-        socket, reader = StarletteSocket(websocket), StreamReader()
+    async def _let_in(self, socket: MediaSocket) -> None:
+        reader = StreamReader()
         try:
             start = await self._await_start(socket, reader)
             if not self._door.is_for(start.account_sid):
@@ -90,14 +107,11 @@ class MediaEndpoint:
             admission = self._gate.admit(start)
         except (Refused, CarrierError) as error:
             log.warning("a stream was refused: %s", error)
-            with suppress(StreamClosed):
-                await socket.close(1008)
-            return
-        except StreamClosed:
+            await socket.close(1008)
             return
         await self._hold(socket, reader, start, admission)
 
-    async def _await_start(self, socket: StarletteSocket, reader: StreamReader) -> Start:
+    async def _await_start(self, socket: MediaSocket, reader: StreamReader) -> Start:
         """The start message. Before it nothing but `connected` is accepted: raises CarrierError, or Refused."""
         try:
             async with asyncio.timeout(START_TIMEOUT_S):

@@ -111,7 +111,7 @@ def test_fact_counts_the_samples_of_one_channel(path: Path) -> None:
 def test_a_file_holds_what_was_appended_at_each_sync(
     tmp_path_factory: pytest.TempPathFactory, steps: list[bytes | None]
 ) -> None:
-    """None stands for a sync. Odd lengths are padded in the file and the padding is overwritten."""
+    """None stands for a sync. Odd lengths are padded once the file is closed."""
     path = tmp_path_factory.mktemp("wav") / "leg.wav"
     appended = b""
     with WavWriter(path) as writer:
@@ -119,7 +119,6 @@ def test_a_file_holds_what_was_appended_at_each_sync(
             if step is None:
                 writer.sync()
                 assert read(path).data == appended
-                assert path.stat().st_size % 2 == 0
             else:
                 assert writer.data_bytes == len(appended)
                 writer.append(step)

@@ -354,9 +354,9 @@ def test_a_cancelled_response_is_an_interruption_even_before_the_model_says_who_
     assert driver.feed(SpeechStarted(0)) == [Floor(Turn.CALLER)]
 
 
-def test_a_model_that_may_not_be_interrupted_by_speech_goes_on() -> None:
-    plan = CallPlan(Session(turn_detection=TurnDetection("server_vad", interrupt_response=False)))
-    driver = CallDriver(plan)
+def test_a_bot_that_may_not_be_interrupted_goes_on() -> None:
+    session = Session(turn_detection=TurnDetection("server_vad", interrupt_response=False))
+    driver = CallDriver(CallPlan(session, interruptible=False))
     driver.say("item_1", 1_000)
     driver.run(300)
     assert driver.feed(SpeechStarted(0)) == [Floor(Turn.CALLER)]
@@ -371,6 +371,15 @@ def test_a_model_that_does_not_stop_by_itself_is_told_to() -> None:
     driver.run(300)
     actions = driver.feed(SpeechStarted(0))
     assert actions.index(ClearPlayback()) < actions.index(Tell(CancelResponse("resp_1")))
+
+
+def test_a_model_that_was_asked_not_to_stop_by_itself_is_told_to() -> None:
+    session = Session(turn_detection=TurnDetection("server_vad", interrupt_response=False))
+    driver = CallDriver(CallPlan(session), ModelReady(session))
+    driver.begin("item_1")
+    driver.more("item_1", 1_000)
+    driver.run(300)
+    assert Tell(CancelResponse("resp_1")) in driver.feed(SpeechStarted(0))
 
 
 def test_where_items_cannot_be_deleted_they_are_truncated_to_nothing() -> None:

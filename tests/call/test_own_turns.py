@@ -156,8 +156,8 @@ def test_without_create_response_a_turn_is_committed_only() -> None:
     assert driver.run(4_000) == [Floor(Turn.CALLER), Tell(CommitAudio()), Floor(Turn.THINKING)]
 
 
-def test_without_interrupt_response_the_bot_goes_on_and_answers_afterwards() -> None:
-    driver = CallDriver(CallPlan(SESSION, turns=LocalTurns(interrupt_response=False)))
+def test_a_bot_that_may_not_be_interrupted_goes_on_and_answers_afterwards() -> None:
+    driver = CallDriver(CallPlan(SESSION, interruptible=False, turns=LocalTurns()))
     driver.begin("item_1")
     driver.more("item_1", 4_000)
     driver.speak(WORDS)

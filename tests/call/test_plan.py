@@ -4,7 +4,7 @@ import msgspec
 from msgspec import UNSET
 
 from phonebot.agents.profile import Profile
-from phonebot.call.plan import CallPlan, KeyTurns, LocalTurns, plan_for
+from phonebot.call.plan import CallPlan, CarrierTraits, KeyTurns, LocalTurns, plan_for
 from phonebot.realtime.events import Transcription, TurnDetection
 
 NOW = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
@@ -63,6 +63,13 @@ def test_without_transcription_none_is_asked_for_and_without_a_greeting_the_bot_
     assert made.greeting is None
 
 
+def test_the_traits_of_the_carrier_are_those_given_or_the_plain_ones() -> None:
+    assert plan().carrier == CarrierTraits(start_buffer_ms=0, mark_lag_ms=0, mark_spread_ms=0)
+    odd = CarrierTraits(120, 40, 10)
+    profile = Profile.from_table({}, "a test")
+    assert plan_for(profile, caller="", number="", now=NOW, carrier=odd).carrier == odd
+
+
 def test_a_service_that_finds_turns_is_left_to_find_them() -> None:
     assert plan().turns is None
 
@@ -75,9 +82,9 @@ def test_turns_that_are_found_here_are_switched_off_in_the_session() -> None:
         prefix_padding_ms=300,
         silence_duration_ms=700,
         min_speech_ms=100,
-        interrupt_response=False,
         create_response=True,
     )
+    assert not made.interruptible
 
 
 def test_turns_that_end_by_key_are_switched_off_in_the_session() -> None:

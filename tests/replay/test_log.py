@@ -103,8 +103,7 @@ def recorded(folder: Path, steps: Sequence[Happened], keep_audio: bool = True) -
     encoder = LogEncoder(keep_audio)
     encoder.plan(PLAN)
     for now, received, actions in steps:
-        encoder.input(now, received)
-        encoder.actions(now, actions)
+        encoder.happened(now, received, actions)
     written = Folder(folder)
     written.append(encoder)
     return written
@@ -192,10 +191,9 @@ def test_a_log_taken_in_parts_gives_back_every_input_and_action_in_order(
     with TemporaryDirectory() as path:
         folder = Folder(path)
         for now, received, actions in steps:
-            encoder.input(now, received)
+            encoder.happened(now, received, actions)
             if data.draw(st.integers(0, 5)) == 0:
-                folder.append(encoder)  # the writer may come between an input and its actions
-            encoder.actions(now, actions)
+                folder.append(encoder)
         folder.append(encoder)
         found = read(Path(path))
     assert found.plan == PLAN
@@ -216,8 +214,7 @@ def test_a_log_whose_audio_is_dropped_keeps_every_input_and_the_length_of_its_au
         if steps is after:
             encoder.drop_audio("The disk was full.")
         for now, received, actions in steps:
-            encoder.input(now, received)
-            encoder.actions(now, actions)
+            encoder.happened(now, received, actions)
     with TemporaryDirectory() as path:
         Folder(path).append(encoder)
         found = read(Path(path)).steps
@@ -341,9 +338,8 @@ def test_an_action_agrees_with_the_log_only_if_it_has_the_same_audio() -> None:
 def test_counts_tell_how_much_is_in_the_log() -> None:
     encoder = LogEncoder()
     encoder.plan(PLAN)
-    encoder.input(0, Media(2, 1, 0, FRAME))
-    encoder.actions(0, [Tell(AppendAudio(FRAME))])
-    encoder.input(0, Tick())
+    encoder.happened(0, Media(2, 1, 0, FRAME), [Tell(AppendAudio(FRAME))])
+    encoder.happened(0, Tick(), [])
     assert encoder.counts == Counts(frames=1, inputs=2, actions=1, lost=0)
 
 
@@ -351,7 +347,7 @@ def test_an_encoder_refuses_a_line_that_could_not_be_read_again() -> None:
     encoder = LogEncoder()
     encoder.plan(PLAN)
     with pytest.raises(LogError, match=r"events.jsonl, line 2: a line of \d+ bytes"):
-        encoder.input(0, Mark(1, "x" * log.MAX_LINE_BYTES))
+        encoder.happened(0, Mark(1, "x" * log.MAX_LINE_BYTES), [])
 
 
 def test_an_encoder_drops_the_audio_that_a_file_has_no_room_for(
@@ -361,9 +357,8 @@ def test_an_encoder_drops_the_audio_that_a_file_has_no_room_for(
     encoder = LogEncoder()
     encoder.plan(PLAN)
     for number in range(4):
-        encoder.input(number, Media(number, number, number, FRAME))
-    encoder.input(9, delta(FRAME))
-    encoder.actions(9, [PlayAudio(FRAME)])
+        encoder.happened(number, Media(number, number, number, FRAME), [])
+    encoder.happened(9, delta(FRAME), [PlayAudio(FRAME)])
     folder = Folder(tmp_path)
     folder.append(encoder)
     assert folder.audio == {"caller.wav": bytes(range(160)) * 2}

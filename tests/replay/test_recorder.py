@@ -49,8 +49,7 @@ def frame(number: int) -> Media:
 def record(recorder: Recorder, frames: int, first: int = 0) -> None:
     """Frames, each told to the model at once."""
     for number in range(first, first + frames):
-        recorder.input(20 * number, frame(number))
-        recorder.actions(20 * number, [Tell(AppendAudio(payload(number)))])
+        recorder.happened(20 * number, frame(number), [Tell(AppendAudio(payload(number)))])
 
 
 def begun(recorder: Recorder) -> Recorder:
@@ -72,10 +71,8 @@ async def test_a_recorded_call_is_read_back_with_its_audio(tmp_path: Path) -> No
         recorder = writer.recorder(ABOUT)
         recorder.plan(PLAN)
         record(recorder, 3)
-        recorder.input(70, AudioDelta("resp_1", "item_1", 0, 0, payload(9)))
-        recorder.actions(70, [PlayAudio(payload(9))])
-        recorder.input(80, AudioDelta("resp_0", "item_0", 0, 0, payload(8)))
-        recorder.actions(80, [])
+        recorder.happened(70, AudioDelta("resp_1", "item_1", 0, 0, payload(9)), [PlayAudio(payload(9))])
+        recorder.happened(80, AudioDelta("resp_0", "item_0", 0, 0, payload(8)), [])
         recorder.close("caller_hung_up")
     found = read(only_folder(tmp_path / "calls"))
     assert found.plan == PLAN
@@ -100,7 +97,7 @@ async def test_the_header_tells_which_call_it_was_and_how_it_ended(tmp_path: Pat
         record(recorder, 2)
         recorder.close("time_limit")
         recorder.close("twice")
-        recorder.input(99, Tick())
+        recorder.happened(99, Tick(), [])
     header = read(only_folder(tmp_path)).header
     assert {field: getattr(header, field) for field in ABOUT.__struct_fields__} == {
         field: getattr(ABOUT, field) for field in ABOUT.__struct_fields__
@@ -220,8 +217,8 @@ from phonebot.replay.recorder import Writer
 recorder = Writer(Path(sys.argv[1]), round_s=0.05).recorder(About(call_sid="CA1"))
 recorder.plan(CallPlan(Session()))
 for number in count():
-    recorder.input(20 * number, Media(number, number, 20 * number, "////"))
-    recorder.input(20 * number, Mark(number, str(number)))
+    recorder.happened(20 * number, Media(number, number, 20 * number, "////"), [])
+    recorder.happened(20 * number, Mark(number, str(number)), [])
     sleep(0.0001)
 """
 
@@ -260,7 +257,7 @@ async def test_a_folder_that_cannot_be_made_is_said_once_and_the_call_goes_on(
                 sleep(0.01)
             record(recorder, 10)
             recorder.close("caller_hung_up")
-    assert (recorder.lost, recorder.folder, writer.incomplete) == (21, None, 1)
+    assert (recorder.lost, recorder.folder, writer.incomplete) == (11, None, 1)
     (said,) = caplog.messages
     assert said.startswith("call CA1 is not recorded in full: [Errno 20]")
 
@@ -285,8 +282,8 @@ async def main():
         resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
         number = 0
         while not recorder.lost:
-            recorder.input(20 * number, Media(number, number, 20 * number, "////" * 40))
-            recorder.input(20 * number, Mark(number, "0:1"))
+            recorder.happened(20 * number, Media(number, number, 20 * number, "////" * 40), [])
+            recorder.happened(20 * number, Mark(number, "0:1"), [])
             number += 1
             await asyncio.sleep(0.0001)
         recorder.close("caller_hung_up")
@@ -339,7 +336,7 @@ async def test_a_log_ends_where_more_waits_for_the_disk_than_may_be_held(
         recorder = begun(writer.recorder(ABOUT))
         recorder.plan(PLAN)
         for number in range(15):
-            recorder.input(number, Tick())
+            recorder.happened(number, Tick(), [])
         recorder.close("caller_hung_up")
     found = read(only_folder(tmp_path))
     assert [step.now_ms for step in found.steps] == list(range(9))
@@ -357,7 +354,7 @@ async def test_silence_counts_too_so_that_memory_stays_bounded(
         recorder = begun(writer.recorder(ABOUT))
         recorder.plan(PLAN)
         for number in range(30):
-            recorder.input(20 * number, frame(number))
+            recorder.happened(20 * number, frame(number), [])
         recorder.close("caller_hung_up")
     assert len(read(only_folder(tmp_path)).steps) == 20
 
@@ -370,8 +367,8 @@ async def test_what_cannot_be_encoded_ends_its_own_log_and_no_other(
         recorders = [begun(writer.recorder(About(call_sid=sid))) for sid in ("CA1", "CA2")]
         for recorder in recorders:
             recorder.plan(PLAN)
-        recorders[0].input(1, Mark(1, "\ud800"))
-        recorders[1].input(1, Mark(1, "0:1"))
+        recorders[0].happened(1, Mark(1, "\ud800"), [])
+        recorders[1].happened(1, Mark(1, "0:1"), [])
         for recorder in recorders:
             recorder.close("caller_hung_up")
     assert (recorders[0].lost, recorders[1].lost, writer.incomplete) == (2, 0, 1)

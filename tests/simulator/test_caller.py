@@ -13,6 +13,7 @@ from phonebot.simulator.caller import (
     Press,
     Said,
     Say,
+    SayBack,
     WaitForBot,
     WaitForHangUp,
     WaitForQuiet,
@@ -94,6 +95,22 @@ def test_keys_are_pressed_200_ms_apart() -> None:
     assert [number * 20 for number, one in enumerate(said) if one.hangs_up] == [400]
 
 
+def test_an_echo_on_the_line_says_back_what_it_hears_so_many_frames_later() -> None:
+    said = hear(Caller(SayBack(delay_ms=50)), (40, SILENCE), (40, SPEECH), (80, SILENCE))
+    assert [one.audio for one in said] == [SILENCE] * 4 + [SPEECH] * 2 + [SILENCE] * 2
+    said = hear(Caller(SayBack()), (20, SILENCE), (20, SPEECH), (20, SILENCE))
+    assert [one.audio for one in said] == [SILENCE, SPEECH, SILENCE]
+
+
+def test_an_echo_on_the_line_is_done_when_the_call_ends_and_fails_when_it_does_not() -> None:
+    ended, patient = Caller(SayBack(within_ms=100)), Caller(SayBack(within_ms=100))
+    hear(ended, (80, SPEECH))
+    ended.call_ended()
+    hear(patient, (120, SPEECH))
+    assert ended.failures == []
+    assert patient.failures == ["step 1 (say_back): the call did not end within 100 ms"]
+
+
 def test_a_caller_whose_script_is_over_hangs_up_once() -> None:
     said = hear(Caller(), (60, SPEECH))
     assert [one.hangs_up for one in said] == [True, False, False]
@@ -169,6 +186,7 @@ def test_a_script_is_read_with_audio_from_beside_it(tmp_path: Path) -> None:
             { do = "wait_for_quiet", ms = 800 },
             { do = "pause", ms = 100 },
             { do = "press", digits = "12#" },
+            { do = "say_back", delay_ms = 60 },
             { do = "wait_for_hang_up" },
             { do = "hang_up" },
         ]
@@ -181,6 +199,7 @@ def test_a_script_is_read_with_audio_from_beside_it(tmp_path: Path) -> None:
         WaitForQuiet(800),
         Pause(100),
         Press("12#"),
+        SayBack(60),
         WaitForHangUp(),
         HangUp(),
     )

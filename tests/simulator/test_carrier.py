@@ -321,6 +321,17 @@ def test_marks_can_be_lost_doubled_delayed_and_come_in_bursts() -> None:
     }
 
 
+def test_a_lag_delays_the_echoes_of_marks_behind_audio_and_of_no_others() -> None:
+    line = Timeline(Oddities(marks_lag_ms=50)).at(995, mark("before"), media(160), mark("behind"))
+    assert line.at(1200, mark("after")).at(TEN_SECONDS).echoes == ["995:before", "1080:behind", "1200:after"]
+
+
+def test_a_clear_brings_the_echoes_that_lag_at_once() -> None:
+    line = Timeline(Oddities(marks_lag_ms=200)).at(995, media(160), mark("played"), media(3200), mark("flushed"))
+    line.at(1105, CLEAR, mark("fence")).at(TEN_SECONDS)
+    assert line.echoes == ["1105:played", "1105:flushed", "1320:fence"]
+
+
 def test_a_carrier_that_echoes_nothing_on_clear_still_echoes_the_fence() -> None:
     line = Timeline(Oddities(clear_echoes=False)).at(995, media(3200), mark("m")).at(1105, CLEAR, mark("fence"))
     assert line.at(TEN_SECONDS).echoes == ["1120:fence"]

@@ -12,6 +12,7 @@ from phonebot.agents.profile import Profile
 from phonebot.call.actions import BargeIn, Cut, Line, PlayAudio, Tell
 from phonebot.call.call import Call
 from phonebot.call.inputs import ModelReady
+from phonebot.call.plan import CarrierTraits
 from phonebot.carrier.messages import Start
 from phonebot.realtime.events import (
     AudioCommitted,
@@ -102,6 +103,17 @@ async def test_a_caller_is_greeted_answered_and_may_interrupt_in_either_dialect(
     await service.idle()
     await service.stop()
     check_replay(service.log())
+
+
+async def test_a_call_is_planned_with_the_carriers_traits_as_set(start_service: StartService) -> None:
+    service = await start_service(
+        PHONEBOT_CARRIER_START_BUFFER_MS="120",
+        PHONEBOT_CARRIER_MARK_LAG_MS="40",
+        PHONEBOT_CARRIER_MARK_SPREAD_MS="10",
+    )
+    await service.dial(Pause(100))
+    await service.stop()
+    assert service.log().plan.carrier == CarrierTraits(120, 40, 10)
 
 
 async def test_a_model_that_stays_with_pcm_is_transcoded_both_ways(start_service: StartService) -> None:

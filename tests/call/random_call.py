@@ -1,0 +1,472 @@
+"""
+A call in virtual time in which anything may happen, held against what the emulated carrier knows was heard.
+
+    call = RandomCall(Conditions(...))
+    call.answer(Answer(...))            # the model begins a response
+    call.interrupt("in mid-item")       # the caller speaks at that moment
+    call.finish()                       # AssertionError where the model believes what was not heard
+
+The model here keeps its own books: what it generated, what it was told to truncate and to delete. It refuses what
+the service would refuse (Realtime API reference, conversation.item.truncate, conversation.item.delete).
+"""
+
+from base64 import b64encode
+from collections import Counter
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Literal, TypeAlias
+
+from driver import CallDriver
+
+from phonebot.audio.g711 import ulaw_to_alaw, ulaw_to_pcm
+from phonebot.call.actions import ClearPlayback, Cut, Line, PlayAudio
+from phonebot.call.inputs import ModelReady
+from phonebot.call.plan import CallPlan
+from phonebot.realtime.events import (
+    AudioCommitted,
+    AudioDelta,
+    AudioDone,
+    AudioFormat,
+    CancelResponse,
+    Command,
+    CreateResponse,
+    DeleteItem,
+    ErrorDetail,
+    ErrorEvent,
+    Event,
+    ItemDeleted,
+    ItemTruncated,
+    Message,
+    OutputItemAdded,
+    OutputItemDone,
+    Response,
+    ResponseCreated,
+    ResponseDone,
+    Session,
+    SpeechStarted,
+    SpeechStopped,
+    SpokenTextDelta,
+    SpokenTextDone,
+    TruncateItem,
+    TurnDetection,
+)
+from phonebot.simulator.carrier import Oddities
+from phonebot.simulator.network import Network
+
+FRAME_MS = 20
+BYTES_PER_MS = 8
+MODEL_MS = 20  # one way to the model
+WORD_MS = 300  # a word of the text, blank included, is said in that time
+QUIET_MS = 4_000  # after which nothing more comes of anything
+# Bytes of mu-law that stand for items: they survive A-law, and are far apart as levels.
+LEVELS = bytes([0x10, 0x90, 0x20, 0xA0, 0x30, 0xB0, 0x40, 0xC0, 0x18, 0x98, 0x28, 0xA8, 0x38, 0xB8, 0x48, 0xC8])
+
+Moment: TypeAlias = Literal[
+    "before the first audio",
+    "in the first frame",
+    "in mid-item",
+    "at an item's end",
+    "in the tail",
+    "after everything",
+    "now",
+]
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What does not change during a call."""
+
+    network: Network = field(default_factory=Network)
+    oddities: Oddities = field(default_factory=Oddities)
+    detection: Literal["server_vad", "semantic_vad"] = "server_vad"
+    interrupt_response: bool = True
+    output: AudioFormat = "pcmu"
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A response: the lengths of its items, how fast it comes (None: at once), in which deltas, with stalls."""
+
+    items_ms: tuple[int, ...] = (2_000,)
+    speed: float | None = 4.0
+    delta_ms: int = 200
+    stalls: tuple[tuple[int, int], ...] = ()  # (after so much audio of the response, for so long)
+    late_ms: int = 0  # so long deltas still come after a cancel
+    followed: bool = False  # the model begins another response as soon as this one is done
+
+
+@dataclass
+class _Item:
+    name: str
+    response: str
+    planned_ms: int
+    sent_ms: int = 0
+    complete: bool = False
+    truncated_ms: int | None = None
+    deleted: bool = False
+
+    @property
+    def believed_ms(self) -> float:
+        """What the model believes was heard."""
+        if self.deleted:
+            return 0
+        return self.sent_ms if self.truncated_ms is None else self.truncated_ms
+
+    @property
+    def text(self) -> str:
+        return words(self.planned_ms)
+
+
+def words(ms: int) -> str:
+    """What is said in `ms`: words of one length."""
+    return " ".join(["four"] * max(1, ms // WORD_MS))
+
+
+@dataclass
+class _Response:
+    id: str
+    items: list[_Item]
+    answer: Answer
+    done: bool = False
+    stops_ms: float | None = None  # cancelled: what would come later does not
+
+
+class RandomCall:
+    """A call under these conditions. `cases` names what happened in it."""
+
+    def __init__(self, conditions: Conditions) -> None:
+        self.conditions = conditions
+        self.cases: set[str] = set()
+        detection = TurnDetection(conditions.detection, interrupt_response=conditions.interrupt_response)
+        session = Session(turn_detection=detection)
+        self.driver = CallDriver(
+            CallPlan(session),
+            ModelReady(session, output_format=conditions.output),
+            conditions.network,
+            conditions.oddities,
+            conditions.seed,
+        )
+        self.driver.listeners.append(self._told)
+        self._items: dict[str, _Item] = {}
+        self._responses: list[_Response] = []
+        self._waiting: list[Answer] = []  # for the one before to be done
+        self._refused: list[str] = []
+        self._numbers = count(1)
+        self._clears_ms: list[float] = []
+        # What each clear must have silenced: the number of the clear, the levels of the items said before it.
+        self._silenced: list[tuple[int, list[int]]] = []
+
+    # ------------------------------------------------------------------------------ the model
+
+    def answer(self, answer: Answer) -> None:
+        """The model begins a response, or will once the one before is done."""
+        if any(not response.done for response in self._responses):
+            self._waiting.append(answer)
+            self.cases.add("two responses queued")
+            return
+        number = next(self._numbers)
+        items = [_Item(f"item_{number}_{n}", f"resp_{number}", length) for n, length in enumerate(answer.items_ms)]
+        response = _Response(f"resp_{number}", items, answer)
+        self._responses.append(response)
+        self._items |= {item.name: item for item in items}
+        if len(items) > 1:
+            self.cases.add(f"{len(items)} items")
+        self._event(ResponseCreated(Response(response.id, "in_progress")))
+        self._generate(response)
+
+    def _generate(self, response: _Response) -> None:
+        """Schedule all that the response will bring."""
+        answer, at_ms, said_ms = response.answer, 0.0, 0
+        stalls = sorted(answer.stalls)
+        for item in response.items:
+            self._later(response, at_ms, lambda item=item: self._begin(response, item))
+            begin = 0
+            while begin < item.planned_ms:
+                while stalls and stalls[0][0] <= said_ms:
+                    at_ms += stalls.pop(0)[1]
+                length = min(answer.delta_ms, item.planned_ms - begin)
+                self._later(response, at_ms, lambda item=item, length=length: self._delta(item, length))
+                begin, said_ms = begin + length, said_ms + length
+                at_ms += length / answer.speed if answer.speed else 0
+            self._later(response, at_ms, lambda item=item: self._complete(response, item))
+        self._later(response, at_ms, lambda: self._done(response))
+
+    def _later(self, response: _Response, ms: float, happens: object) -> None:
+        assert callable(happens)
+
+        def happen() -> None:
+            if response.stops_ms is None or self.driver.local_ms <= response.stops_ms:
+                happens()
+
+        self.driver.later(ms, happen)
+
+    def _begin(self, response: _Response, item: _Item) -> None:
+        index = response.items.index(item)
+        self._event(OutputItemAdded(response.id, index, Message("assistant", id=item.name, status="in_progress")))
+
+    def _delta(self, item: _Item, length_ms: int) -> None:
+        before = words(item.sent_ms) if item.sent_ms else ""
+        item.sent_ms += length_ms
+        text = words(item.sent_ms).removeprefix(before)
+        self._event(SpokenTextDelta(item.response, item.name, 0, 0, text))
+        self._event(AudioDelta(item.response, item.name, 0, 0, self._audio(item, length_ms)))
+
+    def _audio(self, item: _Item, ms: int) -> str:
+        ulaw = bytes([self._level(item)]) * (ms * BYTES_PER_MS)
+        match self.conditions.output:
+            case "pcma":
+                return b64encode(ulaw_to_alaw(ulaw)).decode()
+            case "pcm24k":
+                samples = ulaw_to_pcm(ulaw)
+                return b64encode(b"".join(samples[i : i + 2] * 3 for i in range(0, len(samples), 2))).decode()
+            case _:
+                return b64encode(ulaw).decode()
+
+    def _level(self, item: _Item) -> int:
+        return LEVELS[list(self._items).index(item.name) % len(LEVELS)]
+
+    def _complete(self, response: _Response, item: _Item, status: str = "completed") -> None:
+        item.complete = status == "completed"
+        index = response.items.index(item)
+        text = item.text if item.complete else words(item.sent_ms)
+        self._event(
+            AudioDone(response.id, item.name, index, 0),
+            SpokenTextDone(response.id, item.name, index, 0, text),
+            OutputItemDone(response.id, index, Message("assistant", id=item.name, status=status)),  # type: ignore[arg-type]
+        )
+
+    def _done(self, response: _Response) -> None:
+        response.done = True
+        self._event(ResponseDone(Response(response.id, "completed")))
+        if response.answer.followed:
+            self.cases.add("a response follows at once")
+            self.answer(Answer(response.answer.items_ms, response.answer.speed, response.answer.delta_ms))
+        self._next()
+
+    def _next(self) -> None:
+        if self._waiting and all(response.done for response in self._responses):
+            self.answer(self._waiting.pop(0))
+
+    def _cancel(self, response: _Response, reason: Literal["turn_detected", "client_cancelled"]) -> None:
+        """The response ends early; what is in the pipe still comes."""
+        if response.done or response.stops_ms is not None:
+            return
+        late_ms = response.answer.late_ms
+        response.stops_ms = self.driver.local_ms + late_ms
+        self._waiting.clear()  # what the model was about to say it has to think about again
+        if late_ms >= 400:
+            self.cases.add("late deltas")
+
+        def end() -> None:
+            if response.done:
+                return
+            for item in response.items:
+                if item.sent_ms and not item.complete:
+                    self._complete(response, item, "incomplete")
+            response.done = True
+            self._event(ResponseDone(Response(response.id, "cancelled", reason=reason)))
+            self._next()
+
+        self.driver.later(late_ms, end)
+
+    def _event(self, *events: Event) -> None:
+        self.driver.feed(*events)
+
+    # ------------------------------------------------------------------------------ what the model is told
+
+    def _told(self, command: Command) -> None:
+        self.driver.later(MODEL_MS, lambda: self._obey(command))
+
+    def _obey(self, command: Command) -> None:
+        match command:
+            case TruncateItem(item_id, _, audio_end_ms):
+                self._truncate(self._items.get(item_id), audio_end_ms)
+            case DeleteItem(item_id):
+                self._delete(self._items.get(item_id))
+            case CancelResponse():
+                for response in self._responses:
+                    if response.id == command.response_id or command.response_id is None:
+                        self._cancel(response, "client_cancelled")
+            case CreateResponse():
+                self.answer(Answer())
+
+    def _truncate(self, item: _Item | None, audio_end_ms: int) -> None:
+        if item is None or item.deleted or not item.sent_ms:
+            self._refuse("Only model output audio messages can be truncated", "unsupported_content_type")
+        elif audio_end_ms > item.sent_ms:
+            said = f"Audio content of {item.sent_ms}ms is already shorter than {audio_end_ms}ms"
+            self._refuse(said, "invalid_value")
+        else:
+            item.truncated_ms = audio_end_ms
+            self.driver.later(MODEL_MS, lambda: self._event(ItemTruncated(item.name, 0, audio_end_ms)))
+
+    def _delete(self, item: _Item | None) -> None:
+        if item is None or item.deleted:
+            self._refuse("Item with item_id not found", "item_delete_invalid_item_id")
+        else:
+            item.deleted = True
+            self.driver.later(MODEL_MS, lambda: self._event(ItemDeleted(item.name)))
+
+    def _refuse(self, message: str, code: str) -> None:
+        self._refused.append(message)
+        detail = ErrorDetail(message, type="invalid_request_error", code=code)
+        self.driver.later(MODEL_MS, lambda: self._event(ErrorEvent(detail)))
+
+    # ------------------------------------------------------------------------------ the caller
+
+    def interrupt(self, moment: Moment, offset_ms: int = 0, speech_ms: int = 600) -> None:
+        """The caller begins to speak at that moment, more or less by `offset_ms` where it says "in" or "at"."""
+        self._await(moment, offset_ms)
+        now_ms = self.driver.local_ms
+        if any(now_ms - at_ms <= 50 for at_ms in self._clears_ms):
+            self.cases.add("within 50 ms of a clear")
+        if self._clears_ms:
+            self.cases.add("interrupted again")
+        self.cases |= {
+            moment,
+            self.conditions.detection,
+            f"interrupt_response {self.conditions.interrupt_response}",
+        }
+        speech_item = f"caller_{next(self._numbers)}"
+        clears = len(self.driver.did(ClearPlayback))
+        self._event(SpeechStarted(0, speech_item))
+        if len(self.driver.did(ClearPlayback)) > clears:
+            self._clears_ms.append(now_ms)
+            self._silenced.append((clears, [self._level(item) for item in self._items.values()]))
+        for response in self._responses:
+            if self.conditions.interrupt_response:
+                self._cancel(response, "turn_detected")
+        self.driver.later(speech_ms, lambda: self._event(SpeechStopped(0, speech_item)))
+        self.driver.later(speech_ms + 20, lambda: self._event(AudioCommitted(speech_item)))
+
+    def _await(self, moment: Moment, offset_ms: int) -> None:
+        driver = self.driver
+        match moment:
+            case "before the first audio":
+                self._until(lambda: any(item.sent_ms for item in self._items.values()))
+            case "in the first frame":
+                self._until(lambda: bool(driver.did(PlayAudio)))
+                driver.run(1 + offset_ms % FRAME_MS)
+            case "at an item's end":
+                self._until(lambda: self._audible_left_ms() is not None)
+                left_ms = self._audible_left_ms() or 0
+                downlink_ms = int(self.conditions.network.downlink_delay_ms)
+                driver.run(max(1, left_ms - downlink_ms + offset_ms % 60 - 30))
+            case "in the tail":
+                self._until(lambda: all(response.done for response in self._responses))
+                driver.run(1 + offset_ms)
+            case "after everything":
+                self._until(lambda: all(response.done for response in self._responses))
+                for _ in range(600):
+                    if not self.driver.carrier.buffered_bytes and not self.driver.in_transit:
+                        break
+                    driver.run(100)
+                driver.run(1_000)
+            case "in mid-item":
+                self._until(lambda: self._audible_left_ms() is not None)
+                driver.run(1 + offset_ms)
+            case "now":
+                driver.run(1 + offset_ms % 50)
+
+    def _until(self, happened: object) -> None:
+        assert callable(happened)
+        for _ in range(6_000):
+            if happened():
+                return
+            self.driver.run(5)
+
+    def _audible_left_ms(self) -> int | None:
+        """How much is left to play of the item that is heard now; None: none is, or it is not all there."""
+        heard = self._heard_ms()
+        for item in self._items.values():
+            if 0 < heard[item.name] < item.sent_ms and item.complete:
+                return int(item.sent_ms - heard[item.name])
+        return None
+
+    # ------------------------------------------------------------------------------ the books
+
+    def _heard_ms(self) -> dict[str, float]:
+        """Of each item, as the carrier knows."""
+        counts: Counter[int] = Counter()
+        for frame in self.driver.carrier.frames:
+            counts.update(frame.audio)
+        return {item.name: counts[self._level(item)] / BYTES_PER_MS for item in self._items.values()}
+
+    def finish(self) -> None:
+        """Let everything come to rest, then compare what the model believes with what was heard."""
+        self._waiting.clear()
+        self._until(lambda: all(response.done for response in self._responses))
+        for _ in range(600):
+            if not self.driver.carrier.buffered_bytes:
+                break
+            self.driver.run(100)
+        self.driver.run(QUIET_MS)
+        assert not self.driver.carrier.violations, self.driver.carrier.violations
+        assert not self._refused, self._refused
+        heard = self._heard_ms()
+        settled = {cut.item_id: cut for cut in self.driver.did(Cut) if isinstance(cut, Cut)}
+        for item in self._items.values():
+            self._check(item, heard[item.name], settled.get(item.name))
+        self._check_lines(heard)
+        self._check_ghosts()
+
+    def _check(self, item: _Item, heard_ms: float, cut: Cut | None) -> None:
+        if not item.sent_ms:
+            return
+        error_ms = item.believed_ms - heard_ms
+        # The filter spreads an item's edges over a few ms, whose bytes are no item's level.
+        tolerance_ms = 4 if self.conditions.output == "pcm24k" else 0
+        exact = cut is None or cut.settled in ("fence", "at_once")
+        if exact:
+            assert abs(error_ms) <= FRAME_MS + tolerance_ms, (item, heard_ms, cut)
+        else:
+            self.cases.add("settled low")
+            oddities, network = self.conditions.oddities, self.conditions.network
+            allowed_ms = network.downlink_jitter_ms + network.uplink_jitter_ms + oddities.start_buffer_ms + FRAME_MS
+            assert -allowed_ms - tolerance_ms <= error_ms <= tolerance_ms, (item, heard_ms, cut)
+        if cut is None and item.complete and not item.deleted:
+            assert heard_ms >= item.sent_ms - tolerance_ms, (item, heard_ms)
+
+    def _check_lines(self, heard: dict[str, float]) -> None:
+        """The text of a cut item ends where the caller stopped hearing it."""
+        for line in self.driver.did(Line):
+            assert isinstance(line, Line)
+            if line.role != "bot" or not line.cut:
+                continue
+            item = self._items[line.item_id]
+            if not item.complete:
+                continue
+            share = heard[item.name] / item.planned_ms * len(item.text)
+            assert len(line.text) <= share + 1 + FRAME_MS / WORD_MS * 5, (line, share)
+            assert len(line.text) >= share - 6 - FRAME_MS / WORD_MS * 5 or line.heard_ms < heard[item.name] - 20
+
+    def _check_ghosts(self) -> None:
+        """Nothing that was said before an interruption is heard after its clear."""
+        frames = self.driver.carrier.frames
+        for clear, levels in self._silenced:
+            cleared_ms = self.driver.carrier.clears[clear].at_ms
+            ghosts = sum(
+                sum(frame.audio.count(level) for level in levels) for frame in frames if frame.at_ms > cleared_ms
+            )
+            assert not ghosts, f"{ghosts / BYTES_PER_MS} ms were heard after clear {clear}"
+
+
+def conditions_cases(conditions: Conditions) -> set[str]:
+    """The cases that the conditions of a call make by themselves."""
+    network, oddities = conditions.network, conditions.oddities
+    named = {
+        "delay over 100 ms": max(network.uplink_delay_ms, network.downlink_delay_ms) > 100,
+        "jitter over 50 ms": max(network.uplink_jitter_ms, network.downlink_jitter_ms) > 50,
+        "carrier clock fast": oddities.drift_ppm > 0,
+        "carrier clock slow": oddities.drift_ppm < 0,
+        "marks lost": oddities.marks_lost > 0,
+        "marks doubled": oddities.marks_doubled > 0,
+        "marks delayed": oddities.marks_delay_ms > 0,
+        "marks in bursts": oddities.marks_burst_ms > 0,
+        "no echoes on clear": not oddities.clear_echoes,
+        "no frames in silence": oddities.silence_suppressed,
+        "first timestamp not 100": oddities.first_timestamp_ms != 100,
+        f"session {conditions.output}": True,
+    }
+    return {name for name, is_so in named.items() if is_so}
