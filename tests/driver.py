@@ -6,6 +6,8 @@ Holds the clock of a call in tests: a Call, the network and the emulated carrier
     driver.run(700)                         # 700 ms pass: frames, marks and ticks come and go
     assert driver.feed(SpeechStarted(700)) == [ClearPlayback(), ...]
 
+The caller is silent until he is given something to say (`speak`) or a key to press (`press`).
+
 Each item's audio is made of one byte of its own, so that the carrier's record of what was played tells how much of
 each item the caller heard: `heard_ms`.
 """
@@ -14,8 +16,11 @@ from base64 import b64encode
 from collections.abc import Callable, Iterable
 from heapq import heappop, heappush
 from math import ceil
+from pathlib import Path
 from random import Random
 
+from phonebot.audio import wav
+from phonebot.audio.g711 import pcm_to_ulaw
 from phonebot.call.actions import Action, ClearPlayback, CloseStream, PlayAudio, SendMark, Tell
 from phonebot.call.call import Call
 from phonebot.call.clock import MediaClock
@@ -42,12 +47,18 @@ from phonebot.realtime.events import (
     TruncateItem,
     TurnDetection,
 )
-from phonebot.simulator.carrier import FRAME_MS, SILENCE, Carrier, Oddities
+from phonebot.simulator.carrier import FRAME_BYTES, FRAME_MS, SILENCE, Carrier, Oddities
 from phonebot.simulator.network import Link, Network
 
 PLAN = CallPlan(Session(turn_detection=TurnDetection("server_vad")))
 BYTES_PER_MS = 8
 DELTA_MS = 400
+FIXTURES = Path(__file__).parent.parent / "fixtures"
+
+
+def recorded(name: str) -> bytes:
+    """A fixture's audio as mu-law."""
+    return pcm_to_ulaw(wav.read(FIXTURES / f"{name}.wav").data)
 
 
 class CallDriver:
@@ -78,6 +89,7 @@ class CallDriver:
         self._reader = StreamReader()
         self._writer = StreamWriter("MZ" + "3" * 32)
         self._stream_offset_ms = self.carrier.oddities.first_timestamp_ms - FRAME_MS
+        self._caller_says = b""
         # When the carrier's next frame begins, by its clock and by ours.
         self._tick_ms = self.carrier.oddities.first_timestamp_ms
         self._tick_local_ms = self._local_of(self._tick_ms)
@@ -138,7 +150,7 @@ class CallDriver:
         for message in self._to_carrier.due(self.local_ms):
             self._send_up(self.carrier.receive(message, self._stream_ms))
         if self.local_ms >= self._tick_local_ms:
-            self._send_up(self.carrier.tick(self._tick_ms, SILENCE))
+            self._send_up(self.carrier.tick(self._tick_ms, self._next_frame()))
             self._tick_ms += FRAME_MS
             self._tick_local_ms = self._local_of(self._tick_ms)
 
@@ -166,6 +178,19 @@ class CallDriver:
                 self._clock.arrive(self.local_ms, one.timestamp_ms)
             actions += self._perform(self.call.receive(one, self.now))
         return actions
+
+    def speak(self, audio: bytes) -> None:
+        """From now on the caller says this, mu-law, frame by frame, as time passes."""
+        self._caller_says += audio
+
+    def press(self, digit: str) -> list[Action]:
+        """The caller presses a key. Returns what the call did within the next 100 ms."""
+        self._send_up(self.carrier.dtmf(digit))
+        return self.run(100)
+
+    def _next_frame(self) -> bytes:
+        frame, self._caller_says = self._caller_says[:FRAME_BYTES], self._caller_says[FRAME_BYTES:]
+        return frame.ljust(FRAME_BYTES, SILENCE[:1])
 
     @property
     def _stream_ms(self) -> float:

@@ -53,8 +53,6 @@ UNSUPPORTED = frozenset(
 )
 """Keys that are planned. They are refused rather than ignored: a profile promises nothing that is not done."""
 
-UNSUPPORTED_TURN_DETECTION = frozenset({"local", "none"})
-
 _VERSION_CHARACTERS = 12
 _SHOWN_CHARACTERS = 40  # of a wrong value: enough to recognise it
 _MAX_INT64 = 2**63 - 1  # the range that TOML promises (TOML, Integer)
@@ -96,6 +94,8 @@ _Switch: TypeAlias = Annotated[bool, Field(description="true or false")]
 _Milliseconds: TypeAlias = Annotated[
     int, Field(ge=0, le=10_000, description="a whole number of milliseconds from 0 to 10000")
 ]
+_Threshold: TypeAlias = Annotated[float, Field(ge=0, le=1, description="a number from 0 to 1")]
+_DETECTIONS = '"server_vad", "semantic_vad", "local" or "none"'
 
 
 class _Table(BaseModel):
@@ -109,8 +109,8 @@ class ServerVad(_Table):
     `idle_timeout_ms`: after so long a silence the model speaks by itself; None: never.
     """
 
-    type: Annotated[Literal["server_vad"], Field(description='"server_vad" or "semantic_vad"')] = "server_vad"
-    threshold: Annotated[float, Field(ge=0, le=1, description="a number from 0 to 1")] = 0.5
+    type: Annotated[Literal["server_vad"], Field(description=_DETECTIONS)] = "server_vad"
+    threshold: _Threshold = 0.5
     prefix_padding_ms: _Milliseconds = 300
     silence_duration_ms: _Milliseconds = 500
     idle_timeout_ms: Annotated[
@@ -124,7 +124,7 @@ class ServerVad(_Table):
 class SemanticVad(_Table):
     """The model's service decides by what was said whether the caller has finished."""
 
-    type: Annotated[Literal["semantic_vad"], Field(description='"server_vad" or "semantic_vad"')] = "semantic_vad"
+    type: Annotated[Literal["semantic_vad"], Field(description=_DETECTIONS)] = "semantic_vad"
     eagerness: Annotated[
         Literal["low", "medium", "high", "auto"], Field(description='"low", "medium", "high" or "auto"')
     ] = "auto"
@@ -132,8 +132,41 @@ class SemanticVad(_Table):
     create_response: _Switch = True
 
 
+class LocalVad(_Table):
+    """
+    phonebot decides by loudness and sound when the caller speaks: for services that do not.
+
+    A pause of less than 100 ms cannot end a turn, since no service takes less audio than that. What lies before a
+    turn is sent in one go: much of it would be dropped as a backlog. A silent line on which noise sets in sounds
+    like 80 ms of speech: with more than that wanted it begins no turn.
+    """
+
+    type: Annotated[Literal["local"], Field(description=_DETECTIONS)] = "local"
+    threshold: _Threshold = 0.5
+    prefix_padding_ms: Annotated[
+        int, Field(ge=0, le=1_000, description="a whole number of milliseconds from 0 to 1000")
+    ] = 300
+    silence_duration_ms: Annotated[
+        int, Field(ge=100, le=10_000, description="a whole number of milliseconds from 100 to 10000")
+    ] = 500
+    min_speech_ms: Annotated[
+        int, Field(ge=20, le=1_000, description="a whole number of milliseconds from 20 to 1000")
+    ] = 100
+    interrupt_response: _Switch = True
+    create_response: _Switch = True
+
+
+class NoVad(_Table):
+    """Nobody decides when the caller speaks: he ends his turn with a key."""
+
+    type: Annotated[Literal["none"], Field(description=_DETECTIONS)] = "none"
+
+
 TurnDetection: TypeAlias = Annotated[
-    Annotated[ServerVad, Tag("server_vad")] | Annotated[SemanticVad, Tag("semantic_vad")],
+    Annotated[ServerVad, Tag("server_vad")]
+    | Annotated[SemanticVad, Tag("semantic_vad")]
+    | Annotated[LocalVad, Tag("local")]
+    | Annotated[NoVad, Tag("none")],
     Discriminator(_turn_detection_type),
 ]
 
@@ -230,6 +263,8 @@ class Profile(_Table):
 _TABLES: dict[tuple[int | str, ...], type[_Table]] = {
     ("turn_detection", "server_vad"): ServerVad,
     ("turn_detection", "semantic_vad"): SemanticVad,
+    ("turn_detection", "local"): LocalVad,
+    ("turn_detection", "none"): NoVad,
     ("transcription",): Transcription,
     (): Profile,
 }
@@ -260,9 +295,7 @@ def _unknown_key(path: str, key: str, table: type[_Table]) -> str:
 
 
 def _wrong_turn_detection(given: object) -> str:
-    if isinstance(given, str) and given in UNSUPPORTED_TURN_DETECTION:
-        return f'turn_detection.type "{given}" is not supported by this version'
-    return f"turn_detection.type is {shown(given)}; it must be {ServerVad.model_fields['type'].description}"
+    return f"turn_detection.type is {shown(given)}; it must be {_DETECTIONS}"
 
 
 def shown(value: object) -> str:

@@ -36,6 +36,21 @@ class CallerLeg:
             gap_ms = min(timestamp_ms - self._end_ms, MAX_GAP_MS)
             frames.insert(0, base64_silence(gap_ms * BYTES_PER_MS["pcmu"]))
         self._end_ms = timestamp_ms + base64_length(payload) // BYTES_PER_MS["pcmu"]
+        return self._in_model_format(frames)
+
+    def finish(self, silence_ms: int = 0) -> list[str]:
+        """
+        The caller's turn is over: what to append for `silence_ms` that the carrier did not send, and the rest.
+
+        What is fed next is the begin of another turn: whatever lies between the two is no gap to be filled.
+        """
+        self._end_ms = None
+        silence_ms = min(silence_ms, MAX_GAP_MS)
+        audio = self._in_model_format([base64_silence(silence_ms * BYTES_PER_MS["pcmu"])] if silence_ms else [])
+        rest = self._transcoder.flush() if self._transcoder else b""
+        return [*audio, encoded(rest)] if rest else audio
+
+    def _in_model_format(self, frames: list[str]) -> list[str]:
         if self._transcoder is None:
             return frames
         transcoded = (self._transcoder.feed(a2b_base64(frame)) for frame in frames)

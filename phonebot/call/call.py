@@ -41,13 +41,14 @@ from phonebot.call.inputs import (
     ModelReady,
     Tick,
 )
+from phonebot.call.listening import Ear, Heard, ear_for
 from phonebot.call.plan import CallPlan
 from phonebot.call.playout import PlayoutLedger, Settlement
 from phonebot.call.responses import Responses
 from phonebot.call.run import BYTES_PER_MS
 from phonebot.call.transcript import SpokenItem
 from phonebot.call.turns import PlayoutEnded, Turn
-from phonebot.carrier.messages import Mark, Media, Start, Stop
+from phonebot.carrier.messages import Dtmf, Mark, Media, Start, Stop
 from phonebot.realtime import events
 from phonebot.realtime.severity import already_shorter_ms, asked_truncation_ms, is_busy, severity
 
@@ -89,6 +90,8 @@ class Call:
         self._model: ModelReady | None = None
         self._early: deque[Media] = deque(maxlen=EARLY_FRAMES)
         self._caller_leg = CallerLeg()
+        # Finds the caller's turns; None: the model does, or is not ready yet.
+        self._ear: Ear | None = None
         self._bot_leg = BotLeg()
         self._carrier_faults = 0
         self._model_faults = 0
@@ -106,8 +109,12 @@ class Call:
         """When a Tick is due."""
         if self.ended:
             return None
-        due_ms = min(self.plan.max_call_ms, self._carrier_ms + SILENT_CARRIER_MS)
-        for other_ms in (self._ledger.give_up_ms, self._responses.due_ms, self._answer_due_ms):
+        due_ms = self._carrier_ms + SILENT_CARRIER_MS
+        asks_ms = self._responses.due_ms
+        if asks_ms is not None and self.turn is Turn.CALLER:
+            asks_ms = None  # nothing is asked for while he speaks: a Tick would change nothing, and be due again
+        ear_ms = self._ear.due_ms if self._ear else None
+        for other_ms in (self.plan.max_call_ms, self._ledger.give_up_ms, asks_ms, self._answer_due_ms, ear_ms):
             if other_ms is not None and other_ms < due_ms:
                 due_ms = other_ms
         return due_ms
@@ -126,9 +133,12 @@ class Call:
         if self._model is None:
             self._early.append(media)
             return pinged
-        return self._append(media)
+        told = self._append(media, now)
+        return pinged + told if pinged else told
 
-    def _append(self, media: Media) -> list[Action]:
+    def _append(self, media: Media, now: int) -> list[Action]:
+        if self._ear:
+            return self._follow(self._ear.hear(media.payload, media.timestamp_ms, now), now)
         return [
             Tell(events.AppendAudio(audio)) for audio in self._caller_leg.feed(media.payload, media.timestamp_ms)
         ]
@@ -162,11 +172,13 @@ class Call:
     def _ready(self, ready: ModelReady, now: int) -> list[Action]:
         self._model = ready
         self._caller_leg = CallerLeg(ready.input_format)
+        if self.plan.turns:
+            self._ear = ear_for(self.plan.turns, self._caller_leg, ready.input_format)
         self._bot_leg = BotLeg(ready.output_format)
         early, self._early = self._early, deque()
         pinged = self._ledger.ping(now)
         if self.plan.greeting is None:
-            return [*pinged, *(action for media in early for action in self._append(media))]
+            return [*pinged, *(action for media in early for action in self._append(media, now))]
         # The bot greets first: what the caller said into the silence before is no answer to it.
         say = f'Say exactly these words, and nothing else: "{self.plan.greeting}"'
         self._responses.want(events.ResponseOptions(instructions=say, input=(), tool_choice="none"))
@@ -213,7 +225,37 @@ class Call:
         asked = (each for each in reversed(self._truncations.values()) if each.audio_end_ms == audio_end_ms)
         return next(asked, None)
 
+    # ------------------------------------------------------------------------------ turns that are found here
+
+    def _follow(self, heard: Iterable[Heard], now: int) -> list[Action]:
+        """What our ear made of the caller: his turns begin and end as if the model had told of them."""
+        assert self._ear is not None, "only an ear hears"
+        actions: list[Action] = []
+        for each in heard:
+            if isinstance(each, events.SpeechStarted):
+                actions += self._speech_started(each, now)
+            elif isinstance(each, events.SpeechStopped):
+                if self._ear.answers:
+                    self._responses.want()
+                actions += self._turn_ended(each, now)
+            else:
+                actions.append(Tell(each))
+        return actions
+
+    def _key(self, dtmf: Dtmf, now: int) -> list[Action]:
+        self._carrier_ms = now
+        if not self._ear:
+            return []
+        return self._follow(self._ear.press(dtmf.digit, bot_speaks=self.turn is Turn.BOT), now)
+
     # ------------------------------------------------------------------------------ the caller's turn
+
+    def _told_of_speech(self, event: events.SpeechStarted, now: int) -> list[Action]:
+        return [] if self._ear else self._speech_started(event, now)
+
+    def _told_of_end(self, event: events.SpeechStopped | events.AudioCommitted, now: int) -> list[Action]:
+        # With an ear of ours the model's word is an echo of our commit: the caller may speak again by now.
+        return [] if self._ear else self._turn_ended(event, now)
 
     def _speech_started(self, event: events.SpeechStarted, now: int) -> list[Action]:
         self._answer_due_ms = None
@@ -467,7 +509,8 @@ class Call:
         if self._answer_due_ms is not None and now >= self._answer_due_ms:
             self._answer_due_ms = None
             self._responses.want()
-        return self._settle(self._ledger.settle_due(now), "timeout") + self._ask(now)
+        heard = self._follow(self._ear.tick(now), now) if self._ear else []
+        return heard + self._settle(self._ledger.settle_due(now), "timeout") + self._ask(now)
 
     def _hang_up(self, code: int, reason: Outcome, now: int) -> list[Action]:
         return [CloseStream(code, reason), *self._end(reason, now)]
@@ -505,6 +548,7 @@ class Call:
 _RECEIVE: dict[type, Callable[[Call, Any, int], list[Action]]] = {
     Start: Call._start,
     Media: Call._media,
+    Dtmf: Call._key,
     Mark: Call._mark,
     Stop: Call._stop,
     CarrierFault: Call._carrier_fault,
@@ -515,9 +559,9 @@ _RECEIVE: dict[type, Callable[[Call, Any, int], list[Action]]] = {
     CallerAudioDropped: Call._audio_dropped,
     Tick: Call._tick,
     events.ErrorEvent: Call._error,
-    events.SpeechStarted: Call._speech_started,
-    events.SpeechStopped: Call._turn_ended,
-    events.AudioCommitted: Call._turn_ended,
+    events.SpeechStarted: Call._told_of_speech,
+    events.SpeechStopped: Call._told_of_end,
+    events.AudioCommitted: Call._told_of_end,
     events.TranscriptionCompleted: Call._transcribed,
     events.ResponseCreated: Call._response_created,
     events.OutputItemAdded: Call._item_added,

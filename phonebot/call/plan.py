@@ -1,13 +1,36 @@
 """What is decided about a call before it begins: the session to open, and the service's own rules for it."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeAlias
 
 from msgspec import UNSET, convert
 
-from phonebot.agents.profile import Profile
+from phonebot.agents.profile import LocalVad, NoVad, Profile
 from phonebot.agents.prompt import fill
 from phonebot.realtime.events import Frozen, Session, Transcription, TurnDetection
+
+
+class LocalTurns(Frozen, frozen=True):
+    """
+    The caller's turns are found here, by our own detector, and the service finds none: see listening.py.
+
+    `threshold`, from 0 to 1, is how far speech has to stand out from the line's noise: 3 dB to 15 dB. A turn begins
+    with `min_speech_ms` of speech, and with the `prefix_padding_ms` of audio before it; it ends after
+    `silence_duration_ms` without speech (100 at least: less cannot be committed).
+    """
+
+    threshold: float = 0.5
+    prefix_padding_ms: int = 300
+    silence_duration_ms: int = 500
+    min_speech_ms: int = 100
+    create_response: bool = True
+
+
+class KeyTurns(Frozen, frozen=True):
+    """Nobody listens for the caller's turns: he ends them with a key."""
+
+
+Turns: TypeAlias = LocalTurns | KeyTurns
 
 
 class CarrierTraits(Frozen, frozen=True):
@@ -28,7 +51,8 @@ class CarrierTraits(Frozen, frozen=True):
 class CallPlan(Frozen, frozen=True):
     """
     `greeting` None: the bot waits for the caller to speak. `max_call_ms` counts from the stream's start. Not
-    `interruptible`: what the caller says does not stop the bot, though the model hears it.
+    `interruptible`: what the caller says does not stop the bot, though the model hears it. `turns` None: the
+    service finds the caller's turns, as `session` says; otherwise `session` switches that off.
     """
 
     session: Session
@@ -36,6 +60,7 @@ class CallPlan(Frozen, frozen=True):
     max_call_ms: int = 900_000
     interruptible: bool = True
     carrier: CarrierTraits = CarrierTraits()
+    turns: Turns | None = None
 
 
 def plan_for(
@@ -53,22 +78,40 @@ def plan_for(
     def given(value: Any) -> Any:
         return UNSET if value is None else value
 
+    turns = _turns(profile)
     session = Session(
         instructions=filled(profile.prompt),
         modality="audio",
         voice=given(profile.voice),
         input_format="pcmu",
         output_format="pcmu",
-        turn_detection=_wire(profile.turn_detection, TurnDetection),
+        turn_detection=None if turns else _wire(profile.turn_detection, TurnDetection),
         transcription=_wire(profile.transcription, Transcription) if profile.transcription else None,
         noise_reduction=given(profile.noise_reduction),
         max_output_tokens=given(profile.max_output_tokens),
         temperature=given(profile.temperature),
     )
     greeting = filled(profile.greeting) if profile.greeting else None
-    return CallPlan(session, greeting, profile.max_call_s * 1000, carrier=carrier or CarrierTraits())
+    return CallPlan(
+        session,
+        greeting,
+        profile.max_call_s * 1000,
+        interruptible=not isinstance(profile.turn_detection, LocalVad) or profile.turn_detection.interrupt_response,
+        carrier=carrier or CarrierTraits(),
+        turns=turns,
+    )
+
+
+def _turns(profile: Profile) -> Turns | None:
+    match profile.turn_detection:
+        case LocalVad() as table:
+            turns: LocalTurns = _wire(table, LocalTurns)
+            return turns
+        case NoVad():
+            return KeyTurns()
+    return None
 
 
 def _wire(table: Any, kind: type[Any]) -> Any:
-    """A profile's table as the value of the session: it has the same keys, and what is None is not sent."""
+    """A profile's table as a value of ours: it has the same keys, and what is None is not sent."""
     return convert(table.model_dump(exclude_none=True) | {"is": kind.__name__}, kind)

@@ -16,7 +16,8 @@ from phonebot.agents.numbers import Numbers
 from phonebot.agents.profile import (
     MAX_PROMPT_CHARACTERS,
     UNSUPPORTED,
-    UNSUPPORTED_TURN_DETECTION,
+    LocalVad,
+    NoVad,
     Profile,
     SemanticVad,
     ServerVad,
@@ -96,6 +97,20 @@ def test_turn_detection_by_meaning_has_keys_of_its_own() -> None:
     )
 
 
+def test_turn_detection_of_our_own_has_keys_of_its_own() -> None:
+    given_table = {"type": "local", "threshold": 0.8, "min_speech_ms": 120, "create_response": False}
+    assert profile_of(turn_detection=given_table).turn_detection == LocalVad(
+        threshold=0.8, min_speech_ms=120, create_response=False
+    )
+    assert LocalVad() == LocalVad(
+        threshold=0.5, prefix_padding_ms=300, silence_duration_ms=500, min_speech_ms=100, interrupt_response=True
+    )
+
+
+def test_turn_detection_by_keys_has_none() -> None:
+    assert profile_of(turn_detection={"type": "none"}).turn_detection == NoVad()
+
+
 def test_turn_detection_without_a_type_is_by_loudness() -> None:
     assert profile_of(turn_detection={"threshold": 1}).turn_detection == ServerVad(threshold=1)
 
@@ -128,6 +143,24 @@ def test_a_profile_cannot_be_changed() -> None:
 
 
 # ------------------------------------------------------------------------------------------- what is refused
+
+
+@pytest.mark.parametrize(
+    ("key", "lowest", "highest"),
+    [
+        ("prefix_padding_ms", 0, 1_000),
+        ("silence_duration_ms", 100, 10_000),
+        ("min_speech_ms", 20, 1_000),
+    ],
+)
+def test_local_turn_detection_has_ranges_of_its_own(key: str, lowest: int, highest: int) -> None:
+    for value in (lowest, highest):
+        profile_of(turn_detection={"type": "local", key: value})
+    allowed = f"a whole number of milliseconds from {lowest} to {highest}"
+    for value in (lowest - 1, highest + 1):
+        assert problems_of(turn_detection={"type": "local", key: value}) == (
+            f"turn_detection.{key} is {value}; it must be {allowed}",
+        )
 
 
 @pytest.mark.parametrize(
@@ -198,11 +231,11 @@ def test_a_text_is_taken_up_to_its_length(key: str, limit: int) -> None:
         ),
         (
             {"turn_detection": {"type": "vad"}},
-            'turn_detection.type is "vad"; it must be "server_vad" or "semantic_vad"',
+            'turn_detection.type is "vad"; it must be "server_vad", "semantic_vad", "local" or "none"',
         ),
         (
             {"turn_detection": {"type": ["local"]}},
-            'turn_detection.type is an array; it must be "server_vad" or "semantic_vad"',
+            'turn_detection.type is an array; it must be "server_vad", "semantic_vad", "local" or "none"',
         ),
         (
             {"turn_detection": {"type": "semantic_vad", "eagerness": "max"}},
@@ -212,6 +245,15 @@ def test_a_text_is_taken_up_to_its_length(key: str, limit: int) -> None:
             {"turn_detection": {"type": "semantic_vad", "idle_timeout_ms": 6000}},
             "turn_detection.idle_timeout_ms is not a known key; "
             "allowed are type, eagerness, interrupt_response, create_response",
+        ),
+        (
+            {"turn_detection": {"type": "local", "idle_timeout_ms": 6000}},
+            "turn_detection.idle_timeout_ms is not a known key; allowed are type, threshold, prefix_padding_ms, "
+            "silence_duration_ms, min_speech_ms, interrupt_response, create_response",
+        ),
+        (
+            {"turn_detection": {"type": "none", "create_response": True}},
+            "turn_detection.create_response is not a known key; allowed are type",
         ),
         (
             {"transcription": True},
@@ -253,13 +295,6 @@ def test_a_wrong_key_is_refused_with_what_is_allowed(table: dict[str, object], p
 @pytest.mark.parametrize("key", sorted(UNSUPPORTED))
 def test_a_key_that_is_only_planned_is_refused_as_such(key: str) -> None:
     assert problems_of(**{key: True}) == (f"{key} is not supported by this version",)
-
-
-@pytest.mark.parametrize("kind", sorted(UNSUPPORTED_TURN_DETECTION))
-def test_turn_detection_that_is_only_planned_is_refused_as_such(kind: str) -> None:
-    assert problems_of(turn_detection={"type": kind, "anything": 1}) == (
-        f'turn_detection.type "{kind}" is not supported by this version',
-    )
 
 
 def test_each_wrong_key_has_its_sentence() -> None:
@@ -307,25 +342,24 @@ def test_each_key_counts_in_the_version(key: str) -> None:
 # ------------------------------------------------------------------------------------------- documentation
 
 
-def documented() -> Iterator[tuple[str, str, str]]:
+def documented() -> set[tuple[str, str, str]]:
     """Key, default and what is allowed of each row that documents a key."""
-    yield from re.findall(r"^\| `([a-z_.]+)` \| .+ \| (.+) \| (.+) \|$", DOCUMENT, re.MULTILINE)
+    return set(re.findall(r"^\| `([a-z_.]+)` \| .+ \| (.+) \| (.+) \|$", DOCUMENT, re.MULTILINE))
 
 
 def fields() -> Iterator[tuple[str, object, str | None]]:
-    """The same of the code. Keys that both kinds of turn detection have come once."""
+    """The same of the code: a key that several kinds of turn detection have comes as often."""
     tables: list[tuple[str, type[BaseModel]]] = [
         ("", Profile),
         ("turn_detection.", ServerVad),
         ("turn_detection.", SemanticVad),
+        ("turn_detection.", LocalVad),
+        ("turn_detection.", NoVad),
         ("transcription.", Transcription),
     ]
-    seen = set()
     for prefix, table in tables:
         for name, info in table.model_fields.items():
-            if prefix + name not in seen:
-                seen.add(prefix + name)
-                yield prefix + name, info.default, info.description
+            yield prefix + name, info.default, info.description
 
 
 def test_every_key_is_documented_with_what_is_allowed() -> None:
@@ -333,14 +367,18 @@ def test_every_key_is_documented_with_what_is_allowed() -> None:
 
 
 def test_the_documented_defaults_are_those_of_the_code() -> None:
-    simple = {key: json.dumps(default) for key, default, _ in fields() if isinstance(default, str | int | float)}
-    del simple["prompt"]  # documented in words
-    assert simple == {key: default.strip("`") for key, default, _ in documented() if key in simple}
+    in_words = {"prompt", "turn_detection.type"}  # each kind of turn detection has its own type
+    simple = {
+        (key, json.dumps(default), allowed)
+        for key, default, allowed in fields()
+        if isinstance(default, str | int | float) and key not in in_words
+    }
+    assert simple <= {(key, default.strip("`"), allowed) for key, default, allowed in documented()}
 
 
 def test_every_unsupported_key_is_documented() -> None:
     section = DOCUMENT.partition("## Not supported by this version")[2]
-    assert set(re.findall(r'`"?([a-z_]+)"?`', section)) == UNSUPPORTED | UNSUPPORTED_TURN_DETECTION
+    assert set(re.findall(r"`([a-z_]+)`", section)) == UNSUPPORTED
 
 
 def test_the_documented_example_can_be_loaded(tmp_path: Path) -> None:
@@ -350,3 +388,6 @@ def test_the_documented_example_can_be_loaded(tmp_path: Path) -> None:
     assert numbers.default.greeting == "Hello! How can I help?"
     assert numbers.profile_for("+15550100000").voice == "marin"
     assert numbers.profile_for("+15550100001").turn_detection == SemanticVad(eagerness="low")
+    assert numbers.profile_for("+15550100002").turn_detection == LocalVad(
+        threshold=0.6, silence_duration_ms=600, min_speech_ms=150
+    )

@@ -2,14 +2,14 @@
 
 from base64 import b64encode
 
-from driver import PLAN
+from driver import PLAN, recorded
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from phonebot.call.actions import Action, ClearPlayback, Cut, Ended, SendMark, Tell
 from phonebot.call.call import Call
 from phonebot.call.inputs import CarrierClosed, CarrierFault, Input, ModelFault, ModelLost, ModelReady, Tick
-from phonebot.call.plan import CallPlan
+from phonebot.call.plan import CallPlan, KeyTurns, LocalTurns, Turns
 from phonebot.carrier.messages import Dtmf, Mark, Media, Stop
 from phonebot.realtime import events as e
 from phonebot.realtime.severity import CODES
@@ -17,7 +17,11 @@ from phonebot.realtime.severity import CODES
 items = st.sampled_from(["item_1", "item_2", "item_3"])
 responses = st.sampled_from(["resp_1", "resp_2", "resp_3"])
 texts = st.sampled_from(["", "Hello", "there, how are you?", "é"])
-frames = st.integers(1, 4_000).map(lambda length: b64encode(bytes(length)).decode())
+SPEECH = recorded("demo/hours")[600 * 8 : 2_200 * 8]
+frames = st.one_of(
+    st.integers(1, 4_000).map(lambda length: b64encode(bytes(length)).decode()),
+    st.integers(1, len(SPEECH)).map(lambda length: b64encode(SPEECH[:length]).decode()),
+)
 audio = st.one_of(frames, st.sampled_from(["", "abc", "====", "éééé", "A" * 7]))
 places = (st.just(0), st.just(0))
 errors = st.builds(
@@ -46,7 +50,7 @@ answers = st.builds(
 inputs: st.SearchStrategy[Input] = st.one_of(
     st.builds(Media, st.just(9), st.just(9), st.integers(0, 10**6), frames),
     st.integers(1, 40).map(lambda n: Mark(9, f"{n % 3}:{n}")),
-    st.just(Dtmf(9, "5")),
+    st.sampled_from("5#").map(lambda digit: Dtmf(9, digit)),
     st.builds(CarrierFault, texts, st.booleans()),
     st.builds(ModelFault, texts),
     st.just(Tick()),
@@ -97,18 +101,26 @@ def check(actions: list[Action]) -> None:
 @given(
     readies,
     st.sampled_from([None, "Hello."]),
+    st.sampled_from([None, LocalTurns(), KeyTurns()]),
     st.lists(st.tuples(st.integers(0, 3_000), inputs), max_size=60),
     ends,
 )
 def test_nothing_that_may_happen_makes_the_core_raise(
-    ready: ModelReady, greeting: str | None, happenings: list[tuple[int, Input]], end: Input
+    ready: ModelReady,
+    greeting: str | None,
+    turns: Turns | None,
+    happenings: list[tuple[int, Input]],
+    end: Input,
 ) -> None:
-    call, now = Call(CallPlan(PLAN.session, greeting)), 0
+    call, now = Call(CallPlan(PLAN.session, greeting, turns=turns)), 0
     check(call.receive(ready, now))
     for wait_ms, happening in happenings:
         now += wait_ms
         check(call.receive(happening, now))
         assert (call.wakeup_ms is None) == call.ended
+        if call.wakeup_ms is not None and call.wakeup_ms <= now:  # else the shell would tick for ever
+            check(call.receive(Tick(), now))
+            assert call.wakeup_ms is None or call.wakeup_ms > now
     actions = call.receive(end, now)
     check(actions)
     assert call.ended

@@ -500,6 +500,15 @@ def test_the_bot_is_not_made_to_speak_while_the_caller_does() -> None:
     assert driver.told(CreateResponse) == []
 
 
+def test_no_tick_is_due_for_a_response_that_waits_until_the_caller_has_spoken() -> None:
+    driver = CallDriver(CallPlan(Session(turn_detection=TurnDetection("server_vad", create_response=False))))
+    driver.feed(SpeechStarted(0))
+    driver.feed(OutputItemDone("resp_1", 0, FunctionCall("book", "call_1", "{}", id="f", status="completed")))
+    assert driver.call.wakeup_ms is not None
+    assert driver.call.wakeup_ms > driver.now
+    assert driver.feed(SpeechStopped(500))[-1] == Tell(CreateResponse(event_id="response-1"))
+
+
 def test_a_greeting_that_begins_while_the_caller_speaks_is_stopped() -> None:
     driver = CallDriver(CallPlan(PLAN.session, greeting="Hello."))
     driver.feed(SpeechStarted(0))

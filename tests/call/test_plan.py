@@ -1,9 +1,10 @@
 from datetime import UTC, datetime
 
+import msgspec
 from msgspec import UNSET
 
 from phonebot.agents.profile import Profile
-from phonebot.call.plan import CallPlan, CarrierTraits, plan_for
+from phonebot.call.plan import CallPlan, CarrierTraits, KeyTurns, LocalTurns, plan_for
 from phonebot.realtime.events import Transcription, TurnDetection
 
 NOW = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
@@ -67,3 +68,32 @@ def test_the_traits_of_the_carrier_are_those_given_or_the_plain_ones() -> None:
     odd = CarrierTraits(120, 40, 10)
     profile = Profile.from_table({}, "a test")
     assert plan_for(profile, caller="", number="", now=NOW, carrier=odd).carrier == odd
+
+
+def test_a_service_that_finds_turns_is_left_to_find_them() -> None:
+    assert plan().turns is None
+
+
+def test_turns_that_are_found_here_are_switched_off_in_the_session() -> None:
+    made = plan(turn_detection={"type": "local", "silence_duration_ms": 700, "interrupt_response": False})
+    assert made.session.turn_detection is None
+    assert made.turns == LocalTurns(
+        threshold=0.5,
+        prefix_padding_ms=300,
+        silence_duration_ms=700,
+        min_speech_ms=100,
+        create_response=True,
+    )
+    assert not made.interruptible
+
+
+def test_turns_that_end_by_key_are_switched_off_in_the_session() -> None:
+    made = plan(turn_detection={"type": "none"})
+    assert made.session.turn_detection is None
+    assert made.turns == KeyTurns()
+
+
+def test_a_plan_whose_turns_are_found_here_is_the_same_after_the_call_log() -> None:
+    for kind in ("local", "none"):
+        made = plan(turn_detection={"type": kind})
+        assert msgspec.json.decode(msgspec.json.encode(made), type=CallPlan) == made

@@ -4,17 +4,25 @@ import asyncio
 from collections import Counter
 
 import pytest
+from driver import recorded
 from service_driver import LONG_ANSWER, PROFILE, SHORT_ANSWER, SPEECH, Service, StartService, Witness, until
 from websockets.exceptions import InvalidStatus
 
-from phonebot.call.actions import BargeIn, Cut, Line, PlayAudio
+from phonebot.agents.profile import Profile
+from phonebot.call.actions import BargeIn, Cut, Line, PlayAudio, Tell
 from phonebot.call.call import Call
 from phonebot.call.inputs import ModelReady
 from phonebot.call.plan import CarrierTraits
 from phonebot.carrier.messages import Start
-from phonebot.realtime.events import AudioDelta
+from phonebot.realtime.events import (
+    AudioCommitted,
+    AudioDelta,
+    CommitAudio,
+    SpeechStarted,
+    SpeechStopped,
+)
 from phonebot.replay.reader import CallLog, agrees
-from phonebot.simulator.caller import HangUp, Interrupt, Pause, Say, WaitForBot, WaitForHangUp, WaitForQuiet
+from phonebot.simulator.caller import HangUp, Interrupt, Pause, Press, Say, WaitForBot, WaitForHangUp, WaitForQuiet
 from phonebot.simulator.outputs import Faults
 from phonebot.simulator.record import CallRecord
 from phonebot.web.webhooks import APOLOGY
@@ -115,6 +123,57 @@ async def test_a_model_that_stays_with_pcm_is_transcoded_both_ways(start_service
     (ready,) = witness.saw(ModelReady)
     assert (ready.input_format, ready.output_format) == ("pcm24k", "pcm24k")
     check_conversation(witness, record)
+    await service.stop()
+    check_replay(service.log())
+
+
+PHRASE = recorded("demo/hours")
+
+
+@pytest.mark.parametrize("keep_pcm", [False, True])
+async def test_a_model_that_finds_no_turns_answers_those_we_find(
+    start_service: StartService, keep_pcm: bool
+) -> None:
+    profile = Profile.from_table({"greeting": "Hi", "turn_detection": {"type": "local"}}, "test")
+    service = await start_service(profile=profile, faults=Faults(keep_pcm=keep_pcm))
+    record = await service.dial(
+        WaitForQuiet(300),
+        Say(PHRASE, "a question"),
+        Interrupt(400, PHRASE, "an interruption"),
+        WaitForQuiet(300),
+        HangUp(),
+    )
+    (witness,) = service.witnesses
+    check_conversation(witness, record)
+    assert witness.saw(SpeechStarted) == []
+    assert witness.saw(SpeechStopped) == []
+    told = [action.command for action in witness.saw(Tell)]
+    assert told.count(CommitAudio()) == len(witness.saw(AudioCommitted)) == 2
+    assert witness.session is not None
+    assert witness.session.config.turn_detection is None
+    await service.stop()
+    check_replay(service.log())
+
+
+async def test_a_caller_may_end_his_turns_and_stop_the_bot_by_key(start_service: StartService) -> None:
+    profile = Profile.from_table({"greeting": "Hi", "turn_detection": {"type": "none"}}, "test")
+    service = await start_service(profile=profile)
+    record = await service.dial(
+        WaitForQuiet(300),
+        Say(PHRASE, "a question"),
+        Press("#"),
+        WaitForBot(),
+        Pause(600),
+        Press("1"),
+        Say(PHRASE, "an interruption"),
+        Press("#"),
+        WaitForQuiet(300),
+        HangUp(),
+    )
+    (witness,) = service.witnesses
+    check_conversation(witness, record)
+    assert witness.saw(SpeechStarted) == []
+    assert len(witness.saw(AudioCommitted)) == 2
     await service.stop()
     check_replay(service.log())
 
