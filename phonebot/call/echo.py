@@ -31,7 +31,7 @@ from enum import StrEnum
 import numpy as np
 
 from phonebot.audio import echo_path, g711
-from phonebot.audio.echo_path import MARGIN, Samples
+from phonebot.audio.echo_path import HALVING_MARGIN, MARGIN, SAMPLES_PER_MS, Samples
 
 BYTES_PER_MS = g711.BYTES_PER_MS
 
@@ -39,19 +39,21 @@ WINDOW_MS = 400  # what is judged: a short word, and the time in which a detecto
 HISTORY_MS = 2_000  # what is kept of what came in: it has a pause, which shows the line's noise
 # The delays looked at. Below 0: dated too late. The longest: 400 ms of echo, by a carrier that begins to play late.
 EARLIEST_MS, LATEST_MS = -250, 650
+NEEDED_MS = WINDOW_MS + LATEST_MS + 50  # of what was played, to judge a window: with the margins of the arithmetic
 PLAYED_LIMIT_MS = 64_000  # what is kept of what is played, at most; audio is sent up to 30 s ahead
-# Stamps of neighbouring frames lie a few ms off 20; a lost frame leaves a gap of 20.
-STAMP_TOLERANCE_MS = 15
+FRAME_MS = 20
+STAMP_TOLERANCE_MS = 15  # stamps lie a few ms off; a lost frame leaves a gap of 20
 STALE_MS = 500  # when nothing came in for so long, nothing can be said of now
 
 BLOCK_MS = 20
 PROMINENCE = 4.0  # 6 dB: what stands out from the noise; noise itself, in blocks of 20 ms, hardly does
 # Mean squares that are noise: from mu-law's own, to -50 dBFS; what is louder may be a voice without a pause.
 LEAST_NOISE, MOST_NOISE = 4.0**2, 100.0**2
+NO_DELAY = LATEST_MS * SAMPLES_PER_MS + MARGIN  # the shift of a sound that comes back at once
 MAX_MISSING = 0.5  # of the window: gaps in what came in
-# Two voices are like each other by chance: 0.2 in 1 of 20 windows, 0.28 in 1 of 100. An echo 8 dB above the noise
-# exceeds 0.39 in 199 of 200. (Measured, as the three below were chosen, on the fixtures and espeak-ng's voices.)
-MIN_LIKENESS = 0.25
+# Two voices are like each other by chance: 0.29 in 1 of 20 windows, 0.36 in 1 of 100. An echo 8 dB above the noise
+# exceeds 0.49 in 199 of 200. (Measured, as the three below were chosen, on the fixtures and espeak-ng's voices.)
+MIN_LIKENESS = 0.3
 MAX_UNEXPLAINED = 0.6  # of the energy of the blocks that stand out: an echo may be hardly louder than the noise
 # A block's residual stands out above both of these. A voice 10 dB below the echo does within 200 ms.
 MAX_OF_WINDOW = 0.05  # -13 dB of the mean energy heard
@@ -69,7 +71,7 @@ class Sound(StrEnum):
 
 
 class Tape:
-    """Pieces of mu-law, each at its place, in order and without overlap. Positions are samples of the clock."""
+    """Pieces of mu-law, each at its place, in order and without overlap. Positions are samples at 8 kHz."""
 
     def __init__(self) -> None:
         self._pieces: deque[tuple[int, bytes]] = deque()
@@ -128,13 +130,13 @@ class EchoGuard:
 
     def __init__(self) -> None:
         self._played, self._heard = Tape(), Tape()
-        # How the newest echo came: its delay in samples, and its response. None: there was no echo yet.
+        # How the newest echo came: its delay in samples at 4 kHz, and its response. None: there was no echo yet.
         self._path: tuple[int, Samples] | None = None
 
     @property
     def delay_ms(self) -> float | None:
         """By how much the newest echo followed the times given to `play`; None when there was no echo yet."""
-        return self._path[0] / BYTES_PER_MS if self._path else None
+        return self._path[0] / SAMPLES_PER_MS if self._path else None
 
     @property
     def kept_bytes(self) -> int:
@@ -159,18 +161,19 @@ class EchoGuard:
         A frame came in, of any length.
 
         Stamps are measured and audio is counted, so a frame joins the one before it unless its stamp says that
-        something is missing between them. A stamp that goes back starts afresh; what was played, and forgotten for
+        frames are missing between them. A stamp that goes back starts afresh; what was played, and forgotten for
         the stamp before it, stays so.
         """
         begin = timestamp_ms * BYTES_PER_MS
         off_ms = (begin - self._heard.end) / BYTES_PER_MS
         if off_ms <= -STAMP_TOLERANCE_MS:
             self._heard = Tape()
-        elif off_ms < STAMP_TOLERANCE_MS and self._heard.length:
-            begin = self._heard.end
+        elif self._heard.length:
+            lost = 0 if off_ms < STAMP_TOLERANCE_MS else round(off_ms / FRAME_MS)
+            begin = self._heard.end + lost * FRAME_MS * BYTES_PER_MS
         self._heard.append(begin, audio)
         self._heard.forget_before(self._heard.end - HISTORY_MS * BYTES_PER_MS)
-        self._played.forget_before(self._heard.end - (WINDOW_MS + LATEST_MS) * BYTES_PER_MS - MARGIN)
+        self._played.forget_before(self._heard.end - NEEDED_MS * BYTES_PER_MS)
 
     def is_echo(self, now: int) -> bool:
         """Whether what came in lately is the bot's own audio and nothing else."""
@@ -181,24 +184,22 @@ class EchoGuard:
         end = self._heard.end
         if not self._heard.length or now * BYTES_PER_MS > end + STALE_MS * BYTES_PER_MS:
             return Sound.OTHER
-        history = self._heard.read(end - HISTORY_MS * BYTES_PER_MS, end)
+        begin = end - HISTORY_MS * BYTES_PER_MS
+        history = echo_path.halved(self._heard.read(begin - HALVING_MARGIN, end + HALVING_MARGIN))
         noise = _noise(history)
-        heard = history[-WINDOW_MS * BYTES_PER_MS :]
+        heard = history[-WINDOW_MS * SAMPLES_PER_MS :]
         if not _stands_out(_energies(heard), noise * PROMINENCE):
             return Sound.QUIET
         return Sound.ECHO if self._explains(heard, end, noise) else Sound.OTHER
 
     def _explains(self, heard: Samples, end: int, noise: float) -> bool:
         """Whether what was played explains what was heard until `end`; if so the path is remembered."""
-        first_shift = LATEST_MS * BYTES_PER_MS + MARGIN
-        begin = end - len(heard)
-        played = self._played.read(begin - first_shift, end - EARLIEST_MS * BYTES_PER_MS + MARGIN)
-        reference = np.nan_to_num(played)
+        reference = self._reference(end)
         if not reference.any() or np.isnan(heard).mean() > MAX_MISSING:
             return False
         if self._path:
             delay, taps = self._path
-            rest = echo_path.unexplained(heard, reference, first_shift - delay, taps)
+            rest = echo_path.unexplained(heard, reference, NO_DELAY - delay, taps)
             if _is_clean(heard, rest, noise):
                 return True
         shift, likeness = echo_path.find_shift(np.nan_to_num(heard), reference[MARGIN:-MARGIN])
@@ -208,8 +209,14 @@ class EchoGuard:
         fit = echo_path.fit(heard, reference, shift)
         if not _is_clean(heard, fit.residual, noise):
             return False
-        self._path = first_shift - shift, fit.taps
+        self._path = NO_DELAY - shift, fit.taps
         return True
+
+    def _reference(self, end: int) -> Samples:
+        """What was played that may be heard in the window until `end`: from `NO_DELAY` before it, with margins."""
+        first = end - (WINDOW_MS + LATEST_MS) * BYTES_PER_MS - 2 * MARGIN - HALVING_MARGIN
+        last = end - EARLIEST_MS * BYTES_PER_MS + 2 * MARGIN + HALVING_MARGIN
+        return echo_path.halved(np.nan_to_num(self._played.read(first, last)))
 
 
 def _is_clean(heard: Samples, residual: Samples, noise: float) -> bool:
@@ -229,14 +236,14 @@ def _stands_out(energies: Samples, level: Samples | float) -> bool:
 
 def _energies(samples: Samples) -> Samples:
     """The mean square of each block; what is missing counts as silence."""
-    blocks = np.nan_to_num(samples).reshape(-1, BLOCK_MS * BYTES_PER_MS)
+    blocks = np.nan_to_num(samples).reshape(-1, BLOCK_MS * SAMPLES_PER_MS)
     energies: Samples = (blocks * blocks).mean(axis=1)
     return energies
 
 
 def _noise(history: Samples) -> float:
     """The mean square of the line's noise: that of the softest tenth of the blocks, within reason."""
-    blocks = history.reshape(-1, BLOCK_MS * BYTES_PER_MS)
+    blocks = history.reshape(-1, BLOCK_MS * SAMPLES_PER_MS)
     whole = blocks[~np.isnan(blocks).any(axis=1)]
     if not len(whole):
         return LEAST_NOISE

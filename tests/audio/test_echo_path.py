@@ -3,7 +3,17 @@
 import numpy as np
 import pytest
 
-from phonebot.audio.echo_path import EARLY_TAPS, MARGIN, TAPS, Samples, find_shift, fit, unexplained
+from phonebot.audio.echo_path import (
+    EARLY_TAPS,
+    HALVING_MARGIN,
+    MARGIN,
+    TAPS,
+    Samples,
+    find_shift,
+    fit,
+    halved,
+    unexplained,
+)
 
 LENGTH = 3_200
 LEAD = 5_000
@@ -15,6 +25,28 @@ def noise(seed: int, length: int = LENGTH + 2 * LEAD) -> Samples:
 
 def energy(samples: Samples) -> float:
     return float(samples @ samples)
+
+
+def tone(hz: float, rate_hz: int, begin_s: float, samples: int) -> Samples:
+    return np.cos(2 * np.pi * hz * (begin_s + np.arange(samples) / rate_hz))
+
+
+@pytest.mark.parametrize("hz", [0, 200, 1_000])
+def test_a_low_tone_is_the_same_tone_at_half_the_rate(hz: float) -> None:
+    half = halved(tone(hz, 8_000, -HALVING_MARGIN / 8_000, 800 + 2 * HALVING_MARGIN))
+    assert half == pytest.approx(tone(hz, 4_000, 0, 400), abs=0.02)
+
+
+@pytest.mark.parametrize("hz", [2_300, 3_000, 4_000])
+def test_a_tone_that_half_the_rate_cannot_hold_is_removed(hz: float) -> None:
+    assert np.abs(halved(tone(hz, 8_000, 0, 800))).max() < 0.03
+
+
+def test_what_is_not_known_at_the_full_rate_is_not_at_half_of_it() -> None:
+    samples = np.ones(800)
+    samples[400] = np.nan
+    (unknown,) = np.nonzero(np.isnan(halved(samples)))
+    assert unknown.tolist() == list(range((400 - 2 * HALVING_MARGIN) // 2, 201))
 
 
 @pytest.mark.parametrize("gain", [0.5, -0.01])
