@@ -3,7 +3,7 @@ The echo path: the delay and the short filter that lead from what was played to 
 
 On a telephone line what is played meets an imperfect hybrid, is weakened, filtered for some ms and sent back, up to
 hundreds of ms later where networks lie between. So an echo is what was played, shifted and convolved with a short
-response; mu-law in both directions adds noise some 35 dB below. `find_shift` looks for the shift, `fit` for the
+response; mu-law in both directions adds noise some 35 dB below. `find_shifts` looks for the shift, `fit` for the
 response. Both answer for any pair of sounds: whether that much likeness makes an echo is for others to judge.
 
 The arithmetic is done at 4 kHz (`halved`): most of a voice lies below 1.6 kHz, a response takes half the taps and
@@ -36,6 +36,8 @@ _LOW_PASS = 2 * _CUTOFF * np.sinc(2 * _CUTOFF * _OFFSETS) * np.hamming(len(_OFFS
 _EMPHASIS = 0.9
 # 30 dB below its loudest stretch the reference is taken for silence: there it would match anything.
 _SILENCE = 1e-3
+# What is so near a shift, 3 ms, belongs to it: the pitch period of a voice is longer.
+_APART = 12
 # Of the reference's power, added to it: a response to frequencies that were not played shall not be invented.
 _RIDGE = 1e-3
 # The response is learnt from every other run of so many samples, 10 ms, and tried on those between.
@@ -66,14 +68,25 @@ def halved(samples: Samples) -> Samples:
     return half
 
 
-def find_shift(heard: Samples, reference: Samples) -> tuple[int, float]:
+def find_shifts(heard: Samples, reference: Samples, count: int) -> list[tuple[int, float]]:
     """
-    The shift at which the reference is most like what was heard, and how like: 0 to 1.
+    The shifts at which the reference is most like what was heard, and how like: 0 to 1. The best comes first.
 
-    That is the magnitude of their normalised cross-correlation, since an echo may be inverted. All shifts are tried
-    at which the reference covers the sound. (0, 0.0) when either is silent.
+    Likeness is the magnitude of the normalised cross-correlation, since an echo may be inverted. All shifts are
+    tried at which the reference covers the sound, and those returned lie 3 ms apart: in a vowel, a shift wrong by a
+    pitch period may look better than the right one. Empty when either is silent.
     """
-    heard, reference = _emphasised(heard), _emphasised(reference)
+    likeness = _likeness(_emphasised(heard), _emphasised(reference))
+    shifts: list[tuple[int, float]] = []
+    while len(shifts) < count and likeness.any():
+        best = int(likeness.argmax())
+        shifts.append((best, float(likeness[best])))
+        likeness[max(best - _APART, 0) : best + _APART + 1] = 0
+    return shifts
+
+
+def _likeness(heard: Samples, reference: Samples) -> Samples:
+    """For each shift, from 0 on."""
     size = 1 << (len(reference) - 1).bit_length()  # so long, what wraps around lies behind the shifts that are read
     spectrum = np.fft.rfft(reference, size) * np.fft.rfft(heard, size).conj()
     products = np.fft.irfft(spectrum, size)[: len(reference) - len(heard) + 1]
@@ -81,10 +94,9 @@ def find_shift(heard: Samples, reference: Samples) -> tuple[int, float]:
     energies = sums[len(heard) :] - sums[: -len(heard)]
     loudest, energy = float(energies.max()), float(heard @ heard)
     if loudest < 1 or energy < 1:
-        return 0, 0.0
-    likeness = np.abs(products) / np.sqrt(np.maximum(energies, loudest * _SILENCE) * energy)
-    best = int(likeness.argmax())
-    return best, float(likeness[best])
+        return np.zeros_like(products)
+    likeness: Samples = np.abs(products) / np.sqrt(np.maximum(energies, loudest * _SILENCE) * energy)
+    return likeness
 
 
 def fit(heard: Samples, reference: Samples, shift: int) -> Fit:

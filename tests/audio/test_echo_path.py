@@ -9,7 +9,7 @@ from phonebot.audio.echo_path import (
     MARGIN,
     TAPS,
     Samples,
-    find_shift,
+    find_shifts,
     fit,
     halved,
     unexplained,
@@ -53,24 +53,31 @@ def test_what_is_not_known_at_the_full_rate_is_not_at_half_of_it() -> None:
 @pytest.mark.parametrize("shift", [0, 1, 1_234, 2 * LEAD])
 def test_a_shifted_sound_is_found_upright_or_inverted(shift: int, gain: float) -> None:
     reference = noise(1)
-    found, likeness = find_shift(gain * reference[shift : shift + LENGTH], reference)
+    ((found, likeness),) = find_shifts(gain * reference[shift : shift + LENGTH], reference, 1)
     assert found == shift
     assert likeness == pytest.approx(1, abs=1e-3)
 
 
 def test_strangers_are_unlike_each_other_at_any_shift() -> None:
-    assert find_shift(noise(2, LENGTH), noise(3))[1] < 0.1
+    assert max(likeness for _, likeness in find_shifts(noise(2, LENGTH), noise(3), 3)) < 0.1
 
 
 @pytest.mark.parametrize(("heard", "played"), [(0, 1), (1, 0), (0, 0)])
 def test_silence_is_like_nothing(heard: int, played: int) -> None:
-    assert find_shift(heard * noise(2, LENGTH), played * noise(3)) == (0, 0.0)
+    assert find_shifts(heard * noise(2, LENGTH), played * noise(3), 2) == []
 
 
 def test_a_sound_is_not_found_where_the_reference_is_as_good_as_silent() -> None:
     reference = noise(1)
     reference[:LEAD] *= 1e-4
-    assert find_shift(reference[:LENGTH] * 1e4, reference)[1] < 0.1
+    ((_, likeness),) = find_shifts(reference[:LENGTH] * 1e4, reference, 1)
+    assert likeness < 0.1
+
+
+def test_of_a_sound_that_was_played_twice_both_shifts_are_found_best_first() -> None:
+    reference = noise(1)
+    heard = reference[1_000 : 1_000 + LENGTH] + 0.5 * reference[4_000 : 4_000 + LENGTH]
+    assert [shift for shift, _ in find_shifts(heard, reference, 2)] == [1_000, 4_000]
 
 
 def test_the_response_of_the_path_is_recovered() -> None:
