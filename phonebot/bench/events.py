@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeAlias
 
 Json: TypeAlias = dict[str, Any]
 Status: TypeAlias = Literal["completed", "incomplete"]
+Reason: TypeAlias = Literal["turn_detected", "client_cancelled"]
 
 _USAGE = {"total_tokens": 190, "input_tokens": 150, "output_tokens": 40}
 _RATE_LIMITS = [{"name": "tokens", "limit": 40_000, "remaining": 39_000, "reset_seconds": 1.5}]
@@ -73,9 +74,7 @@ def response_ends(response_id: str, texts: dict[str, str]) -> tuple[Json, ...]:
     )
 
 
-def response_is_cancelled(
-    response_id: str, reason: Literal["turn_detected", "client_cancelled"]
-) -> tuple[Json, ...]:
+def response_is_cancelled(response_id: str, reason: Reason) -> tuple[Json, ...]:
     details = {"type": "cancelled", "reason": reason}
     done = _response(response_id, "cancelled", status_details=details, usage=_USAGE)
     return ({"type": "response.done", "response": done},)

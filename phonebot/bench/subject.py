@@ -19,6 +19,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal, TypeAlias
 
+import aiohttp
 import msgspec
 import uvloop
 from starlette.applications import Starlette
@@ -34,6 +35,7 @@ from phonebot.web.app import create_app
 Kind: TypeAlias = Literal["relay", "phonebot"]
 
 BACKLOG = 1024
+START_TIMEOUT_S = 15.0
 STOP_TIMEOUT_S = 15.0
 SHOWN_CHARACTERS = 2_000  # of what a server that failed wrote
 PROC = Path("/proc")
@@ -82,6 +84,19 @@ class RunningServer:
     def memory_mb(self) -> float:
         """Memory it holds (resident set)."""
         return int(self._read("statm").split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+    async def ready(self) -> None:
+        """Wait until it has answered a request, whatever the answer. Raises PhonebotError when it does not."""
+        try:
+            async with (
+                aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=START_TIMEOUT_S)) as http,
+                http.get(f"{self.url}/healthz"),
+            ):
+                pass
+        except (OSError, TimeoutError, aiohttp.ClientError) as error:
+            raise PhonebotError(
+                f"the server under test does not answer: {error or type(error).__name__}"
+            ) from error
 
     async def freeze(self, ms: float) -> None:
         """Let the process stand still for so long: what arrives waits in its sockets."""
