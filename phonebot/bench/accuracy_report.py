@@ -105,6 +105,7 @@ class ClearsUnderLoad(msgspec.Struct, frozen=True):
 
     An upper bound: it holds the loopback's time and that of the load's own process. Shares of a core: what the
     server needed, what the load needed of another, what other processes took of the server's (None: it had none).
+    `frames_late_ms`: how far behind time the load sent its frames.
     """
 
     calls: int
@@ -112,6 +113,7 @@ class ClearsUnderLoad(msgspec.Struct, frozen=True):
     server_busy: float
     load_busy: float
     others_busy: float | None
+    frames_late_ms: Delays
     faults: tuple[str, ...]
 
     def __str__(self) -> str:

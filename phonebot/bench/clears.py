@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 
 from phonebot.bench.accuracy_report import ClearsUnderLoad
 from phonebot.bench.carrier import Carrier
@@ -17,8 +17,9 @@ from phonebot.bench.subject import Subject, running
 
 FIRST_NUMBER = 15550102000
 TURNS = 4  # the first one, in which calls are still being dialled, does not count
-PERIOD_MS = 6000  # of a turn; the calls' turns begin evenly spread over it
-HEARD_MS = (2000, 4000)  # of a reply; within these bounds the calls differ
+TURN = (Reply((5000,)), Pause(3000), CUT, Pause(500))
+PERIOD_MS = 5000  # what a turn takes; the calls' turns begin evenly spread over it
+WITHIN_S = 3 * (TURNS + 1) * PERIOD_MS / 1000  # three times what it takes
 
 
 class _Interrupted:
@@ -27,7 +28,7 @@ class _Interrupted:
     def __init__(self) -> None:
         self.delays_ms: list[float] = []
         self.interruptions = 0  # that count
-        self.problem: str | None = None
+        self.problem: str | None = "it did not come to its end"
         self.done = asyncio.Event()
         self._turns = 0
         self._spoke_s: float | None = None
@@ -66,12 +67,16 @@ async def measure_clears(subject: Subject, calls: int, cores: Cores) -> ClearsUn
         carrier = await stack.enter_async_context(Carrier(server.url, calls, Tally(), Tally()))
         for number, call in interrupted.items():
             await carrier.dial(number, call.cleared)
+        carrier.late_ms.clear()
         begin = Usage.now(server, cores)
-        for call in interrupted.values():
-            await call.done.wait()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(WITHIN_S):
+                for call in interrupted.values():
+                    await call.done.wait()
         used = begin.until(Usage.now(server, cores))
+        late_ms = Delays.of(carrier.late_ms)
         problems = [call.problem for call in interrupted.values() if call.problem]
-        faults = (*carrier.faults, *model.faults, *problems)[:MAX_FAULTS]
+        faults = tuple(dict.fromkeys((*model.faults, *carrier.faults, *problems)))[:MAX_FAULTS]
     delays_ms = [ms for call in interrupted.values() for ms in call.delays_ms]
     lost = sum(call.interruptions for call in interrupted.values()) - len(delays_ms)
     return ClearsUnderLoad(
@@ -80,14 +85,12 @@ async def measure_clears(subject: Subject, calls: int, cores: Cores) -> ClearsUn
         server_busy=round(used.server_s / used.at_s, 3),
         load_busy=round(used.load_s / used.at_s, 3),
         others_busy=used.others_busy,
+        frames_late_ms=late_ms,
         faults=faults,
     )
 
 
 def _steps(index: int) -> tuple[Step, ...]:
     """Again and again a reply and an interruption; all calls' interruptions are evenly spread in time."""
-    share = index * GOLDEN % 1
-    least_ms, most_ms = HEARD_MS
-    heard_ms = least_ms + round(index / 7 % 1 * (most_ms - least_ms))
-    turn = (Reply((8000,)), Pause(heard_ms), CUT, Pause(PERIOD_MS - heard_ms - CUT.ms))
-    return (Pause(round(share * PERIOD_MS)), *TURNS * turn, Pause(round((1 - share) * PERIOD_MS)))
+    first_ms = round(index * GOLDEN % 1 * PERIOD_MS)
+    return (Pause(first_ms), *TURNS * TURN, Pause(PERIOD_MS - first_ms))
