@@ -245,7 +245,10 @@ def accuracy(
     """Heard position against what the carrier played; exit code 1 if it is off by more than a frame."""
     from phonebot.bench.accuracy import chosen, measure_accuracy
 
-    scenarios = chosen(only or ())
+    try:
+        scenarios = chosen(only or ())
+    except PhonebotError as error:
+        raise typer.BadParameter(str(error), param_hint="--only") from error
     with errors.status("measuring") as status:
         report = measure_accuracy(scenarios, loaded_calls=loaded_calls, progress=status.update)
     _show(report, json)

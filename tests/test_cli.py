@@ -395,3 +395,8 @@ async def test_serve_in_development_takes_unsigned_calls_on_any_loopback_address
             record = await dial(url, Caller(HangUp()))
             assert record.passed, record
             assert await stopped(running) == 0
+
+
+def test_a_scenario_that_does_not_exist_is_wrong_use(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("bench", "accuracy", "--only", "S99") == 2
+    assert "'S99'" in capsys.readouterr().err

@@ -27,8 +27,9 @@ class Listener(Caller):
             for item, ms in enumerate(sounding_ms([frame], len(LEVELS))):
                 self._heard_ms[item] += ms
             self._heard_more.set()
+        said = SPEECH if self._speaks_ms > 0 else SILENCE
         self._speaks_ms -= FRAME_MS
-        return Said(SPEECH if self._speaks_ms > 0 else SILENCE, hangs_up=self._hangs_up)
+        return Said(said, hangs_up=self._hangs_up)
 
     async def until_heard(self, item: int, ms: float) -> None:
         """Wait until he has heard `ms` of an item. Raises TimeoutError when he does not, for a long time."""

@@ -7,6 +7,7 @@ carrier played with what the model believes.
 
 import asyncio
 import time
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -18,7 +19,7 @@ from phonebot.bench.scenario import MODEL_DELAY_MS, Scenario
 from phonebot.bench.scripted import Play
 from phonebot.bench.subject import RunningServer
 from phonebot.bench.tones import sounding_ms
-from phonebot.simulator.carrier import Carrier
+from phonebot.simulator.carrier import Carrier, PlayedFrame
 from phonebot.simulator.phone import dial
 
 VAD_MS = 60  # what a model's ear needs to notice speech
@@ -35,15 +36,14 @@ class _Message(msgspec.Struct):
     media: _Media | None = None
 
 
-# What the service sends has no timestamp; what it is sent has it as a string.
-_SENT = msgspec.json.Decoder(_Message, strict=False)
+_TO_SERVICE = msgspec.json.Decoder(_Message, strict=False)  # the timestamp is a string
 
 
-class _Received(msgspec.Struct):
+class _Event(msgspec.Struct):
     event: str
 
 
-_RECEIVED = msgspec.json.Decoder(_Received)
+_TO_CARRIER = msgspec.json.Decoder(_Event)  # media have no timestamp
 
 
 class MeasuredCall:
@@ -98,21 +98,16 @@ class MeasuredCall:
         return Row.of(
             self._scenario,
             items,
-            ghost_ms=self._ghost_ms(carrier),
+            ghost_ms=ghost_ms(
+                carrier.frames,
+                # A clear still under way when the caller hung up had no effect.
+                [(clear.at_ms, begun) for clear, (_, begun) in zip(carrier.clears, self._clears, strict=False)],
+            ),
             refusals=belief.refusals,
             clears_ms=(ms for ms, _ in self._clears),
             told=belief.told,
             faults=self._problems,
         )
-
-    def _ghost_ms(self, carrier: Carrier) -> float:
-        """How much was played of audio that a clear should have silenced; the frame then in flight is none."""
-        cleared = [(clear.at_ms, begun) for clear, (_, begun) in zip(carrier.clears, self._clears, strict=False)]
-        ghost_ms = 0.0
-        for frame in carrier.frames:
-            begun = max((begun for at_ms, begun in cleared if at_ms < frame.at_ms), default=0)
-            ghost_ms += sum(sounding_ms([frame.audio], begun))
-        return ghost_ms
 
     # ------------------------------------------------------------------------------ directing the model
 
@@ -148,17 +143,31 @@ class MeasuredCall:
     # ------------------------------------------------------------------------------ the carrier's socket
 
     def sent(self, message: str) -> None:
-        match _SENT.decode(message):
+        match _TO_SERVICE.decode(message):
             case _Message("media", _Media(timestamp_ms)):
                 self._naive.receive_media(timestamp_ms)
             case _Message("mark"):
                 self._naive.receive_mark()
 
     def received(self, message: str | bytes) -> None:
-        match _RECEIVED.decode(message).event:
+        match _TO_CARRIER.decode(message).event:
             case "mark":
                 self._naive.send_mark()
             case "clear":
                 now_s = time.monotonic()
                 self._clears.append(((now_s - (self._spoke_s or now_s)) * 1000, self._begun))
                 self._spoke_s = None
+
+
+def ghost_ms(frames: Iterable[PlayedFrame], clears: Sequence[tuple[float, int]]) -> float:
+    """
+    How much was played of audio that a clear should have silenced.
+
+    `clears`: when each took effect, and how many items had begun by then; the frame in flight at that time still
+    counts as heard.
+    """
+    ghosts_ms = 0.0
+    for frame in frames:
+        begun = max((begun for at_ms, begun in clears if at_ms < frame.at_ms), default=0)
+        ghosts_ms += sum(sounding_ms([frame.audio], begun))
+    return ghosts_ms
