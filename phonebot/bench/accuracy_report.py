@@ -117,13 +117,14 @@ class ClearsUnderLoad(msgspec.Struct, frozen=True):
     faults: tuple[str, ...]
 
     def __str__(self) -> str:
-        ms = self.delays
+        ms, late = self.delays, self.frames_late_ms
         return (
             f"clear with {self.calls} calls at once, in ms: p50 {ms.p50_ms:.1f}, p99 {ms.p99_ms:.1f}, "
             f"max {ms.max_ms:.1f} ({ms.count} interruptions, {ms.lost} without a clear); an upper bound, "
             f"which holds the loopback and the load's own work; busy: server {self.server_busy:.0%}, "
             f"load {self.load_busy:.0%}"
             + ("" if self.others_busy is None else f", others on the server's core {self.others_busy:.0%}")
+            + f"; the load was {late.p99_ms:.0f} ms behind its time at p99"
         )
 
 

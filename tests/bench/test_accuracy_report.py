@@ -121,13 +121,15 @@ def test_the_table_of_all_scenarios_fits_80_columns_with_nothing_cut() -> None:
 
 
 def test_the_time_of_a_clear_under_load_stands_below_with_its_caveat() -> None:
-    loaded = ClearsUnderLoad(100, Delays(300, 0, 2.5, 20.25, 31.0), 0.5, 0.4, 0.05, Delays(), ())
+    loaded = ClearsUnderLoad(
+        100, Delays(300, 0, 2.5, 20.25, 31.0), 0.5, 0.4, 0.05, Delays(9, 0, 1.0, 18.0, 50.0), ()
+    )
 
     text = " ".join(printed(AccuracyReport(MACHINE, (row(item(3100, 3100)),), loaded)).split())
 
     assert "clear with 100 calls at once, in ms: p50 2.5, p99 20.2, max 31.0 (300 interruptions, 0 without" in text
     assert "an upper bound" in text
-    assert "server 50%, load 40%, others on the server's core 5%" in text
+    assert "server 50%, load 40%, others on the server's core 5%; the load was 18 ms behind its time at p99" in text
 
 
 def test_faults_of_rows_and_of_the_load_are_the_reports() -> None:
