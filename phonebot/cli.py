@@ -20,6 +20,7 @@ from phonebot.errors import PhonebotError, ProfileError, SettingsError
 
 if TYPE_CHECKING:  # each command imports what it needs: `phonebot --help` is there at once
     from phonebot.agents.numbers import Numbers
+    from phonebot.bench.accuracy_report import AccuracyReport
     from phonebot.bench.report import CapacityReport, LatencyReport
     from phonebot.calibration.figures import Figures
     from phonebot.settings import Settings
@@ -295,7 +296,30 @@ def latency(calls: Calls = 5, seconds: Seconds = 20, json: JsonFile = None) -> N
     _show(report, json)
 
 
-def _show(report: "CapacityReport | LatencyReport", json: Path | None) -> None:
+@bench.command()
+def accuracy(
+    only: Annotated[
+        list[str] | None, typer.Option(help="A scenario, by the first words of its name; may be repeated.")
+    ] = None,
+    loaded_calls: Annotated[
+        int,
+        typer.Option("--calls", min=0, max=1000, help="Calls at once for the time of a clear; 0: leave it out."),
+    ] = 100,
+    json: JsonFile = None,
+) -> None:
+    """Heard position against what the carrier played; exit code 1 if it is off by more than a frame."""
+    from phonebot.bench.accuracy import chosen, measure_accuracy
+
+    try:
+        scenarios = chosen(only or ())
+    except PhonebotError as error:
+        raise typer.BadParameter(str(error), param_hint="--only") from error
+    with errors.status("measuring") as status:
+        report = measure_accuracy(scenarios, loaded_calls=loaded_calls, progress=status.update)
+    _show(report, json)
+
+
+def _show(report: "AccuracyReport | CapacityReport | LatencyReport", json: Path | None) -> None:
     console.print(report.table())
     if json:
         json.write_text(report.to_json() + "\n")

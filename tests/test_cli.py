@@ -459,3 +459,8 @@ async def test_calibrate_measures_the_first_call_and_writes_the_settings(tmp_pat
         "PHONEBOT_CARRIER_MARK_SPREAD_MS": written.carrier_mark_spread_ms,
     }
     assert written.model == "any"
+
+
+def test_a_scenario_that_does_not_exist_is_wrong_use(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("bench", "accuracy", "--only", "S99") == 2
+    assert "'S99'" in capsys.readouterr().err

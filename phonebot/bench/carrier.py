@@ -10,6 +10,7 @@ import asyncio
 import re
 import time
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from html import unescape
 from itertools import count
@@ -76,7 +77,9 @@ class Stream:
         to_model: Tally,
         to_caller: Tally,
         faults: list[str],
+        on_clear: Callable[[], None],
     ) -> None:
+        self._on_clear = on_clear
         self._socket = socket
         self._asked_ns = asked_ns  # when the voice webhook was asked
         self._first_audio_ms: asyncio.Future[float] = asyncio.get_running_loop().create_future()
@@ -169,6 +172,7 @@ class Stream:
             case _Mark(mark=mark):
                 self._marks.append((self._played_s, mark.name))
             case _Clear():
+                self._on_clear()
                 self._played_s = 0.0
                 while self._marks:
                     await self._echo(self._marks.popleft()[1])
@@ -210,12 +214,16 @@ class Carrier:
         with suppress(asyncio.CancelledError):
             await self._pacer
 
-    async def dial(self) -> Stream:
-        """Make a call: ask the voice webhook, open the stream. Raises PhonebotError when the server does not."""
+    async def dial(self, from_number: str = FROM_NUMBER, on_clear: Callable[[], None] = lambda: None) -> Stream:
+        """
+        Make a call: ask the voice webhook, open the stream. `on_clear` is called when a clear arrives.
+
+        Raises PhonebotError when the server does not take the call.
+        """
         call_sid = f"CA{uuid4().hex}"
         asked_ns = time.monotonic_ns()
         try:
-            url, parameters = await self._ask_webhook(call_sid)
+            url, parameters = await self._ask_webhook(call_sid, from_number)
             socket = await connect(
                 url,
                 compression=None,
@@ -231,7 +239,7 @@ class Carrier:
             raise PhonebotError(
                 f"the server under test does not take calls: {error or type(error).__name__}"
             ) from error
-        stream = Stream(socket, call_sid, asked_ns, self._to_model, self._to_caller, self.faults)
+        stream = Stream(socket, call_sid, asked_ns, self._to_model, self._to_caller, self.faults, on_clear)
         self._streams.append(stream)
         await stream.start(parameters)
         return stream
@@ -245,11 +253,11 @@ class Carrier:
         while len(self._streams) < self._slots:
             await self.dial()
 
-    async def _ask_webhook(self, call_sid: str) -> tuple[str, dict[str, str]]:
+    async def _ask_webhook(self, call_sid: str, from_number: str) -> tuple[str, dict[str, str]]:
         form = {
             "CallSid": call_sid,
             "AccountSid": ACCOUNT_SID,
-            "From": FROM_NUMBER,
+            "From": from_number,
             "To": TO_NUMBER,
             "CallStatus": "ringing",
             "Direction": "inbound",

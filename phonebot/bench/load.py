@@ -102,10 +102,10 @@ async def measure(subject: Subject, terms: Terms, cores: Cores) -> Run:
         await asyncio.sleep(terms.warmup_s)
         to_model.open()
         to_caller.open()
-        begin = _Usage.now(server, cores)
+        begin = Usage.now(server, cores)
         carrier.late_ms.clear()
         await asyncio.sleep(terms.seconds)
-        end = _Usage.now(server, cores)
+        end = Usage.now(server, cores)
         to_model.close()
         to_caller.close()
         late_ms = list(carrier.late_ms)
@@ -125,7 +125,7 @@ async def measure(subject: Subject, terms: Terms, cores: Cores) -> Run:
         faults=faults[:MAX_FAULTS],
         load_busy=round(used.load_s / used.at_s, 3),
         frames_late_ms=Delays.of(late_ms),
-        others_busy=None if used.core_s is None else round(max(0.0, used.core_s - used.server_s) / used.at_s, 3),
+        others_busy=used.others_busy,
     )
 
 
@@ -141,7 +141,7 @@ async def _greeted(carrier: Carrier) -> float:
         await carrier.hang_up(stream)
 
 
-class _Usage(msgspec.Struct, frozen=True):
+class Usage(msgspec.Struct, frozen=True):
     """What had been used at a time, or between two. `core_s`: by all on the server's core, None without one."""
 
     at_s: float
@@ -151,13 +151,18 @@ class _Usage(msgspec.Struct, frozen=True):
     memory_mb: float
 
     @classmethod
-    def now(cls, server: RunningServer, cores: Cores) -> "_Usage":
+    def now(cls, server: RunningServer, cores: Cores) -> "Usage":
         core_s = None if cores.server is None else _core_busy_s(cores.server)
         return cls(time.monotonic(), server.cpu_s(), time.process_time(), core_s, server.memory_mb())
 
-    def until(self, end: "_Usage") -> "_Usage":
+    @property
+    def others_busy(self) -> float | None:
+        """Between two times: the share of the server's core that other processes took; None without such a core."""
+        return None if self.core_s is None else round(max(0.0, self.core_s - self.server_s) / self.at_s, 3)
+
+    def until(self, end: "Usage") -> "Usage":
         core_s = None if self.core_s is None or end.core_s is None else end.core_s - self.core_s
-        return _Usage(
+        return Usage(
             end.at_s - self.at_s,
             end.server_s - self.server_s,
             end.load_s - self.load_s,

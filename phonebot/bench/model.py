@@ -8,7 +8,7 @@ greeting). No one interrupts here, so any command but these, audio and the sessi
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from itertools import count
 from typing import Any
@@ -17,6 +17,8 @@ import msgspec
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
+from phonebot.bench import events
+from phonebot.bench.events import Json
 from phonebot.bench.stamps import Tally
 
 BYTES_PER_MS = 8  # G.711: 8000 samples a second, one byte each (ITU-T G.711)
@@ -53,7 +55,7 @@ class LoadModel:
         """Hold one session until the client leaves."""
         session = _Session(next(self._numbers), socket, self._to_caller)
         with suppress(ConnectionClosed):
-            await session.send(*session.opening())
+            await session.send({"type": "session.created", "session": session.merged({})})
             speaking: asyncio.Task[None] | None = None
             try:
                 async for text in socket:
@@ -88,27 +90,14 @@ class _Session:
         self._to_caller = to_caller
         self._events = count(1)
 
-    async def send(self, *events: dict[str, Any]) -> None:
-        for event in events:
+    async def send(self, *messages: Json) -> None:
+        for event in messages:
             event_id = f"event_{self._id}_{next(self._events)}"
             await self._socket.send(_encode({"type": event["type"], "event_id": event_id, **event}).decode())
 
-    def opening(self) -> Iterator[dict[str, Any]]:
-        yield {"type": "session.created", "session": self.merged({})}
-
-    def merged(self, update: dict[str, Any]) -> dict[str, Any]:
+    def merged(self, update: Json) -> Json:
         """The session with what the client set."""
-        pcm = {"format": {"type": "audio/pcm", "rate": 24_000}}
-        audio = {"input": pcm, "output": pcm, **update.get("audio", {})}
-        return {
-            "type": "realtime",
-            "object": "realtime.session",
-            "id": self._id,
-            "model": "load",
-            "output_modalities": ["audio"],
-            **update,
-            "audio": audio,
-        }
+        return events.session(self._id, update)
 
     async def speak(self) -> None:
         """Answer, hear the caller, answer again, for as long as the session lasts."""
@@ -120,89 +109,32 @@ class _Session:
         with suppress(ConnectionClosed):
             for turn in count(1):
                 await self._respond(turn)
-                for event, at_s in zip(_caller_speech(self._id, turn), CALLER_SPEAKS_S, strict=True):
+                for reported, at_s in zip(self._caller_speech(turn), CALLER_SPEAKS_S, strict=True):
                     await _until(begin_s + at_s)
-                    await self.send(*event)
+                    await self.send(*reported)
                 begin_s += PERIOD_S
                 await _until(begin_s)
 
     async def _respond(self, turn: int) -> None:
         begin_s = asyncio.get_running_loop().time()
-        ids = {"response_id": f"resp_{self._id}_{turn}", "item_id": f"item_{self._id}_{turn}"}
-        place = {**ids, "output_index": 0, "content_index": 0}
-        await self.send(*_beginning(**ids), {"type": "response.content_part.added", **place, "part": _part("")})
+        ids = (f"resp_{self._id}_{turn}", f"item_{self._id}_{turn}")
+        await self.send(*events.response_begins(ids[0]), *events.item_begins(*ids))
         for delta_ms, word in zip(DELTAS_MS, WORDS, strict=True):
-            await self.send({"type": "response.output_audio_transcript.delta", **place, "delta": word})
-            audio = self._to_caller.send(delta_ms * BYTES_PER_MS)
-            await self.send({"type": "response.output_audio.delta", **place, "delta": audio})
+            await self.send(*events.speech(*ids, word, self._to_caller.send(delta_ms * BYTES_PER_MS)))
             begin_s += delta_ms / 1000 / GENERATION_SPEED
             await _until(begin_s)
         text = "".join(WORDS)
-        await self.send(
-            {"type": "response.output_audio.done", **place},
-            {"type": "response.output_audio_transcript.done", **place, "transcript": text},
-            {"type": "response.content_part.done", **place, "part": _part(text)},
-            *_end(**ids, text=text),
-        )
+        await self.send(*events.item_ends(*ids, text), *events.response_ends(ids[0], {ids[1]: text}))
+
+    def _caller_speech(self, turn: int) -> tuple[tuple[Json, ...], tuple[Json, ...]]:
+        """What is reported when the caller begins to speak, and when he has finished."""
+        item_id = f"item_{self._id}_{turn}_caller"
+        start_ms, end_ms = (int(((turn - 1) * PERIOD_S + at_s) * 1000) for at_s in CALLER_SPEAKS_S)
+        return events.caller_begins(item_id, start_ms), events.caller_ends(item_id, end_ms, "And on Sundays?")
 
 
 async def _until(time_s: float) -> None:
     await asyncio.sleep(max(0.0, time_s - asyncio.get_running_loop().time()))
-
-
-def _part(text: str) -> dict[str, Any]:
-    return {"type": "audio", "transcript": text}
-
-
-def _message(item_id: str, status: str, *content: dict[str, Any], role: str = "assistant") -> dict[str, Any]:
-    return {
-        "id": item_id,
-        "object": "realtime.item",
-        "type": "message",
-        "status": status,
-        "role": role,
-        "content": list(content),
-    }
-
-
-def _response(response_id: str, status: str, **fields: Any) -> dict[str, Any]:
-    return {"object": "realtime.response", "id": response_id, "status": status, "output": [], **fields}
-
-
-def _beginning(response_id: str, item_id: str) -> Iterator[dict[str, Any]]:
-    item = _message(item_id, "in_progress")
-    yield {"type": "response.created", "response": _response(response_id, "in_progress")}
-    yield {"type": "response.output_item.added", "response_id": response_id, "output_index": 0, "item": item}
-    yield {"type": "conversation.item.added", "item": item}
-
-
-def _end(response_id: str, item_id: str, text: str) -> Iterator[dict[str, Any]]:
-    item = _message(item_id, "completed", {"type": "output_audio", "transcript": text})
-    usage = {"total_tokens": 190, "input_tokens": 150, "output_tokens": 40}
-    yield {"type": "response.output_item.done", "response_id": response_id, "output_index": 0, "item": item}
-    yield {"type": "conversation.item.done", "item": item}
-    yield {"type": "response.done", "response": _response(response_id, "completed", output=[item], usage=usage)}
-    yield {
-        "type": "rate_limits.updated",
-        "rate_limits": [{"name": "tokens", "limit": 40_000, "remaining": 39_000, "reset_seconds": 1.5}],
-    }
-
-
-def _caller_speech(session_id: str, turn: int) -> tuple[tuple[dict[str, Any], ...], tuple[dict[str, Any], ...]]:
-    """What is reported when the caller begins to speak, and when he has finished."""
-    item_id, text = f"item_{session_id}_{turn}_caller", "And on Sundays?"
-    item = _message(item_id, "completed", {"type": "input_audio", "transcript": None}, role="user")
-    start_ms, end_ms = (int(((turn - 1) * PERIOD_S + at_s) * 1000) for at_s in CALLER_SPEAKS_S)
-    transcription = "conversation.item.input_audio_transcription"
-    began = {"type": "input_audio_buffer.speech_started", "audio_start_ms": start_ms, "item_id": item_id}
-    return (began,), (
-        {"type": "input_audio_buffer.speech_stopped", "audio_end_ms": end_ms, "item_id": item_id},
-        {"type": "input_audio_buffer.committed", "item_id": item_id},
-        {"type": "conversation.item.added", "item": item},
-        {"type": "conversation.item.done", "item": item},
-        {"type": f"{transcription}.delta", "item_id": item_id, "content_index": 0, "delta": text},
-        {"type": f"{transcription}.completed", "item_id": item_id, "content_index": 0, "transcript": text},
-    )
 
 
 @asynccontextmanager

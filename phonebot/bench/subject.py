@@ -9,6 +9,7 @@ What it uses is read from outside (Linux, proc(5)). The process is this module r
 
 import asyncio
 import os
+import signal
 import socket
 import sys
 from asyncio.subprocess import PIPE, Process
@@ -18,6 +19,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal, TypeAlias
 
+import aiohttp
 import msgspec
 import uvloop
 from starlette.applications import Starlette
@@ -33,17 +35,23 @@ from phonebot.web.app import create_app
 Kind: TypeAlias = Literal["relay", "phonebot"]
 
 BACKLOG = 1024
+START_TIMEOUT_S = 15.0
 STOP_TIMEOUT_S = 15.0
 SHOWN_CHARACTERS = 2_000  # of what a server that failed wrote
 PROC = Path("/proc")
 
 
 class Subject(msgspec.Struct, frozen=True):
-    """Which server. `record` and `greeting` are phonebot's: whether audio is recorded, what it says first."""
+    """
+    Which server. The rest is phonebot's: whether audio is recorded, what it says first, what the model is told.
+
+    `prompt` may hold `{caller}`, so that a model can tell the calls apart; None: the built-in one.
+    """
 
     kind: Kind
     record: bool = True
     greeting: str | None = None
+    prompt: str | None = None
 
     @property
     def name(self) -> str:
@@ -76,6 +84,27 @@ class RunningServer:
     def memory_mb(self) -> float:
         """Memory it holds (resident set)."""
         return int(self._read("statm").split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+    async def ready(self) -> None:
+        """Wait until it has answered a request, whatever the answer. Raises PhonebotError when it does not."""
+        try:
+            async with (
+                aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=START_TIMEOUT_S)) as http,
+                http.get(f"{self.url}/healthz"),
+            ):
+                pass
+        except (OSError, TimeoutError, aiohttp.ClientError) as error:
+            raise PhonebotError(
+                f"the server under test does not answer: {error or type(error).__name__}"
+            ) from error
+
+    async def freeze(self, ms: float) -> None:
+        """Let the process stand still for so long: what arrives waits in its sockets."""
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            await asyncio.sleep(ms / 1000)
+        finally:
+            self._process.send_signal(signal.SIGCONT)
 
     def _read(self, name: str) -> str:
         try:
@@ -166,6 +195,8 @@ def _app(order: _Order) -> Starlette:
         env_file=None,
     )
     profile = Profile(record=order.subject.record, greeting=order.subject.greeting)
+    if order.subject.prompt is not None:
+        profile = profile.model_copy(update={"prompt": order.subject.prompt})
     return create_app(settings, Numbers.single(profile))
 
 

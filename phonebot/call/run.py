@@ -2,8 +2,8 @@
 The audio sent between two clears, and what is known of its playing.
 
 Bytes are counted from the run's begin. Up to `confirmed` they are known to have played, at `confirmed_ms`; from
-there on the send clock reckons: each piece begins when it arrives or when the one before it ends, whichever is later. The
-marks behind the pieces that were not answered yet are pending.
+there on the send clock reckons: each piece begins when it arrives or when the one before it ends, whichever is
+later. The marks behind the pieces that were not answered yet are pending.
 """
 
 from collections import deque

@@ -28,7 +28,7 @@ from phonebot.simulator.document import Document, Element, Fault, stream_paramet
 from phonebot.simulator.network import Network
 from phonebot.simulator.record import CallRecord, Exchange, Outcome, StreamRecord
 from phonebot.simulator.signing import Fields, Route
-from phonebot.simulator.stream import MediaStream, open_socket
+from phonebot.simulator.stream import MediaStream, Tap, open_socket
 from phonebot.simulator.webhook import Webhook, call_fields, end_fields, open_session
 
 MAX_DOCUMENTS = 30  # a call that is redirected without end is given up
@@ -53,6 +53,7 @@ async def dial(
     seed: int = 0,
     max_call_s: float = 900.0,
     on_event: Callable[[Event], None] | None = None,
+    tap: Tap | None = None,
 ) -> CallRecord:
     """
     Make one call and return what happened; a server that fails makes a record that says so, never an exception.
@@ -61,8 +62,9 @@ async def dial(
 
     With `auth_token` each request is signed. `public_url` is the origin that the server believes in: requests are
     signed for it and name it in `Host`, but go to where `webhook_url` points, as through a proxy. `fallback_url` is
-    asked once when the first TwiML cannot be had, `status_url` told how the call ended. `seed` decides all that is
-    random but the identifiers. Raises ValueError when `webhook_url` or `public_url` is no http(s) URL.
+    asked once when the first TwiML cannot be had, `status_url` told how the call ended. `tap` sees the streams'
+    messages. `seed` decides all that is random but the identifiers. Raises ValueError when `webhook_url` or
+    `public_url` is no http(s) URL.
     """
     for url in filter(None, (webhook_url, public_url)):
         if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
@@ -77,6 +79,7 @@ async def dial(
             oddities or Oddities(),
             max_call_s,
             on_event,
+            tap,
         )
         call = _Call(http, caller, Route(webhook_url, public_url), terms, seed)
         return await call.run(webhook_url, fallback_url, status_url)
@@ -94,6 +97,7 @@ class _Terms:
     oddities: Oddities
     max_call_s: float
     on_event: Callable[[Event], None] | None
+    tap: Tap | None
 
 
 class _Over(Exception):
@@ -301,9 +305,8 @@ class _Call:
             call_sid=self._record.call_sid,
             parameters=parameters,
         )
-        stream = MediaStream(
-            socket, record, self._record, self._caller, clock, self._terms.network, self._rng, publish
-        )
+        network, tap = self._terms.network, self._terms.tap
+        stream = MediaStream(socket, record, self._record, self._caller, clock, network, self._rng, publish, tap)
         await stream.run(start, clock.stream_ms(self._ends_s))
         self._record.violations += [
             Violation(call_ms(violation.at_ms), violation.code, violation.reason)

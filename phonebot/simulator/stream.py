@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from random import Random
-from typing import Literal
+from typing import Literal, Protocol
 from urllib.parse import urlsplit
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -30,6 +30,16 @@ CLOSE_WITHIN_S = 2.0
 MAX_MESSAGE_BYTES = 1 << 20
 MAX_UNDER_WAY = 1000  # messages; a faster server waits, as for a full TCP window
 MAX_UNSENT_BYTES = 64 * 1024  # beyond it the server reads too slowly and loses messages (31930)
+
+
+class Tap(Protocol):
+    """Sees what crosses a stream's socket, when it does: delayed on the way up, not yet on the way down."""
+
+    def sent(self, message: str) -> None:
+        """The message is written to the server next."""
+
+    def received(self, message: str | bytes) -> None:
+        """The message was read from the server."""
 
 
 class _Connect(connect):
@@ -82,8 +92,8 @@ class MediaStream:
     """
     Runs a carrier and a caller in real time on a socket until one side ends the stream.
 
-    `publish` is told each event, in ms of the stream's clock. `fault` says afterwards how the server broke the
-    connection, None when it did not.
+    `publish` is told each event, in ms of the stream's clock; `tap` sees the messages. `fault` says afterwards how
+    the server broke the connection, None when it did not.
     """
 
     def __init__(
@@ -96,11 +106,12 @@ class MediaStream:
         network: Network,
         rng: Random,
         publish: Callable[[float, str, str], None],
+        tap: Tap | None = None,
     ) -> None:
         self.fault: Fault | None = None
         self._socket, self._record, self._carrier, self._caller = socket, record, record.carrier, caller
         self._said, self._heard = call.said, call.heard
-        self._clock, self._publish = clock, publish
+        self._clock, self._publish, self._tap = clock, publish, tap
         self._uplink: Link[str] = Link(network.uplink_delay_ms, network.uplink_jitter_ms, rng)
         # The last that comes down is how the socket was closed.
         self._downlink: Link[str | bytes | ConnectionClosed] = Link(
@@ -197,6 +208,8 @@ class MediaStream:
         try:
             while True:
                 message = await self._socket.recv()
+                if self._tap:
+                    self._tap.received(message)
                 self._downlink.send(self._now_ms(), message)
                 self._wake()
                 if len(self._downlink) > MAX_UNDER_WAY:
@@ -218,6 +231,8 @@ class MediaStream:
         if self._socket.transport.get_write_buffer_size() > MAX_UNSENT_BYTES:
             self._record.lost_messages += 1
             return
+        if self._tap:
+            self._tap.sent(message)
         with suppress(ConnectionClosed):  # the reader notices too
             await self._socket.send(message)
 

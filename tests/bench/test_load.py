@@ -238,3 +238,21 @@ async def test_what_a_server_has_used_is_read_from_outside() -> None:
             await carrier.dial()  # it answers, hence runs
         assert server.cpu_s() > 0
         assert server.memory_mb() > 1
+
+
+async def test_a_frozen_server_answers_when_it_goes_on() -> None:
+    async with running(Subject("relay"), "ws://127.0.0.1:9/v1/realtime", core=None) as server:
+        await server.ready()
+        freezing = asyncio.create_task(server.freeze(200))
+        await asyncio.sleep(0)
+        asking = asyncio.create_task(server.ready())
+        first, _ = await asyncio.wait([freezing, asking], return_when=asyncio.FIRST_COMPLETED)
+        assert first == {freezing}
+        await asking
+
+
+async def test_a_server_that_has_ended_is_not_waited_for() -> None:
+    async with running(Subject("relay"), "ws://127.0.0.1:9/v1/realtime", core=None) as server:
+        pass
+    with pytest.raises(PhonebotError, match="does not answer"):
+        await server.ready()
