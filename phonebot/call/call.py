@@ -95,7 +95,7 @@ class Call:
         self._bot_leg = BotLeg()
         self._carrier_faults = 0
         self._model_faults = 0
-        self._carrier_ms = 0  # when the carrier was last heard of
+        self._carrier_ms = -1  # when the carrier was last heard of; -1: not yet
 
     def receive(self, received: Input, now: int) -> list[Action]:
         """What is to be done now that `received` has happened, in this order."""
@@ -127,7 +127,7 @@ class Call:
     def _media(self, media: Media, now: int) -> list[Action]:
         if media.timestamp_ms > now + WILD_STAMP_MS:
             return self._carrier_fault(CarrierFault("media: the timestamp is a minute ahead of its time"), now)
-        pinged = [] if self._carrier_ms else self._ledger.ping(now)  # with the first frame
+        pinged = self._ledger.ping(now) if self._carrier_ms < 0 else []
         self._carrier_ms = now
         self._ledger.arrive(media.timestamp_ms, now)
         if self._model is None:

@@ -180,7 +180,7 @@ def test_who_speaks_before_the_model_is_ready_is_heard_from_his_first_word() -> 
     for n in range(40):
         frame = WORDS[n * 160 : n * 160 + 160]
         call.receive(Media(n + 1, n + 1, 20 * n, b64encode(frame).decode()), 20 * n)
-    floor, *told = call.receive(ModelReady(SESSION), 810)
+    _ping, floor, *told = call.receive(ModelReady(SESSION), 810)
     assert floor == Floor(Turn.CALLER)
     frames = [WORDS[at : at + 160] for at in range(0, 40 * 160, 160)]
     assert told == [Tell(AppendAudio(b64encode(frame).decode())) for frame in frames]
