@@ -200,6 +200,30 @@ async def _model(script: "Script | None", host: str, port: int, key: str | None)
 
 
 @app.command()
+def replay(
+    logs: Annotated[list[Path], typer.Argument(help="Call logs: folders, zip files, or a folder of them.")],
+    update: Annotated[
+        bool, typer.Option("--update", help="Let each log expect what is done now; say what changed.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
+) -> None:
+    """Play call logs to this version; exit code 1 where it does something else than they say."""
+    from phonebot import replaying
+
+    if update and as_json:
+        raise typer.BadParameter("give --update or --json, not both")
+    if update:
+        well = replaying.update_and_show(console, logs)
+    elif as_json:
+        told, well = replaying.as_json(logs)
+        print(told)  # noqa: T201  (for a script to read)
+    else:
+        well = replaying.replay_and_show(console, logs)
+    if not well:
+        raise typer.Exit(1)
+
+
+@app.command()
 def calibrate(
     listen: Annotated[
         bool, typer.Option("--listen", help="Measure the first call to this service's public URL, of any carrier.")
