@@ -48,6 +48,9 @@ def _replayed(path: Path) -> Replayed:
 def replay_and_show(console: Console, paths: Sequence[Path]) -> bool:
     """Replay and print a line for each log, and its first difference. True if all hold."""
     logs = [log for path in paths for log in logs_in(path)]
+    if not logs:
+        console.print(f"no call log in {escape(', '.join(map(str, paths)))}", soft_wrap=True)
+        return False
     began_s = time.perf_counter()
     done: list[Replayed] = []
     for path in track(logs, "replaying", console=console, transient=True, disable=not console.is_terminal):
@@ -59,7 +62,7 @@ def replay_and_show(console: Console, paths: Sequence[Path]) -> bool:
     verdict = f"[red]{failed} of {len(done)} differ[/red]" if failed else "all do what they did"
     times = f", {call_s / took_s:,.0f} times real time" if call_s else ""
     console.print(f"[dim]{_calls(len(done))}, {call_s:.0f} s, in {took_s:.2f} s{times}:[/dim] {verdict}")
-    return not failed and bool(done)
+    return not failed
 
 
 def _calls(count: int) -> str:

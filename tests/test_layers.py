@@ -24,7 +24,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "web": ("bridge", "call", "carrier", "realtime", "agents", "audio", "errors", "replay"),
     "web.app": ("settings",),  # beside what is allowed to the rest of web
 }
-TOP = frozenset({"bench", "calibration", "calling", "cli", "demo", "replaying", "serving", "terminal"})
+TOP = frozenset({"bench", "calibration", "calling", "cli", "demo", "rehearsal", "replaying", "serving", "terminal"})
 # Runs in virtual time, so it is as pure as a call.
 MEASURING = frozenset({f"calibration.{name}" for name in ("experiments", "figures", "line", "measurement", "tone")})
 # Those who start a service: the last is the one that is measured.

@@ -8,7 +8,9 @@ A zip file may come from anyone. Only the files of a call log are taken out of i
 of each than `reader.read` would accept: what it claims of itself is not believed.
 """
 
+import errno
 import stat
+import struct
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -42,6 +44,8 @@ LIMITS = {
 MAX_MEMBERS = 100
 MAX_ZIP_BYTES = sum(LIMITS.values())
 COPY_BYTES = 1024 * 1024
+# What zipfile raises for damaged files; RuntimeError (and NotImplementedError) for one that is encrypted.
+UNREADABLE = (BadZipFile, EOFError, RuntimeError, ValueError, LookupError, OverflowError, struct.error, zlib.error)
 
 
 def is_log(path: Path) -> bool:
@@ -80,9 +84,13 @@ def _unpack(archive: Path, folder: Path) -> None:
         with ZipFile(archive) as zipped:
             for name, member in _members(archive.name, zipped).items():
                 _copy(archive.name, zipped, member, folder / name, LIMITS[name])
-    except (BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError, zlib.error) as error:
-        # RuntimeError is what zipfile raises for a member that is encrypted.
+    except UNREADABLE as error:
         raise LogError(archive.name, None, f"no zip file that can be read: {error}") from error
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        # A member is said to begin before the file does.
+        raise LogError(archive.name, None, "no zip file that can be read: its directory is damaged") from error
 
 
 def _members(archive: str, zipped: ZipFile) -> dict[str, ZipInfo]:

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from difflib import SequenceMatcher
 
 from phonebot.call.actions import Action, Tell
-from phonebot.carrier.messages import Media
+from phonebot.carrier.messages import Mark, Media
 from phonebot.realtime.events import AppendAudio
 from phonebot.replay.log import abridged
 from phonebot.replay.player import Difference, Replay
@@ -124,16 +124,27 @@ def _after(replay: Replay, difference: Difference) -> list[str]:
 
 
 def _is_quiet(step: Step) -> bool:
-    """A frame of the caller that at most was passed on."""
+    """A frame of the caller that at most was passed on, or a mark of which nothing came."""
+    if isinstance(step.input, Mark):
+        return not step.actions
     return isinstance(step.input, Media) and all(
         isinstance(action, Tell) and isinstance(action.command, AppendAudio) for action in step.actions
     )
 
 
 def _quiet(steps: Sequence[Step]) -> str:
-    told = "told to the model" if any(step.actions for step in steps) else "kept until the model is ready"
-    count = "a frame" if len(steps) == 1 else f"{len(steps)} frames"
-    return f"{clock(steps[0].now_ms)}  {count} of the caller, {told}"
+    frames = [step for step in steps if isinstance(step.input, Media)]
+    marks = [step.input.name for step in steps if isinstance(step.input, Mark)]
+    parts = []
+    if frames:
+        told = "told to the model" if any(step.actions for step in frames) else "kept until the model is ready"
+        count = "a frame" if len(frames) == 1 else f"{len(frames)} frames"
+        parts.append(f"{count} of the caller, {told}")
+    if len(marks) == 1:
+        parts.append(f"mark {marks[0]} comes back")
+    elif marks:
+        parts.append(f"marks {marks[0]} to {marks[-1]} come back")
+    return f"{clock(steps[0].now_ms)}  {'; '.join(parts)}"
 
 
 def _told(step: Step) -> list[str]:

@@ -99,7 +99,7 @@ def _named(value: Struct) -> str:
     words = "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in name).strip()
     fields = {key: field for key, field in msgspec.to_builtins(value).items() if key not in ("is", "event_id")}
     told = ", ".join(
-        f"{key} {_value(field)}" for key, field in fields.items() if not isinstance(field, (dict, list))
+        f"{key} {_value(field)}" for key, field in fields.items() if not isinstance(field, (dict, list, tuple))
     )
     return f"{words} ({_shortened(told, 80)})" if told else words
 
