@@ -30,15 +30,13 @@ from phonebot.call.plan import CallPlan
 from phonebot.carrier.messages import Connected, Media, Start, StreamReader, StreamWriter
 from phonebot.rehearsal.virtual_model import VirtualModel
 from phonebot.replay.reader import Step
-from phonebot.simulator.caller import Caller
+from phonebot.simulator.caller import Caller, Event
 from phonebot.simulator.carrier import FRAME_MS, Carrier, Oddities
 from phonebot.simulator.network import Link, Network
 
 STREAM_SID = "MZ" + "3" * 32
 ACCOUNT_SID = "AC" + "2" * 32
 CALL_SID = "CA" + "1" * 32
-
-Watch = Callable[[Step], object]
 
 
 class VirtualCall:
@@ -59,10 +57,12 @@ class VirtualCall:
         network: Network | None = None,
         oddities: Oddities | None = None,
         seed: int = 0,
+        on_event: Callable[[Event], object] = lambda event: None,
     ) -> None:
         network, rng = network or Network(), Random(seed)  # noqa: S311 - jitter, no secret
         self.steps: list[Step] = []
         self.plan = plan
+        self._on_event = on_event  # is told what the caller does
         self.carrier = Carrier(oddities, rng)
         self.caller = caller
         self.said, self.heard = bytearray(), bytearray()
@@ -93,10 +93,12 @@ class VirtualCall:
         """Let time pass until it is so, at most so long; whether it is."""
         end_ms = self._now_ms + within_ms
         while not is_so():
+            if self.ended:
+                return False
             next_ms = self._next_ms()
-            if next_ms > end_ms or self.ended:
-                self._now_ms = max(self._now_ms, min(end_ms, next_ms))
-                return is_so()
+            if next_ms > end_ms:
+                self._now_ms = end_ms
+                return False
             self._now_ms = max(self._now_ms, next_ms)
             self._advance()
         return True
@@ -141,6 +143,8 @@ class VirtualCall:
         said = self.caller.hear(heard)
         self.heard += heard
         self.said += said.audio
+        for event in said.events:
+            self._on_event(event)
         if said.key:
             self._send_up(self.carrier.dtmf(said.key))
         self._send_up(self.carrier.tick(self._tick_ms, said.audio))

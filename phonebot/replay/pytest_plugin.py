@@ -1,26 +1,35 @@
 """
-The pytest plugin: each call log under `fixtures/calls` is a test.
+The pytest plugin: each call log under `fixtures/calls` is a test, and `phone` makes calls in tests of one's own.
 
     [tool.pytest.ini_options]
     phonebot_calls = "fixtures/calls"       # relative to pytest's rootdir; this is the default
+    phonebot_profiles = "numbers.toml"      # whom `phone` reaches; without it the built-in profile answers
+    phonebot_phone = "core"                 # or "service", as the option --phone
 
 A test is named after its folder or zip file. It passes when today's core does what the log says, and when the call
 comes to what `expected.toml` beside it says. Its failure shows the first difference in words.
 
 They run with `pytest` alone, and with `pytest fixtures/calls` or one of the logs in it; a run of other files chosen
 on the command line has none of them.
+
+`phone` calls phonebot (phonebot/rehearsal/phone.py): the core in virtual time, or, with `--phone service`, the
+whole service over sockets. The model is the embedded one, and says what the test wants.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from phonebot.rehearsal.phone import Phone
 
 # The core is imported by what needs it: this module is loaded by every run of pytest where phonebot is installed.
 
 OPTION = "phonebot_calls"
 DEFAULT = "fixtures/calls"
+PHONES = ("core", "service")
 
 
 class ReplayFailed(Exception):
@@ -28,6 +37,12 @@ class ReplayFailed(Exception):
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("phonebot")
+    group.addoption(
+        "--phone", choices=PHONES, help="What the fixture `phone` calls; the core in virtual time by default."
+    )
+    parser.addini("phonebot_phone", "What the fixture `phone` calls: core or service.", default=PHONES[0])
+    parser.addini("phonebot_profiles", "The file of profiles that answer the fixture `phone`.", default="")
     parser.addini(OPTION, f"The folder whose call logs are tests; {DEFAULT} by default.", default="")
 
 
@@ -84,3 +99,24 @@ class RecordedCall(pytest.Item):
 
     def reportinfo(self) -> tuple[Path, None, str]:
         return self.path, None, f"recorded call {self.name}"
+
+
+@pytest.fixture
+def phone(request: pytest.FixtureRequest) -> "Iterator[Phone]":
+    """A phone to call phonebot with; the call ends with the test."""
+    from phonebot.agents.numbers import Numbers
+    from phonebot.rehearsal.phone import Phone
+    from phonebot.rehearsal.service_line import ServiceLine
+    from phonebot.rehearsal.virtual_line import VirtualLine
+
+    config = request.config
+    called = config.getoption("--phone") or config.getini("phonebot_phone")
+    if called not in PHONES:
+        raise pytest.UsageError(f"phonebot_phone: {called!r} is none of {', '.join(PHONES)}")
+    profiles = config.getini("phonebot_profiles")
+    numbers = Numbers.load(config.rootpath / profiles) if profiles else None
+    made = Phone(VirtualLine if called == "core" else ServiceLine, numbers)
+    try:
+        yield made
+    finally:
+        made.close()
