@@ -130,7 +130,7 @@ def _copy(archive: str, zipped: ZipFile, member: ZipInfo, target: Path, limit_by
 
 
 def pack(folder: Path, archive: Path) -> None:
-    """Zip a folder's files under the folder's name, replacing the zip file if there is one."""
+    """Zip a folder's files, in a folder named as the zip file, which is replaced if there is one."""
     with ZipFile(archive, "w", ZIP_DEFLATED) as zipped:
         for file in sorted(folder.iterdir()):
             if file.is_file() and not file.is_symlink():
