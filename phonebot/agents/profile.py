@@ -11,7 +11,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import (
     AfterValidator,
@@ -20,8 +20,10 @@ from pydantic import (
     ConfigDict,
     Discriminator,
     Field,
+    PrivateAttr,
     Tag,
     ValidationError,
+    model_validator,
 )
 from pydantic_core import ErrorDetails
 
@@ -192,7 +194,7 @@ class Profile(_Table):
 
     None means: `greeting`, the bot waits for the caller to speak; `voice`, `temperature` and `max_output_tokens`,
     the model's own default; `model`, the deployment's; `noise_reduction` and `transcription`, switched off.
-    `temperature` reaches models of the beta dialect only.
+    `temperature` reaches models of the beta dialect only. `greeting_audio` None: the model speaks the greeting.
     """
 
     name: Annotated[str, Field(max_length=100, description="text of at most 100 characters")] = ""
@@ -203,6 +205,10 @@ class Profile(_Table):
         Annotated[_Template, Field(max_length=2_000)] | None,
         BeforeValidator(_none_if_blank),
         Field(description="text of at most 2000 characters"),
+    ] = None
+    greeting_audio: Annotated[
+        Annotated[str, Field(min_length=1, max_length=255)] | None,
+        Field(description="the name of a WAV file, of 1 to 255 characters"),
     ] = None
     prompt: Annotated[
         _Template,
@@ -238,6 +244,18 @@ class Profile(_Table):
         int, Field(ge=10, le=14_400, description="a whole number of seconds from 10 to 14400")
     ] = 900
     record: _Switch = True
+    # What is in the file of `greeting_audio`; "": it was not read.
+    _greeting_clip: str = PrivateAttr("")
+
+    @model_validator(mode="after")
+    def _check_greeting_audio(self) -> Self:
+        if self.greeting_audio is None:
+            return self
+        if self.greeting is None:
+            raise ValueError("greeting_audio needs greeting: the words that are said in it")
+        if held := placeholders.used(self.greeting):
+            raise ValueError(f"greeting holds {', '.join(held)}, which a recording (greeting_audio) cannot say")
+        return self
 
     @classmethod
     def from_table(cls, table: Mapping[str, object], source: str) -> "Profile":
@@ -254,9 +272,25 @@ class Profile(_Table):
         raise ProfileError(source, *problems)
 
     @property
+    def greeting_clip(self) -> str:
+        """The recorded greeting: base64 of raw mu-law at 8 kHz. Empty when there is none, or it was not read."""
+        return self._greeting_clip
+
+    def with_greeting_clip(self, audio: str) -> "Profile":
+        """The same profile with what is in the file of its `greeting_audio`."""
+        profile = self.model_copy()
+        profile._greeting_clip = audio
+        return profile
+
+    @property
     def version(self) -> str:
-        """Changes with each change of the profile: the start of the SHA-256 of its content, in hexadecimal."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:_VERSION_CHARACTERS]
+        """
+        Changes with each change of the profile, its recordings included.
+
+        It is the start of the SHA-256 of its content, in hexadecimal.
+        """
+        content = self.model_dump_json() + self._greeting_clip
+        return hashlib.sha256(content.encode()).hexdigest()[:_VERSION_CHARACTERS]
 
 
 # Tables by their place in a fault: below turn_detection pydantic adds the type.
@@ -272,6 +306,8 @@ _TABLES: dict[tuple[int | str, ...], type[_Table]] = {
 
 def _sentence(fault: ErrorDetails) -> str:
     loc = fault["loc"]
+    if not loc:  # it is about keys that do not go together
+        return str(fault["ctx"]["error"])
     within = next(place for place in _TABLES if loc[: len(place)] == place and len(loc) > len(place))
     table, key = _TABLES[within], str(loc[len(within)])
     path = ".".join([*map(str, within[:1]), key if _BARE_KEY.fullmatch(key) else shown(key)])

@@ -30,6 +30,7 @@ from phonebot.call.actions import (
     Trouble,
 )
 from phonebot.call.audio_path import BotLeg, CallerLeg
+from phonebot.call.clips import Clips
 from phonebot.call.clock import WILD_STAMP_MS
 from phonebot.call.inputs import (
     CallerAudioDropped,
@@ -39,10 +40,11 @@ from phonebot.call.inputs import (
     ModelFault,
     ModelLost,
     ModelReady,
+    PlayClip,
     Tick,
 )
 from phonebot.call.listening import Ear, Heard, ear_for
-from phonebot.call.plan import CallPlan
+from phonebot.call.plan import CallPlan, Clip
 from phonebot.call.playout import PlayoutLedger, Settlement
 from phonebot.call.responses import Responses
 from phonebot.call.run import BYTES_PER_MS
@@ -78,6 +80,9 @@ class Call:
         self._items: dict[str, SpokenItem] = {}
         # The ids of those that are: what still comes of them is ignored.
         self._final: set[str] = set()
+        # What we play ourselves; its items are among the others. Of the opening: what was not begun yet.
+        self._clips = Clips()
+        self._opening = plan.opening
         # The items each clear has stopped, by the fence that will settle them.
         self._stopped: dict[str, list[SpokenItem]] = {}
         # Never heard, and to be removed once their response is done: an item can't be deleted while it grows.
@@ -127,14 +132,14 @@ class Call:
     def _media(self, media: Media, now: int) -> list[Action]:
         if media.timestamp_ms > now + WILD_STAMP_MS:
             return self._carrier_fault(CarrierFault("media: the timestamp is a minute ahead of its time"), now)
-        pinged = self._ledger.ping(now) if self._carrier_ms < 0 else []
-        self._carrier_ms = now
+        first, self._carrier_ms = self._carrier_ms < 0, now
         self._ledger.arrive(media.timestamp_ms, now)
+        opened = self._open(now) if first else []
         if self._model is None:
             self._early.append(media)
-            return pinged
+            return opened
         told = self._append(media, now)
-        return pinged + told if pinged else told
+        return opened + told if opened else told
 
     def _append(self, media: Media, now: int) -> list[Action]:
         if self._ear:
@@ -176,13 +181,15 @@ class Call:
             self._ear = ear_for(self.plan.turns, self._caller_leg, ready.input_format)
         self._bot_leg = BotLeg(ready.output_format)
         early, self._early = self._early, deque()
-        pinged = self._ledger.ping(now)
+        actions = self._open(now) + self._clips.model_ready()
         if self.plan.greeting is None:
-            return [*pinged, *(action for media in early for action in self._append(media, now))]
+            for media in early:
+                actions += self._append(media, now)
+            return actions
         # The bot greets first: what the caller said into the silence before is no answer to it.
         say = f'Say exactly these words, and nothing else: "{self.plan.greeting}"'
         self._responses.want(events.ResponseOptions(instructions=say, input=(), tool_choice="none"))
-        return pinged + self._ask(now)
+        return actions + self._ask(now)
 
     def _lost(self, lost: ModelLost, now: int) -> list[Action]:
         return [Trouble(lost.problem), *self._hang_up(1011, "model_failed", now)]
@@ -225,6 +232,40 @@ class Call:
         asked = (each for each in reversed(self._truncations.values()) if each.audio_end_ms == audio_end_ms)
         return next(asked, None)
 
+    # ------------------------------------------------------------------------------ what we play ourselves
+
+    def _open(self, now: int) -> list[Action]:
+        """Play what the call begins with, once the carrier's clock is known; where nothing is, measure the line."""
+        opening, self._opening = self._opening, ()
+        actions: list[Action] = []
+        for clip in opening:
+            actions += self._play_clip(clip, now)
+        return actions + self._ledger.ping(now)
+
+    def _play_clip(self, clip: Clip, now: int) -> list[Action]:
+        if objection := self._clips.objection(clip):
+            return [Trouble(objection)]
+        item = self._clips.begin(clip)
+        self._items[item.item_id] = item
+        if self.turn is Turn.CALLER and self.plan.interruptible:
+            return self._settle_item(item, 0, "at_once")
+        self._clips.wait(item, clip)
+        return self._play_waiting(now)
+
+    def _play_waiting(self, now: int) -> list[Action]:
+        """Play the clips that wait, unless that would split an answer."""
+        if any(item.received_ms and not (item.complete or item.stopped) for item in self._items.values()):
+            return []
+        actions: list[Action] = []
+        for item, clip in self._clips.take_waiting():
+            actions += self._ledger.queue(item.item_id, 0, clip.audio, now) + self._ledger.finish(now)
+            actions += self._floor(events.AudioDelta)
+        return actions
+
+    def _in_conversation(self, event: events.ItemAdded, now: int) -> list[Action]:
+        self._clips.places.added(event.item.id)
+        return []
+
     # ------------------------------------------------------------------------------ turns that are found here
 
     def _follow(self, heard: Iterable[Heard], now: int) -> list[Action]:
@@ -254,11 +295,14 @@ class Call:
         return [] if self._ear else self._speech_started(event, now)
 
     def _told_of_end(self, event: events.SpeechStopped | events.AudioCommitted, now: int) -> list[Action]:
+        if isinstance(event, events.AudioCommitted):
+            self._clips.places.added(event.item_id)
         # With an ear of ours the model's word is an echo of our commit: the caller may speak again by now.
         return [] if self._ear else self._turn_ended(event, now)
 
     def _speech_started(self, event: events.SpeechStarted, now: int) -> list[Action]:
         self._answer_due_ms = None
+        self._clips.places.caller_begins(event.item_id)
         actions = self._interrupt(now) if self.plan.interruptible else []
         return actions + self._floor(events.SpeechStarted)
 
@@ -329,7 +373,10 @@ class Call:
             self._forget(item)
             return [*self._remove(item), cut]
         item.cut = True
-        told = self._truncate(item.item_id, item.content_index, item.heard_ms)
+        if item.is_clip:
+            told = self._clips.settle(item, item.heard_text())
+        else:
+            told = self._truncate(item.item_id, item.content_index, item.heard_ms)
         return [*told, cut, *self._cut_line(item)]
 
     def _cut_line(self, item: SpokenItem) -> list[Action]:
@@ -350,11 +397,17 @@ class Call:
 
     def _remove(self, item: SpokenItem) -> list[Action]:
         """Nothing of the item was heard: the model shall not believe it said it."""
+        if item.is_clip:
+            return self._clips.settle(item, "")
         if not self._can("deletes"):
             return self._truncate(item.item_id, item.content_index, 0) if item.received_ms else []
         if item.response_id == self._responses.active:
             self._unheard.append(item)  # it can't be deleted while it grows
             return []
+        return self._delete(item)
+
+    def _delete(self, item: SpokenItem) -> list[Action]:
+        self._clips.places.removed(item.item_id)
         return [Tell(events.DeleteItem(item.item_id))]
 
     def _can(self, what: Literal["truncates", "deletes", "interrupts"]) -> bool:
@@ -365,7 +418,8 @@ class Call:
         if not item.heard_in_full or item.final_text is None:
             return []
         self._forget(item)
-        return [Line("bot", item.item_id, item.final_text, heard_ms=item.received_ms)]
+        told = self._clips.settle(item, item.final_text) if item.is_clip else []
+        return [*told, Line("bot", item.item_id, item.final_text, heard_ms=item.received_ms)]
 
     def _forget(self, item: SpokenItem) -> None:
         """The item is final."""
@@ -387,6 +441,7 @@ class Call:
 
     def _item_added(self, event: events.OutputItemAdded, now: int) -> list[Action]:
         added = event.item
+        self._clips.places.added(added.id)
         if not isinstance(added, events.Message) or not added.id or added.id in self._final:
             return []
         item = self._item(added.id, event.response_id)
@@ -425,7 +480,7 @@ class Call:
             return []
         item.complete = True
         actions = self._play(item, self._bot_leg.finish(item.item_id), now)
-        return actions + self._ledger.finish(now) + self._heard_in_full(item)
+        return actions + self._ledger.finish(now) + self._heard_in_full(item) + self._play_waiting(now)
 
     def _spoken_text(self, event: events.SpokenTextDelta, now: int) -> list[Action]:
         if event.item_id not in self._final:
@@ -466,7 +521,7 @@ class Call:
         actions += self._delete_unheard(lambda item: item.response_id == response.id)
         if was_active and response.id not in self._responses.fenced:
             actions += self._floor(events.ResponseDone)
-        return actions + self._ask(now)
+        return actions + self._play_waiting(now) + self._ask(now)
 
     def _failed(self, response: events.Response, now: int) -> list[Action]:
         """The caller shall not be met with silence: what may pass is tried again."""
@@ -497,7 +552,7 @@ class Call:
         """Remove what was never heard and could not be removed while it grew."""
         deleted = [item for item in self._unheard if chosen(item)]
         self._unheard = [item for item in self._unheard if not chosen(item)]
-        return [Tell(events.DeleteItem(item.item_id)) for item in deleted]
+        return [action for item in deleted for action in self._delete(item)]
 
     # ------------------------------------------------------------------------------ time, and the end
 
@@ -557,12 +612,14 @@ _RECEIVE: dict[type, Callable[[Call, Any, int], list[Action]]] = {
     ModelLost: Call._lost,
     ModelFault: Call._model_fault,
     CallerAudioDropped: Call._audio_dropped,
+    PlayClip: Call._play_clip,
     Tick: Call._tick,
     events.ErrorEvent: Call._error,
     events.SpeechStarted: Call._told_of_speech,
     events.SpeechStopped: Call._told_of_end,
     events.AudioCommitted: Call._told_of_end,
     events.TranscriptionCompleted: Call._transcribed,
+    events.ItemAdded: Call._in_conversation,
     events.ResponseCreated: Call._response_created,
     events.OutputItemAdded: Call._item_added,
     events.AudioDelta: Call._audio,

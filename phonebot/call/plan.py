@@ -32,6 +32,22 @@ class KeyTurns(Frozen, frozen=True):
 
 Turns: TypeAlias = LocalTurns | KeyTurns
 
+GREETING_ID = "greeting"
+MAX_CLIP_MS = 30_000  # what a call log can hold in a line, and no more than the lead that the carrier is given
+
+
+class Clip(Frozen, frozen=True):
+    """
+    Audio of our own to be played to the caller: base64 of raw mu-law at 8 kHz, at most MAX_CLIP_MS of it.
+
+    `text` is what it says, "" if that is not words. `clip_id` names it in the transcript and in the model's
+    conversation: at most 32 characters, used once in a call; None: the call finds a name.
+    """
+
+    text: str
+    audio: str
+    clip_id: str | None = None
+
 
 class CarrierTraits(Frozen, frozen=True):
     """
@@ -52,7 +68,8 @@ class CallPlan(Frozen, frozen=True):
     """
     `greeting` None: the bot waits for the caller to speak. `max_call_ms` counts from the stream's start. Not
     `interruptible`: what the caller says does not stop the bot, though the model hears it. `turns` None: the
-    service finds the caller's turns, as `session` says; otherwise `session` switches that off.
+    service finds the caller's turns, as `session` says; otherwise `session` switches that off. `opening` is played
+    as soon as the stream runs, one clip after another, before the model is there: a notice, a recorded greeting.
     """
 
     session: Session
@@ -61,6 +78,7 @@ class CallPlan(Frozen, frozen=True):
     interruptible: bool = True
     carrier: CarrierTraits = CarrierTraits()
     turns: Turns | None = None
+    opening: tuple[Clip, ...] = ()
 
 
 def plan_for(
@@ -92,6 +110,9 @@ def plan_for(
         temperature=given(profile.temperature),
     )
     greeting = filled(profile.greeting) if profile.greeting else None
+    opening: tuple[Clip, ...] = ()
+    if greeting and profile.greeting_clip:  # it greets, so the model need not
+        opening, greeting = (Clip(greeting, profile.greeting_clip, GREETING_ID),), None
     return CallPlan(
         session,
         greeting,
@@ -99,6 +120,7 @@ def plan_for(
         interruptible=not isinstance(profile.turn_detection, LocalVad) or profile.turn_detection.interrupt_response,
         carrier=carrier or CarrierTraits(),
         turns=turns,
+        opening=opening,
     )
 
 

@@ -30,7 +30,8 @@ DOCUMENT = (Path(__file__).parents[2] / "docs" / "profiles.md").read_text("utf-8
 EVERY_KEY: dict[str, object] = {
     "name": "Front desk",
     "language": "de-DE",
-    "greeting": "Hello {caller}",
+    "greeting": "Hello",
+    "greeting_audio": "hello.wav",
     "prompt": "It is {now}.",
     "voice": "marin",
     "model": "gpt-realtime-2.1",
@@ -292,6 +293,21 @@ def test_a_wrong_key_is_refused_with_what_is_allowed(table: dict[str, object], p
     assert problems_of(**table) == (problem,)
 
 
+def test_a_recorded_greeting_needs_its_words() -> None:
+    assert problems_of(greeting_audio="hello.wav") == (
+        "greeting_audio needs greeting: the words that are said in it",
+    )
+    assert problems_of(greeting="", greeting_audio="") == (
+        'greeting_audio is ""; it must be the name of a WAV file, of 1 to 255 characters',
+    )
+
+
+def test_a_recording_says_the_same_to_everybody() -> None:
+    assert problems_of(greeting="Hello {caller}, it is {now}. {{}}", greeting_audio="hello.wav") == (
+        "greeting holds {caller}, {now}, which a recording (greeting_audio) cannot say",
+    )
+
+
 @pytest.mark.parametrize("key", sorted(UNSUPPORTED))
 def test_a_key_that_is_only_planned_is_refused_as_such(key: str) -> None:
     assert problems_of(**{key: True}) == (f"{key} is not supported by this version",)
@@ -336,7 +352,15 @@ def test_a_version_is_short_and_hexadecimal() -> None:
 
 @pytest.mark.parametrize("key", EVERY_KEY)
 def test_each_key_counts_in_the_version(key: str) -> None:
-    assert profile_of(**{key: EVERY_KEY[key]}).version != Profile().version
+    without = {"greeting": "Hi"}
+    assert profile_of(**without | {key: EVERY_KEY[key]}).version != profile_of(**without).version
+
+
+def test_a_recording_counts_in_the_version() -> None:
+    profile = profile_of(greeting="Hello", greeting_audio="hello.wav")
+    one, other = profile.with_greeting_clip("AAAA"), profile.with_greeting_clip("BBBB")
+    assert len({profile.version, one.version, other.version}) == 3
+    assert (profile.greeting_clip, one.greeting_clip) == ("", "AAAA")
 
 
 # ------------------------------------------------------------------------------------------- documentation

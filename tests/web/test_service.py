@@ -1,11 +1,23 @@
 """Whole calls: a carrier, the service and a model, all over real sockets."""
 
 import asyncio
+from base64 import b64encode
 from collections import Counter
 
 import pytest
 from driver import recorded
-from service_driver import LONG_ANSWER, PROFILE, SHORT_ANSWER, SPEECH, Service, StartService, Witness, until
+from service_driver import (
+    LONG_ANSWER,
+    PROFILE,
+    SHORT_ANSWER,
+    SPEECH,
+    Service,
+    StartService,
+    Witness,
+    scripted_model,
+    until,
+)
+from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import InvalidStatus
 
 from phonebot.agents.profile import Profile
@@ -125,6 +137,48 @@ async def test_a_model_that_stays_with_pcm_is_transcoded_both_ways(start_service
     check_conversation(witness, record)
     await service.stop()
     check_replay(service.log())
+
+
+RECORDED = PROFILE.model_copy(update={"greeting": "Hello, this is the front desk, how can I help?"})
+RECORDED = RECORDED.with_greeting_clip(b64encode(b"\x50" * 8 * 2_000).decode())
+
+
+@pytest.mark.parametrize("dialect", ["ga", "beta"])
+async def test_a_recorded_greeting_that_is_interrupted_is_the_models_as_far_as_it_was_heard(
+    start_service: StartService, dialect: str
+) -> None:
+    service = await start_service(profile=RECORDED, PHONEBOT_MODEL_DIALECT=dialect)
+    record = await service.dial(Interrupt(1_000, SPEECH, "an interruption"), WaitForQuiet(300), HangUp())
+    (witness,) = service.witnesses
+    assert (record.passed, record.outcome) == (True, "caller hung up"), record
+    greeting_ms = played_ms(witness, record)[""]
+    first = witness.saw(Cut)[0]
+    assert (first.item_id, first.settled) == ("greeting", "fence")
+    assert abs(first.heard_ms - greeting_ms) <= FRAME_MS
+    assert 1_000 <= greeting_ms < 2_000
+    assert witness.session is not None
+    heard = next(line.text for line in witness.saw(Line) if line.item_id == "greeting")
+    assert [line.text for line in witness.session.lines][:2] == [heard, "something"]
+    assert heard
+    assert RECORDED.greeting is not None
+    assert RECORDED.greeting.startswith(heard)
+    assert heard != RECORDED.greeting
+    assert witness.troubles == []
+    await service.stop()
+    check_replay(service.log())
+
+
+async def test_a_recorded_greeting_is_heard_though_the_model_never_comes(start_service: StartService) -> None:
+    async def silent(socket: ServerConnection) -> None:
+        await asyncio.sleep(30)
+
+    async with scripted_model(silent) as model_url:
+        service = await start_service(profile=RECORDED, model_url=model_url)
+        record = await service.dial(WaitForQuiet(500), HangUp())
+        (witness,) = service.witnesses
+        assert played_ms(witness, record)[""] == 2_000
+        assert [(line.text, line.cut) for line in witness.saw(Line)] == [(RECORDED.greeting, False)]
+        await service.stop()
 
 
 PHRASE = recorded("demo/hours")
