@@ -99,8 +99,8 @@ class Call:
         self._final: set[str] = set()
         # The items each clear has stopped, by the fence that will settle them.
         self._stopped: dict[str, list[SpokenItem]] = {}
-        # The greeting has not been heard in full, and may not be interrupted.
-        self._greets = False
+        # The response that is a greeting not to be interrupted; "": it has not begun, None: there is none (any more).
+        self._greeting: str | None = None
         # Of the pause: how much was still to be heard (None: nothing was playing), and what the positions rest on.
         self._unheard_ms: int | None = None
         self._held_settled: Settled = "at_once"
@@ -212,7 +212,7 @@ class Call:
         if self.plan.greeting is None:
             return [*pinged, *(action for media in early for action in self._append(media, now))]
         # The bot greets first: what the caller said into the silence before is no answer to it.
-        self._greets = not self.plan.greeting_interruptible
+        self._greeting = None if self.plan.greeting_interruptible else ""
         say = f'Say exactly these words, and nothing else: "{self.plan.greeting}"'
         self._responses.want(events.ResponseOptions(instructions=say, input=(), tool_choice="none"))
         return pinged + self._ask(now)
@@ -341,10 +341,20 @@ class Call:
 
     def _bot_now(self, now: int) -> Bot:
         """What there is to interrupt."""
-        over = self._ledger.is_over(now) and not self._responses.active
-        if self._greets and over and not self._responses.pending:
-            self._greets = False
-        return Bot(shielded=self._greets or not (self.plan.interruptible or over), idle=over)
+        silent = self._ledger.is_over(now)
+        idle = silent and not self._responses.active
+        if self._greeting is not None and not self._is_to_be_heard(self._greeting, silent):
+            self._greeting = None
+        shielded = self._greeting is not None or not (self.plan.interruptible or idle)
+        return Bot(shielded, idle)
+
+    def _is_to_be_heard(self, response_id: str, silent: bool) -> bool:
+        """Something of the response, or "" for one that has not begun, is still to be played."""
+        if not response_id:
+            return self._responses.pending
+        if response_id == self._responses.active:
+            return True
+        return not silent and any(item.response_id == response_id for item in self._items.values())
 
     def _listen(self, media: Media, now: int) -> list[Action]:
         assert self._interruptions is not None, "only who decides listens"
@@ -548,6 +558,8 @@ class Call:
         self._answer_due_ms = None
         crossed = self._responses.asked and self.turn is Turn.CALLER
         self._responses.created(response_id)
+        if self._greeting == "":
+            self._greeting = response_id
         if crossed:  # it was asked for before the caller began to speak: he is not talked over
             self._responses.fence({response_id})
             return [*actions, Tell(events.CancelResponse(response_id))]
