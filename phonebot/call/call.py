@@ -99,7 +99,7 @@ class Call:
         self._final: set[str] = set()
         # The items each clear has stopped, by the fence that will settle them.
         self._stopped: dict[str, list[SpokenItem]] = {}
-        # The response that is a greeting not to be interrupted; "": it has not begun, None: there is none (any more).
+        # The response that is a greeting not to be interrupted; "": it has not begun, None: there is none any more.
         self._greeting: str | None = None
         # Of the pause: how much was still to be heard (None: nothing was playing), and what the positions rest on.
         self._unheard_ms: int | None = None

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from phonebot.call.actions import Action, ClearPlayback, Cut, Ended, SendMark, Tell
 from phonebot.call.call import Call
 from phonebot.call.inputs import CarrierClosed, CarrierFault, Input, ModelFault, ModelLost, ModelReady, Tick
-from phonebot.call.plan import CallPlan, KeyTurns, LocalTurns, Turns
+from phonebot.call.plan import CallPlan, Caution, KeyTurns, LocalTurns, Turns
 from phonebot.carrier.messages import Dtmf, Mark, Media, Stop
 from phonebot.realtime import events as e
 from phonebot.realtime.severity import CODES
@@ -54,10 +54,11 @@ inputs: st.SearchStrategy[Input] = st.one_of(
     st.builds(CarrierFault, texts, st.booleans()),
     st.builds(ModelFault, texts),
     st.just(Tick()),
-    st.builds(e.SpeechStarted, st.just(0)),
-    st.builds(e.SpeechStopped, st.just(0)),
+    st.builds(e.SpeechStarted, st.just(0), st.one_of(st.none(), items)),
+    st.builds(e.SpeechStopped, st.just(0), st.one_of(st.none(), items)),
     st.builds(e.AudioCommitted, items),
     st.builds(e.TranscriptionCompleted, items, st.just(0), texts),
+    st.builds(e.TranscriptionFailed, items, st.just(0), errors),
     st.builds(e.ErrorEvent, errors),
     st.builds(e.ResponseCreated, answers),
     st.builds(e.ResponseDone, answers),
@@ -97,11 +98,31 @@ def check(actions: list[Action]) -> None:
             assert action.command.audio_end_ms >= 0
 
 
+cautions = st.one_of(
+    st.just(Caution()),
+    st.builds(
+        Caution,
+        min_speech_ms=st.sampled_from([0, 200]),
+        hold_ms=st.sampled_from([0, 2_000]),
+        backchannels=st.sampled_from([(), ("Hello",)]),
+        echo_guard=st.booleans(),
+    ),
+)
+rules = st.fixed_dictionaries(
+    {
+        name: st.booleans()
+        for name in ("interruptible", "greeting_interruptible", "withholds", "keys_interrupt", "answers")
+    }
+)
+
+
 @settings(max_examples=300, deadline=None)
 @given(
     readies,
     st.sampled_from([None, "Hello."]),
     st.sampled_from([None, LocalTurns(), KeyTurns()]),
+    cautions,
+    rules,
     st.lists(st.tuples(st.integers(0, 3_000), inputs), max_size=60),
     ends,
 )
@@ -109,10 +130,12 @@ def test_nothing_that_may_happen_makes_the_core_raise(
     ready: ModelReady,
     greeting: str | None,
     turns: Turns | None,
+    caution: Caution,
+    rules: dict[str, bool],
     happenings: list[tuple[int, Input]],
     end: Input,
 ) -> None:
-    call, now = Call(CallPlan(PLAN.session, greeting, turns=turns)), 0
+    call, now = Call(CallPlan(PLAN.session, greeting, turns=turns, caution=caution, **rules)), 0  # type: ignore[arg-type]
     check(call.receive(ready, now))
     for wait_ms, happening in happenings:
         now += wait_ms

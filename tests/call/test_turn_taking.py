@@ -2,9 +2,11 @@
 
 from base64 import b64decode, b64encode
 
+import numpy as np
 import pytest
 from driver import BYTES_PER_MS, CallDriver, recorded
 
+from phonebot.audio.g711 import pcm_to_ulaw, ulaw_to_pcm
 from phonebot.call.actions import (
     Action,
     BargeIn,
@@ -466,6 +468,102 @@ def test_without_an_echo_the_bot_goes_on_from_where_it_had_got_to_at_least() -> 
     assert decisions(driver.feed(said("mhm"))) == [FalseAlarm("backchannel", "mhm"), Tell(DeleteItem("item_u"))]
     driver.run(6_000)
     assert 3_000 <= driver.heard_ms("item_1") <= 3_400
+
+
+# ------------------------------------------------------------------------------------------- the bot's own echo
+
+BOT = recorded("audio/bot-hours-espeak")
+ECHO_MS = 120
+
+
+class EchoingDriver(CallDriver):
+    """What the caller hears comes back from him, 20 dB softer, with what he says over it."""
+
+    def _next_frame(self) -> bytes:
+        at_ms = self._tick_ms - ECHO_MS
+        back = next((frame.audio for frame in self.carrier.frames[-20:] if frame.at_ms == at_ms), SILENCE)
+        said, echo = (
+            np.frombuffer(ulaw_to_pcm(audio), "<i2").astype(np.float64)
+            for audio in (super()._next_frame(), back.ljust(len(SILENCE), SILENCE[:1]))
+        )
+        return pcm_to_ulaw((said + 0.1 * echo).clip(-32768, 32767).round().astype("<i2").tobytes())
+
+    def speak_of_hours(self) -> None:
+        """The bot's answer comes, and 700 ms pass: its voice is coming back."""
+        self.begin("item_1")
+        self.feed(AudioDelta("resp_1", "item_1", 0, 0, b64encode(BOT).decode()))
+        self.end("item_1")
+        self.done()
+        self.run(700)
+
+
+@pytest.mark.parametrize("network", [Network(), Network(60, 0, 60, 0), Network(100, 30, 100, 30)])
+def test_the_bots_own_voice_does_not_interrupt_it(network: Network) -> None:
+    driver = EchoingDriver(plan(echo_guard=True), network=network)
+    driver.speak_of_hours()
+    driver.run(2 * int(network.uplink_delay_ms))
+    assert driver.feed(started()) == []
+    driver.run(1_500)
+    assert driver.feed(*ended()) == [FalseAlarm("echo"), Tell(DeleteItem("item_u"))]
+    driver.run(len(BOT) // BYTES_PER_MS)
+    assert driver.did(ClearPlayback, Cut) == []
+    assert driver.told(CreateResponse, CancelResponse) == []
+
+
+def test_without_the_guard_it_does() -> None:
+    driver = EchoingDriver(plan(min_speech_ms=200))
+    driver.speak_of_hours()
+    assert driver.feed(started())[0] == ClearPlayback()
+
+
+def test_a_caller_who_speaks_into_the_echo_interrupts_the_bot() -> None:
+    driver = EchoingDriver(plan(echo_guard=True))
+    driver.speak_of_hours()
+    assert driver.feed(started()) == []
+    assert decisions(driver.run(500)) == []
+    driver.speak(HOURS)
+    first, spoke_ms = len(driver.log), driver.now
+    actions = driver.run(600)
+    assert kinds(actions)[:4] == [ClearPlayback, SendMark, BargeIn, Floor]
+    assert driver.log[first][0] - spoke_ms <= 500
+    assert driver.feed(*ended()) == [Floor(Turn.THINKING), Tell(CreateResponse(event_id="response-1"))]
+
+
+def test_a_caller_who_is_alone_on_the_line_interrupts_at_once() -> None:
+    driver = CallDriver(plan(echo_guard=True))
+    driver.begin("item_1")
+    driver.feed(AudioDelta("resp_1", "item_1", 0, 0, b64encode(BOT).decode()))
+    driver.run(500)
+    driver.speak(HOURS)
+    driver.run(300)
+    assert kinds(driver.feed(started())) == [ClearPlayback, SendMark, BargeIn, CancelResponse, Floor]
+
+
+def test_an_echo_whose_end_is_never_told_is_not_listened_to_for_ever() -> None:
+    driver = EchoingDriver(plan(echo_guard=True))
+    driver.speak_of_hours()
+    driver.feed(started())
+    driver.run(29_000)
+    assert driver.did(Floor)[-1] == Floor(Turn.IDLE)
+    driver.run(2_000)
+    assert driver.did(Floor)[-1] == Floor(Turn.CALLER)
+
+
+def test_after_a_pause_the_guard_still_knows_what_is_played() -> None:
+    driver = EchoingDriver(plan(echo_guard=True, hold_ms=HOLD_MS))
+    driver.begin("item_1")
+    driver.feed(AudioDelta("resp_1", "item_1", 0, 0, b64encode(BOT).decode()))
+    driver.end("item_1")
+    driver.done()
+    driver.speak(HOURS[: 400 * BYTES_PER_MS])
+    driver.run(400)
+    assert ClearPlayback() in driver.feed(started())
+    driver.run(500)
+    driver.feed(*ended(), said(""))
+    driver.run(900)
+    assert driver.feed(started("item_v")) == []
+    driver.run(1_000)
+    assert driver.feed(*ended("item_v")) == [FalseAlarm("echo"), Tell(DeleteItem("item_v"))]
 
 
 # ------------------------------------------------------------------------------------------- not interruptible
