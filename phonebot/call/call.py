@@ -8,7 +8,6 @@ A call: inputs in, actions out.
 `now` is call time (clock.py). Nothing here waits, and nothing is remembered but what follows from the inputs.
 """
 
-from binascii import a2b_base64
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, Literal
@@ -18,7 +17,6 @@ from phonebot.call import turns
 from phonebot.call.actions import (
     Action,
     BargeIn,
-    ClearPlayback,
     CloseModel,
     CloseStream,
     Cut,
@@ -29,7 +27,6 @@ from phonebot.call.actions import (
     Line,
     OpenModel,
     Outcome,
-    PlayAudio,
     Settled,
     Tell,
     Trouble,
@@ -64,10 +61,11 @@ from phonebot.call.playout import PlayoutLedger, Settlement
 from phonebot.call.responses import Responses
 from phonebot.call.run import BYTES_PER_MS
 from phonebot.call.transcript import SpokenItem
+from phonebot.call.truncations import Truncations
 from phonebot.call.turns import PlayoutEnded, Turn
 from phonebot.carrier.messages import Dtmf, Mark, Media, Start, Stop
 from phonebot.realtime import events
-from phonebot.realtime.severity import already_shorter_ms, asked_truncation_ms, is_busy, severity
+from phonebot.realtime.severity import already_shorter_ms, is_busy, severity
 
 EARLY_FRAMES = 100  # caller audio kept until the model is ready: 2 s
 CARRIER_FAULTS = 20  # more refused messages than this are no accident
@@ -75,7 +73,6 @@ MODEL_FAULTS = 100  # the same of the model's events and complaints
 SILENT_CARRIER_MS = 60_000  # a stream that says nothing for so long is dead, whatever its socket says
 ANSWER_PATIENCE_MS = 8_000  # a turn that the model has not begun to answer by then was lost
 MAX_WAITING_MS = 600_000  # audio that the model may be ahead of playout; beyond it it runs away
-TRUNCATIONS = 2  # how often an item's truncation is asked for, should the service refuse it
 
 
 class Call:
@@ -106,8 +103,7 @@ class Call:
         self._held_settled: Settled = "at_once"
         # Never heard, and to be removed once their response is done: an item can't be deleted while it grows.
         self._unheard: list[SpokenItem] = []
-        # Every truncation asked for, by its event id: a refusal should name it.
-        self._truncations: dict[str, events.TruncateItem] = {}
+        self._truncations = Truncations()
         # When the model should have begun to answer the caller's turn; None: it has, or need not.
         self._answer_due_ms: int | None = None
         # What the session turned out to be; None until the model is ready.
@@ -128,7 +124,7 @@ class Call:
         receive = _RECEIVE.get(type(received))
         actions = receive(self, received, now) if receive else []
         if self._interruptions and self._interruptions.guards:
-            self._note_playback(self._interruptions, actions, now)
+            self._interruptions.note_playback(actions, self._ledger.arrives_ms(now))
         return actions
 
     @property
@@ -160,7 +156,8 @@ class Call:
         self._carrier_ms = now
         self._ledger.arrive(media.timestamp_ms, now)
         if self._interruptions:
-            pinged += self._listen(media, now)
+            decided, media = self._listen(self._interruptions, media, now)
+            pinged += decided
         if self._model is None:
             self._early.append(media)
             return pinged
@@ -168,12 +165,11 @@ class Call:
         return pinged + told if pinged else told
 
     def _append(self, media: Media, now: int) -> list[Action]:
-        payload = media.payload
-        if self.plan.withholds and self._bot_now(now).shielded:
-            payload = base64_silence(base64_length(payload))  # of its length: the model's clock goes on
         if self._ear:
-            return self._follow(self._ear.hear(payload, media.timestamp_ms, now), now)
-        return [Tell(events.AppendAudio(audio)) for audio in self._caller_leg.feed(payload, media.timestamp_ms)]
+            return self._follow(self._ear.hear(media.payload, media.timestamp_ms, now), now)
+        return [
+            Tell(events.AppendAudio(audio)) for audio in self._caller_leg.feed(media.payload, media.timestamp_ms)
+        ]
 
     def _mark(self, mark: Mark, now: int) -> list[Action]:
         self._carrier_ms = now
@@ -237,26 +233,17 @@ class Call:
         error = event.error
         if self._responses.refused(error.event_id, busy=is_busy(error)) and is_busy(error):
             return []
-        if (length_ms := already_shorter_ms(error)) is not None:
-            return self._truncate_again(error, length_ms)
+        if already_shorter_ms(error) is not None:
+            return self._truncate_again(error)
         how = severity(error)
         if how == "fatal":
             return self._lost(ModelLost(error.message), now)
         return [] if how == "harmless" else self._complain(f"the model reports: {error.message}", now)
 
-    def _truncate_again(self, error: events.ErrorDetail, length_ms: int) -> list[Action]:
-        """A refusal leaves the model believing that it said everything: ask again, for what it has."""
-        refused = self._truncations.get(error.event_id or "") or self._newest_truncation(asked_truncation_ms(error))
+    def _truncate_again(self, error: events.ErrorDetail) -> list[Action]:
         trouble = Trouble(f"truncation refused: {error.message}")
-        if refused is None:
-            return [trouble]
-        shorter_ms = min(length_ms, refused.audio_end_ms)
-        return [trouble, *self._truncate(refused.item_id, refused.content_index, shorter_ms)]
-
-    def _newest_truncation(self, audio_end_ms: int | None) -> events.TruncateItem | None:
-        """The one a refusal is about that names no command but the position."""
-        asked = (each for each in reversed(self._truncations.values()) if each.audio_end_ms == audio_end_ms)
-        return next(asked, None)
+        again = self._truncations.shortened(error)
+        return [trouble, *(self._truncate(again.item_id, again.content_index, again.audio_end_ms) if again else [])]
 
     # ------------------------------------------------------------------------------ turns that are found here
 
@@ -356,19 +343,13 @@ class Call:
             return True
         return not silent and any(item.response_id == response_id for item in self._items.values())
 
-    def _listen(self, media: Media, now: int) -> list[Action]:
-        assert self._interruptions is not None, "only who decides listens"
-        if not self._interruptions.listens:
-            return []
-        return self._decide(self._interruptions.hear(a2b_base64(media.payload), media.timestamp_ms, now), now)
-
-    def _note_playback(self, interruptions: Interruptions, actions: list[Action], now: int) -> None:
-        """Tell who has to know it what the carrier is going to play."""
-        for action in actions:
-            if isinstance(action, PlayAudio):
-                interruptions.play(a2b_base64(action.payload), self._ledger.arrives_ms(now))
-            elif isinstance(action, ClearPlayback):
-                interruptions.clear(self._ledger.arrives_ms(now))
+    def _listen(self, interruptions: Interruptions, media: Media, now: int) -> tuple[list[Action], Media]:
+        """What a frame decides, and the frame as the model may hear it."""
+        decided = self._decide(interruptions.hear(media.payload, media.timestamp_ms, now), now)
+        if self.plan.withholds and self._bot_now(now).shielded:
+            silence = base64_silence(base64_length(media.payload))  # of its length: the model's clock goes on
+            media = Media(media.sequence, media.chunk, media.timestamp_ms, silence)
+        return decided, media
 
     def _bot_stopped(self, now: int) -> list[Action]:
         return self._decide(self._interruptions.bot_stopped(now), now) if self._interruptions else []
@@ -518,13 +499,10 @@ class Call:
         return [Line("bot", item.item_id, item.heard_text(), cut=True, heard_ms=item.heard_ms)]
 
     def _truncate(self, item_id: str, content_index: int, audio_end_ms: int) -> list[Action]:
-        before = sum(each.item_id == item_id for each in self._truncations.values())
-        if before == TRUNCATIONS or not self._can("truncates"):
+        if not self._can("truncates"):
             return []
-        event_id = f"truncate-{len(self._truncations) + 1}"
-        truncation = events.TruncateItem(item_id, content_index, audio_end_ms, event_id)
-        self._truncations[event_id] = truncation
-        return [Tell(truncation)]
+        truncation = self._truncations.ask(item_id, content_index, audio_end_ms)
+        return [Tell(truncation)] if truncation else []
 
     def _remove(self, item: SpokenItem) -> list[Action]:
         """Nothing of the item was heard: the model shall not believe it said it."""

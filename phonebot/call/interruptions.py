@@ -25,6 +25,7 @@ What was nothing is deleted from the model's conversation once it is committed, 
 """
 
 import re
+from binascii import a2b_base64
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from unicodedata import normalize
 
 from phonebot.audio.vad import ABOVE_NOISE_DB
+from phonebot.call.actions import Action, ClearPlayback, PlayAudio
 from phonebot.call.plan import CallPlan, LocalTurns
 from phonebot.call.speech_meter import SpeechMeter
 from phonebot.realtime.events import TurnDetection
@@ -171,35 +173,30 @@ class Interruptions:
 
     # ---------------------------------------------------------------------------------- what is heard and played
 
-    def hear(self, payload: bytes, timestamp_ms: int, now: int) -> list[Decision]:
-        """A frame of the caller came, mu-law."""
+    def hear(self, payload: str, timestamp_ms: int, now: int) -> list[Decision]:
+        """A frame of the caller came, base64 of mu-law. It is decoded only where somebody listens."""
+        if self._guard is None and self._meter is None:
+            return []
+        audio = a2b_base64(payload)
         if self._guard:
-            self._guard.hear(timestamp_ms, payload)
+            self._guard.hear(timestamp_ms, audio)
         if self._meter:
-            self._meter.hear(payload, timestamp_ms)
-            if self._rung is Rung.SUSPECTED:
-                return self._climb(Rung.SUSPECTED, now)
-        return []
-
-    @property
-    def listens(self) -> bool:
-        """Frames are listened to (`hear`)."""
-        return self._guard is not None or self._meter is not None
+            self._meter.hear(audio, timestamp_ms)
+        return self._climb(Rung.SUSPECTED, now) if self._rung is Rung.SUSPECTED else []
 
     @property
     def guards(self) -> bool:
-        """What is played has to be known (`play`, `clear`)."""
+        """What is played has to be known (`note_playback`)."""
         return self._guard is not None
 
-    def play(self, audio: bytes, arrives_ms: float) -> None:
-        """Audio was sent to the caller, mu-law; it arrives then."""
-        if self._guard:
-            self._guard.play(arrives_ms, audio)
-
-    def clear(self, arrives_ms: float) -> None:
-        """Playback was cleared."""
-        if self._guard:
-            self._guard.clear(arrives_ms)
+    def note_playback(self, actions: Iterable[Action], arrives_ms: float) -> None:
+        """These are done now, and take effect at the carrier at `arrives_ms`."""
+        assert self._guard is not None, "only a guard has to know"
+        for action in actions:
+            if isinstance(action, PlayAudio):
+                self._guard.play(arrives_ms, a2b_base64(action.payload))
+            elif isinstance(action, ClearPlayback):
+                self._guard.clear(arrives_ms)
 
     # ---------------------------------------------------------------------------------- what the detector says
 

@@ -1,6 +1,7 @@
 """What interrupts the bot where the profile wants care: each rule in virtual time, against the carrier's truth."""
 
 from base64 import b64decode, b64encode
+from random import Random
 
 import numpy as np
 import pytest
@@ -430,6 +431,44 @@ def test_a_resumed_item_is_truncated_where_it_is_interrupted_at_last(network: Ne
     assert isinstance(truncated, TruncateItem)
     assert truncated.audio_end_ms == pytest.approx(driver.heard_ms("item_1"), abs=3 * FRAME_MS)  # a frame a seam
     assert driver.heard_ms("item_1") == pytest.approx(3_000, abs=450)
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_a_bot_that_is_held_again_and_again_loses_nothing(seed: int) -> None:
+    """On any line, whatever the model sends meanwhile; to a frame for each pause and the end."""
+    rng = Random(seed)
+    network = Network(rng.choice([0, 60, 150]), rng.choice([0, 5, 30]), rng.choice([0, 60]), rng.choice([0, 5, 30]))
+    oddities = Oddities(
+        first_timestamp_ms=rng.randint(60, 180),
+        start_buffer_ms=rng.choice([0, 120]),
+        clear_echoes=rng.random() < 0.7,
+        short_frame=rng.choice(["pad", "hold"]),
+    )
+    driver = holding(network=network, oddities=oddities, seed=seed)
+    driver.begin("item_1")
+    pauses, sent_ms = rng.randint(1, 4), 0
+    for n in range(pauses):
+        lengths_ms = rng.randint(1_500, 3_000), rng.randint(1, 800)
+        driver.more("item_1", lengths_ms[0])
+        driver.run(rng.randint(50, lengths_ms[0]))
+        driver.feed(started(f"item_{n}_u"))
+        driver.more("item_1", lengths_ms[1])
+        driver.run(rng.randint(1, 900))
+        driver.feed(*ended(f"item_{n}_u"), said("mhm", f"item_{n}_u"))
+        driver.run(rng.randint(200, 500))
+        sent_ms += sum(lengths_ms)
+    if seed % 2:
+        driver.end("item_1")
+        driver.done()
+        driver.run(sent_ms)
+    else:
+        driver.feed(started())
+        driver.run(600)
+        driver.feed(*ended(), said("Stop."))
+        driver.run(2_500)
+    heard_ms = driver.believed_ms(item_1=sent_ms)["item_1"]
+    assert driver.heard_ms("item_1") == pytest.approx(heard_ms, abs=FRAME_MS * (pauses + 1))
+    assert not driver.carrier.violations
 
 
 def test_several_items_are_resumed_in_order() -> None:
