@@ -416,7 +416,7 @@ class Call:
                 case GoOn(why, text):
                     actions += [*self._resume(now), FalseAlarm(why, text)]
                 case Forget(item_id):
-                    actions += [Tell(events.DeleteItem(item_id))] if self._can("deletes") else []
+                    actions += self._delete(item_id) if self._can("deletes") else []
         return actions
 
     def _hold(self, now: int) -> list[Action]:
@@ -561,11 +561,11 @@ class Call:
         if item.response_id == self._responses.active:
             self._unheard.append(item)  # it can't be deleted while it grows
             return []
-        return self._delete(item)
+        return self._delete(item.item_id)
 
-    def _delete(self, item: SpokenItem) -> list[Action]:
-        self._clips.places.removed(item.item_id)
-        return [Tell(events.DeleteItem(item.item_id))]
+    def _delete(self, item_id: str) -> list[Action]:
+        self._clips.places.removed(item_id)
+        return [Tell(events.DeleteItem(item_id))]
 
     def _can(self, what: Literal["truncates", "deletes", "interrupts"]) -> bool:
         return self._model is None or bool(getattr(self._model, what))
@@ -713,7 +713,7 @@ class Call:
         """Remove what was never heard and could not be removed while it grew."""
         deleted = [item for item in self._unheard if chosen(item)]
         self._unheard = [item for item in self._unheard if not chosen(item)]
-        return [action for item in deleted for action in self._delete(item)]
+        return [action for item in deleted for action in self._delete(item.item_id)]
 
     # ------------------------------------------------------------------------------ time, and the end
 

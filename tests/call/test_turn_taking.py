@@ -21,8 +21,8 @@ from phonebot.call.actions import (
     SendMark,
     Tell,
 )
-from phonebot.call.inputs import ModelReady
-from phonebot.call.plan import CallPlan, Caution, KeyTurns, LocalTurns
+from phonebot.call.inputs import ModelReady, PlayClip
+from phonebot.call.plan import CallPlan, Caution, Clip, KeyTurns, LocalTurns
 from phonebot.call.turns import Turn
 from phonebot.carrier.messages import Stop
 from phonebot.realtime.events import (
@@ -31,6 +31,7 @@ from phonebot.realtime.events import (
     AudioFormat,
     CancelResponse,
     CommitAudio,
+    CreateItem,
     CreateResponse,
     DeleteItem,
     ErrorDetail,
@@ -620,6 +621,47 @@ def test_a_greeting_that_may_not_be_interrupted_is_heard_out_and_what_comes_afte
     driver.more("item_2", 2_000, "resp_2")
     driver.run(500)
     assert kinds(driver.feed(started("item_v"))) == [ClearPlayback, SendMark, BargeIn, CancelResponse, Floor]
+
+
+def test_a_recorded_greeting_that_may_not_be_interrupted_is_heard_out() -> None:
+    recording = Clip("Hello.", b64encode(b"\x05" * (2_000 * BYTES_PER_MS)).decode(), "greeting")
+    driver = CallDriver(plan(greeting_interruptible=False, opening=(recording,)))
+    driver.run(500)
+    assert driver.feed(started("item_u")) == []
+    assert driver.feed(*ended("item_u")) == [Tell(CreateResponse(event_id="response-1"))]
+    driver.run(1_500)
+    assert sum(frame.audio.count(5) for frame in driver.carrier.frames) == 2_000 * BYTES_PER_MS
+    driver.begin("item_1")
+    driver.more("item_1", 2_000)
+    driver.run(500)
+    assert ClearPlayback() in driver.feed(started("item_v"))
+
+
+def test_a_clip_is_paused_and_goes_on_like_an_answer() -> None:
+    driver = holding()
+    driver.feed(PlayClip("One moment please.", b64encode(b"\x05" * (2_000 * BYTES_PER_MS)).decode(), "wait"))
+    driver.run(700)
+    assert ClearPlayback() in driver.feed(started())
+    driver.run(600)
+    driver.feed(*ended(), said("mhm"))
+    driver.run(2_000)
+    assert sum(frame.audio.count(5) for frame in driver.carrier.frames) == 2_000 * BYTES_PER_MS
+    assert driver.did(Line) == [Line("bot", "wait", "One moment please.", heard_ms=2_000)]
+
+
+def test_a_clip_is_told_behind_an_item_that_is_there_and_not_behind_what_was_nothing() -> None:
+    driver = holding()
+    driver.say("item_1", 2_000)
+    driver.run(500)
+    driver.feed(started("item_u"), *ended("item_u"), said("mhm", "item_u"))
+    driver.feed(PlayClip("One moment please.", b64encode(b"\x05" * (2_000 * BYTES_PER_MS)).decode(), "wait"))
+    driver.run(3_000)
+    driver.feed(started("item_v"), *ended("item_v"))
+    driver.feed(said("Stop.", "item_v"))
+    driver.run(500)
+    (told,) = driver.told(CreateItem)
+    assert isinstance(told, CreateItem)
+    assert told.previous_item_id == "item_1"
 
 
 def test_who_still_speaks_when_the_greeting_is_over_has_the_floor() -> None:
