@@ -124,14 +124,16 @@ class ClearsUnderLoad(msgspec.Struct, frozen=True):
     The time a clear takes with `calls` at once, measured as in a row.
 
     `delays` are an upper bound: they hold the loopback's time and that of the load's own process. `inside` is what
-    the service saw of them itself, `loop_late_ms` how late its event loop was with a timer. Shares of a core: what
-    the server needed, what the load needed of another, what other processes took of the server's (None: it had
-    none). `frames_late_ms`: how far behind time the load sent its frames.
+    the service saw of them itself, `inside_cpu` the CPU time in that: the rest is other processes' and threads'.
+    `loop_late_ms` is how late its event loop was with a timer. Shares of a core: what the server needed, what the
+    load needed of another, what other processes took of the server's (None: it had none). `frames_late_ms`: how far
+    behind time the load sent its frames.
     """
 
     calls: int
     delays: Delays
     inside: Reaction
+    inside_cpu: Reaction
     loop_late_ms: Delays
     server_busy: float
     load_busy: float
@@ -145,7 +147,8 @@ class ClearsUnderLoad(msgspec.Struct, frozen=True):
             f"clear with {self.calls} calls at once, in ms: p50 {ms.p50_ms:.1f}, p99 {ms.p99_ms:.1f}, "
             f"max {ms.max_ms:.1f} ({ms.count} interruptions, {ms.lost} without a clear); an upper bound, "
             f"which holds the loopback and the load's own work; inside the server, from reading the model's word "
-            f"to handing the clear to its transport: {self.inside}; its event loop was "
+            f"to handing the clear to its transport: {self.inside}; CPU time in that: "
+            f"{self.inside_cpu}; its event loop was "
             f"{self.loop_late_ms.p99_ms:.1f} ms late at p99, {self.loop_late_ms.max_ms:.1f} at most; "
             f"busy: server {self.server_busy:.0%}, "
             f"load {self.load_busy:.0%}"

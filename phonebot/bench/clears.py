@@ -82,12 +82,14 @@ async def measure_clears(subject: Subject, calls: int, cores: Cores) -> ClearsUn
         reacted = await server.reactions()
         problems = [call.problem for call in interrupted.values() if call.problem]
         faults = tuple(dict.fromkeys((*model.faults, *carrier.faults, *problems)))[:MAX_FAULTS]
+    tooks = [took for clears in reacted.clears for took in clears[-TURNS + 1 :]]
     delays_ms = [ms for call in interrupted.values() for ms in call.delays_ms]
     lost = sum(call.interruptions for call in interrupted.values()) - len(delays_ms)
     return ClearsUnderLoad(
         calls=calls,
         delays=Delays.of(delays_ms, lost),
-        inside=Reaction.of(ms for clears_ms in reacted.clears_ms for ms in clears_ms[-TURNS + 1 :]),
+        inside=Reaction.of(took.all_ms for took in tooks),
+        inside_cpu=Reaction.of(took.cpu_ms for took in tooks),
         loop_late_ms=Delays.of(reacted.beats_late_ms),
         server_busy=round(used.server_s / used.at_s, 3),
         load_busy=round(used.load_s / used.at_s, 3),

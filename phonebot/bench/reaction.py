@@ -5,8 +5,9 @@ How soon the service acts on an interruption, measured inside its own process.
 
 What counts is the time from the model's word that the caller speaks, as soon as it was read
 (`ModelConnection.receive` returned), until the server's transport has the clear (its ASGI `send` returned). Unlike
-the same seen from outside it holds nothing of the loopback and of the load. Beside it stands how late the event
-loop is with a timer, which shows what keeps it from its work.
+the same seen from outside it holds nothing of the loopback and of the load. With it is noted how much CPU time the
+thread used for it: the rest is other processes' and other threads'. Beside it stands how late the event loop is
+with a timer, which shows what keeps it from its work.
 """
 
 import asyncio
@@ -23,19 +24,36 @@ PATH = "/bench/reactions"
 BEAT_MS = 10  # how often the loop is asked; its timers are good to a ms
 
 
-class Reacted(msgspec.Struct, frozen=True):
-    """The clears of each call in their order, and how late each beat was, both in ms."""
+class Took(msgspec.Struct, frozen=True, array_like=True):
+    """How long a clear took, and how much CPU time of its thread that was; in ms."""
 
-    clears_ms: tuple[tuple[float, ...], ...]
+    all_ms: float
+    cpu_ms: float
+
+
+class Reacted(msgspec.Struct, frozen=True):
+    """The clears of each call in their order, and how late each beat was, in ms."""
+
+    clears: tuple[tuple[Took, ...], ...]
     beats_late_ms: tuple[float, ...]
 
 
 class _Call:
-    """When the model's word was read that waits for its clear, in s; None: none does. And the clears so far."""
+    """A call's clears so far, and when the word was read that waits for the next one; None: none does."""
 
     def __init__(self) -> None:
-        self.read_s: float | None = None
-        self.clears_ms: list[float] = []
+        self.read: _Moment | None = None
+        self.clears: list[Took] = []
+
+
+class _Moment:
+    """Now: in the time that passes, and in the CPU time of this thread. Asking for it lets no other thread run."""
+
+    def __init__(self) -> None:
+        self._at_s, self._cpu_s = time.perf_counter(), time.thread_time()
+
+    def until_now(self) -> Took:
+        return Took((time.perf_counter() - self._at_s) * 1000, (time.thread_time() - self._cpu_s) * 1000)
 
 
 _CALL: ContextVar[_Call] = ContextVar("call")
@@ -68,16 +86,16 @@ class Reactions:
 
         async def timed(message: Message) -> None:
             await send(message)
-            if call.read_s is not None and message.get("text", "").startswith('{"event":"clear"'):
-                call.clears_ms.append((time.perf_counter() - call.read_s) * 1000)
-                call.read_s = None
+            if call.read and message.get("text", "").startswith('{"event":"clear"'):
+                call.clears.append(call.read.until_now())
+                call.read = None
 
         return timed
 
     async def _answer(self, send: Send) -> None:
-        record = Reacted(tuple(tuple(call.clears_ms) for call in self._calls), tuple(self._beats_late_ms))
+        record = Reacted(tuple(tuple(call.clears) for call in self._calls), tuple(self._beats_late_ms))
         for call in self._calls:
-            call.clears_ms.clear()
+            call.clears.clear()
         self._beats_late_ms.clear()
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": msgspec.json.encode(record)})
@@ -99,7 +117,7 @@ def _time_receiving() -> None:
     async def timed(connection: ModelConnection) -> Event:
         event = await receive(connection)
         if type(event) is SpeechStarted and (call := _CALL.get(None)):
-            call.read_s = time.perf_counter()
+            call.read = _Moment()
         return event
 
     ModelConnection.receive = timed  # type: ignore[method-assign, assignment]
