@@ -74,7 +74,7 @@ class Cleared:
     # Echoes of the run that came since the newest frame of the caller: should the fence come before the next one,
     # they were flushed with it.
     undecided: list[Pending]
-    gap: int = 0  # in which they came
+    gap: float = 0.0  # in which they came
 
 
 class PlayoutLedger:
@@ -94,6 +94,7 @@ class PlayoutLedger:
         self._marks_sent = 0
         # Marks sent while there was nothing to play, to measure the round trip, and when.
         self._pings: dict[str, int] = {}
+        self._latest_ms = 0  # the newest time we were told
 
     # ---------------------------------------------------------------------------------- what is sent
 
@@ -111,6 +112,7 @@ class PlayoutLedger:
 
         Returns what to send, which is nothing for audio more than MAX_LEAD_MS ahead: that follows from `release`.
         """
+        self._latest_ms = now
         self._waiting.append(Waiting(item_id, item_start, payload))
         return self.release(now)
 
@@ -183,7 +185,22 @@ class PlayoutLedger:
 
     def arrive(self, stamp_ms: int, now: int) -> None:
         """A frame of the caller stamped `stamp_ms` arrived: what comes next was sent after it."""
+        if not self._delays.stamped:  # until then call time was our own, and now it is the stream's
+            self._shift(now - self._latest_ms)
+        self._latest_ms = now
         self._delays.arrive(stamp_ms, now)
+
+    def _shift(self, ms: int) -> None:
+        """
+        Move all that was reckoned in the stream's clock by its step at the first timestamp.
+
+        How large the step was is not told, only that it was no more than this. What is left to play is then reckoned
+        to begin too late rather than too early, and the next echo puts it right.
+        """
+        for run in (self._run, *(closed.run for closed in self._closed)):
+            run.shift(ms)
+        for closed in self._closed:
+            closed.cleared_ms += ms
 
     def echo(self, name: str, now: int) -> tuple[Settlement, ...]:
         """
@@ -191,6 +208,7 @@ class PlayoutLedger:
 
         An echo that names no pending mark (a double, a stranger's) changes nothing.
         """
+        self._latest_ms = now
         if (sent_ms := self._pings.pop(name, None)) is not None:
             self._delays.measure_round_trip(sent_ms, self._delays.date_ms(now))
             return ()
@@ -211,17 +229,21 @@ class PlayoutLedger:
     def _confirm(self, run: Run, mark: Pending, at_ms: float, now: int) -> None:
         delays = self._delays
         if mark.probe:
-            delays.measure_round_trip(mark.sent_ms, int(at_ms))
+            delays.measure_round_trip(mark.sent_ms, at_ms)
+        if run.marks[0] is not mark:
+            delays.miss_mark()
         met_empty_ms, began = run.met_empty_ms, run.confirmed
         if not mark.bare:
             at_ms -= delays.mark_lag_ms
             if met_empty_ms is not None:
                 delays.measure_buffer(at_ms - met_empty_ms - (mark.position - began) / BYTES_PER_MS)
-        run.confirm(mark, at_ms, delays.likely, self._tolerance_ms(now))
+        differ_ms = run.confirm(mark, at_ms, delays.likely, self._tolerance_ms(now))
+        if delays.is_dated(now):
+            delays.measure_spread(differ_ms)
 
-    def _tolerance_ms(self, now: int) -> int:
+    def _tolerance_ms(self, now: int) -> float:
         """How far an echo's date may be off, to the late side."""
-        return STAMP_JITTER_MS + (0 if self._delays.is_dated(now) else self._delays.jitter_ms)
+        return ROUNDING_MS + (0 if self._delays.is_dated(now) else self._delays.jitter_ms)
 
     # ---------------------------------------------------------------------------------- interruptions
 
@@ -332,14 +354,17 @@ class PlayoutLedger:
     def _heard(self, closed: Cleared, at_ms: float, now: int) -> dict[str, int]:
         """Heard of a run whose fence came back: its clear had taken effect by `at_ms`."""
         run, likely = closed.run, self._delays.likely
+        at_ms = self._delays.effect_ms(closed.cleared_ms, at_ms, now)
         together = closed.undecided and closed.gap == self._delays.gap and self._delays.is_dated(now)
         if together and run.flushed is None:
             run.flushed, run.flushed_ms = closed.undecided[0], at_ms
         elif closed.undecided:
             self._decide(closed, now)
         if run.flushed is None:
-            held_back = run.held_back(at_ms, likely, self._tolerance_ms(now))
-            return run.heard(min(run.position(at_ms, likely), held_back))
+            position = run.position(at_ms, likely)
+            if self._delays.silence_tells:
+                position = min(position, run.held_back(at_ms, likely, self._tolerance_ms(now)))
+            return run.heard(position)
         # The frame under way when the clear came was heard to its end, and the mark's audio may have ended in it.
         return run.heard(min(run.position(run.flushed_ms, likely), run.flushed.position + FRAME_BYTES - 1))
 
@@ -368,11 +393,13 @@ class PlayoutLedger:
         lowest = run.sent
         for trip_ms in self._delays.possible_trips_ms:
             quick = replace(likely, trip_ms=trip_ms)
-            slow = replace(quick, trip_ms=quick.trip_ms + jitter_ms + ROUNDING_MS)
+            slow = replace(quick, trip_ms=quick.trip_ms + jitter_ms + ROUNDING_MS, cautious=True)
             end_ms = ends_ms(quick)
-            seen_ms = min(end_ms, now)
-            held_back = run.held_back(seen_ms, slow, STAMP_JITTER_MS) + int((end_ms - seen_ms) * BYTES_PER_MS)
-            lowest = min(lowest, held_back, run.position(end_ms, slow))
+            lowest = min(lowest, run.position(end_ms, slow))
+            if self._delays.silence_tells:
+                seen_ms = min(end_ms, now)
+                unseen = int((end_ms - seen_ms) * BYTES_PER_MS)
+                lowest = min(lowest, run.held_back(seen_ms, slow, STAMP_JITTER_MS) + unseen)
         # A carrier may hold back less than a frame until more audio comes.
         return lowest - lowest % FRAME_BYTES
 
