@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from phonebot.call.clock import ahead_ms
 from phonebot.call.plan import CarrierTraits
 
 FRAME_MS = 20
@@ -24,6 +25,7 @@ PHASE_STAMPS = 64  # so many stamps tell together where the boundaries lie
 # the carrier was seen to pause in the caller's silence.
 STALE_MEDIA_MS = 150
 PAUSE_MS = 300  # a gap between two frames that shows it
+KNOWN_STAMPS = 25  # so many frames show how unevenly they travel
 EVEN_MS = 5  # frames that come so evenly came without jitter
 ROUNDING_MS = 1.5  # call time and stamps are in whole ms, and a clock may run fast
 JITTER_BUCKET_MS = 2_000
@@ -59,8 +61,10 @@ class Delays:
     def __init__(self, traits: CarrierTraits = PLAIN) -> None:
         self._traits = traits
         # The boundary that the newest media timestamp stands for, and how many stamps have told where they lie.
-        self._stamp_ms = 0.0
+        self._stamp_ms = 0
+        self._phase_ms = 0.0  # boundaries are so far from multiples of a frame
         self._stamps = 0
+        self._ahead_ms = 0  # call time less the stream's
         self._pauses = False  # the carrier sends nothing while the caller is silent
         # How late frames came, at most, in each of the last few periods.
         self._lateness_ms: deque[tuple[int, int]] = deque([(0, 0)], maxlen=JITTER_BUCKETS)
@@ -69,43 +73,54 @@ class Delays:
         self._spread_ms = 0.0  # how slow one echo was compared with another
         self._buffers_ms: deque[int] = deque(maxlen=8)
 
-    def arrive(self, stamp_ms: int, now: int) -> None:
-        """A frame of the caller stamped `stamp_ms` arrived: what comes next was sent after it."""
+    def arrive(self, stamp_ms: int, now: int) -> bool:
+        """
+        A frame of the caller stamped `stamp_ms` arrived: what comes next was sent after it.
+
+        True if it is the one that followed the last in time, without a pause.
+        """
+        if not self._stamps:
+            self._ahead_ms = ahead_ms(stamp_ms, now)
+        stamp_ms += self._ahead_ms
+        in_turn = stamp_ms <= self._stamp_ms + FRAME_MS + UNEVEN_MS
         self._pauses = self._pauses or stamp_ms > self._stamp_ms + PAUSE_MS
         self._stamp_ms = self._boundary_ms(stamp_ms)
         bucket = now // JITTER_BUCKET_MS
         newest, lateness_ms = self._lateness_ms[-1]
-        late_ms = int(now - self._stamp_ms)
+        late_ms = now - self._stamp_ms
         if bucket != newest:
             self._lateness_ms.append((bucket, late_ms))
         elif late_ms > lateness_ms:
             self._lateness_ms[-1] = (bucket, late_ms)
+        return in_turn
 
-    def _boundary_ms(self, stamp_ms: int) -> float:
+    def _boundary_ms(self, stamp_ms: int) -> int:
         """The boundary a stamp stands for: stamps are measured, and lie around the frames' true times."""
-        off_ms = (stamp_ms - self._stamp_ms + FRAME_MS / 2) % FRAME_MS - FRAME_MS / 2
+        off_ms = self._off_ms(stamp_ms)
         if not self._stamps or abs(off_ms) > UNEVEN_MS:  # the first, or the frames have begun anew
-            self._stamps = 1
-            return stamp_ms
+            self._stamps, self._phase_ms = 0, stamp_ms
         self._stamps = min(self._stamps + 1, PHASE_STAMPS)
-        return stamp_ms - off_ms + off_ms / self._stamps
+        self._phase_ms += self._off_ms(stamp_ms) / self._stamps
+        return round(stamp_ms - self._off_ms(stamp_ms))
 
-    @property
-    def stamped(self) -> bool:
-        """A timestamp has come."""
-        return self._stamps > 0
+    def _off_ms(self, stamp_ms: int) -> float:
+        return (stamp_ms - self._phase_ms + FRAME_MS / 2) % FRAME_MS - FRAME_MS / 2
 
     def is_dated(self, now: int) -> bool:
         """Whether the caller's frames come, so that they date what comes between them."""
-        patience_ms = FRAME_MS + EVEN_MS if self._pauses else STALE_MEDIA_MS
+        patience_ms = FRAME_MS + EVEN_MS if self._pauses and self._stamps > KNOWN_STAMPS else STALE_MEDIA_MS
         return now <= self._stamp_ms + patience_ms + self.jitter_ms
 
+    def is_doubtful(self, now: int) -> bool:
+        """Whether an echo that comes now may be misdated: it came late, or the carrier pauses and no frame will."""
+        return self._pauses and self._stamp_ms + FRAME_MS + EVEN_MS < now and self.is_dated(now)
+
     @property
-    def gap(self) -> float:
+    def gap(self) -> int:
         """Tells apart the times between two frames of the caller."""
         return self._stamp_ms
 
-    def date_ms(self, now: int) -> float:
+    def date_ms(self, now: int) -> int:
         """
         By when what an echo reports that arrives now had happened: at the end of that frame.
 

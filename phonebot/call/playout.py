@@ -71,10 +71,24 @@ class Cleared:
     fence: str
     cleared_ms: int
     give_up_ms: int
-    # Echoes of the run that came since the newest frame of the caller: should the fence come before the next one,
-    # they were flushed with it.
-    undecided: list[Pending]
-    gap: float = 0.0  # in which they came
+    # Echoes of the run that came since the newest frame of the caller, each with its date: should the fence come
+    # before the next one, they were flushed with it.
+    undecided: list[tuple[Pending, float]]
+    gap: int = 0  # in which they came
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """
+    An echo that came late after the newest frame of the caller: the network held it up, or he fell silent.
+
+    Should the carrier have paused, the audio before `position` had played by `at_ms`, and not when we thought.
+    """
+
+    run: Run
+    position: int
+    at_ms: float
+    probe_sent_ms: int | None  # to measure the round trip by, once it is known
 
 
 class PlayoutLedger:
@@ -94,7 +108,7 @@ class PlayoutLedger:
         self._marks_sent = 0
         # Marks sent while there was nothing to play, to measure the round trip, and when.
         self._pings: dict[str, int] = {}
-        self._latest_ms = 0  # the newest time we were told
+        self._doubt: Doubt | None = None
 
     # ---------------------------------------------------------------------------------- what is sent
 
@@ -112,7 +126,6 @@ class PlayoutLedger:
 
         Returns what to send, which is nothing for audio more than MAX_LEAD_MS ahead: that follows from `release`.
         """
-        self._latest_ms = now
         self._waiting.append(Waiting(item_id, item_start, payload))
         return self.release(now)
 
@@ -185,22 +198,18 @@ class PlayoutLedger:
 
     def arrive(self, stamp_ms: int, now: int) -> None:
         """A frame of the caller stamped `stamp_ms` arrived: what comes next was sent after it."""
-        if not self._delays.stamped:  # until then call time was our own, and now it is the stream's
-            self._shift(now - self._latest_ms)
-        self._latest_ms = now
-        self._delays.arrive(stamp_ms, now)
+        in_turn = self._delays.arrive(stamp_ms, now)
+        if self._doubt:
+            self._resolve(self._doubt, in_turn)
 
-    def _shift(self, ms: int) -> None:
-        """
-        Move all that was reckoned in the stream's clock by its step at the first timestamp.
-
-        How large the step was is not told, only that it was no more than this. What is left to play is then reckoned
-        to begin too late rather than too early, and the next echo puts it right.
-        """
-        for run in (self._run, *(closed.run for closed in self._closed)):
-            run.shift(ms)
-        for closed in self._closed:
-            closed.cleared_ms += ms
+    def _resolve(self, doubt: Doubt, in_turn: bool) -> None:
+        """The next frame came in its turn, so the echo was dated right; or the carrier had paused."""
+        self._doubt = None
+        run = doubt.run
+        if not in_turn and run.confirmed == doubt.position:
+            run.confirmed_ms = max(run.confirmed_ms, doubt.at_ms)
+        if doubt.probe_sent_ms is not None:
+            self._delays.measure_round_trip(doubt.probe_sent_ms, run.confirmed_ms if in_turn else doubt.at_ms)
 
     def echo(self, name: str, now: int) -> tuple[Settlement, ...]:
         """
@@ -208,7 +217,6 @@ class PlayoutLedger:
 
         An echo that names no pending mark (a double, a stranger's) changes nothing.
         """
-        self._latest_ms = now
         if (sent_ms := self._pings.pop(name, None)) is not None:
             self._delays.measure_round_trip(sent_ms, self._delays.date_ms(now))
             return ()
@@ -228,18 +236,33 @@ class PlayoutLedger:
 
     def _confirm(self, run: Run, mark: Pending, at_ms: float, now: int) -> None:
         delays = self._delays
-        if mark.probe:
+        if self._doubt and not delays.is_dated(now):
+            self._resolve(self._doubt, in_turn=False)
+        doubtful = delays.is_doubtful(now)
+        if doubtful:
+            self._doubt = self._doubted(run, mark, now)
+        elif mark.probe:
             delays.measure_round_trip(mark.sent_ms, at_ms)
         if run.marks[0] is not mark:
             delays.miss_mark()
         met_empty_ms, began = run.met_empty_ms, run.confirmed
         if not mark.bare:
             at_ms -= delays.mark_lag_ms
-            if met_empty_ms is not None:
+            if met_empty_ms is not None and not doubtful:
                 delays.measure_buffer(at_ms - met_empty_ms - (mark.position - began) / BYTES_PER_MS)
         differ_ms = run.confirm(mark, at_ms, delays.likely, self._tolerance_ms(now))
         if delays.is_dated(now):
             delays.measure_spread(differ_ms)
+
+    def _doubted(self, run: Run, mark: Pending, now: int) -> Doubt:
+        """What an echo tells should the carrier have paused: no more than that it came now."""
+        before, at_ms = self._doubt, float(now)
+        if run.is_firm(mark):
+            due_ms, _ = run.due(mark, self._delays.likely)
+            if before and before.run is run and before.position == run.confirmed:
+                due_ms += max(before.at_ms - run.confirmed_ms, 0.0)
+            at_ms = min(at_ms, due_ms)
+        return Doubt(run, mark.position, at_ms, mark.sent_ms if mark.probe else None)
 
     def _tolerance_ms(self, now: int) -> float:
         """How far an echo's date may be off, to the late side."""
@@ -308,14 +331,13 @@ class PlayoutLedger:
         """An echo after the clear: whether it was played or flushed shows once it is known what comes next."""
         if closed.undecided and closed.gap != self._delays.gap:
             self._decide(closed, now)
-        if mark in closed.run.marks and mark not in closed.undecided:
-            closed.undecided.append(mark)
+        if mark in closed.run.marks and all(mark is not other for other, _ in closed.undecided):
+            closed.undecided.append((mark, self._delays.date_ms(now)))
             closed.gap = self._delays.gap
 
     def _decide(self, closed: Cleared, now: int) -> None:
         """The fence did not come with these echoes: were they on schedule?"""
-        at_ms = closed.gap + FRAME_MS if self._delays.is_dated(now) else now
-        for mark in closed.undecided:
+        for mark, at_ms in closed.undecided:
             self._judge(closed, mark, at_ms, now)
         closed.undecided.clear()
 
@@ -357,7 +379,7 @@ class PlayoutLedger:
         at_ms = self._delays.effect_ms(closed.cleared_ms, at_ms, now)
         together = closed.undecided and closed.gap == self._delays.gap and self._delays.is_dated(now)
         if together and run.flushed is None:
-            run.flushed, run.flushed_ms = closed.undecided[0], at_ms
+            run.flushed, run.flushed_ms = closed.undecided[0][0], at_ms
         elif closed.undecided:
             self._decide(closed, now)
         if run.flushed is None:
@@ -376,8 +398,8 @@ class PlayoutLedger:
             self._decide(closed, now)
         run = closed.run
         if run.flushed is not None:
-            likely = self._delays.likely
-            position = min(run.position(run.flushed_ms, likely), run.flushed.position)
+            cautious = replace(self._delays.likely, cautious=True)
+            position = min(run.position(run.flushed_ms, cautious), run.flushed.position)
         else:
             position = self._low(run, lambda reckoning: reckoning.takes_effect_ms(closed.cleared_ms), now)
         return Settlement(closed.fence, run.heard(position), exact=False)

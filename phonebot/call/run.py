@@ -60,6 +60,8 @@ class Run:
         # An echo has told when the audio last confirmed has played. What follows without a bare mark follows it
         # without a gap, so an echo of that which is late was slow itself.
         self.anchored = False
+        # The carrier's frames hold the run's bytes 160 by 160: it can't have run dry in the middle of a frame.
+        self.aligned = True
         # By so much later than `confirmed_ms` may it have been: echoes are sent at the end of a frame.
         self.slack_ms = 0.0
         # The carrier time at which all audio sent will have played.
@@ -78,6 +80,8 @@ class Run:
         self.sent += length
         self.end_ms = max(self.end_ms, reckoning.begins_ms(mark.sent_ms)) + length / BYTES_PER_MS
         self.marks.append(mark)
+        if mark.bare and mark.position % FRAME_BYTES:
+            self.aligned = False
 
     def schedule(self, reckoning: Reckoning) -> Iterator[tuple[Pending, float, float]]:
         """Each pending mark with the carrier times at which the audio before it begins and ends to play."""
@@ -145,16 +149,18 @@ class Run:
         Returns by how much echoes are seen to differ in the time they take, in ms.
         """
         due_ms, dry = self.due(mark, reckoning)
-        firm = self._is_firm(mark)
-        late_ms = at_ms - due_ms - FRAME_MS - tolerance_ms
-        slow = firm and 0 < late_ms < SLOW_ECHO_MS
-        reckoned = slow or (due_ms <= at_ms and late_ms <= 0 and not dry)
-        while self.marks.popleft() is not mark:
-            pass
+        firm = self.is_firm(mark)
         # The whole frame has ended: what is in it behind the mark's audio has played too.
         behind_ms = 0 if mark.bare else -mark.position % FRAME_BYTES / BYTES_PER_MS
+        latest_ms = at_ms - behind_ms if self.aligned else at_ms
+        earliest_ms = latest_ms - tolerance_ms - (0 if self.aligned and not mark.bare else FRAME_MS)
+        slow = firm and 0 < earliest_ms - due_ms < SLOW_ECHO_MS
+        reckoned = slow or (earliest_ms <= due_ms <= latest_ms and not dry)
+        while self.marks.popleft() is not mark:
+            pass
         self.confirmed, self.confirmed_ms = mark.position, due_ms if reckoned else at_ms - behind_ms
-        latest_ms = min(at_ms, due_ms + self.slack_ms) if firm else at_ms
+        if firm:
+            latest_ms = min(latest_ms, due_ms + self.slack_ms)
         self.slack_ms = max(latest_ms - self.confirmed_ms, 0.0)
         self.anchored = not mark.bare
         self.met_empty_ms = None
@@ -169,21 +175,14 @@ class Run:
                 self.end_ms = end_ms
         if not firm:
             return 0.0
-        return late_ms if slow else max(due_ms - at_ms, 0.0)
+        return earliest_ms - due_ms if slow else max(due_ms - latest_ms, 0.0)
 
-    def _is_firm(self, mark: Pending) -> bool:
+    def is_firm(self, mark: Pending) -> bool:
         """Whether the audio before a pending mark follows without a gap on audio known to have played."""
         for pending in self.marks:
             if pending.bare or pending is mark:
                 return self.anchored and not pending.bare
         raise AssertionError("only a pending mark is asked for")
-
-    def shift(self, ms: int) -> None:
-        """The stream's clock turned out to be `ms` ahead of the one that the run was reckoned in."""
-        self.confirmed_ms += ms
-        self.end_ms += ms
-        for mark in self.marks:
-            mark.sent_ms += ms
 
     def find(self, name: str) -> Pending | None:
         return next((mark for mark in self.marks if mark.name == name), None)
