@@ -82,6 +82,8 @@ class CallDriver:
         self.carrier = Carrier(oddities, rng)
         self.log: list[tuple[int, Action]] = []
         self.caller_audio: list[str] = []
+        # Every input with its call time and what came of it: enough to write the call's log.
+        self.happened: list[tuple[int, Input, list[Action]]] = []
         self.local_ms = 0
         self.closed: CloseStream | None = None
         self._clock = MediaClock(0)
@@ -179,7 +181,9 @@ class CallDriver:
                 self._clock = MediaClock(self.local_ms)  # as the shell does
             if isinstance(one, Media):
                 self._clock.arrive(self.local_ms, one.timestamp_ms)
-            actions += self._perform(self.call.receive(one, self.now))
+            done = self.call.receive(one, self.now)
+            self.happened.append((self.now, one, done))
+            actions += self._perform(done)
         return actions
 
     def speak(self, audio: bytes) -> None:
