@@ -64,7 +64,9 @@ def recorded(name: str) -> bytes:
 
 class CallDriver:
     """
-    A call that has been answered: the stream has started and the model is ready.
+    A call that has been answered: the stream started 400 ms before the model was ready, which is 100 ms ago.
+
+    Not `model_ready`: it is not yet, 400 ms after the stream's start.
 
     `log` holds every action with its call time, except the caller's audio on its way to the model: that is counted.
     """
@@ -76,6 +78,8 @@ class CallDriver:
         network: Network | None = None,
         oddities: Oddities | None = None,
         seed: int = 0,
+        *,
+        model_ready: bool = True,
     ) -> None:
         network, rng = network or Network(), Random(seed)
         self.call = Call(plan)
@@ -109,8 +113,9 @@ class CallDriver:
             self.carrier.start(stream_sid="MZ" + "3" * 32, account_sid="AC" + "2" * 32, call_sid="CA" + "1" * 32)
         )
         self.run(400)
-        self.feed(ready or ModelReady(Session()))
-        self.run(100)
+        if model_ready:
+            self.feed(ready or ModelReady(Session()))
+            self.run(100)
 
     # ------------------------------------------------------------------------------ time
 

@@ -30,6 +30,7 @@ from phonebot.call.actions import Action, ClearPlayback, PlayAudio, SendMark
 from phonebot.call.delays import FRAME_MS, PLAIN, ROUNDING_MS, Delays, Reckoning
 from phonebot.call.plan import CarrierTraits
 from phonebot.call.run import BYTES_PER_MS, FRAME_BYTES, STAMP_JITTER_MS, Pending, Run, Segment
+from phonebot.call.unheard import Piece, Unheard
 
 PIECE_CHARACTERS = 1920  # 180 ms: base64 splits without decoding at every 4 characters, 3 bytes
 # The first pieces of a run are short, so that its marks tell early whether it began when we think.
@@ -91,6 +92,19 @@ class Doubt:
     probe_sent_ms: int | None  # to measure the round trip by, once it is known
 
 
+@dataclass(slots=True)
+class Hold:
+    """
+    Playback is paused. `unheard` was sent before; how much of it was heard is known once the fence is back.
+
+    `fence` None: that is known, or nothing was playing. `resumes`: playback goes on as soon as it is known.
+    """
+
+    fence: str | None
+    unheard: Unheard
+    resumes: bool = False
+
+
 class PlayoutLedger:
     """
     The ledger of one stream.
@@ -98,9 +112,11 @@ class PlayoutLedger:
     Give it each media timestamp (`arrive`), all audio in order (`queue`, and `finish` at an item's end), every echo
     (`echo`), and say `clear` to interrupt. What has to be sent comes back as actions; what was heard comes out of
     `played` (items heard to the end) and as `Settlement`s (items a clear has cut), from `echo` and `settle_due`.
+
+    `holds`: playback may be paused (`hold`), and `resume` goes on where it was cut. Only then is audio kept for it.
     """
 
-    def __init__(self, traits: CarrierTraits = PLAIN) -> None:
+    def __init__(self, traits: CarrierTraits = PLAIN, holds: bool = False) -> None:
         self._delays = Delays(traits)
         self._run = Run(0)
         self._closed: deque[Cleared] = deque()
@@ -109,6 +125,9 @@ class PlayoutLedger:
         # Marks sent while there was nothing to play, to measure the round trip, and when.
         self._pings: dict[str, int] = {}
         self._doubt: Doubt | None = None
+        # What was sent in the run and is not known to have been heard; None: it is not kept.
+        self._unheard = Unheard() if holds else None
+        self._hold: Hold | None = None  # None: playback is not paused
 
     # ---------------------------------------------------------------------------------- what is sent
 
@@ -142,6 +161,8 @@ class PlayoutLedger:
     def release(self, now: int) -> list[Action]:
         """Send what waits, as far as the lead allows."""
         actions: list[Action] = []
+        if self._hold:
+            return actions
         while self._waiting and self._run.end_ms < now + MAX_LEAD_MS:
             waiting = self._waiting.popleft()
             if not waiting.payload:
@@ -172,10 +193,14 @@ class PlayoutLedger:
             last.length += length
         else:
             run.segments.append(Segment(item_id, item_start, run.sent, length))
+        if self._unheard is not None:
+            self._unheard.append(Piece(item_id, item_start, piece, run.sent + length))
         return PlayAudio(piece), self._mark(length, now)
 
     def _fill(self, now: int) -> list[Action]:
         missing = -self._run.sent % FRAME_BYTES
+        if self._unheard is not None:
+            self._unheard.append(Piece("", 0, "", self._run.sent + missing))
         if not missing:
             return []
         return [PlayAudio(base64_silence(missing)), self._mark(missing, now)]
@@ -221,13 +246,15 @@ class PlayoutLedger:
             self._delays.measure_round_trip(sent_ms, self._delays.date_ms(now))
             return ()
         if any(name == closed.fence for closed in self._closed):
-            return self._settle_through(name, now)
+            return self._requeued(self._settle_through(name, now))
         for closed in self._closed:
             if mark := closed.run.find(name):
                 self._note(closed, mark, now)
                 return ()
         if mark := self._run.find(name):
             self._confirm(self._run, mark, self._delays.date_ms(now), now)
+            if self._unheard is not None:
+                self._unheard.forget_before(self._run.confirmed)
         return ()
 
     def played(self) -> list[Segment]:
@@ -273,7 +300,17 @@ class PlayoutLedger:
     @property
     def empty(self) -> bool:
         """Nothing is left to play: the last mark was echoed, and nothing waits."""
-        return not self._run.marks and not self._waiting
+        return not self._run.marks and not self._waiting and not (self._hold and self._hold.fence)
+
+    def is_over(self, now: int) -> bool:
+        """As `empty`, or so long after the end of all audio that the marks behind it must have been lost."""
+        return self.empty or (
+            not self._waiting and not self._hold and now > self._run.end_ms + self._delays.patience_ms
+        )
+
+    def arrives_ms(self, now: int) -> float:
+        """When what is sent now takes effect at the carrier, on its clock."""
+        return self._delays.likely.takes_effect_ms(now)
 
     @property
     def waiting_ms(self) -> int:
@@ -298,6 +335,8 @@ class PlayoutLedger:
             if length := base64_length(waiting.payload):
                 run.segments.append(Segment(waiting.item_id, waiting.item_start, run.sent, length))
         self._waiting.clear()
+        if self._unheard is not None:
+            self._unheard = Unheard()
         self._run = Run(run.generation + 1, self._delays.likely.takes_effect_ms(now))
         fence = self._new_name(self._run)
         self._closed.append(Cleared(run, fence, now, now + self._delays.patience_ms, []))
@@ -313,17 +352,82 @@ class PlayoutLedger:
         settled = []
         while self._closed and self._closed[0].give_up_ms <= now:
             settled.append(self._settle_low(self._closed.popleft(), now))
-        return tuple(settled)
+        return self._requeued(tuple(settled))
 
     def settle_all(self, now: int) -> tuple[Settlement, ...]:
         """Settle every clear now, by a low estimate: its echo can no longer be waited for."""
         settled = tuple(self._settle_low(closed, now) for closed in self._closed)
         self._closed.clear()
-        return settled
+        return self._requeued(settled)
 
     def hang_up(self, now: int) -> dict[str, int]:
         """The stream ended: bytes heard of each item not yet confirmed, by a low estimate."""
         return self._run.heard(self._low(self._run, lambda reckoning: now, now))
+
+    # ---------------------------------------------------------------------------------- pauses
+
+    @property
+    def held(self) -> bool:
+        """Playback is paused, or is to go on and can't yet."""
+        return self._hold is not None
+
+    def hold(self, now: int) -> list[Action]:
+        """
+        Pause playback by a clear, of which nothing is lost; what is queued from now on waits.
+
+        Returns the clear and its fence, or nothing when nothing is left to play. A settlement will tell what was
+        heard of each item. `resume` or `abandon` end the pause; called in between, `hold` takes a `resume` back.
+        """
+        assert self._unheard is not None, "a ledger that may be held keeps what it needs for it"
+        if self._hold:
+            self._hold.resumes = False
+            return []
+        if self.empty:
+            self._hold = Hold(None, Unheard())
+            return []
+        unheard, waiting, self._waiting = self._unheard, self._waiting, deque()
+        fence, actions = self.clear(now)
+        self._waiting = waiting
+        self._hold = Hold(fence, unheard)
+        return actions
+
+    def resume(self, now: int) -> list[Action]:
+        """
+        Go on from the byte at which playback was paused.
+
+        Returns what to send: nothing yet, if it is not known what was heard. Then `release` has it, as soon as the
+        settlement came.
+        """
+        assert self._hold is not None, "only what is paused goes on"
+        self._hold.resumes = True
+        if self._hold.fence:
+            return []
+        self._hold = None
+        return self.release(now)
+
+    def abandon(self) -> str | None:
+        """
+        Throw away what waits: the pause was an interruption.
+
+        Returns the name of the settlement that is still to come; None when it has come, or nothing was playing.
+        """
+        assert self._hold is not None, "only a pause is abandoned"
+        fence, self._hold = self._hold.fence, None
+        self._waiting.clear()
+        return fence
+
+    def _requeued(self, settled: tuple[Settlement, ...]) -> tuple[Settlement, ...]:
+        """Where the pause is among what is settled, the rest of what it cut is put in front of what waits."""
+        hold = self._hold
+        for settlement in settled:
+            if hold and settlement.fence == hold.fence:
+                rest = [
+                    Waiting(each.item_id, each.item_start, each.payload)
+                    for each in hold.unheard.rest(settlement.heard)
+                ]
+                self._waiting.extendleft(reversed(rest))
+                self._hold = None if hold.resumes else Hold(None, Unheard())
+        return settled
 
     # ---------------------------------------------------------------------------------- echoes after a clear
 
