@@ -72,10 +72,24 @@ class Cleared:
     fence: str
     cleared_ms: int
     give_up_ms: int
-    # Echoes of the run that came since the newest frame of the caller: should the fence come before the next one,
-    # they were flushed with it.
-    undecided: list[Pending]
+    # Echoes of the run that came since the newest frame of the caller, each with its date: should the fence come
+    # before the next one, they were flushed with it.
+    undecided: list[tuple[Pending, float]]
     gap: int = 0  # in which they came
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """
+    An echo that came late after the newest frame of the caller: the network held it up, or he fell silent.
+
+    Should the carrier have paused, the audio before `position` had played by `at_ms`, and not when we thought.
+    """
+
+    run: Run
+    position: int
+    at_ms: float
+    probe_sent_ms: int | None  # to measure the round trip by, once it is known
 
 
 @dataclass(slots=True)
@@ -110,6 +124,7 @@ class PlayoutLedger:
         self._marks_sent = 0
         # Marks sent while there was nothing to play, to measure the round trip, and when.
         self._pings: dict[str, int] = {}
+        self._doubt: Doubt | None = None
         # What was sent in the run and is not known to have been heard; None: it is not kept.
         self._unheard = Unheard() if holds else None
         self._hold: Hold | None = None  # None: playback is not paused
@@ -208,7 +223,18 @@ class PlayoutLedger:
 
     def arrive(self, stamp_ms: int, now: int) -> None:
         """A frame of the caller stamped `stamp_ms` arrived: what comes next was sent after it."""
-        self._delays.arrive(stamp_ms, now)
+        in_turn = self._delays.arrive(stamp_ms, now)
+        if self._doubt:
+            self._resolve(self._doubt, in_turn)
+
+    def _resolve(self, doubt: Doubt, in_turn: bool) -> None:
+        """The next frame came in its turn, so the echo was dated right; or the carrier had paused."""
+        self._doubt = None
+        run = doubt.run
+        if not in_turn and run.confirmed == doubt.position:
+            run.confirmed_ms = max(run.confirmed_ms, doubt.at_ms)
+        if doubt.probe_sent_ms is not None:
+            self._delays.measure_round_trip(doubt.probe_sent_ms, run.confirmed_ms if in_turn else doubt.at_ms)
 
     def echo(self, name: str, now: int) -> tuple[Settlement, ...]:
         """
@@ -237,18 +263,37 @@ class PlayoutLedger:
 
     def _confirm(self, run: Run, mark: Pending, at_ms: float, now: int) -> None:
         delays = self._delays
-        if mark.probe:
-            delays.measure_round_trip(mark.sent_ms, int(at_ms))
+        if self._doubt and not delays.is_dated(now):
+            self._resolve(self._doubt, in_turn=False)
+        doubtful = delays.is_doubtful(now)
+        if doubtful:
+            self._doubt = self._doubted(run, mark, now)
+        elif mark.probe:
+            delays.measure_round_trip(mark.sent_ms, at_ms)
+        if run.marks[0] is not mark:
+            delays.miss_mark()
         met_empty_ms, began = run.met_empty_ms, run.confirmed
         if not mark.bare:
             at_ms -= delays.mark_lag_ms
-            if met_empty_ms is not None:
+            if met_empty_ms is not None and not doubtful:
                 delays.measure_buffer(at_ms - met_empty_ms - (mark.position - began) / BYTES_PER_MS)
-        run.confirm(mark, at_ms, delays.likely, self._tolerance_ms(now))
+        differ_ms = run.confirm(mark, at_ms, delays.likely, self._tolerance_ms(now))
+        if delays.is_dated(now):
+            delays.measure_spread(differ_ms)
 
-    def _tolerance_ms(self, now: int) -> int:
+    def _doubted(self, run: Run, mark: Pending, now: int) -> Doubt:
+        """What an echo tells should the carrier have paused: no more than that it came now."""
+        before, at_ms = self._doubt, float(now)
+        if run.is_firm(mark):
+            due_ms, _ = run.due(mark, self._delays.likely)
+            if before and before.run is run and before.position == run.confirmed:
+                due_ms += max(before.at_ms - run.confirmed_ms, 0.0)
+            at_ms = min(at_ms, due_ms)
+        return Doubt(run, mark.position, at_ms, mark.sent_ms if mark.probe else None)
+
+    def _tolerance_ms(self, now: int) -> float:
         """How far an echo's date may be off, to the late side."""
-        return STAMP_JITTER_MS + (0 if self._delays.is_dated(now) else self._delays.jitter_ms)
+        return ROUNDING_MS + (0 if self._delays.is_dated(now) else self._delays.jitter_ms)
 
     # ---------------------------------------------------------------------------------- interruptions
 
@@ -390,14 +435,13 @@ class PlayoutLedger:
         """An echo after the clear: whether it was played or flushed shows once it is known what comes next."""
         if closed.undecided and closed.gap != self._delays.gap:
             self._decide(closed, now)
-        if mark in closed.run.marks and mark not in closed.undecided:
-            closed.undecided.append(mark)
+        if mark in closed.run.marks and all(mark is not other for other, _ in closed.undecided):
+            closed.undecided.append((mark, self._delays.date_ms(now)))
             closed.gap = self._delays.gap
 
     def _decide(self, closed: Cleared, now: int) -> None:
         """The fence did not come with these echoes: were they on schedule?"""
-        at_ms = closed.gap + FRAME_MS if self._delays.is_dated(now) else now
-        for mark in closed.undecided:
+        for mark, at_ms in closed.undecided:
             self._judge(closed, mark, at_ms, now)
         closed.undecided.clear()
 
@@ -436,14 +480,17 @@ class PlayoutLedger:
     def _heard(self, closed: Cleared, at_ms: float, now: int) -> dict[str, int]:
         """Heard of a run whose fence came back: its clear had taken effect by `at_ms`."""
         run, likely = closed.run, self._delays.likely
+        at_ms = self._delays.effect_ms(closed.cleared_ms, at_ms, now)
         together = closed.undecided and closed.gap == self._delays.gap and self._delays.is_dated(now)
         if together and run.flushed is None:
-            run.flushed, run.flushed_ms = closed.undecided[0], at_ms
+            run.flushed, run.flushed_ms = closed.undecided[0][0], at_ms
         elif closed.undecided:
             self._decide(closed, now)
         if run.flushed is None:
-            held_back = run.held_back(at_ms, likely, self._tolerance_ms(now))
-            return run.heard(min(run.position(at_ms, likely), held_back))
+            position = run.position(at_ms, likely)
+            if self._delays.silence_tells:
+                position = min(position, run.held_back(at_ms, likely, self._tolerance_ms(now)))
+            return run.heard(position)
         # The frame under way when the clear came was heard to its end, and the mark's audio may have ended in it.
         return run.heard(min(run.position(run.flushed_ms, likely), run.flushed.position + FRAME_BYTES - 1))
 
@@ -455,8 +502,8 @@ class PlayoutLedger:
             self._decide(closed, now)
         run = closed.run
         if run.flushed is not None:
-            likely = self._delays.likely
-            position = min(run.position(run.flushed_ms, likely), run.flushed.position)
+            cautious = replace(self._delays.likely, cautious=True)
+            position = min(run.position(run.flushed_ms, cautious), run.flushed.position)
         else:
             position = self._low(run, lambda reckoning: reckoning.takes_effect_ms(closed.cleared_ms), now)
         return Settlement(closed.fence, run.heard(position), exact=False)
@@ -472,11 +519,13 @@ class PlayoutLedger:
         lowest = run.sent
         for trip_ms in self._delays.possible_trips_ms:
             quick = replace(likely, trip_ms=trip_ms)
-            slow = replace(quick, trip_ms=quick.trip_ms + jitter_ms + ROUNDING_MS)
+            slow = replace(quick, trip_ms=quick.trip_ms + jitter_ms + ROUNDING_MS, cautious=True)
             end_ms = ends_ms(quick)
-            seen_ms = min(end_ms, now)
-            held_back = run.held_back(seen_ms, slow, STAMP_JITTER_MS) + int((end_ms - seen_ms) * BYTES_PER_MS)
-            lowest = min(lowest, held_back, run.position(end_ms, slow))
+            lowest = min(lowest, run.position(end_ms, slow))
+            if self._delays.silence_tells:
+                seen_ms = min(end_ms, now)
+                unseen = int((end_ms - seen_ms) * BYTES_PER_MS)
+                lowest = min(lowest, run.held_back(seen_ms, slow, STAMP_JITTER_MS) + unseen)
         # A carrier may hold back less than a frame until more audio comes.
         return lowest - lowest % FRAME_BYTES
 
