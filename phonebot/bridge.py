@@ -4,9 +4,10 @@ The shell of one call: it owns the two sockets, feeds the Call and performs its 
     carrier socket --StreamReader--> Call.receive(input, now) --actions--> outboxes --> carrier and model sockets
     model connection --Event-------^
 
-What is to be sent waits in two outboxes, each emptied by a task of its own, so that a slow model never keeps the
-caller's stream from being read, nor the other way round. Both are bounded (outbox.py): caller audio that the model
-does not take in time is dropped, the oldest first, and reported; a carrier that lets too much wait is given up.
+What a socket takes is sent at once: a clear waits for no other task's turn. The rest waits in two outboxes, each
+emptied by a task of its own, so that a slow model never keeps the caller's stream from being read, nor the other
+way round. Both are bounded (outbox.py): caller audio that the model does not take in time is dropped, the oldest
+first, and reported; a carrier that lets too much wait is given up.
 """
 
 import asyncio
@@ -57,11 +58,15 @@ class StreamClosed(Exception):
 
 
 class CarrierSocket(Protocol):
-    """The carrier's WebSocket, accepted. Both methods raise `StreamClosed` once it has ended."""
+    """The carrier's WebSocket, accepted. `receive` and `send` raise `StreamClosed` once it has ended."""
 
     async def receive(self) -> str | bytes: ...
 
     async def send(self, message: str) -> None: ...
+
+    def send_now(self, message: str) -> bool:
+        """Send without waiting. False, and nothing is sent, when that cannot be: then use `send`."""
+        ...
 
     async def close(self, code: int) -> None: ...
 
@@ -166,11 +171,11 @@ class Bridge:
             case Tell():  # first: fifty times a second
                 self._tell(action.command)
             case PlayAudio():
-                self._to_carrier.put_audio(self._writer.media(action.payload))
+                self._send(self._writer.media(action.payload), self._to_carrier.put_audio)
             case SendMark():
-                self._to_carrier.put(self._writer.mark(action.name))
+                self._send(self._writer.mark(action.name), self._to_carrier.put)
             case ClearPlayback():
-                self._to_carrier.put_clear(self._writer.clear())
+                self._send(self._writer.clear(), self._to_carrier.put_clear)
             case OpenModel():
                 self._model = self._tasks.create_task(self._hold_model(action.session))
             case CloseModel():
@@ -220,6 +225,11 @@ class Bridge:
             except CarrierError as error:
                 received = CarrierFault(str(error), counts=not isinstance(error, UnknownCarrierEvent))
             self._feed(received)
+
+    def _send(self, message: str, put: Callable[[str], None]) -> None:
+        """Send at once what the socket takes, unless something waits before it; else `put` it into the outbox."""
+        if not (self._to_carrier.idle and self._socket.send_now(message)):
+            put(message)
 
     async def _write_carrier(self) -> None:
         """Send until the socket is closed, by us or by the other side."""

@@ -278,7 +278,8 @@ def calibrate(
         console.print("\n".join(f"{name}={value}" for name, value in told.items()))
     if write:
         write_settings(ENV_FILE, told)
-        errors.print(f"written to {ENV_FILE}")
+        whose = "" if listen else ": the emulated carrier's figures, which are no real carrier's"
+        errors.print(f"written to {ENV_FILE}{whose}")
 
 
 async def _calibrate(listening: bool, oddities: list[str], repeats: int) -> "Figures":

@@ -25,6 +25,8 @@ class CarrierOutbox:
     """
 
     def __init__(self) -> None:
+        # Its reader has sent all there was and waits for more.
+        self.idle = False
         self.overfull = False
         # With which code to close the socket once all has been sent; None: not yet.
         self._close_code: int | None = None
@@ -48,13 +50,16 @@ class CarrierOutbox:
         """Close the socket behind what waits. The first code counts."""
         if self._close_code is None:
             self._close_code = code
+        self.idle = False
         self._changed.set()
 
     async def filled(self) -> None:
         """Wait until `take` has something."""
         while not self._waiting and self._close_code is None:
             self._changed.clear()
+            self.idle = True
             await self._changed.wait()
+        self.idle = False
 
     def take(self) -> str | int | None:
         """The next message; once all have been taken, the code to close with; None: there is nothing now."""
@@ -67,6 +72,7 @@ class CarrierOutbox:
     def _append(self, message: str, is_audio: bool) -> None:
         if self.overfull:
             return
+        self.idle = False
         self._waiting.append((message, is_audio))
         self._characters += len(message)
         if self._characters > MAX_CARRIER_CHARACTERS:

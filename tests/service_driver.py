@@ -140,9 +140,13 @@ class Service:
         faults: Faults | None = None,
         options: Options | None = None,
         signs: bool = True,
+        send_buffer: int | None = None,
         **settings: str,
     ) -> "Service":
-        """`settings` are further variables; `public_url` is where the carrier believes the service to be."""
+        """
+        `settings` are further variables; `public_url` is where the carrier believes the service to be.
+        `send_buffer` is that of its connections, in bytes.
+        """
         async with AsyncExitStack() as starting:
             model = None
             if model_url is None:
@@ -150,6 +154,8 @@ class Service:
                     serve_model(minds=Clerk, ear=Ear(), key=MODEL_KEY, faults=faults, options=options)
                 )
             listener = listen("127.0.0.1", 0)
+            if send_buffer is not None:
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
             url = f"http://127.0.0.1:{listener.getsockname()[1]}"
             variables = {
                 "PHONEBOT_PUBLIC_URL": public_url or url,

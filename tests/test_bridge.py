@@ -58,6 +58,11 @@ class Socket:
         await self.takes.wait()
         self.sent.append(message)
 
+    def send_now(self, message: str) -> bool:
+        if self.takes.is_set():
+            self.sent.append(message)
+        return self.takes.is_set()
+
     async def close(self, code: int) -> None:
         self.close_code = code
 
@@ -313,6 +318,56 @@ async def test_a_carrier_that_takes_nothing_is_given_up(monkeypatch: pytest.Monk
     await shell.ended()
     assert shell.notes.all(CarrierClosed) == [CarrierClosed(1006)]
     assert shell.notes.did[-1] == Ended("stream_lost")
+
+
+class AtTheClear:
+    """A journal that keeps what the socket had been sent when the call was interrupted."""
+
+    def __init__(self) -> None:
+        self.shell: Shell | None = None
+        self.sent: list[str] = []
+
+    def happened(self, now: int, received: Input, actions: list[Action]) -> None:
+        if ClearPlayback() in actions:
+            assert self.shell is not None
+            self.sent = [json.loads(message)["event"] for message in self.shell.socket.sent]
+
+
+async def test_a_clear_is_sent_before_anything_else_has_its_turn() -> None:
+    seen = AtTheClear()
+    shell = seen.shell = Shell(journals=(seen,))
+    shell.says(ResponseCreated(Response("resp_1", "in_progress")), audio("item_1", 60), SpeechStarted(60))
+    await shell.seen(ClearPlayback)
+    assert seen.sent == [json.loads(message)["event"] for message in shell.socket.sent]
+    assert seen.sent[0] == "mark"
+    assert seen.sent[-3:] == ["mark", "clear", "mark"]
+    shell.hang_up()
+    await shell.ended()
+
+
+async def test_what_a_socket_does_not_take_at_once_goes_out_in_order_when_it_does() -> None:
+    shell = Shell()
+    shell.says(ResponseCreated(Response("resp_1", "in_progress")), audio("item_1", 9))
+    await shell.seen(PlayAudio, 1)
+    shell.socket.takes.clear()
+    shell.says(audio("item_1", 9))
+    await shell.seen(PlayAudio, 2)
+    shell.says(audio("item_1", 9))
+    await shell.seen(PlayAudio, 3)
+    shell.socket.takes.set()
+    shell.says(audio("item_1", 9))
+    await until(lambda: len(shell.notes.all(PlayAudio)) > 3)
+    await until(lambda: len(shell.socket.sent) == len(shell.notes.all(PlayAudio, SendMark)))
+    shell.hang_up()
+    await shell.ended()
+    to_carrier = shell.notes.all(PlayAudio, SendMark)
+    assert [json.loads(message)["event"] for message in shell.socket.sent] == [
+        {PlayAudio: "media", SendMark: "mark"}[type(each)] for each in to_carrier
+    ]
+    sent = [json.loads(message) for message in shell.socket.sent]
+    assert [message["mark"]["name"] for message in sent if "mark" in message] == [
+        each.name for each in to_carrier if isinstance(each, SendMark)
+    ]
 
 
 async def test_a_clear_overtakes_the_audio_that_waits_for_the_carrier_and_no_mark() -> None:

@@ -16,6 +16,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "carrier": ("errors", "audio"),
     "realtime": ("errors", "audio"),
     "agents": ("errors",),
+    "agents.recordings": ("audio",),  # beside what is allowed to the rest of agents
     "call": ("carrier.messages", "realtime.events", "realtime.severity", "agents", "audio"),
     "replay.pytest_plugin": ("rehearsal",),  # likewise
     "replay": ("call", "carrier", "realtime", "agents", "audio", "errors"),

@@ -5,7 +5,7 @@ from base64 import b64encode
 
 import pytest
 
-from phonebot.outbox import MAX_CALLER_MS, MAX_CARRIER_CHARACTERS, MAX_COMMANDS, CarrierOutbox, ModelOutbox
+from phonebot.outbox import MAX_CALLER_MS, MAX_COMMANDS, CarrierOutbox, ModelOutbox
 from phonebot.realtime.events import BYTES_PER_MS, AppendAudio, AudioFormat, Command, DeleteItem
 
 
@@ -58,29 +58,23 @@ async def test_an_empty_box_is_waited_for() -> None:
     assert box.take() == 1000
 
 
-async def test_a_box_that_is_overfull_stays_so_and_holds_nothing() -> None:
+@pytest.mark.parametrize("message", ["mark", None])
+async def test_a_box_is_idle_while_its_reader_waits_until_the_next_message(
+    message: str | None,
+) -> None:
     box = CarrierOutbox()
-    piece = "x" * (MAX_CARRIER_CHARACTERS // 4)
-    was_overfull = []
-    for message in (piece, piece, piece, piece, "x"):
-        box.put_audio(message)
-        was_overfull.append(box.overfull)
-    assert was_overfull == [False, False, False, False, True]
-    box.put("mark")
-    box.close(1000)
-    assert box.take() == 1000
-
-
-async def test_only_what_waits_now_counts_for_the_carriers_bound() -> None:
-    box = CarrierOutbox()
-    piece = "x" * (MAX_CARRIER_CHARACTERS // 2)
-    for _ in range(3):
-        box.put_audio(piece)
-        box.take()
-    for _ in range(3):
-        box.put_audio(piece)
-        box.put_clear("clear")
-    assert not box.overfull
+    idle = [box.idle]  # nobody reads yet
+    reader = asyncio.create_task(box.filled())
+    await asyncio.sleep(0)
+    idle.append(box.idle)
+    if message:
+        box.put(message)
+    else:
+        box.close(1000)
+    idle.append(box.idle)
+    await reader
+    idle.append(box.idle)
+    assert idle == [False, True, False, False]
 
 
 # ---------------------------------------------------------------------------------- for the model

@@ -4,10 +4,12 @@ import asyncio
 import os
 import signal
 import socket
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 
 import pytest
-from service_driver import PATIENCE_S, leaving_nothing, listening_socket, until
+from service_driver import PATIENCE_S, environment, leaving_nothing, listening_socket, until
 from starlette.applications import Starlette
 
 from phonebot import serving
@@ -36,6 +38,27 @@ def test_an_address_that_is_taken_is_refused_in_a_sentence() -> None:
         port = taken.getsockname()[1]
         with pytest.raises(SettingsError, match=f"cannot listen on 127.0.0.1, port {port}"):
             listen("127.0.0.1", port)
+
+
+STARTED = """
+import asyncio, sys
+from starlette.applications import Starlette
+from phonebot.serving import listen, running
+
+async def start():
+    before = "numpy" in sys.modules
+    async with running(Starlette(), listen("127.0.0.1", 0)):
+        print(before, "numpy" in sys.modules)
+
+asyncio.run(start())
+"""
+
+
+def test_what_transcodes_is_loaded_by_the_time_a_service_takes_calls() -> None:
+    process = subprocess.run(
+        [sys.executable, "-c", STARTED], env=environment(), capture_output=True, text=True, timeout=60, check=True
+    )
+    assert process.stdout.split() == ["False", "True"]
 
 
 class Calls:

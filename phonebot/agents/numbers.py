@@ -9,6 +9,9 @@ all others:
 
     ["+15550100000"]
     greeting = "Hello, Rosa's Trattoria, how can I help?"
+    greeting_audio = "greeting.wav"
+
+Files that a profile names lie beside it: their paths are relative to its folder.
 """
 
 import re
@@ -18,7 +21,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from phonebot.agents.profile import Profile, shown
-from phonebot.errors import ProfileError
+from phonebot.agents.recordings import read_recording
+from phonebot.errors import AudioError, ProfileError
 
 DEFAULT = "default"
 MAX_FILE_BYTES = 1_000_000
@@ -46,7 +50,8 @@ class Numbers:
         The profiles of a TOML file of at most 1 MB.
 
         Raises ProfileError for the file with a sentence for each problem in it: the number, the key, what is wrong
-        and what is allowed; or one sentence with the line when the file is no TOML.
+        and what is allowed; or one sentence with the line when the file is no TOML. The recordings that profiles
+        name are read too, and are part of them from then on.
         """
         source = str(path)
         profiles: dict[str, Profile] = {}
@@ -58,7 +63,7 @@ class Numbers:
                 problems.append(f"[{shown(number)}] is not a number in E.164 form; {_HEADINGS}")
             else:
                 try:
-                    profiles[number] = Profile.from_table(table, source)
+                    profiles[number] = _with_recordings(Profile.from_table(table, source), Path(path))
                 except ProfileError as error:
                     problems.extend(f"[{_heading(number)}] {problem}" for problem in error.problems)
         if problems:
@@ -68,6 +73,15 @@ class Numbers:
     def profile_for(self, number: str) -> Profile:
         """The profile that answers `number`: its own, else the default."""
         return self.profiles.get(number, self.default)
+
+
+def _with_recordings(profile: Profile, file: Path) -> Profile:
+    if profile.greeting_audio is None:
+        return profile
+    try:
+        return profile.with_greeting_clip(read_recording(file.parent / profile.greeting_audio))
+    except (AudioError, ValueError) as error:  # the latter: a name that no file can have
+        raise ProfileError(str(file), f"greeting_audio: {error}") from None
 
 
 def _read(path: Path) -> bytes:

@@ -11,7 +11,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import (
     AfterValidator,
@@ -20,8 +20,10 @@ from pydantic import (
     ConfigDict,
     Discriminator,
     Field,
+    PrivateAttr,
     Tag,
     ValidationError,
+    model_validator,
 )
 from pydantic_core import ErrorDetails
 
@@ -40,9 +42,7 @@ UNSUPPORTED = frozenset(
     {
         "agents",
         "consent",
-        "greeting_interruptible",
         "guardrails",
-        "interruptible",
         "max_cost_usd",
         "no_input",
         "output",
@@ -186,13 +186,38 @@ class Transcription(_Table):
     ] = None
 
 
+class BargeIn(_Table):
+    """
+    What it takes for the caller to interrupt the bot. By default any speech that is detected does, at once.
+
+    `min_speech_ms` of speech come first. Then the bot is paused for at most `hold_ms`, until the caller's words
+    come: without any, or with `backchannels` alone, it goes on where it was. `echo_guard`: the bot's own voice
+    coming back is no speech. `keys`: any key stops the bot. `when_not_interruptible`: whether the model hears what
+    is said then.
+    """
+
+    min_speech_ms: Annotated[
+        int, Field(ge=0, le=1_000, description="a whole number of milliseconds from 0 to 1000")
+    ] = 0
+    hold_ms: Annotated[int, Field(ge=0, le=5_000, description="a whole number of milliseconds from 0 to 5000")] = 0
+    backchannels: Annotated[
+        list[Annotated[str, Field(min_length=1, max_length=40)]],
+        Field(max_length=100, description='at most 100 texts of 1 to 40 characters such as ["mhm", "uh-huh"]'),
+    ] = []
+    echo_guard: _Switch = False
+    keys: _Switch = False
+    when_not_interruptible: Annotated[Literal["heard", "withheld"], Field(description='"heard" or "withheld"')] = (
+        "heard"
+    )
+
+
 class Profile(_Table):
     """
     How one number is answered. `Profile()` is the built-in one.
 
     None means: `greeting`, the bot waits for the caller to speak; `voice`, `temperature` and `max_output_tokens`,
     the model's own default; `model`, the deployment's; `noise_reduction` and `transcription`, switched off.
-    `temperature` reaches models of the beta dialect only.
+    `temperature` reaches models of the beta dialect only. `greeting_audio` None: the model speaks the greeting.
     """
 
     name: Annotated[str, Field(max_length=100, description="text of at most 100 characters")] = ""
@@ -203,6 +228,10 @@ class Profile(_Table):
         Annotated[_Template, Field(max_length=2_000)] | None,
         BeforeValidator(_none_if_blank),
         Field(description="text of at most 2000 characters"),
+    ] = None
+    greeting_audio: Annotated[
+        Annotated[str, Field(min_length=1, max_length=255)] | None,
+        Field(description="the name of a WAV file, of 1 to 255 characters"),
     ] = None
     prompt: Annotated[
         _Template,
@@ -234,10 +263,40 @@ class Profile(_Table):
         BeforeValidator(_none_if_false),
         Field(description='a table such as { model = "gpt-4o-mini-transcribe", language = "en" }, or false'),
     ] = Transcription()
+    interruptible: _Switch = True
+    greeting_interruptible: _Switch = True
+    barge_in: Annotated[BargeIn, Field(description="a table such as { min_speech_ms = 300, hold_ms = 2000 }")] = (
+        BargeIn()
+    )
     max_call_s: Annotated[
         int, Field(ge=10, le=14_400, description="a whole number of seconds from 10 to 14400")
     ] = 900
     record: _Switch = True
+    # What is in the file of `greeting_audio`; "": it was not read.
+    _greeting_clip: str = PrivateAttr("")
+
+    @model_validator(mode="after")
+    def _check_greeting_audio(self) -> Self:
+        if self.greeting_audio is None:
+            return self
+        if self.greeting is None:
+            raise ValueError("greeting_audio needs greeting: the words that are said in it")
+        if held := placeholders.used(self.greeting):
+            raise ValueError(f"greeting holds {', '.join(held)}, which a recording (greeting_audio) cannot say")
+        return self
+
+    @model_validator(mode="after")
+    def _check_barge_in(self) -> Self:
+        """What would have no effect is refused: a profile promises nothing that is not done."""
+        wanted = self.barge_in
+        if wanted.backchannels and not wanted.hold_ms:
+            raise ValueError("barge_in.backchannels needs barge_in.hold_ms: the words come only after the speech")
+        if wanted.hold_ms and self.transcription is None:
+            raise ValueError("barge_in.hold_ms needs transcription: it waits for the caller's words")
+        by_ear = [key for key in ("min_speech_ms", "hold_ms", "echo_guard") if getattr(wanted, key)]
+        if by_ear and isinstance(self.turn_detection, NoVad):
+            raise ValueError(f'barge_in.{by_ear[0]} needs a turn_detection.type that hears speech, not "none"')
+        return self
 
     @classmethod
     def from_table(cls, table: Mapping[str, object], source: str) -> "Profile":
@@ -254,9 +313,25 @@ class Profile(_Table):
         raise ProfileError(source, *problems)
 
     @property
+    def greeting_clip(self) -> str:
+        """The recorded greeting: base64 of raw mu-law at 8 kHz. Empty when there is none, or it was not read."""
+        return self._greeting_clip
+
+    def with_greeting_clip(self, audio: str) -> "Profile":
+        """The same profile with what is in the file of its `greeting_audio`."""
+        profile = self.model_copy()
+        profile._greeting_clip = audio
+        return profile
+
+    @property
     def version(self) -> str:
-        """Changes with each change of the profile: the start of the SHA-256 of its content, in hexadecimal."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:_VERSION_CHARACTERS]
+        """
+        Changes with each change of the profile, its recordings included.
+
+        It is the start of the SHA-256 of its content, in hexadecimal.
+        """
+        content = self.model_dump_json() + self._greeting_clip
+        return hashlib.sha256(content.encode()).hexdigest()[:_VERSION_CHARACTERS]
 
 
 # Tables by their place in a fault: below turn_detection pydantic adds the type.
@@ -266,12 +341,15 @@ _TABLES: dict[tuple[int | str, ...], type[_Table]] = {
     ("turn_detection", "local"): LocalVad,
     ("turn_detection", "none"): NoVad,
     ("transcription",): Transcription,
+    ("barge_in",): BargeIn,
     (): Profile,
 }
 
 
 def _sentence(fault: ErrorDetails) -> str:
     loc = fault["loc"]
+    if not loc:  # it is about keys that do not go together
+        return str(fault["ctx"]["error"])
     within = next(place for place in _TABLES if loc[: len(place)] == place and len(loc) > len(place))
     table, key = _TABLES[within], str(loc[len(within)])
     path = ".".join([*map(str, within[:1]), key if _BARE_KEY.fullmatch(key) else shown(key)])

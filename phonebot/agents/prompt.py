@@ -31,6 +31,11 @@ def check(text: str) -> list[str]:
     return [piece for piece in pieces if piece not in _KNOWN and piece not in _BRACES]
 
 
+def used(text: str) -> list[str]:
+    """The placeholders that the text holds, none twice."""
+    return list(dict.fromkeys(match.group() for match in _PIECE.finditer(text) if match.group() in _KNOWN))
+
+
 def fill(text: str, *, caller: str, number: str, now: datetime, language: str) -> str:
     """
     The text with its placeholders replaced, once: a value that holds braces is not filled again.

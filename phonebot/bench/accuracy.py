@@ -23,6 +23,7 @@ from phonebot.bench.subject import Subject, running
 from phonebot.errors import PhonebotError
 
 SUBJECT = Subject("phonebot", prompt="{caller}")
+TIMED = Subject("phonebot", prompt="{caller}", timed=True)
 FIRST_NUMBER = 15550101000
 APART_S = 0.037  # between the begins of two calls, so that their frames do not fall together
 
@@ -56,7 +57,7 @@ def measure_accuracy(
         under_load = None
         if loaded_calls:
             progress(f"the time a clear takes, with {loaded_calls} calls at once")
-            under_load = run(measure_clears(SUBJECT, loaded_calls, cores))
+            under_load = run(measure_clears(TIMED, loaded_calls, cores))
     notes = (ONE_CORE,) if cores.server is None else ()
     return AccuracyReport(Machine.this(cores.available), rows, under_load, notes)
 

@@ -1,10 +1,13 @@
-"""How long a clear takes with many calls at once: from the model's word to the carrier's socket."""
+"""
+How long a clear takes with many calls at once: from the model's word to the carrier's socket, seen from outside,
+and what of it the service itself takes.
+"""
 
 import asyncio
 import time
 from contextlib import AsyncExitStack, suppress
 
-from phonebot.bench.accuracy_report import ClearsUnderLoad
+from phonebot.bench.accuracy_report import ClearsUnderLoad, Reaction
 from phonebot.bench.carrier import Carrier
 from phonebot.bench.events import Json
 from phonebot.bench.load import Cores, Usage
@@ -58,7 +61,7 @@ class _Interrupted:
 
 
 async def measure_clears(subject: Subject, calls: int, cores: Cores) -> ClearsUnderLoad:
-    """Interrupt `calls` calls three times each, while they speak. Takes half a minute."""
+    """Interrupt `calls` calls of a timed subject three times each, while they speak. Takes half a minute."""
     interrupted = {f"+{FIRST_NUMBER + number}": _Interrupted() for number in range(calls)}
     plays = {number: Play(_steps(index), call) for index, (number, call) in enumerate(interrupted.items())}
     async with AsyncExitStack() as stack:
@@ -68,6 +71,7 @@ async def measure_clears(subject: Subject, calls: int, cores: Cores) -> ClearsUn
         for number, call in interrupted.items():
             await carrier.dial(number, call.cleared)
         carrier.late_ms.clear()
+        await server.reactions()  # what came of dialling does not count
         begin = Usage.now(server, cores)
         with suppress(TimeoutError):
             async with asyncio.timeout(WITHIN_S):
@@ -75,13 +79,18 @@ async def measure_clears(subject: Subject, calls: int, cores: Cores) -> ClearsUn
                     await call.done.wait()
         used = begin.until(Usage.now(server, cores))
         late_ms = Delays.of(carrier.late_ms)
+        reacted = await server.reactions()
         problems = [call.problem for call in interrupted.values() if call.problem]
         faults = tuple(dict.fromkeys((*model.faults, *carrier.faults, *problems)))[:MAX_FAULTS]
+    tooks = [took for clears in reacted.clears for took in clears[-TURNS + 1 :]]
     delays_ms = [ms for call in interrupted.values() for ms in call.delays_ms]
     lost = sum(call.interruptions for call in interrupted.values()) - len(delays_ms)
     return ClearsUnderLoad(
         calls=calls,
         delays=Delays.of(delays_ms, lost),
+        inside=Reaction.of(took.all_ms for took in tooks),
+        inside_cpu=Reaction.of(took.cpu_ms for took in tooks),
+        loop_late_ms=Delays.of(reacted.beats_late_ms),
         server_busy=round(used.server_s / used.at_s, 3),
         load_busy=round(used.load_s / used.at_s, 3),
         others_busy=used.others_busy,

@@ -22,10 +22,11 @@ from typing import Literal, TypeAlias
 import aiohttp
 import msgspec
 import uvloop
-from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 from phonebot.agents.numbers import Numbers
 from phonebot.agents.profile import Profile
+from phonebot.bench.reaction import PATH, Reacted, Reactions
 from phonebot.bench.relay import create_relay
 from phonebot.errors import PhonebotError
 from phonebot.serving import listen, server_for
@@ -45,13 +46,15 @@ class Subject(msgspec.Struct, frozen=True):
     """
     Which server. The rest is phonebot's: whether audio is recorded, what it says first, what the model is told.
 
-    `prompt` may hold `{caller}`, so that a model can tell the calls apart; None: the built-in one.
+    `prompt` may hold `{caller}`, so that a model can tell the calls apart; None: the built-in one. With `timed` the
+    process measures its own reactions too (reaction.py).
     """
 
     kind: Kind
     record: bool = True
     greeting: str | None = None
     prompt: str | None = None
+    timed: bool = False
 
     @property
     def name(self) -> str:
@@ -97,6 +100,11 @@ class RunningServer:
             raise PhonebotError(
                 f"the server under test does not answer: {error or type(error).__name__}"
             ) from error
+
+    async def reactions(self) -> Reacted:
+        """What it has measured of itself since the last time; only of a `timed` subject."""
+        async with aiohttp.ClientSession() as http, http.get(self.url + PATH) as answer:
+            return msgspec.json.decode(await answer.read(), type=Reacted)
 
     async def freeze(self, ms: float) -> None:
         """Let the process stand still for so long: what arrives waits in its sockets."""
@@ -169,7 +177,7 @@ def main(order_json: str) -> None:
         runner.run(_serve(_app(order), listener))
 
 
-async def _serve(app: Starlette, listener: socket.socket) -> None:
+async def _serve(app: ASGIApp, listener: socket.socket) -> None:
     server = server_for(app)
     server.stop_on_signals()
     loop = asyncio.get_running_loop()
@@ -182,7 +190,7 @@ async def _serve(app: Starlette, listener: socket.socket) -> None:
     await server.serve(sockets=[listener])
 
 
-def _app(order: _Order) -> Starlette:
+def _app(order: _Order) -> ASGIApp:
     if order.subject.kind == "relay":
         return create_relay(order.model_url, order.url)
     # Without an auth token no signature is checked: two requests of a call would pay for it, and no frame.
@@ -197,7 +205,8 @@ def _app(order: _Order) -> Starlette:
     profile = Profile(record=order.subject.record, greeting=order.subject.greeting)
     if order.subject.prompt is not None:
         profile = profile.model_copy(update={"prompt": order.subject.prompt})
-    return create_app(settings, Numbers.single(profile))
+    app = create_app(settings, Numbers.single(profile))
+    return Reactions(app) if order.subject.timed else app
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ is the rest: what the shell has to say of the two connections and of time.
 
 from typing import TypeAlias
 
+from phonebot.call.plan import Clip
 from phonebot.carrier.messages import Connected, Dtmf, Mark, Media, Start, Stop
 from phonebot.realtime.events import AudioFormat, Event, Frozen, Session
 
@@ -59,6 +60,14 @@ class CallerAudioDropped(Frozen, frozen=True):
     frames: int
 
 
+class PlayClip(Clip, frozen=True):
+    """
+    Play this to the caller, behind all that he is to hear already; an answer that is being made is not split.
+
+    While he speaks, on a call he may interrupt, it is not played.
+    """
+
+
 class Tick(Frozen, frozen=True):
     """Call time reached `Call.wakeup_ms`."""
 
@@ -76,6 +85,7 @@ Input: TypeAlias = (
     | ModelLost
     | ModelFault
     | CallerAudioDropped
+    | PlayClip
     | Tick
     | Event
 )

@@ -12,7 +12,7 @@ MS_PER_CHARACTER = 60
 @dataclass(slots=True)
 class SpokenItem:
     """
-    An answer of the model: its audio as it went to the ledger, and its text.
+    An answer of the model, or a clip of ours: its audio as it went to the ledger, and its text.
 
     `received_ms` is the item's length as the model counts it: no truncation may lie beyond it. `sent_bytes` is the
     same audio as mu-law, less what a transcoder still holds.
@@ -31,6 +31,7 @@ class SpokenItem:
     stopped: bool = False  # a clear has cut it; how much was heard is still to come
     cut: bool = False  # it was cut, after `heard_ms`
     heard_ms: int = 0
+    is_clip: bool = False  # ours: the model does not know of it yet
 
     def receive(self, length: int, bytes_per_ms: int) -> None:
         """`length` more bytes of audio came from the model."""

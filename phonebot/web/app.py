@@ -35,6 +35,7 @@ from phonebot.settings import Settings
 from phonebot.web.admission import Admission, Gate
 from phonebot.web.live import LiveCalls
 from phonebot.web.media import MediaEndpoint, MediaSocket
+from phonebot.web.metrics import CallMetrics, Metrics
 from phonebot.web.webhooks import Door, Webhooks
 
 log = logging.getLogger(__name__)
@@ -50,6 +51,7 @@ SERVER_OPTIONS: dict[str, Any] = {
     "ws_max_size": MAX_MESSAGE_BYTES,
     "ws_per_message_deflate": False,
     "ws_ping_interval": None,  # media is the heartbeat, and a carrier need not answer pings
+    "proxy_headers": False,  # a client is who connects: nothing here believes what headers say of him
     "access_log": False,
     "server_header": False,
     "lifespan": "on",
@@ -67,7 +69,8 @@ def create_app(settings: Settings, numbers: Numbers, watch: tuple[Watch, ...] = 
     secret_key = settings.secret_key.get_secret_value() if settings.secret_key else secrets.token_urlsafe(32)
     door = Door(public_url, (token.get_secret_value(),) if token else (), settings.twilio_account_sid)
     gate, live = Gate(secret_key), LiveCalls()
-    calls = CallDesk(settings, numbers, live, Writer(settings.data_dir / "calls"), watch)
+    metrics = Metrics(live)
+    calls = CallDesk(settings, numbers, live, metrics, Writer(settings.data_dir / "calls"), watch)
     webhooks = Webhooks(door, numbers, gate, live)
     media = MediaEndpoint(door, gate, live, calls.hold)
 
@@ -93,6 +96,7 @@ def create_app(settings: Settings, numbers: Numbers, watch: tuple[Watch, ...] = 
             WebSocketRoute("/twilio/media", media),
             Route("/healthz", healthz),
             Route("/readyz", readyz),
+            Route("/metrics", metrics.answer),
         ],
         lifespan=lifespan,
     )
@@ -109,12 +113,19 @@ class CallDesk:
     """Holds the calls whose streams were let in."""
 
     def __init__(
-        self, settings: Settings, numbers: Numbers, live: LiveCalls, writer: Writer, watch: tuple[Watch, ...]
+        self,
+        settings: Settings,
+        numbers: Numbers,
+        live: LiveCalls,
+        metrics: Metrics,
+        writer: Writer,
+        watch: tuple[Watch, ...],
     ) -> None:
         self.writer = writer
         self._settings = settings
         self._numbers = numbers
         self._live = live
+        self._metrics = metrics
         self._watch = watch
 
     async def hold(self, socket: MediaSocket, reader: StreamReader, start: Start, admission: Admission) -> None:
@@ -154,11 +165,13 @@ class CallDesk:
             return connection, _ready(connection)
 
         journal = CallLog(recorder, lambda outcome: self._live.ended(start.call_sid, outcome))
-        journals = (journal, *(watch(start) for watch in self._watch))
+        figures = CallMetrics(self._metrics)
+        journals: tuple[Journal, ...] = (journal, figures, *(watch(start) for watch in self._watch))
         try:
             await Bridge(Call(plan), start, socket, reader, connect_model, journals).run()
         finally:
             recorder.close(journal.outcome)
+            figures.ended(journal.outcome)
 
 
 class CallLog:

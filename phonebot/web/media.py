@@ -7,7 +7,7 @@ model session is opened before both.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 
 from starlette.types import Message, Receive, Scope, Send
@@ -61,6 +61,26 @@ class MediaSocket:
 
     async def send(self, message: str) -> None:
         await self._give({"type": "websocket.send", "text": message})
+
+    def send_now(self, message: str) -> bool:
+        """
+        Send without waiting. False, and nothing is sent, when that cannot be: then use `send`.
+
+        The server's `send` waits for room in the socket's buffer first, and then no more (uvicorn, the WebSocket
+        implementation that SERVER_OPTIONS names). So its first step either is the whole of it or has done nothing.
+        """
+        if self._ended:
+            return False
+        sending = self._send({"type": "websocket.send", "text": message})
+        assert isinstance(sending, Coroutine), "the server's send is an async function"
+        try:
+            sending.send(None)
+        except StopIteration:
+            return True
+        except (OSError, RuntimeError):
+            return False  # closed: `send` will say so
+        sending.close()
+        return False
 
     async def close(self, code: int) -> None:
         if not self._ended:

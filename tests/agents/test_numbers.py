@@ -1,6 +1,7 @@
 """Which profile answers which number, and what is said of a file that cannot be used."""
 
 import tomllib
+from base64 import b64decode
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ from hypothesis import strategies as st
 
 from phonebot.agents.numbers import MAX_FILE_BYTES, Numbers
 from phonebot.agents.profile import Profile
+from phonebot.audio import wav
+from phonebot.audio.g711 import ulaw_to_pcm
 from phonebot.errors import ProfileError
 
 HEADINGS = 'the heading of a table is a number with "+" and 7 to 15 digits, such as ["+15550100000"], or [default]'
@@ -143,3 +146,51 @@ def test_any_file_is_loaded_or_refused(tmp_path_factory: pytest.TempPathFactory,
     assert (loaded is None) == bool(problems)
     if loaded is not None:
         assert set(loaded.profiles) == set(tomllib.loads(content.removeprefix("\ufeff"))) - {"default"}
+
+
+# ------------------------------------------------------------------------------------------- recordings
+
+GREETED = '["+15550100000"]\ngreeting = "Hello"\ngreeting_audio = "{}"\n'
+SOUND = bytes(range(0, 240, 3)) * 20
+
+
+@pytest.mark.parametrize("encoding", ["pcmu", "pcm16"])
+def test_a_recorded_greeting_is_read_from_beside_the_file(file: Path, encoding: wav.Encoding) -> None:
+    (file.parent / "sounds").mkdir()
+    data = SOUND if encoding == "pcmu" else ulaw_to_pcm(SOUND)
+    wav.write(file.parent / "sounds" / "hello.wav", wav.Wav(encoding, 8_000, 1, data))
+    file.write_text(GREETED.format("sounds/hello.wav"))
+    profile = Numbers.load(file).profile_for("+15550100000")
+    assert b64decode(profile.greeting_clip) == SOUND
+    assert (profile.greeting, profile.greeting_audio) == ("Hello", "sounds/hello.wav")
+
+
+@pytest.mark.parametrize(
+    ("recording", "reason"),
+    [
+        (None, "there is no such file"),
+        (b"ID3 what a player would play", "not a WAV file, it starts with b'ID3 what a p'. Convert it: sox "),
+        (wav.Wav("pcm16", 16_000, 1, SOUND), "16000 Hz mono; 8000 Hz mono is needed. Convert it: sox "),
+        (wav.Wav("pcmu", 8_000, 2, SOUND), "8000 Hz stereo; 8000 Hz mono is needed. Convert it: sox "),
+        (wav.Wav("pcmu", 8_000, 1, b""), "holds no audio"),
+        (wav.Wav("pcmu", 8_000, 1, bytes(8_000 * 30 + 80)), "30.01 s of audio, at most 30 are played"),
+        (wav.Wav("pcm16", 8_000, 1, bytes(16_000 * 31)), "496000 bytes of audio, at most 480000 are accepted here"),
+    ],
+)
+def test_a_recording_that_cannot_be_played_is_refused_with_key_file_and_reason(
+    file: Path, recording: wav.Wav | bytes | None, reason: str
+) -> None:
+    named = file.parent / "hello.wav"
+    if isinstance(recording, wav.Wav):
+        wav.write(named, recording)
+    elif recording:
+        named.write_bytes(recording)
+    (problem,) = problems_of(file, GREETED.format("hello.wav"))
+    assert problem.startswith(f'["+15550100000"] greeting_audio: {named}: {reason}')
+
+
+def test_a_name_that_is_no_files_is_refused(file: Path) -> None:
+    (folder,) = problems_of(file, GREETED.format("."))
+    assert folder == f'["+15550100000"] greeting_audio: {file.parent}: cannot be read: Is a directory'
+    (null,) = problems_of(file, GREETED.format("\\u0000"))
+    assert null == '["+15550100000"] greeting_audio: embedded null byte'

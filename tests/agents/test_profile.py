@@ -16,6 +16,7 @@ from phonebot.agents.numbers import Numbers
 from phonebot.agents.profile import (
     MAX_PROMPT_CHARACTERS,
     UNSUPPORTED,
+    BargeIn,
     LocalVad,
     NoVad,
     Profile,
@@ -30,7 +31,8 @@ DOCUMENT = (Path(__file__).parents[2] / "docs" / "profiles.md").read_text("utf-8
 EVERY_KEY: dict[str, object] = {
     "name": "Front desk",
     "language": "de-DE",
-    "greeting": "Hello {caller}",
+    "greeting": "Hello",
+    "greeting_audio": "hello.wav",
     "prompt": "It is {now}.",
     "voice": "marin",
     "model": "gpt-realtime-2.1",
@@ -47,6 +49,16 @@ EVERY_KEY: dict[str, object] = {
     "max_output_tokens": 1000,
     "noise_reduction": "far_field",
     "transcription": {"model": "whisper-1", "language": "de", "prompt": "Tagliatelle"},
+    "interruptible": False,
+    "greeting_interruptible": False,
+    "barge_in": {
+        "min_speech_ms": 300,
+        "hold_ms": 2000,
+        "backchannels": ["mhm", "uh-huh"],
+        "echo_guard": True,
+        "keys": True,
+        "when_not_interruptible": "withheld",
+    },
     "max_call_s": 600,
     "record": False,
 }
@@ -268,6 +280,31 @@ def test_a_text_is_taken_up_to_its_length(key: str, limit: int) -> None:
             {"transcription": {"langage": "en"}},
             "transcription.langage is not a known key; the nearest is language",
         ),
+        (
+            {"barge_in": {"hold_ms": 6000}},
+            "barge_in.hold_ms is 6000; it must be a whole number of milliseconds from 0 to 5000",
+        ),
+        (
+            {"barge_in": {"hold_ms": 2000, "backchannels": ["mhm", ""]}},
+            'barge_in.backchannels is ""; it must be at most 100 texts of 1 to 40 characters '
+            'such as ["mhm", "uh-huh"]',
+        ),
+        (
+            {"barge_in": {"backchannel": ["mhm"]}},
+            "barge_in.backchannel is not a known key; the nearest is backchannels",
+        ),
+        (
+            {"barge_in": {"backchannels": ["mhm"]}},
+            "barge_in.backchannels needs barge_in.hold_ms: the words come only after the speech",
+        ),
+        (
+            {"barge_in": {"hold_ms": 2000}, "transcription": False},
+            "barge_in.hold_ms needs transcription: it waits for the caller's words",
+        ),
+        (
+            {"barge_in": {"echo_guard": True}, "turn_detection": {"type": "none"}},
+            'barge_in.echo_guard needs a turn_detection.type that hears speech, not "none"',
+        ),
         ({"temprature": 0.8}, "temprature is not a known key; the nearest is temperature"),
         ({"a b\n": 1}, f'"a b\\n" is not a known key; allowed are {", ".join(Profile.model_fields)}'),
         ({"server_vad": {}}, f"server_vad is not a known key; allowed are {', '.join(Profile.model_fields)}"),
@@ -290,6 +327,21 @@ def test_a_text_is_taken_up_to_its_length(key: str, limit: int) -> None:
 )
 def test_a_wrong_key_is_refused_with_what_is_allowed(table: dict[str, object], problem: str) -> None:
     assert problems_of(**table) == (problem,)
+
+
+def test_a_recorded_greeting_needs_its_words() -> None:
+    assert problems_of(greeting_audio="hello.wav") == (
+        "greeting_audio needs greeting: the words that are said in it",
+    )
+    assert problems_of(greeting="", greeting_audio="") == (
+        'greeting_audio is ""; it must be the name of a WAV file, of 1 to 255 characters',
+    )
+
+
+def test_a_recording_says_the_same_to_everybody() -> None:
+    assert problems_of(greeting="Hello {caller}, it is {now}. {{}}", greeting_audio="hello.wav") == (
+        "greeting holds {caller}, {now}, which a recording (greeting_audio) cannot say",
+    )
 
 
 @pytest.mark.parametrize("key", sorted(UNSUPPORTED))
@@ -336,7 +388,15 @@ def test_a_version_is_short_and_hexadecimal() -> None:
 
 @pytest.mark.parametrize("key", EVERY_KEY)
 def test_each_key_counts_in_the_version(key: str) -> None:
-    assert profile_of(**{key: EVERY_KEY[key]}).version != Profile().version
+    without = {"greeting": "Hi"}
+    assert profile_of(**without | {key: EVERY_KEY[key]}).version != profile_of(**without).version
+
+
+def test_a_recording_counts_in_the_version() -> None:
+    profile = profile_of(greeting="Hello", greeting_audio="hello.wav")
+    one, other = profile.with_greeting_clip("AAAA"), profile.with_greeting_clip("BBBB")
+    assert len({profile.version, one.version, other.version}) == 3
+    assert (profile.greeting_clip, one.greeting_clip) == ("", "AAAA")
 
 
 # ------------------------------------------------------------------------------------------- documentation
@@ -356,6 +416,7 @@ def fields() -> Iterator[tuple[str, object, str | None]]:
         ("turn_detection.", LocalVad),
         ("turn_detection.", NoVad),
         ("transcription.", Transcription),
+        ("barge_in.", BargeIn),
     ]
     for prefix, table in tables:
         for name, info in table.model_fields.items():

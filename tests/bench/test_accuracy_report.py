@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from phonebot.bench.accuracy_report import AccuracyReport, ClearsUnderLoad, ItemHeard, Row
+from phonebot.bench.accuracy_report import AccuracyReport, ClearsUnderLoad, ItemHeard, Reaction, Row
 from phonebot.bench.report import Delays, Machine
 from phonebot.bench.scenario import SCENARIOS, Scenario
 from phonebot.simulator.carrier import Oddities
@@ -121,19 +121,45 @@ def test_the_table_of_all_scenarios_fits_80_columns_with_nothing_cut() -> None:
 
 
 def test_the_time_of_a_clear_under_load_stands_below_with_its_caveat() -> None:
+    inside = Reaction.of([0.1] * 98 + [2.0, 3.5])
+    cpu = Reaction.of([0.1] * 99 + [2.0])
+    late = Delays(900, 0, 0.2, 1.5, 4.0)
     loaded = ClearsUnderLoad(
-        100, Delays(300, 0, 2.5, 20.25, 31.0), 0.5, 0.4, 0.05, Delays(9, 0, 1.0, 18.0, 50.0), ()
+        100,
+        Delays(300, 0, 2.5, 20.25, 31.0),
+        inside,
+        cpu,
+        late,
+        0.5,
+        0.4,
+        0.05,
+        Delays(9, 0, 1.0, 18.0, 50.0),
+        (),
     )
 
     text = " ".join(printed(AccuracyReport(MACHINE, (row(item(3100, 3100)),), loaded)).split())
 
     assert "clear with 100 calls at once, in ms: p50 2.5, p99 20.2, max 31.0 (300 interruptions, 0 without" in text
     assert "an upper bound" in text
+    assert "its transport: p50 0.10, p99 2.00, max 3.50, 99.0% within 2 ms; CPU time" in text
+    assert "CPU time in that: p50 0.10, p99 0.10, max 2.00, 100.0% within 2 ms; its event loop" in text
+    assert "its event loop was 1.5 ms late at p99, 4.0 at most" in text
     assert "server 50%, load 40%, others on the server's core 5%; the load was 18 ms behind its time at p99" in text
 
 
 def test_faults_of_rows_and_of_the_load_are_the_reports() -> None:
-    loaded = ClearsUnderLoad(100, Delays(), 0.5, 0.4, None, Delays(), ("the model was sent nonsense",))
+    loaded = ClearsUnderLoad(
+        100,
+        Delays(),
+        Reaction.of(()),
+        Reaction.of(()),
+        Delays(),
+        0.5,
+        0.4,
+        None,
+        Delays(),
+        ("the model was sent nonsense",),
+    )
     report = AccuracyReport(MACHINE, (row(item(3100, 3100), ghost_ms=20.0),), loaded)
 
     assert report.faults == (

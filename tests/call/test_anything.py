@@ -8,8 +8,17 @@ from hypothesis import strategies as st
 
 from phonebot.call.actions import Action, ClearPlayback, Cut, Ended, SendMark, Tell
 from phonebot.call.call import Call
-from phonebot.call.inputs import CarrierClosed, CarrierFault, Input, ModelFault, ModelLost, ModelReady, Tick
-from phonebot.call.plan import CallPlan, KeyTurns, LocalTurns, Turns
+from phonebot.call.inputs import (
+    CarrierClosed,
+    CarrierFault,
+    Input,
+    ModelFault,
+    ModelLost,
+    ModelReady,
+    PlayClip,
+    Tick,
+)
+from phonebot.call.plan import CallPlan, Caution, Clip, KeyTurns, LocalTurns, Turns
 from phonebot.carrier.messages import Dtmf, Mark, Media, Stop
 from phonebot.realtime import events as e
 from phonebot.realtime.severity import CODES
@@ -18,8 +27,14 @@ items = st.sampled_from(["item_1", "item_2", "item_3"])
 responses = st.sampled_from(["resp_1", "resp_2", "resp_3"])
 texts = st.sampled_from(["", "Hello", "there, how are you?", "é"])
 SPEECH = recorded("demo/hours")[600 * 8 : 2_200 * 8]
+
+
+def frame(length: int) -> str:
+    return b64encode(bytes(length)).decode()
+
+
 frames = st.one_of(
-    st.integers(1, 4_000).map(lambda length: b64encode(bytes(length)).decode()),
+    st.integers(1, 4_000).map(frame),
     st.integers(1, len(SPEECH)).map(lambda length: b64encode(SPEECH[:length]).decode()),
 )
 audio = st.one_of(frames, st.sampled_from(["", "abc", "====", "éééé", "A" * 7]))
@@ -54,10 +69,13 @@ inputs: st.SearchStrategy[Input] = st.one_of(
     st.builds(CarrierFault, texts, st.booleans()),
     st.builds(ModelFault, texts),
     st.just(Tick()),
-    st.builds(e.SpeechStarted, st.just(0)),
-    st.builds(e.SpeechStopped, st.just(0)),
+    st.builds(PlayClip, texts, audio, st.sampled_from([None, "item_1", "clip"])),
+    st.builds(e.ItemAdded, messages),
+    st.builds(e.SpeechStarted, st.just(0), st.one_of(st.none(), items)),
+    st.builds(e.SpeechStopped, st.just(0), st.one_of(st.none(), items)),
     st.builds(e.AudioCommitted, items),
     st.builds(e.TranscriptionCompleted, items, st.just(0), texts),
+    st.builds(e.TranscriptionFailed, items, st.just(0), errors),
     st.builds(e.ErrorEvent, errors),
     st.builds(e.ResponseCreated, answers),
     st.builds(e.ResponseDone, answers),
@@ -97,23 +115,52 @@ def check(actions: list[Action]) -> None:
             assert action.command.audio_end_ms >= 0
 
 
+cautions = st.one_of(
+    st.just(Caution()),
+    st.builds(
+        Caution,
+        min_speech_ms=st.sampled_from([0, 200]),
+        hold_ms=st.sampled_from([0, 2_000]),
+        backchannels=st.sampled_from([(), ("Hello",)]),
+        echo_guard=st.booleans(),
+    ),
+)
+rules = st.fixed_dictionaries(
+    {
+        name: st.booleans()
+        for name in ("interruptible", "greeting_interruptible", "withholds", "keys_interrupt", "answers")
+    }
+)
+
+
 @settings(max_examples=300, deadline=None)
 @given(
     readies,
     st.sampled_from([None, "Hello."]),
     st.sampled_from([None, LocalTurns(), KeyTurns()]),
+    st.sampled_from([(), (Clip("Hello there.", frame(3_000), "clip"),)]),
+    cautions,
+    rules,
     st.lists(st.tuples(st.integers(0, 3_000), inputs), max_size=60),
+    st.integers(0, 5),
     ends,
 )
 def test_nothing_that_may_happen_makes_the_core_raise(
     ready: ModelReady,
     greeting: str | None,
     turns: Turns | None,
+    opening: tuple[Clip, ...],
+    caution: Caution,
+    rules: dict[str, bool],
     happenings: list[tuple[int, Input]],
+    ready_at: int,
     end: Input,
 ) -> None:
-    call, now = Call(CallPlan(PLAN.session, greeting, turns=turns)), 0
-    check(call.receive(ready, now))
+    call, now = (
+        Call(CallPlan(PLAN.session, greeting, turns=turns, opening=opening, caution=caution, **rules)),  # type: ignore[arg-type]
+        0,
+    )
+    happenings.insert(ready_at, (0, ready))
     for wait_ms, happening in happenings:
         now += wait_ms
         check(call.receive(happening, now))

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from service_driver import (
 )
 from websockets.asyncio.server import ServerConnection
 
-from phonebot.call.actions import Trouble
+from phonebot.call.actions import ClearPlayback, PlayAudio, SendMark, Trouble
 from phonebot.call.call import CARRIER_FAULTS
 from phonebot.call.inputs import CallerAudioDropped, CarrierClosed, CarrierFault, ModelFault, ModelReady
 from phonebot.carrier.messages import MAX_MESSAGE_BYTES, Dtmf
@@ -242,6 +243,49 @@ async def test_an_event_that_is_unknown_is_noted_and_never_counted(service: Serv
     assert await stream.closed() == 1000
     (witness,) = service.witnesses
     assert [fault.counts for fault in witness.saw(CarrierFault)] == [False] * (CARRIER_FAULTS + 5)
+
+
+async def test_a_carrier_that_reads_nothing_for_a_while_gets_each_mark_once_and_no_stale_audio(
+    start_service: StartService,
+) -> None:
+    """There is more audio than its socket holds: the server has no room for what comes behind that."""
+    interrupts = asyncio.Event()
+
+    async def speak(model: ServerConnection) -> None:
+        await confirm_session(model)
+        place = {"response_id": "resp_1", "item_id": "item_1", "output_index": 0, "content_index": 0}
+        second = {"type": "response.output_audio.delta", "event_id": "e", "delta": "kJCQ" * 2667, **place}
+        for _ in range(25):
+            await model.send(json.dumps(second))
+        await interrupts.wait()
+        started = {"type": "input_audio_buffer.speech_started", "audio_start_ms": 0, "item_id": "item_u"}
+        await model.send(json.dumps({"event_id": "e", **started}))
+
+    async with scripted_model(speak) as url:
+        service = await start_service(model_url=url, send_buffer=4096)
+        with socket.socket() as narrow:
+            narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            narrow.connect(("127.0.0.1", int(service.url.rpartition(":")[2])))
+            stream = await service.open_stream(sock=narrow)
+            await stream.connected()
+            await stream.start(await service.token())
+            await until(lambda: service.witnesses and len(service.witnesses[0].saw(AudioDelta)) == 25)
+            (witness,) = service.witnesses
+            interrupts.set()
+            await until(lambda: witness.saw(ClearPlayback))
+            marks = [mark.name for mark in witness.saw(SendMark)]
+            sent = [json.loads(await stream.socket.recv())]
+            while sent[-1].get("mark", {}).get("name") != marks[-1]:
+                sent.append(json.loads(await stream.socket.recv()))
+            await stream.stop()
+            assert await stream.closed() == 1000
+            await service.stop()
+    assert [message["mark"]["name"] for message in sent if "mark" in message] == marks
+    assert [message["event"] for message in sent[-2:]] == ["clear", "mark"]
+    played = [message["media"]["payload"] for message in sent if "media" in message]
+    made = [action.payload for action in witness.saw(PlayAudio)]
+    assert played == made[: len(played)]
+    assert 0 < len(played) < len(made)  # the rest had no room, and was thrown away
 
 
 async def test_a_stream_of_garbage_is_closed_with_1008(service: Service) -> None:

@@ -1,15 +1,27 @@
 """Whole calls: a carrier, the service and a model, all over real sockets."""
 
 import asyncio
+from base64 import b64encode
 from collections import Counter
 
 import pytest
 from driver import recorded
-from service_driver import LONG_ANSWER, PROFILE, SHORT_ANSWER, SPEECH, Service, StartService, Witness, until
+from service_driver import (
+    LONG_ANSWER,
+    PROFILE,
+    SHORT_ANSWER,
+    SPEECH,
+    Service,
+    StartService,
+    Witness,
+    scripted_model,
+    until,
+)
+from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import InvalidStatus
 
 from phonebot.agents.profile import Profile
-from phonebot.call.actions import BargeIn, Cut, Line, PlayAudio, Tell
+from phonebot.call.actions import BargeIn, Cut, FalseAlarm, Held, Line, PlayAudio, Tell
 from phonebot.call.call import Call
 from phonebot.call.inputs import ModelReady
 from phonebot.call.plan import CarrierTraits
@@ -127,6 +139,48 @@ async def test_a_model_that_stays_with_pcm_is_transcoded_both_ways(start_service
     check_replay(service.log())
 
 
+RECORDED = PROFILE.model_copy(update={"greeting": "Hello, this is the front desk, how can I help?"})
+RECORDED = RECORDED.with_greeting_clip(b64encode(b"\x50" * 8 * 2_000).decode())
+
+
+@pytest.mark.parametrize("dialect", ["ga", "beta"])
+async def test_a_recorded_greeting_that_is_interrupted_is_the_models_as_far_as_it_was_heard(
+    start_service: StartService, dialect: str
+) -> None:
+    service = await start_service(profile=RECORDED, PHONEBOT_MODEL_DIALECT=dialect)
+    record = await service.dial(Interrupt(1_000, SPEECH, "an interruption"), WaitForQuiet(300), HangUp())
+    (witness,) = service.witnesses
+    assert (record.passed, record.outcome) == (True, "caller hung up"), record
+    greeting_ms = played_ms(witness, record)[""]
+    first = witness.saw(Cut)[0]
+    assert (first.item_id, first.settled) == ("greeting", "fence")
+    assert abs(first.heard_ms - greeting_ms) <= FRAME_MS
+    assert 1_000 <= greeting_ms < 2_000
+    assert witness.session is not None
+    heard = next(line.text for line in witness.saw(Line) if line.item_id == "greeting")
+    assert [line.text for line in witness.session.lines][:2] == [heard, "something"]
+    assert heard
+    assert RECORDED.greeting is not None
+    assert RECORDED.greeting.startswith(heard)
+    assert heard != RECORDED.greeting
+    assert witness.troubles == []
+    await service.stop()
+    check_replay(service.log())
+
+
+async def test_a_recorded_greeting_is_heard_though_the_model_never_comes(start_service: StartService) -> None:
+    async def silent(socket: ServerConnection) -> None:
+        await asyncio.sleep(30)
+
+    async with scripted_model(silent) as model_url:
+        service = await start_service(profile=RECORDED, model_url=model_url)
+        record = await service.dial(WaitForQuiet(500), HangUp())
+        (witness,) = service.witnesses
+        assert played_ms(witness, record)[""] == 2_000
+        assert [(line.text, line.cut) for line in witness.saw(Line)] == [(RECORDED.greeting, False)]
+        await service.stop()
+
+
 PHRASE = recorded("demo/hours")
 
 
@@ -174,6 +228,44 @@ async def test_a_caller_may_end_his_turns_and_stop_the_bot_by_key(start_service:
     check_conversation(witness, record)
     assert witness.saw(SpeechStarted) == []
     assert len(witness.saw(AudioCommitted)) == 2
+    await service.stop()
+    check_replay(service.log())
+
+
+@pytest.mark.parametrize("keep_pcm", [False, True])
+async def test_a_caller_who_says_nothing_hears_all_of_the_answer(
+    start_service: StartService, keep_pcm: bool
+) -> None:
+    """The embedded model writes "something" for whatever it hears: here that word does not interrupt."""
+    table = PROFILE.model_dump(exclude_none=True) | {
+        "barge_in": {"hold_ms": 3000, "backchannels": ["something"], "min_speech_ms": 100}
+    }
+    service = await start_service(profile=Profile.from_table(table, "test"), faults=Faults(keep_pcm=keep_pcm))
+    record = await service.dial(
+        WaitForQuiet(300),
+        Say(PHRASE, "a question"),
+        Interrupt(400, PHRASE[473 * 8 : 900 * 8], "mhm"),
+        WaitForQuiet(300),
+        HangUp(),
+    )
+    (witness,) = service.witnesses
+    assert (record.passed, record.outcome) == (True, "caller hung up"), record
+    assert [type(each) for each in witness.history if isinstance(each, Held | FalseAlarm | BargeIn)] == [
+        Held,
+        FalseAlarm,
+    ]
+    assert witness.saw(FalseAlarm) == [FalseAlarm("backchannel", "something")]
+    assert witness.saw(Cut) == []
+    answer = witness.saw(Line)[-1]
+    assert (answer.text, answer.cut) == (LONG_ANSWER, False)
+    (stream,) = record.streams
+    heard = b"".join(frame.audio for frame in stream.carrier.frames)
+    # The greeting and the answer, each filled to a frame; what was cut at the seam is a frame at most.
+    said_ms = sum(line.heard_ms for line in witness.saw(Line) if line.role == "bot")
+    assert abs(len(heard) / 8 - said_ms) <= 3 * FRAME_MS
+    assert witness.session is not None
+    assert [line.text for line in witness.session.lines] == ["Hi", "something", LONG_ANSWER]
+    assert witness.troubles == []
     await service.stop()
     check_replay(service.log())
 

@@ -1,0 +1,123 @@
+"""
+How soon the service acts on an interruption, measured inside its own process.
+
+    app = Reactions(create_app(...))    # in the process under test; nothing of it runs anywhere else
+
+What counts is the time from the model's word that the caller speaks, as soon as it was read
+(`ModelConnection.receive` returned), until the server's transport has the clear (its ASGI `send` returned). Unlike
+the same seen from outside it holds nothing of the loopback and of the load. With it is noted how much CPU time the
+thread used for it: the rest is other processes' and other threads'. Beside it stands how late the event loop is
+with a timer, which shows what keeps it from its work.
+"""
+
+import asyncio
+import time
+from contextvars import ContextVar
+
+import msgspec
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from phonebot.realtime.connection import ModelConnection
+from phonebot.realtime.events import Event, SpeechStarted
+
+PATH = "/bench/reactions"
+BEAT_MS = 10  # how often the loop is asked; its timers are good to a ms
+
+
+class Took(msgspec.Struct, frozen=True, array_like=True):
+    """How long a clear took, and how much CPU time of its thread that was; in ms."""
+
+    all_ms: float
+    cpu_ms: float
+
+
+class Reacted(msgspec.Struct, frozen=True):
+    """The clears of each call in their order, and how late each beat was, in ms."""
+
+    clears: tuple[tuple[Took, ...], ...]
+    beats_late_ms: tuple[float, ...]
+
+
+class _Call:
+    """A call's clears so far, and when the word was read that waits for the next one; None: none does."""
+
+    def __init__(self) -> None:
+        self.read: _Moment | None = None
+        self.clears: list[Took] = []
+
+
+class _Moment:
+    """Now: in the time that passes, and in the CPU time of this thread. Asking for it lets no other thread run."""
+
+    def __init__(self) -> None:
+        self._at_s, self._cpu_s = time.perf_counter(), time.thread_time()
+
+    def until_now(self) -> Took:
+        return Took((time.perf_counter() - self._at_s) * 1000, (time.thread_time() - self._cpu_s) * 1000)
+
+
+_CALL: ContextVar[_Call] = ContextVar("call")
+
+
+class Reactions:
+    """The app, timed. Its record since it was last asked for is at PATH."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._calls: list[_Call] = []
+        self._beats_late_ms: list[float] = []
+        self._due_s: float | None = None  # of the next beat
+        _time_receiving()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._due_s is None:
+            self._arm()
+        if scope["type"] == "websocket":
+            await self._app(scope, receive, self._timed(send))
+        elif scope["type"] == "http" and scope["path"] == PATH:
+            await self._answer(send)
+        else:
+            await self._app(scope, receive, send)
+
+    def _timed(self, send: Send) -> Send:
+        call = _Call()
+        self._calls.append(call)
+        _CALL.set(call)  # the tasks of this call inherit it
+
+        async def timed(message: Message) -> None:
+            await send(message)
+            if call.read and message.get("text", "").startswith('{"event":"clear"'):
+                call.clears.append(call.read.until_now())
+                call.read = None
+
+        return timed
+
+    async def _answer(self, send: Send) -> None:
+        record = Reacted(tuple(tuple(call.clears) for call in self._calls), tuple(self._beats_late_ms))
+        for call in self._calls:
+            call.clears.clear()
+        self._beats_late_ms.clear()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": msgspec.json.encode(record)})
+
+    def _arm(self) -> None:
+        self._due_s = time.perf_counter() + BEAT_MS / 1000
+        asyncio.get_running_loop().call_later(BEAT_MS / 1000, self._beat)
+
+    def _beat(self) -> None:
+        assert self._due_s is not None, "a beat was armed"
+        self._beats_late_ms.append(max(0.0, (time.perf_counter() - self._due_s) * 1000))
+        self._arm()
+
+
+def _time_receiving() -> None:
+    """From now on each model connection of this process notes when it has read that the caller speaks."""
+    receive = ModelConnection.receive
+
+    async def timed(connection: ModelConnection) -> Event:
+        event = await receive(connection)
+        if type(event) is SpeechStarted and (call := _CALL.get(None)):
+            call.read = _Moment()
+        return event
+
+    ModelConnection.receive = timed  # type: ignore[method-assign, assignment]

@@ -1,0 +1,112 @@
+"""
+What the calls of this process have come to, counted for Prometheus.
+
+A `Metrics` is the process's; each call has a `CallMetrics`, which the bridge tells all that happens. What each
+figure means is in docs/metrics.md.
+"""
+
+from collections.abc import Sized
+from ipaddress import IPv6Address, ip_address
+from typing import get_args
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+
+from phonebot.call.actions import Action, BargeIn, Cut, Outcome, Settled, Tell, Trouble
+from phonebot.call.inputs import CallerAudioDropped, Input
+from phonebot.carrier.messages import Media
+from phonebot.realtime.events import ErrorDetail, ErrorEvent, ResponseCreated, TruncateItem
+from phonebot.realtime.severity import already_shorter_ms
+
+# Whoever sends one of these has passed a proxy: the peer's address says nothing of where he is.
+FORWARDED = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip")
+
+
+class Metrics:
+    """The figures of one process. `live` are its calls in progress."""
+
+    def __init__(self, live: Sized) -> None:
+        self.registry = CollectorRegistry()
+        self.started = self._counter("calls_started", "Media streams that were let in.")
+        self.ended = self._counter("calls_ended", "Calls that have ended, by how.", "outcome", get_args(Outcome))
+        self.interruptions = self._counter("interruptions", "Times that a caller stopped the bot's audio.")
+        self.cuts = self._counter(
+            "cuts",
+            "Items a caller stopped hearing, by what the position rests on.",
+            "settled",
+            get_args(Settled),
+        )
+        self.late = self._counter("truncations_late", "Truncations sent when the next answer had begun.")
+        self.refused = self._counter("truncations_refused", "Truncations that the model's service refused.")
+        self.troubles = self._counter("troubles", "Things that went wrong and did not end the call.")
+        self.dropped = self._counter("caller_frames_dropped", "Frames a slow model's connection did not take.")
+        in_progress = Gauge("phonebot_calls_in_progress", "Calls in progress.", registry=self.registry)
+        in_progress.set_function(lambda: len(live))
+        ProcessCollector(registry=self.registry)
+
+    def _counter(self, name: str, text: str, label: str | None = None, values: tuple[str, ...] = ()) -> Counter:
+        counter = Counter(f"phonebot_{name}", text, (label,) if label else (), registry=self.registry)
+        for value in values:  # it is there from the start, as 0: a rate needs a first value
+            counter.labels(value)
+        return counter
+
+    async def answer(self, request: Request) -> Response:
+        """`GET /metrics`, for this machine alone."""
+        if not is_local(request):
+            return PlainTextResponse("metrics are for clients on this machine", 403)
+        return Response(generate_latest(self.registry), headers={"content-type": CONTENT_TYPE_PLAIN_0_0_4})
+
+
+class CallMetrics:
+    """A bridge's journal that counts what happens to its call."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        # The caller has interrupted, and the model has begun another answer since.
+        self._interrupted = self._answered = False
+        metrics.started.inc()
+
+    def ended(self, outcome: Outcome) -> None:
+        self._metrics.ended.labels(outcome).inc()
+
+    def happened(self, now: int, received: Input, actions: list[Action]) -> None:
+        if type(received) is Media and len(actions) == 1 and type(actions[0]) is Tell:
+            return  # fifty times a second
+        metrics = self._metrics
+        match received:
+            case ErrorEvent(error) if _refuses_truncation(error):
+                metrics.refused.inc()
+            case CallerAudioDropped(frames):
+                metrics.dropped.inc(frames)
+            case ResponseCreated():
+                self._answered = self._interrupted
+        for action in actions:
+            match action:
+                case BargeIn():
+                    metrics.interruptions.inc()
+                    self._interrupted, self._answered = True, False
+                case Cut():
+                    metrics.cuts.labels(action.settled).inc()
+                case Trouble():
+                    metrics.troubles.inc()
+                case Tell(TruncateItem()) if self._answered:
+                    metrics.late.inc()
+
+
+def _refuses_truncation(error: ErrorDetail) -> bool:
+    return (error.event_id or "").startswith("truncate-") or already_shorter_ms(error) is not None
+
+
+def is_local(request: Request) -> bool:
+    """Whether a request comes from this machine, and not through a proxy on it. No header makes it so."""
+    if request.client is None or any(name in request.headers for name in FORWARDED):
+        return False
+    try:
+        address = ip_address(request.client.host)
+    except ValueError:  # a socket that has no address
+        return False
+    if isinstance(address, IPv6Address) and address.ipv4_mapped:
+        address = address.ipv4_mapped
+    return address.is_loopback
