@@ -184,8 +184,11 @@ class Delays:
         Each was measured to the end of the frame in which it ended, in whole ms, and may have met with jitter.
         """
         slowest_ms = max(self._round_trips_ms, default=UNKNOWN_ROUND_TRIP_MS)
-        even = self.jitter_ms <= EVEN_MS
-        return (slowest_ms if even else self.round_trip_ms - self.jitter_ms) - FRAME_MS - ROUNDING_MS
+        differ_ms = slowest_ms - self.round_trip_ms
+        # The caller's frames show the jitter of one direction, the round trips that of the other.
+        if self.jitter_ms <= EVEN_MS and differ_ms <= FRAME_MS + ROUNDING_MS:
+            return slowest_ms - FRAME_MS - ROUNDING_MS
+        return self.round_trip_ms - max(self.jitter_ms, differ_ms) - FRAME_MS - ROUNDING_MS
 
     @property
     def possible_trips_ms(self) -> Iterator[float]:
