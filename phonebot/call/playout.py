@@ -452,9 +452,11 @@ class PlayoutLedger:
             return
         due_ms, _ = run.due(mark, self._delays.likely)
         before_clear = at_ms < closed.cleared_ms + self._delays.quickest_trip_ms
-        if before_clear or mark.position == run.confirmed or at_ms >= due_ms:
+        # Nothing plays faster than real time, whatever the round trips seem to say.
+        too_much = (mark.position - run.confirmed) / BYTES_PER_MS > at_ms - run.confirmed_ms + 2 * FRAME_MS
+        if not too_much and (before_clear or mark.position == run.confirmed or at_ms >= due_ms):
             self._confirm(run, mark, at_ms, now)
-        elif at_ms < due_ms - FRAME_MS - STAMP_JITTER_MS:
+        elif too_much or at_ms < due_ms - FRAME_MS - STAMP_JITTER_MS:
             run.flushed, run.flushed_ms = mark, at_ms
         else:
             mark.answered = True
