@@ -2,6 +2,7 @@
 #   make demo                 a recorded caller dials in: no account, no key, no network
 #   make test                 the tests          (make test ARGS="-k barge_in")
 #   make check                lint and types     make format, make lock: what they say
+#   make fixtures             records fixtures/calls anew: after a change of the core that is meant to be one
 # Another Python: make test PY=python3.13 VENV=.venv313
 
 PY    ?= python3
@@ -10,7 +11,7 @@ ARGS  ?=
 BIN   := $(VENV)/bin
 UV     = $(VENV)-lock/bin/uv
 
-.PHONY: demo test check format lock clean
+.PHONY: demo test check format fixtures lock clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/demo.stamp
@@ -28,6 +29,9 @@ check: $(VENV)/test.stamp
 format: $(VENV)/test.stamp
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+fixtures: $(VENV)/test.stamp
+	PYTHONPATH=tests $(BIN)/python tests/record_calls.py $(ARGS)
 
 $(VENV)/bin/pip:
 	@$(PY) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \

@@ -200,6 +200,30 @@ async def _model(script: "Script | None", host: str, port: int, key: str | None)
 
 
 @app.command()
+def replay(
+    logs: Annotated[list[Path], typer.Argument(help="Call logs: folders, zip files, or a folder of them.")],
+    update: Annotated[
+        bool, typer.Option("--update", help="Let each log expect what is done now; say what changed.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
+) -> None:
+    """Play call logs to this version; exit code 1 where it does something else than they say."""
+    from phonebot import replaying
+
+    if update and as_json:
+        raise typer.BadParameter("give --update or --json, not both")
+    if update:
+        well = replaying.update_and_show(console, logs)
+    elif as_json:
+        told, well = replaying.as_json(logs)
+        print(told)  # noqa: T201  (for a script to read)
+    else:
+        well = replaying.replay_and_show(console, logs)
+    if not well:
+        raise typer.Exit(1)
+
+
+@app.command()
 def calibrate(
     listen: Annotated[
         bool, typer.Option("--listen", help="Measure the first call to this service's public URL, of any carrier.")
@@ -231,7 +255,8 @@ def calibrate(
         console.print("\n".join(f"{name}={value}" for name, value in told.items()))
     if write:
         write_settings(ENV_FILE, told)
-        errors.print(f"written to {ENV_FILE}")
+        whose = "" if listen else ": the emulated carrier's figures, which are no real carrier's"
+        errors.print(f"written to {ENV_FILE}{whose}")
 
 
 async def _calibrate(listening: bool, oddities: list[str], repeats: int) -> "Figures":
@@ -261,6 +286,37 @@ async def _calibrate(listening: bool, oddities: list[str], repeats: int) -> "Fig
         return await calibrate_first_call(
             listener, public_url, (token,), settings.twilio_account_sid, repeats, show
         )
+
+
+calls = typer.Typer(help="Past calls.", no_args_is_help=True)
+app.add_typer(calls, name="calls")
+
+
+@calls.command()
+def export(
+    log: Annotated[Path, typer.Argument(help="A call log: its folder, or a zip file of one.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Where to: a zip file or a folder; by default a zip file of its name, here.")
+    ] = None,
+    redact: Annotated[
+        bool,
+        typer.Option("--redact", help="Hide numbers: in texts, as keys, and in the audio where they were said."),
+    ] = False,
+    audio: Annotated[
+        bool, typer.Option("--audio/--no-audio", help="With --redact: whether other audio is kept.")
+    ] = True,
+    heard: Annotated[
+        bool, typer.Option("--heard/--no-heard", help="Add heard.wav: the caller left, what he heard right.")
+    ] = True,
+) -> None:
+    """Write a call's log to take away, with what was heard of the call."""
+    from phonebot.replay.export import export as export_log
+
+    if not (audio or redact):
+        raise typer.BadParameter("--no-audio needs --redact")
+    target = out or Path(f"{log.stem if log.suffix == '.zip' else log.resolve().name}{'-redacted' * redact}.zip")
+    export_log(log, target, redacted=redact, audio=audio, heard=heard)
+    console.print(f"written to {escape(str(target))}", soft_wrap=True)
 
 
 bench = typer.Typer(help="Measure this service against a simulated carrier and model.", no_args_is_help=True)

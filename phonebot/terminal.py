@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from rich.console import Console
 from rich.text import Text
 
-from phonebot.call.actions import Action, BargeIn, Cut, Ended, Floor, Line, PlayAudio, Trouble
+from phonebot.call.actions import Action, BargeIn, Cut, Ended, FalseAlarm, Floor, Held, Line, PlayAudio, Trouble
 from phonebot.call.inputs import Input
 from phonebot.call.turns import Turn
 from phonebot.carrier.messages import Start
@@ -17,6 +17,12 @@ STATUS = {
     Turn.CALLER: "[green]the caller speaks[/green]",
     Turn.THINKING: "[dim]the model thinks[/dim]",
     Turn.BOT: "[cyan]the bot speaks[/cyan]",
+}
+FALSE_ALARMS = {
+    "echo": "the bot's own echo",
+    "short": "too short",
+    "empty": "no words",
+    "backchannel": "only assent",
 }
 
 
@@ -77,6 +83,11 @@ class LiveTranscript:
             case BargeIn(unheard_ms):
                 self.conversation.barge_ins += 1
                 self._note(now, "⚡", f"the caller interrupts: {unheard_ms:,} ms unheard, cleared", "yellow")
+            case Held():
+                self._note(now, "⏸", "the caller may be speaking: the bot is paused", "dim")
+            case FalseAlarm(why, text):
+                said = f': "{text}"' if text else ""
+                self._note(now, "▶", f"no interruption, {FALSE_ALARMS[why]}{said}", "dim")
             case Trouble(problem):
                 self.conversation.troubles.append(problem)
                 self._note(now, "!", problem, "red")

@@ -53,6 +53,7 @@ from phonebot.simulator.network import Link, Network
 PLAN = CallPlan(Session(turn_detection=TurnDetection("server_vad")))
 BYTES_PER_MS = 8
 DELTA_MS = 400
+NOISE = b"\x55" * FRAME_BYTES
 FIXTURES = Path(__file__).parent.parent / "fixtures"
 
 
@@ -85,6 +86,8 @@ class CallDriver:
         self.carrier = Carrier(oddities, rng)
         self.log: list[tuple[int, Action]] = []
         self.caller_audio: list[str] = []
+        # Every input with its call time and what came of it: enough to write the call's log.
+        self.happened: list[tuple[int, Input, list[Action]]] = []
         self.local_ms = 0
         self.closed: CloseStream | None = None
         self._clock = MediaClock(0)
@@ -94,6 +97,8 @@ class CallDriver:
         self._writer = StreamWriter("MZ" + "3" * 32)
         self._stream_offset_ms = self.carrier.oddities.first_timestamp_ms - FRAME_MS
         self._caller_says = b""
+        # What the caller says when he has nothing else to: SILENCE, or a noise that is none.
+        self._caller_hums = SILENCE
         # When the carrier's next frame begins, by its clock and by ours.
         self._tick_ms = self.carrier.oddities.first_timestamp_ms
         self._tick_local_ms = self._local_of(self._tick_ms)
@@ -181,12 +186,18 @@ class CallDriver:
                 self._clock = MediaClock(self.local_ms)  # as the shell does
             if isinstance(one, Media):
                 self._clock.arrive(self.local_ms, one.timestamp_ms)
-            actions += self._perform(self.call.receive(one, self.now))
+            done = self.call.receive(one, self.now)
+            self.happened.append((self.now, one, done))
+            actions += self._perform(done)
         return actions
 
     def speak(self, audio: bytes) -> None:
         """From now on the caller says this, mu-law, frame by frame, as time passes."""
         self._caller_says += audio
+
+    def hum(self, humming: bool) -> None:
+        """From now on the caller makes a noise, or is silent again."""
+        self._caller_hums = NOISE if humming else SILENCE
 
     def press(self, digit: str) -> list[Action]:
         """The caller presses a key. Returns what the call did within the next 100 ms."""
@@ -195,7 +206,7 @@ class CallDriver:
 
     def _next_frame(self) -> bytes:
         frame, self._caller_says = self._caller_says[:FRAME_BYTES], self._caller_says[FRAME_BYTES:]
-        return frame.ljust(FRAME_BYTES, SILENCE[:1])
+        return frame.ljust(FRAME_BYTES, self._caller_hums[:1])
 
     @property
     def _stream_ms(self) -> float:

@@ -18,6 +18,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "agents": ("errors",),
     "agents.recordings": ("audio",),  # beside what is allowed to the rest of agents
     "call": ("carrier.messages", "realtime.events", "realtime.severity", "agents", "audio"),
+    "replay.pytest_plugin": ("rehearsal",),  # likewise
     "replay": ("call", "carrier", "realtime", "agents", "audio", "errors"),
     "outbox": ("realtime.events", "audio"),
     "bridge": ("outbox", "call", "carrier", "realtime", "agents", "audio", "errors", "replay"),
@@ -25,11 +26,11 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "web": ("bridge", "call", "carrier", "realtime", "agents", "audio", "errors", "replay"),
     "web.app": ("settings",),  # beside what is allowed to the rest of web
 }
-TOP = frozenset({"bench", "calibration", "calling", "cli", "demo", "serving", "terminal"})
+TOP = frozenset({"bench", "calibration", "calling", "cli", "demo", "rehearsal", "replaying", "serving", "terminal"})
 # Runs in virtual time, so it is as pure as a call.
 MEASURING = frozenset({f"calibration.{name}" for name in ("experiments", "figures", "line", "measurement", "tone")})
 # Those who start a service: the last is the one that is measured.
-SEE_SETTINGS = frozenset({"web.app", "serving", "cli", "demo", "bench.subject"})
+SEE_SETTINGS = frozenset({"web.app", "serving", "cli", "demo", "bench.subject", "rehearsal.service_line"})
 # All that a call depends on comes in as an input; otherwise its log would not replay.
 NOT_IN_A_CALL = frozenset(
     {"asyncio", "logging", "os", "random", "secrets", "select", "socket", "subprocess", "threading", "time", "uuid"}

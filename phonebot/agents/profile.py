@@ -42,9 +42,7 @@ UNSUPPORTED = frozenset(
     {
         "agents",
         "consent",
-        "greeting_interruptible",
         "guardrails",
-        "interruptible",
         "max_cost_usd",
         "no_input",
         "output",
@@ -188,6 +186,31 @@ class Transcription(_Table):
     ] = None
 
 
+class BargeIn(_Table):
+    """
+    What it takes for the caller to interrupt the bot. By default any speech that is detected does, at once.
+
+    `min_speech_ms` of speech come first. Then the bot is paused for at most `hold_ms`, until the caller's words
+    come: without any, or with `backchannels` alone, it goes on where it was. `echo_guard`: the bot's own voice
+    coming back is no speech. `keys`: any key stops the bot. `when_not_interruptible`: whether the model hears what
+    is said then.
+    """
+
+    min_speech_ms: Annotated[
+        int, Field(ge=0, le=1_000, description="a whole number of milliseconds from 0 to 1000")
+    ] = 0
+    hold_ms: Annotated[int, Field(ge=0, le=5_000, description="a whole number of milliseconds from 0 to 5000")] = 0
+    backchannels: Annotated[
+        list[Annotated[str, Field(min_length=1, max_length=40)]],
+        Field(max_length=100, description='at most 100 texts of 1 to 40 characters such as ["mhm", "uh-huh"]'),
+    ] = []
+    echo_guard: _Switch = False
+    keys: _Switch = False
+    when_not_interruptible: Annotated[Literal["heard", "withheld"], Field(description='"heard" or "withheld"')] = (
+        "heard"
+    )
+
+
 class Profile(_Table):
     """
     How one number is answered. `Profile()` is the built-in one.
@@ -240,6 +263,11 @@ class Profile(_Table):
         BeforeValidator(_none_if_false),
         Field(description='a table such as { model = "gpt-4o-mini-transcribe", language = "en" }, or false'),
     ] = Transcription()
+    interruptible: _Switch = True
+    greeting_interruptible: _Switch = True
+    barge_in: Annotated[BargeIn, Field(description="a table such as { min_speech_ms = 300, hold_ms = 2000 }")] = (
+        BargeIn()
+    )
     max_call_s: Annotated[
         int, Field(ge=10, le=14_400, description="a whole number of seconds from 10 to 14400")
     ] = 900
@@ -255,6 +283,19 @@ class Profile(_Table):
             raise ValueError("greeting_audio needs greeting: the words that are said in it")
         if held := placeholders.used(self.greeting):
             raise ValueError(f"greeting holds {', '.join(held)}, which a recording (greeting_audio) cannot say")
+        return self
+
+    @model_validator(mode="after")
+    def _check_barge_in(self) -> Self:
+        """What would have no effect is refused: a profile promises nothing that is not done."""
+        wanted = self.barge_in
+        if wanted.backchannels and not wanted.hold_ms:
+            raise ValueError("barge_in.backchannels needs barge_in.hold_ms: the words come only after the speech")
+        if wanted.hold_ms and self.transcription is None:
+            raise ValueError("barge_in.hold_ms needs transcription: it waits for the caller's words")
+        by_ear = [key for key in ("min_speech_ms", "hold_ms", "echo_guard") if getattr(wanted, key)]
+        if by_ear and isinstance(self.turn_detection, NoVad):
+            raise ValueError(f'barge_in.{by_ear[0]} needs a turn_detection.type that hears speech, not "none"')
         return self
 
     @classmethod
@@ -300,6 +341,7 @@ _TABLES: dict[tuple[int | str, ...], type[_Table]] = {
     ("turn_detection", "local"): LocalVad,
     ("turn_detection", "none"): NoVad,
     ("transcription",): Transcription,
+    ("barge_in",): BargeIn,
     (): Profile,
 }
 

@@ -67,6 +67,28 @@ class BargeIn(Frozen, frozen=True):
     unheard_ms: int
 
 
+class Held(Frozen, frozen=True):
+    """
+    The caller may be speaking: the bot was paused, with about `unheard_ms` still to be heard.
+
+    Either a BargeIn follows, or a FalseAlarm: then it goes on from the byte at which it was cut.
+    """
+
+    unheard_ms: int
+
+
+class FalseAlarm(Frozen, frozen=True):
+    """
+    What was taken for the caller's speech was none, and did not interrupt the bot.
+
+    "echo": it was the bot's own voice; "short": there was less of it than the profile wants; "empty": it had no
+    words; "backchannel": `text` was all, and does not interrupt.
+    """
+
+    why: Literal["echo", "short", "empty", "backchannel"]
+    text: str = ""
+
+
 class Cut(Frozen, frozen=True):
     """
     The caller stopped hearing an item: `heard_ms` of the `received_ms` that the model had sent.
@@ -122,6 +144,8 @@ Action: TypeAlias = (
     | Tell
     | CloseModel
     | BargeIn
+    | Held
+    | FalseAlarm
     | Cut
     | Line
     | Floor

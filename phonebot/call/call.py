@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
-from phonebot.audio.base64 import base64_length, is_base64
+from phonebot.audio.base64 import base64_length, base64_silence, is_base64
 from phonebot.call import turns
 from phonebot.call.actions import (
     Action,
@@ -21,7 +21,9 @@ from phonebot.call.actions import (
     CloseStream,
     Cut,
     Ended,
+    FalseAlarm,
     Floor,
+    Held,
     Line,
     OpenModel,
     Outcome,
@@ -43,16 +45,29 @@ from phonebot.call.inputs import (
     PlayClip,
     Tick,
 )
+from phonebot.call.interruptions import (
+    Answer,
+    Bot,
+    Decision,
+    End,
+    Forget,
+    GoOn,
+    Interruptions,
+    Pause,
+    Said,
+    Take,
+)
 from phonebot.call.listening import Ear, Heard, ear_for
 from phonebot.call.plan import CallPlan, Clip
 from phonebot.call.playout import PlayoutLedger, Settlement
 from phonebot.call.responses import Responses
 from phonebot.call.run import BYTES_PER_MS
 from phonebot.call.transcript import SpokenItem
+from phonebot.call.truncations import Truncations
 from phonebot.call.turns import PlayoutEnded, Turn
 from phonebot.carrier.messages import Dtmf, Mark, Media, Start, Stop
 from phonebot.realtime import events
-from phonebot.realtime.severity import already_shorter_ms, asked_truncation_ms, is_busy, severity
+from phonebot.realtime.severity import already_shorter_ms, is_busy, severity
 
 EARLY_FRAMES = 100  # caller audio kept until the model is ready: 2 s
 CARRIER_FAULTS = 20  # more refused messages than this are no accident
@@ -60,7 +75,6 @@ MODEL_FAULTS = 100  # the same of the model's events and complaints
 SILENT_CARRIER_MS = 60_000  # a stream that says nothing for so long is dead, whatever its socket says
 ANSWER_PATIENCE_MS = 8_000  # a turn that the model has not begun to answer by then was lost
 MAX_WAITING_MS = 600_000  # audio that the model may be ahead of playout; beyond it it runs away
-TRUNCATIONS = 2  # how often an item's truncation is asked for, should the service refuse it
 
 
 class Call:
@@ -74,7 +88,9 @@ class Call:
         self.plan = plan
         self.turn = Turn.IDLE
         self.ended = False
-        self._ledger = PlayoutLedger(plan.carrier)
+        # Whether what the caller utters interrupts the bot; None: any speech does.
+        self._interruptions = Interruptions(plan, self._bot_now) if plan.decides else None
+        self._ledger = PlayoutLedger(plan.carrier, holds=plan.caution.hold_ms > 0)
         self._responses = Responses()
         # The assistant's items whose line is not final, in the order in which the model began them.
         self._items: dict[str, SpokenItem] = {}
@@ -85,10 +101,14 @@ class Call:
         self._opening = plan.opening
         # The items each clear has stopped, by the fence that will settle them.
         self._stopped: dict[str, list[SpokenItem]] = {}
+        # The response that is a greeting not to be interrupted; "": it has not begun, None: there is none any more.
+        self._greeting: str | None = None
+        # Of the pause: how much was still to be heard (None: nothing was playing), and what the positions rest on.
+        self._unheard_ms: int | None = None
+        self._held_settled: Settled = "at_once"
         # Never heard, and to be removed once their response is done: an item can't be deleted while it grows.
         self._unheard: list[SpokenItem] = []
-        # Every truncation asked for, by its event id: a refusal should name it.
-        self._truncations: dict[str, events.TruncateItem] = {}
+        self._truncations = Truncations()
         # When the model should have begun to answer the caller's turn; None: it has, or need not.
         self._answer_due_ms: int | None = None
         # What the session turned out to be; None until the model is ready.
@@ -107,7 +127,10 @@ class Call:
         if self.ended:
             return []
         receive = _RECEIVE.get(type(received))
-        return receive(self, received, now) if receive else []
+        actions = receive(self, received, now) if receive else []
+        if self._interruptions and self._interruptions.guards:
+            self._interruptions.note_playback(actions, self._ledger.arrives_ms(now))
+        return actions
 
     @property
     def wakeup_ms(self) -> int | None:
@@ -116,10 +139,12 @@ class Call:
             return None
         due_ms = self._carrier_ms + SILENT_CARRIER_MS
         asks_ms = self._responses.due_ms
-        if asks_ms is not None and self.turn is Turn.CALLER:
-            asks_ms = None  # nothing is asked for while he speaks: a Tick would change nothing, and be due again
+        if asks_ms is not None and self._must_not_ask:
+            asks_ms = None  # a Tick would change nothing, and be due again
         ear_ms = self._ear.due_ms if self._ear else None
-        for other_ms in (self.plan.max_call_ms, self._ledger.give_up_ms, asks_ms, self._answer_due_ms, ear_ms):
+        decides_ms = self._interruptions.due_ms if self._interruptions else None
+        dues = (self.plan.max_call_ms, self._ledger.give_up_ms, asks_ms, self._answer_due_ms, ear_ms, decides_ms)
+        for other_ms in dues:
             if other_ms is not None and other_ms < due_ms:
                 due_ms = other_ms
         return due_ms
@@ -135,6 +160,9 @@ class Call:
         first, self._carrier_ms = self._carrier_ms < 0, now
         self._ledger.arrive(media.timestamp_ms, now)
         opened = self._open(now) if first else []
+        if self._interruptions:
+            decided, media = self._listen(self._interruptions, media, now)
+            opened = opened + decided
         if self._model is None:
             self._early.append(media)
             return opened
@@ -150,7 +178,7 @@ class Call:
 
     def _mark(self, mark: Mark, now: int) -> list[Action]:
         self._carrier_ms = now
-        actions = self._settle(self._ledger.echo(mark.name, now), "timeout")
+        actions = self._settle(self._ledger.echo(mark.name, now), "timeout", now)
         for segment in self._ledger.played():
             if item := self._items.get(segment.item_id):
                 item.played_bytes = segment.item_start + segment.length
@@ -158,7 +186,7 @@ class Call:
         actions += self._ledger.release(now)
         if self._ledger.empty:
             actions += self._floor(PlayoutEnded)
-        return actions
+        return actions + self._bot_stopped(now)
 
     def _carrier_fault(self, fault: CarrierFault, now: int) -> list[Action]:
         self._carrier_faults += fault.counts
@@ -187,6 +215,7 @@ class Call:
                 actions += self._append(media, now)
             return actions
         # The bot greets first: what the caller said into the silence before is no answer to it.
+        self._greeting = None if self.plan.greeting_interruptible else ""
         say = f'Say exactly these words, and nothing else: "{self.plan.greeting}"'
         self._responses.want(events.ResponseOptions(instructions=say, input=(), tool_choice="none"))
         return actions + self._ask(now)
@@ -211,26 +240,17 @@ class Call:
         error = event.error
         if self._responses.refused(error.event_id, busy=is_busy(error)) and is_busy(error):
             return []
-        if (length_ms := already_shorter_ms(error)) is not None:
-            return self._truncate_again(error, length_ms)
+        if already_shorter_ms(error) is not None:
+            return self._truncate_again(error)
         how = severity(error)
         if how == "fatal":
             return self._lost(ModelLost(error.message), now)
         return [] if how == "harmless" else self._complain(f"the model reports: {error.message}", now)
 
-    def _truncate_again(self, error: events.ErrorDetail, length_ms: int) -> list[Action]:
-        """A refusal leaves the model believing that it said everything: ask again, for what it has."""
-        refused = self._truncations.get(error.event_id or "") or self._newest_truncation(asked_truncation_ms(error))
+    def _truncate_again(self, error: events.ErrorDetail) -> list[Action]:
         trouble = Trouble(f"truncation refused: {error.message}")
-        if refused is None:
-            return [trouble]
-        shorter_ms = min(length_ms, refused.audio_end_ms)
-        return [trouble, *self._truncate(refused.item_id, refused.content_index, shorter_ms)]
-
-    def _newest_truncation(self, audio_end_ms: int | None) -> events.TruncateItem | None:
-        """The one a refusal is about that names no command but the position."""
-        asked = (each for each in reversed(self._truncations.values()) if each.audio_end_ms == audio_end_ms)
-        return next(asked, None)
+        again = self._truncations.shortened(error)
+        return [trouble, *(self._truncate(again.item_id, again.content_index, again.audio_end_ms) if again else [])]
 
     # ------------------------------------------------------------------------------ what we play ourselves
 
@@ -240,6 +260,8 @@ class Call:
         actions: list[Action] = []
         for clip in opening:
             actions += self._play_clip(clip, now)
+        if opening and self._items and not self.plan.greeting_interruptible:
+            self._greeting = next(reversed(self._items.values())).response_id
         return actions + self._ledger.ping(now)
 
     def _play_clip(self, clip: Clip, now: int) -> list[Action]:
@@ -276,49 +298,154 @@ class Call:
             if isinstance(each, events.SpeechStarted):
                 actions += self._speech_started(each, now)
             elif isinstance(each, events.SpeechStopped):
-                if self._ear.answers:
-                    self._responses.want()
-                actions += self._turn_ended(each, now)
+                actions += self._speech_stopped(each, now)
             else:
                 actions.append(Tell(each))
         return actions
 
     def _key(self, dtmf: Dtmf, now: int) -> list[Action]:
         self._carrier_ms = now
-        if not self._ear:
+        bot_speaks = self.turn is Turn.BOT
+        if self._ear and self._ear.takes_keys:
+            return self._follow(self._ear.press(dtmf.digit, bot_speaks), now)
+        if not (self.plan.keys_interrupt and bot_speaks) or self._bot_now(now).shielded:
             return []
-        return self._follow(self._ear.press(dtmf.digit, bot_speaks=self.turn is Turn.BOT), now)
+        overruled = self._decide(self._interruptions.overruled(), now) if self._interruptions else []
+        return [*overruled, *self._interrupt(now, by_service=False), *self._floor(PlayoutEnded)]
 
     # ------------------------------------------------------------------------------ the caller's turn
 
     def _told_of_speech(self, event: events.SpeechStarted, now: int) -> list[Action]:
         return [] if self._ear else self._speech_started(event, now)
 
-    def _told_of_end(self, event: events.SpeechStopped | events.AudioCommitted, now: int) -> list[Action]:
-        if isinstance(event, events.AudioCommitted):
-            self._clips.places.added(event.item_id)
+    def _told_of_end(self, event: events.SpeechStopped, now: int) -> list[Action]:
         # With an ear of ours the model's word is an echo of our commit: the caller may speak again by now.
-        return [] if self._ear else self._turn_ended(event, now)
+        return [] if self._ear else self._speech_stopped(event, now)
+
+    def _told_of_commit(self, event: events.AudioCommitted, now: int) -> list[Action]:
+        self._clips.places.added(event.item_id)
+        if self._interruptions:
+            return self._decide(self._interruptions.committed(event.item_id, now), now)
+        return [] if self._ear else self._turn_ended(now)
 
     def _speech_started(self, event: events.SpeechStarted, now: int) -> list[Action]:
-        self._answer_due_ms = None
         self._clips.places.caller_begins(event.item_id)
-        actions = self._interrupt(now) if self.plan.interruptible else []
-        return actions + self._floor(events.SpeechStarted)
+        if self._interruptions:
+            return self._decide(self._interruptions.began(event.item_id, now), now)
+        return self._take_floor(now)
 
-    def _turn_ended(self, event: events.SpeechStopped | events.AudioCommitted, now: int) -> list[Action]:
+    def _speech_stopped(self, event: events.SpeechStopped, now: int) -> list[Action]:
+        if self._interruptions:
+            return self._decide(self._interruptions.ended(now), now)
+        if self._ear and self._ear.answers:
+            self._responses.want()
+        return self._turn_ended(now)
+
+    def _take_floor(self, now: int) -> list[Action]:
+        """The caller speaks, and whoever spoke before is interrupted."""
+        self._answer_due_ms = None
+        return self._interrupt(now) + self._floor(events.SpeechStarted)
+
+    def _turn_ended(self, now: int) -> list[Action]:
         # The model is about to answer: it must know by then what was heard.
-        actions = self._settle(self._ledger.settle_all(now), "turn_end") + self._floor(type(event))
+        actions = self._settle(self._ledger.settle_all(now), "turn_end", now) + self._floor(events.SpeechStopped)
         if not self._answers_by_itself():
             return actions + self._ask(now)
-        if isinstance(event, events.AudioCommitted):
-            self._responses.drop_wanted()
-            self._answer_due_ms = now + ANSWER_PATIENCE_MS
+        self._is_answered(now)
         return actions
+
+    def _is_answered(self, now: int) -> None:
+        """The service answers by itself. What is wanted is answered with it; asked for now it would cross that."""
+        self._responses.drop_wanted()
+        self._answer_due_ms = now + ANSWER_PATIENCE_MS
 
     def _transcribed(self, event: events.TranscriptionCompleted, now: int) -> list[Action]:
         text = event.transcript.strip()
+        if self._interruptions:
+            return self._decide(self._interruptions.transcribed(event.item_id, text), now)
         return [Line("caller", event.item_id, text)] if text else []
+
+    def _not_transcribed(self, event: events.TranscriptionFailed, now: int) -> list[Action]:
+        decisions = self._interruptions.transcribed(event.item_id, None) if self._interruptions else []
+        return self._decide(decisions, now)
+
+    # ------------------------------------------------------------------------------ what interrupts is decided here
+
+    def _bot_now(self, now: int) -> Bot:
+        """What there is to interrupt."""
+        silent = self._ledger.is_over(now)
+        idle = silent and not self._responses.active
+        if self._greeting is not None and not self._is_to_be_heard(self._greeting, silent):
+            self._greeting = None
+        shielded = self._greeting is not None or not (self.plan.interruptible or idle)
+        return Bot(shielded, idle)
+
+    def _is_to_be_heard(self, response_id: str, silent: bool) -> bool:
+        """Something of the response, or "" for one that has not begun, is still to be played."""
+        if not response_id:
+            return self._responses.pending
+        if response_id == self._responses.active:
+            return True
+        return not silent and any(item.response_id == response_id for item in self._items.values())
+
+    def _listen(self, interruptions: Interruptions, media: Media, now: int) -> tuple[list[Action], Media]:
+        """What a frame decides, and the frame as the model may hear it."""
+        decided = self._decide(interruptions.hear(media.payload, media.timestamp_ms, now), now)
+        if self.plan.withholds and self._bot_now(now).shielded:
+            silence = base64_silence(base64_length(media.payload))  # of its length: the model's clock goes on
+            media = Media(media.sequence, media.chunk, media.timestamp_ms, silence)
+        return decided, media
+
+    def _bot_stopped(self, now: int) -> list[Action]:
+        return self._decide(self._interruptions.bot_stopped(now), now) if self._interruptions else []
+
+    def _decide(self, decisions: Iterable[Decision], now: int) -> list[Action]:
+        actions: list[Action] = []
+        for decision in decisions:
+            match decision:
+                case Pause():
+                    actions += self._hold(now)
+                case Take():
+                    actions += self._take_floor(now)
+                case End():
+                    actions += self._turn_ended(now)
+                case Answer():
+                    actions += self._answer(now)
+                case Said(item_id, text):
+                    actions.append(Line("caller", item_id, text))
+                case GoOn(why, text):
+                    actions += [*self._resume(now), FalseAlarm(why, text)]
+                case Forget(item_id):
+                    actions += self._delete(item_id) if self._can("deletes") else []
+        return actions
+
+    def _hold(self, now: int) -> list[Action]:
+        """Pause the bot, so that it can go on where it was."""
+        if self._ledger.held:  # it was to go on, and is not known yet from where
+            return self._ledger.hold(now)
+        unheard_ms = self._ledger.unheard_ms(now)
+        actions = self._ledger.hold(now)
+        self._unheard_ms = unheard_ms if actions else None
+        self._held_settled = "at_once"
+        return [*actions, Held(unheard_ms)]
+
+    def _resume(self, now: int) -> list[Action]:
+        """It was nothing: the bot goes on, if it was paused."""
+        if not self._ledger.held:
+            return []
+        actions = self._ledger.resume(now)
+        if self._ledger.empty:
+            actions += self._floor(PlayoutEnded)
+        return actions + self._ask(now)
+
+    def _answer(self, now: int) -> list[Action]:
+        """A turn of the caller is in the conversation."""
+        if self._answers_by_itself():
+            self._is_answered(now)
+            return []
+        if self._ear.answers if self._ear else self.plan.answers:
+            self._responses.want()
+        return self._ask(now)
 
     def _cancels_by_itself(self) -> bool:
         """Whether the service ends its response when the caller speaks."""
@@ -330,38 +457,71 @@ class Call:
         detection = self.plan.session.turn_detection
         return isinstance(detection, events.TurnDetection) and detection.create_response is not False
 
-    def _interrupt(self, now: int) -> list[Action]:
+    def _interrupt(self, now: int, by_service: bool = True) -> list[Action]:
         """
         The caller has taken the floor: stop playback, and settle every item that he has not heard in full.
 
-        Nothing happens when nothing is left to play and nothing is being generated.
+        Nothing happens when nothing is left to play and nothing is being generated. `by_service`: the service knows
+        of it too, and ends its response if that is its way.
         """
         items = [item for item in self._items.values() if not item.stopped]
         active = {self._responses.active} if self._responses.active else set()
         self._responses.fence(active | {item.response_id for item in items})
         actions: list[Action] = []
-        if self._ledger.empty:
+        if self._ledger.held:
+            actions += self._drop_held(items)
+        elif self._ledger.empty:
             for item in items:
                 actions += self._settle_item(item, item.played_bytes, "at_once")
         else:
             unheard_ms = self._ledger.unheard_ms(now)
             fence, actions = self._ledger.clear(now)
             actions.append(BargeIn(unheard_ms))
-            self._stopped[fence] = items
-            for item in items:
-                item.stopped = True
-        if active and not self._cancels_by_itself():
+            self._await_fence(items, fence)
+        if active and not (by_service and self._cancels_by_itself()):
             actions.append(Tell(events.CancelResponse(self._responses.active)))
         return actions
 
-    def _settle(self, settlements: Iterable[Settlement], low: Settled) -> list[Action]:
+    def _await_fence(self, items: list[SpokenItem], fence: str) -> None:
+        """A clear has cut them: the fence will tell where."""
+        self._stopped[fence] = items
+        for item in items:
+            item.stopped = True
+
+    def _drop_held(self, items: list[SpokenItem]) -> list[Action]:
+        """The bot was paused, and has been interrupted by that."""
+        actions: list[Action] = [] if self._unheard_ms is None else [BargeIn(self._unheard_ms)]
+        if fence := self._ledger.abandon():
+            self._await_fence(items, fence)
+            return actions
+        for item in items:
+            actions += self._settle_item(item, item.played_bytes, self._held_settled)
+        return actions
+
+    def _settle(self, settlements: Iterable[Settlement], low: Settled, now: int) -> list[Action]:
         """Settle the items of each clear; `low` says why an estimate had to do, where one had."""
         actions: list[Action] = []
         for settlement in settlements:
+            settled: Settled = "fence" if settlement.exact else low
+            if settlement.fence not in self._stopped:
+                actions += self._settle_held(settlement, settled, now)
+                continue
             for item in self._stopped.pop(settlement.fence):
                 heard = settlement.heard.get(item.item_id, item.played_bytes)
-                actions += self._settle_item(item, heard, "fence" if settlement.exact else low)
+                actions += self._settle_item(item, heard, settled)
         return actions
+
+    def _settle_held(self, settlement: Settlement, settled: Settled, now: int) -> list[Action]:
+        """It is known where the pause has cut, and the bot goes on there, if it was to go on."""
+        self._held_settled = settled
+        actions: list[Action] = []
+        for item in list(self._items.values()):
+            item.played_bytes = settlement.heard.get(item.item_id, item.played_bytes)
+            actions += self._heard_in_full(item)
+        if not self._ledger.held:
+            actions += self._ledger.release(now)
+            actions += self._floor(PlayoutEnded) if self._ledger.empty else []
+        return actions + self._ask(now)
 
     def _settle_item(self, item: SpokenItem, played_bytes: int, settled: Settled) -> list[Action]:
         item.played_bytes, item.stopped = played_bytes, True
@@ -387,13 +547,10 @@ class Call:
         return [Line("bot", item.item_id, item.heard_text(), cut=True, heard_ms=item.heard_ms)]
 
     def _truncate(self, item_id: str, content_index: int, audio_end_ms: int) -> list[Action]:
-        before = sum(each.item_id == item_id for each in self._truncations.values())
-        if before == TRUNCATIONS or not self._can("truncates"):
+        if not self._can("truncates"):
             return []
-        event_id = f"truncate-{len(self._truncations) + 1}"
-        truncation = events.TruncateItem(item_id, content_index, audio_end_ms, event_id)
-        self._truncations[event_id] = truncation
-        return [Tell(truncation)]
+        truncation = self._truncations.ask(item_id, content_index, audio_end_ms)
+        return [Tell(truncation)] if truncation else []
 
     def _remove(self, item: SpokenItem) -> list[Action]:
         """Nothing of the item was heard: the model shall not believe it said it."""
@@ -404,11 +561,11 @@ class Call:
         if item.response_id == self._responses.active:
             self._unheard.append(item)  # it can't be deleted while it grows
             return []
-        return self._delete(item)
+        return self._delete(item.item_id)
 
-    def _delete(self, item: SpokenItem) -> list[Action]:
-        self._clips.places.removed(item.item_id)
-        return [Tell(events.DeleteItem(item.item_id))]
+    def _delete(self, item_id: str) -> list[Action]:
+        self._clips.places.removed(item_id)
+        return [Tell(events.DeleteItem(item_id))]
 
     def _can(self, what: Literal["truncates", "deletes", "interrupts"]) -> bool:
         return self._model is None or bool(getattr(self._model, what))
@@ -434,6 +591,8 @@ class Call:
         self._answer_due_ms = None
         crossed = self._responses.asked and self.turn is Turn.CALLER
         self._responses.created(response_id)
+        if self._greeting == "":
+            self._greeting = response_id
         if crossed:  # it was asked for before the caller began to speak: he is not talked over
             self._responses.fence({response_id})
             return [*actions, Tell(events.CancelResponse(response_id))]
@@ -509,7 +668,9 @@ class Call:
         response = event.response
         actions: list[Action] = []
         if response.reason == "turn_detected" and response.id not in self._responses.fenced:
-            actions += self._interrupt(now)  # the model heard the caller; its word of it is still on the way
+            # The model heard the caller; its word of it is still on the way.
+            overruled = self._decide(self._interruptions.overruled(), now) if self._interruptions else []
+            actions += overruled or self._interrupt(now)
         was_active = self._responses.active in (response.id, None)
         if response.status == "failed":
             actions += self._failed(response, now)
@@ -521,7 +682,7 @@ class Call:
         actions += self._delete_unheard(lambda item: item.response_id == response.id)
         if was_active and response.id not in self._responses.fenced:
             actions += self._floor(events.ResponseDone)
-        return actions + self._play_waiting(now) + self._ask(now)
+        return actions + self._play_waiting(now) + self._ask(now) + self._bot_stopped(now)
 
     def _failed(self, response: events.Response, now: int) -> list[Action]:
         """The caller shall not be met with silence: what may pass is tried again."""
@@ -552,7 +713,7 @@ class Call:
         """Remove what was never heard and could not be removed while it grew."""
         deleted = [item for item in self._unheard if chosen(item)]
         self._unheard = [item for item in self._unheard if not chosen(item)]
-        return [action for item in deleted for action in self._delete(item)]
+        return [action for item in deleted for action in self._delete(item.item_id)]
 
     # ------------------------------------------------------------------------------ time, and the end
 
@@ -565,13 +726,19 @@ class Call:
             self._answer_due_ms = None
             self._responses.want()
         heard = self._follow(self._ear.tick(now), now) if self._ear else []
-        return heard + self._settle(self._ledger.settle_due(now), "timeout") + self._ask(now)
+        decided = self._decide(self._interruptions.tick(now), now) if self._interruptions else []
+        return heard + decided + self._settle(self._ledger.settle_due(now), "timeout", now) + self._ask(now)
 
     def _hang_up(self, code: int, reason: Outcome, now: int) -> list[Action]:
         return [CloseStream(code, reason), *self._end(reason, now)]
 
     def _end(self, outcome: Outcome, now: int) -> list[Action]:
-        actions = self._settle(self._ledger.settle_all(now), "call_end")
+        actions = (
+            self._drop_held([item for item in self._items.values() if not item.stopped])
+            if self._ledger.held
+            else []
+        )
+        actions += self._settle(self._ledger.settle_all(now), "call_end", now)
         heard = self._ledger.hang_up(now)
         for item in list(self._items.values()):
             if not item.cut:
@@ -593,9 +760,14 @@ class Call:
         self.turn = turn
         return [Floor(turn)]
 
+    @property
+    def _must_not_ask(self) -> bool:
+        """The caller speaks, or it is being found out whether he does."""
+        return self.turn is Turn.CALLER or self._ledger.held
+
     def _ask(self, now: int) -> list[Action]:
-        """Ask for the response that is wanted, if it may be asked for. Never while the caller speaks."""
-        if self.turn is Turn.CALLER:
+        """Ask for the response that is wanted, if it may be asked for."""
+        if self._must_not_ask:
             return []
         return [Tell(command) for command in self._responses.ask(now)]
 
@@ -617,9 +789,10 @@ _RECEIVE: dict[type, Callable[[Call, Any, int], list[Action]]] = {
     events.ErrorEvent: Call._error,
     events.SpeechStarted: Call._told_of_speech,
     events.SpeechStopped: Call._told_of_end,
-    events.AudioCommitted: Call._told_of_end,
+    events.AudioCommitted: Call._told_of_commit,
     events.TranscriptionCompleted: Call._transcribed,
     events.ItemAdded: Call._in_conversation,
+    events.TranscriptionFailed: Call._not_transcribed,
     events.ResponseCreated: Call._response_created,
     events.OutputItemAdded: Call._item_added,
     events.AudioDelta: Call._audio,

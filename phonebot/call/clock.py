@@ -5,13 +5,22 @@ The carrier stamps each frame with the ms since the stream began (Twilio, Media 
 clock says when the frame arrived. The smallest difference of the two seen lately belongs to the frame that
 travelled fastest, so local time minus that difference is the newest carrier instant we can know about: bursts and
 jitter only make other frames later, and a drifting clock is followed as old differences leave the window.
+
+A carrier may send no frame while the caller is silent. Where the first one comes late, call time has been in use
+for a while, and goes on without a step: from then on it is the stream's, ahead by what it was (`ahead_ms`).
 """
 
 from collections import deque
 
+LATE_START_MS = 200  # a first frame after that comes late: as a rule it follows `start` within 20 ms
 BUCKET_MS = 1_000
 WILD_STAMP_MS = 60_000
-BUCKETS = 10  # the window is ten seconds: long enough to meet a fast frame, short enough to follow 200 ppm
+BUCKETS = 10  # the window is ten seconds with frames: long enough to meet a fast one, short enough for 200 ppm
+
+
+def ahead_ms(first_timestamp_ms: int, now: int) -> int:
+    """By how much call time is ahead of the stream's clock, whose first frame came at call time `now`."""
+    return now - first_timestamp_ms if now >= LATE_START_MS else 0
 
 
 class MediaClock:
@@ -27,6 +36,7 @@ class MediaClock:
         # (number of the bucket, smallest difference in it), oldest first; empty until the first timestamp.
         self._buckets: deque[tuple[int, float]] = deque()
         self._latest_ms = 0
+        self._ahead_ms = 0
 
     def arrive(self, local_ms: float, timestamp_ms: int) -> int:
         """
@@ -36,7 +46,9 @@ class MediaClock:
         """
         if timestamp_ms > self.now(local_ms) + WILD_STAMP_MS:
             return self._latest_ms
-        difference = local_ms - timestamp_ms
+        if not self._buckets:
+            self._ahead_ms = ahead_ms(timestamp_ms, self.now(local_ms))
+        difference = local_ms - timestamp_ms - self._ahead_ms
         bucket = int(local_ms // BUCKET_MS)
         if self._buckets and self._buckets[-1][0] == bucket:
             if difference < self._buckets[-1][1]:
@@ -44,7 +56,7 @@ class MediaClock:
                 self._offset_ms = min(self._offset_ms, difference)
         else:
             self._buckets.append((bucket, difference))
-            while self._buckets[0][0] <= bucket - BUCKETS:
+            while len(self._buckets) > BUCKETS:
                 self._buckets.popleft()
             self._offset_ms = min(smallest for _, smallest in self._buckets)
         return self.now(local_ms)

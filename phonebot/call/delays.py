@@ -10,16 +10,22 @@ way end. Each frame of the caller is stamped at such a boundary, so the stamps t
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from phonebot.call.clock import ahead_ms
 from phonebot.call.plan import CarrierTraits
 
 FRAME_MS = 20
 PLAIN = CarrierTraits()
 # Before the first round trip is measured. It cancels out: it delays the begin of audio as much as its end.
 UNKNOWN_ROUND_TRIP_MS = 200
-# Without a media message for this long the stream's own clock can't date an echo, call time must.
+UNEVEN_MS = 8  # a stamp further off the others' frames begins a new count of frames
+PHASE_STAMPS = 64  # so many stamps tell together where the boundaries lie
+# Without a media message for this long the stream's own clock can't date an echo, call time must. It is less once
+# the carrier was seen to pause in the caller's silence.
 STALE_MEDIA_MS = 150
+PAUSE_MS = 300  # a gap between two frames that shows it
+KNOWN_STAMPS = 25  # so many frames show how unevenly they travel
 EVEN_MS = 5  # frames that come so evenly came without jitter
 ROUNDING_MS = 1.5  # call time and stamps are in whole ms, and a clock may run fast
 JITTER_BUCKET_MS = 2_000
@@ -31,12 +37,13 @@ class Reckoning:
     """
     How what we send is taken to fare: it arrives `trip_ms` later; `boundary_ms` is one of the carrier's frames.
 
-    Audio that meets an empty queue waits `buffer_ms` more.
+    Audio that meets an empty queue waits `buffer_ms` more. `cautious`: what is known to a frame ended with it.
     """
 
     trip_ms: float
     boundary_ms: float
     buffer_ms: int = 0
+    cautious: bool = False
 
     def takes_effect_ms(self, sent_ms: float) -> float:
         """When the carrier's first frame after its arrival begins."""
@@ -53,26 +60,60 @@ class Delays:
 
     def __init__(self, traits: CarrierTraits = PLAIN) -> None:
         self._traits = traits
-        self._stamp_ms = 0  # the newest media timestamp
-        self._stamped_ms = 0  # when it came
+        # The boundary that the newest media timestamp stands for, and how many stamps have told where they lie.
+        self._stamp_ms = 0
+        self._phase_ms = 0.0  # boundaries are so far from multiples of a frame
+        self._stamps = 0
+        self._ahead_ms = 0  # call time less the stream's
+        self._pauses = False  # the carrier sends nothing while the caller is silent
         # How late frames came, at most, in each of the last few periods.
         self._lateness_ms: deque[tuple[int, int]] = deque([(0, 0)], maxlen=JITTER_BUCKETS)
         self._round_trips_ms: deque[int] = deque(maxlen=8)
+        self._loses_marks = False  # a mark was never echoed though a later one was
+        self._spread_ms = 0.0  # how slow one echo was compared with another
         self._buffers_ms: deque[int] = deque(maxlen=8)
 
-    def arrive(self, stamp_ms: int, now: int) -> None:
-        """A frame of the caller stamped `stamp_ms` arrived: what comes next was sent after it."""
-        self._stamp_ms, self._stamped_ms = stamp_ms, now
+    def arrive(self, stamp_ms: int, now: int) -> bool:
+        """
+        A frame of the caller stamped `stamp_ms` arrived: what comes next was sent after it.
+
+        True if it is the one that followed the last in time, without a pause.
+        """
+        if not self._stamps:
+            self._ahead_ms = ahead_ms(stamp_ms, now)
+        stamp_ms += self._ahead_ms
+        in_turn = stamp_ms <= self._stamp_ms + FRAME_MS + UNEVEN_MS
+        self._pauses = self._pauses or stamp_ms > self._stamp_ms + PAUSE_MS
+        self._stamp_ms = self._boundary_ms(stamp_ms)
         bucket = now // JITTER_BUCKET_MS
         newest, lateness_ms = self._lateness_ms[-1]
+        late_ms = now - self._stamp_ms
         if bucket != newest:
-            self._lateness_ms.append((bucket, now - stamp_ms))
-        elif now - stamp_ms > lateness_ms:
-            self._lateness_ms[-1] = (bucket, now - stamp_ms)
+            self._lateness_ms.append((bucket, late_ms))
+        elif late_ms > lateness_ms:
+            self._lateness_ms[-1] = (bucket, late_ms)
+        return in_turn
+
+    def _boundary_ms(self, stamp_ms: int) -> int:
+        """The boundary a stamp stands for: stamps are measured, and lie around the frames' true times."""
+        off_ms = self._off_ms(stamp_ms)
+        if not self._stamps or abs(off_ms) > UNEVEN_MS:  # the first, or the frames have begun anew
+            self._stamps, self._phase_ms = 0, stamp_ms
+        self._stamps = min(self._stamps + 1, PHASE_STAMPS)
+        self._phase_ms += self._off_ms(stamp_ms) / self._stamps
+        return round(stamp_ms - self._off_ms(stamp_ms))
+
+    def _off_ms(self, stamp_ms: int) -> float:
+        return (stamp_ms - self._phase_ms + FRAME_MS / 2) % FRAME_MS - FRAME_MS / 2
 
     def is_dated(self, now: int) -> bool:
         """Whether the caller's frames come, so that they date what comes between them."""
-        return now <= self._stamp_ms + STALE_MEDIA_MS + self.jitter_ms
+        patience_ms = FRAME_MS + EVEN_MS if self._pauses and self._stamps > KNOWN_STAMPS else STALE_MEDIA_MS
+        return now <= self._stamp_ms + patience_ms + self.jitter_ms
+
+    def is_doubtful(self, now: int) -> bool:
+        """Whether an echo that comes now may be misdated: it came late, or the carrier pauses and no frame will."""
+        return self._pauses and self._stamp_ms + FRAME_MS + EVEN_MS < now and self.is_dated(now)
 
     @property
     def gap(self) -> int:
@@ -88,8 +129,43 @@ class Delays:
         """
         return self._stamp_ms + FRAME_MS if self.is_dated(now) else now
 
-    def measure_round_trip(self, sent_ms: int, echoed_ms: int) -> None:
-        self._round_trips_ms.append(max(echoed_ms - sent_ms, 0))
+    def measure_round_trip(self, sent_ms: int, echoed_ms: float) -> None:
+        self._round_trips_ms.append(max(int(echoed_ms - sent_ms), 0))
+
+    def miss_mark(self) -> None:
+        """A mark was not echoed, and never will be."""
+        self._loses_marks = True
+
+    @property
+    def silence_tells(self) -> bool:
+        """Whether it means something that a mark has not come back yet: the carrier echoes, and each of them."""
+        return bool(self._round_trips_ms) and not self._loses_marks
+
+    def measure_spread(self, differ_ms: float) -> None:
+        """Two echoes took times that differ by so much."""
+        self._spread_ms = max(self._spread_ms, differ_ms)
+
+    @property
+    def spread_ms(self) -> float:
+        """How much later than another an echo may be sent."""
+        return max(self._spread_ms, self._traits.mark_spread_ms)
+
+    def effect_ms(self, cleared_ms: int, fence_ms: float, now: int) -> float:
+        """
+        When the clear sent at `cleared_ms` took effect, whose fence is dated `fence_ms`.
+
+        Where all echoes take the same time that is the fence's date. Where they do not, or no frame dates it, it
+        may be earlier, though not before the clear can have arrived; and not later than it will have. Between
+        the two nothing tells: the middle is at most half of it wrong.
+        """
+        slow_ms = self.spread_ms + (0 if self.is_dated(now) else self.jitter_ms)
+        if slow_ms < FRAME_MS or not self._round_trips_ms:
+            return fence_ms
+        first_ms = replace(self.likely, trip_ms=self.quickest_trip_ms).takes_effect_ms(cleared_ms)
+        last_ms = replace(self.likely, trip_ms=self.round_trip_ms + self.jitter_ms).takes_effect_ms(cleared_ms)
+        first_ms = min(max(first_ms, fence_ms - slow_ms), fence_ms)
+        last_ms = max(min(last_ms, fence_ms), first_ms)
+        return (first_ms + last_ms) / 2
 
     def measure_buffer(self, waited_ms: float) -> None:
         """Audio that met an empty queue began so long after its arrival."""
@@ -108,8 +184,11 @@ class Delays:
         Each was measured to the end of the frame in which it ended, in whole ms, and may have met with jitter.
         """
         slowest_ms = max(self._round_trips_ms, default=UNKNOWN_ROUND_TRIP_MS)
-        even = self.jitter_ms <= EVEN_MS
-        return (slowest_ms if even else self.round_trip_ms - self.jitter_ms) - FRAME_MS - ROUNDING_MS
+        differ_ms = slowest_ms - self.round_trip_ms
+        # The caller's frames show the jitter of one direction, the round trips that of the other.
+        if self.jitter_ms <= EVEN_MS and differ_ms <= FRAME_MS + ROUNDING_MS:
+            return slowest_ms - FRAME_MS - ROUNDING_MS
+        return self.round_trip_ms - max(self.jitter_ms, differ_ms) - FRAME_MS - ROUNDING_MS
 
     @property
     def possible_trips_ms(self) -> Iterator[float]:

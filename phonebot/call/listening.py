@@ -46,6 +46,7 @@ class Ear(Protocol):
     """What finds turns. `hear`, `press` and `tick` return what is to be done and has happened, in this order."""
 
     answers: bool
+    takes_keys: bool  # keys belong to it: others do nothing with them
     # When `tick` is due, in call time, should no frame come before; None: no need.
     due_ms: int | None
 
@@ -103,6 +104,7 @@ class KeyEar:
     """
 
     answers = True
+    takes_keys = True
     due_ms: int | None = None
 
     def __init__(self, line: _Line) -> None:
@@ -146,11 +148,13 @@ class LocalEar:
     frame comes at all `tick` ends the turn.
     """
 
+    takes_keys = False
+
     def __init__(self, turns: LocalTurns, line: _Line) -> None:
         self.answers = turns.create_response
         self.due_ms: int | None = None
         self._line = line
-        self._detector = SpeechDetector(above_noise_db=3 + 12 * turns.threshold)
+        self._detector = SpeechDetector(turns.above_noise_db)
         self._silence_duration_ms = turns.silence_duration_ms
         # A turn begins once so many of the newest frames, half as many more than that, are speech.
         self._needed = ceil(turns.min_speech_ms / FRAME_MS)

@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Any, TypeAlias
 
 from msgspec import UNSET, convert
+from msgspec.structs import replace
 
 from phonebot.agents.profile import LocalVad, NoVad, Profile
 from phonebot.agents.prompt import fill
@@ -24,6 +25,10 @@ class LocalTurns(Frozen, frozen=True):
     silence_duration_ms: int = 500
     min_speech_ms: int = 100
     create_response: bool = True
+
+    @property
+    def above_noise_db(self) -> float:
+        return 3 + 12 * self.threshold
 
 
 class KeyTurns(Frozen, frozen=True):
@@ -64,12 +69,30 @@ class CarrierTraits(Frozen, frozen=True):
     mark_spread_ms: int = 0
 
 
+class Caution(Frozen, frozen=True):
+    """
+    What it takes for a sound of the caller to interrupt the bot: see interruptions.py. By default: nothing.
+
+    `min_speech_ms` of speech, before playback is cleared. When it is, the bot is paused for at most `hold_ms` until
+    it shows whether anything was said; `backchannels` are words that are nothing. `echo_guard`: the bot's own voice
+    coming back is no speech.
+    """
+
+    min_speech_ms: int = 0
+    hold_ms: int = 0
+    backchannels: tuple[str, ...] = ()
+    echo_guard: bool = False
+
+
 class CallPlan(Frozen, frozen=True):
     """
     `greeting` None: the bot waits for the caller to speak. `max_call_ms` counts from the stream's start. Not
-    `interruptible`: what the caller says does not stop the bot, though the model hears it. `turns` None: the
-    service finds the caller's turns, as `session` says; otherwise `session` switches that off. `opening` is played
-    as soon as the stream runs, one clip after another, before the model is there: a notice, a recorded greeting.
+    `interruptible`: the caller does not stop the bot; not `greeting_interruptible`: nor the greeting. What he says
+    meanwhile reaches the model and is answered afterwards, or is silence to it (`withholds`). `keys_interrupt`: any
+    key stops the bot where speech might. `turns` None: the service finds the caller's turns, as `session` says;
+    otherwise `session` switches that off. `answers`: the service finds turns and was told not to answer them, since
+    the call decides which are turns: it asks for the answers. `opening` is played as soon as the stream runs, one
+    clip after another, before the model is there: a notice, a recorded greeting.
     """
 
     session: Session
@@ -78,7 +101,17 @@ class CallPlan(Frozen, frozen=True):
     interruptible: bool = True
     carrier: CarrierTraits = CarrierTraits()
     turns: Turns | None = None
+    greeting_interruptible: bool = True
+    withholds: bool = False
+    keys_interrupt: bool = False
+    caution: Caution = Caution()
+    answers: bool = False
     opening: tuple[Clip, ...] = ()
+
+    @property
+    def decides(self) -> bool:
+        """It is decided here what interrupts the bot. Otherwise any speech does."""
+        return not (self.interruptible and self.greeting_interruptible) or self.caution != Caution()
 
 
 def plan_for(
@@ -93,12 +126,49 @@ def plan_for(
     def filled(text: str) -> str:
         return fill(text, caller=caller, number=number, now=now, language=profile.language)
 
+    turns, barge_in = _turns(profile), profile.barge_in
+    greeting = filled(profile.greeting) if profile.greeting else None
+    opening: tuple[Clip, ...] = ()
+    if greeting and profile.greeting_clip:  # it greets, so the model need not
+        opening, greeting = (Clip(greeting, profile.greeting_clip, GREETING_ID),), None
+    plan = CallPlan(
+        _session(profile, filled(profile.prompt), turns),
+        greeting,
+        profile.max_call_s * 1000,
+        interruptible=profile.interruptible
+        and (not isinstance(profile.turn_detection, LocalVad) or profile.turn_detection.interrupt_response),
+        carrier=carrier or CarrierTraits(),
+        turns=turns,
+        greeting_interruptible=profile.greeting_interruptible or not (greeting or opening),
+        withholds=barge_in.when_not_interruptible == "withheld",
+        keys_interrupt=barge_in.keys,
+        caution=Caution(
+            barge_in.min_speech_ms, barge_in.hold_ms, tuple(barge_in.backchannels), barge_in.echo_guard
+        ),
+        opening=opening,
+    )
+    return _deciding(plan) if plan.decides else plan
+
+
+def _deciding(plan: CallPlan) -> CallPlan:
+    """The plan, where the session finds turns but neither interrupts the model nor answers by itself."""
+    detection = plan.session.turn_detection
+    if not isinstance(detection, TurnDetection):
+        return plan
+    quiet = replace(detection, interrupt_response=False, create_response=False)
+    return replace(
+        plan,
+        session=replace(plan.session, turn_detection=quiet),
+        answers=detection.create_response is not False,
+    )
+
+
+def _session(profile: Profile, instructions: str, turns: Turns | None) -> Session:
     def given(value: Any) -> Any:
         return UNSET if value is None else value
 
-    turns = _turns(profile)
-    session = Session(
-        instructions=filled(profile.prompt),
+    return Session(
+        instructions=instructions,
         modality="audio",
         voice=given(profile.voice),
         input_format="pcmu",
@@ -108,19 +178,6 @@ def plan_for(
         noise_reduction=given(profile.noise_reduction),
         max_output_tokens=given(profile.max_output_tokens),
         temperature=given(profile.temperature),
-    )
-    greeting = filled(profile.greeting) if profile.greeting else None
-    opening: tuple[Clip, ...] = ()
-    if greeting and profile.greeting_clip:  # it greets, so the model need not
-        opening, greeting = (Clip(greeting, profile.greeting_clip, GREETING_ID),), None
-    return CallPlan(
-        session,
-        greeting,
-        profile.max_call_s * 1000,
-        interruptible=not isinstance(profile.turn_detection, LocalVad) or profile.turn_detection.interrupt_response,
-        carrier=carrier or CarrierTraits(),
-        turns=turns,
-        opening=opening,
     )
 
 

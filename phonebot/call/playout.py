@@ -30,6 +30,7 @@ from phonebot.call.actions import Action, ClearPlayback, PlayAudio, SendMark
 from phonebot.call.delays import FRAME_MS, PLAIN, ROUNDING_MS, Delays, Reckoning
 from phonebot.call.plan import CarrierTraits
 from phonebot.call.run import BYTES_PER_MS, FRAME_BYTES, STAMP_JITTER_MS, Pending, Run, Segment
+from phonebot.call.unheard import Piece, Unheard
 
 PIECE_CHARACTERS = 1920  # 180 ms: base64 splits without decoding at every 4 characters, 3 bytes
 # The first pieces of a run are short, so that its marks tell early whether it began when we think.
@@ -71,10 +72,37 @@ class Cleared:
     fence: str
     cleared_ms: int
     give_up_ms: int
-    # Echoes of the run that came since the newest frame of the caller: should the fence come before the next one,
-    # they were flushed with it.
-    undecided: list[Pending]
+    # Echoes of the run that came since the newest frame of the caller, each with its date: should the fence come
+    # before the next one, they were flushed with it.
+    undecided: list[tuple[Pending, float]]
     gap: int = 0  # in which they came
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """
+    An echo that came late after the newest frame of the caller: the network held it up, or he fell silent.
+
+    Should the carrier have paused, the audio before `position` had played by `at_ms`, and not when we thought.
+    """
+
+    run: Run
+    position: int
+    at_ms: float
+    probe_sent_ms: int | None  # to measure the round trip by, once it is known
+
+
+@dataclass(slots=True)
+class Hold:
+    """
+    Playback is paused. `unheard` was sent before; how much of it was heard is known once the fence is back.
+
+    `fence` None: that is known, or nothing was playing. `resumes`: playback goes on as soon as it is known.
+    """
+
+    fence: str | None
+    unheard: Unheard
+    resumes: bool = False
 
 
 class PlayoutLedger:
@@ -84,9 +112,11 @@ class PlayoutLedger:
     Give it each media timestamp (`arrive`), all audio in order (`queue`, and `finish` at an item's end), every echo
     (`echo`), and say `clear` to interrupt. What has to be sent comes back as actions; what was heard comes out of
     `played` (items heard to the end) and as `Settlement`s (items a clear has cut), from `echo` and `settle_due`.
+
+    `holds`: playback may be paused (`hold`), and `resume` goes on where it was cut. Only then is audio kept for it.
     """
 
-    def __init__(self, traits: CarrierTraits = PLAIN) -> None:
+    def __init__(self, traits: CarrierTraits = PLAIN, holds: bool = False) -> None:
         self._delays = Delays(traits)
         self._run = Run(0)
         self._closed: deque[Cleared] = deque()
@@ -94,6 +124,10 @@ class PlayoutLedger:
         self._marks_sent = 0
         # Marks sent while there was nothing to play, to measure the round trip, and when.
         self._pings: dict[str, int] = {}
+        self._doubt: Doubt | None = None
+        # What was sent in the run and is not known to have been heard; None: it is not kept.
+        self._unheard = Unheard() if holds else None
+        self._hold: Hold | None = None  # None: playback is not paused
 
     # ---------------------------------------------------------------------------------- what is sent
 
@@ -127,6 +161,8 @@ class PlayoutLedger:
     def release(self, now: int) -> list[Action]:
         """Send what waits, as far as the lead allows."""
         actions: list[Action] = []
+        if self._hold:
+            return actions
         while self._waiting and self._run.end_ms < now + MAX_LEAD_MS:
             waiting = self._waiting.popleft()
             if not waiting.payload:
@@ -157,10 +193,14 @@ class PlayoutLedger:
             last.length += length
         else:
             run.segments.append(Segment(item_id, item_start, run.sent, length))
+        if self._unheard is not None:
+            self._unheard.append(Piece(item_id, item_start, piece, run.sent + length))
         return PlayAudio(piece), self._mark(length, now)
 
     def _fill(self, now: int) -> list[Action]:
         missing = -self._run.sent % FRAME_BYTES
+        if self._unheard is not None:
+            self._unheard.append(Piece("", 0, "", self._run.sent + missing))
         if not missing:
             return []
         return [PlayAudio(base64_silence(missing)), self._mark(missing, now)]
@@ -183,7 +223,18 @@ class PlayoutLedger:
 
     def arrive(self, stamp_ms: int, now: int) -> None:
         """A frame of the caller stamped `stamp_ms` arrived: what comes next was sent after it."""
-        self._delays.arrive(stamp_ms, now)
+        in_turn = self._delays.arrive(stamp_ms, now)
+        if self._doubt:
+            self._resolve(self._doubt, in_turn)
+
+    def _resolve(self, doubt: Doubt, in_turn: bool) -> None:
+        """The next frame came in its turn, so the echo was dated right; or the carrier had paused."""
+        self._doubt = None
+        run = doubt.run
+        if not in_turn and run.confirmed == doubt.position:
+            run.confirmed_ms = max(run.confirmed_ms, doubt.at_ms)
+        if doubt.probe_sent_ms is not None:
+            self._delays.measure_round_trip(doubt.probe_sent_ms, run.confirmed_ms if in_turn else doubt.at_ms)
 
     def echo(self, name: str, now: int) -> tuple[Settlement, ...]:
         """
@@ -195,13 +246,15 @@ class PlayoutLedger:
             self._delays.measure_round_trip(sent_ms, self._delays.date_ms(now))
             return ()
         if any(name == closed.fence for closed in self._closed):
-            return self._settle_through(name, now)
+            return self._requeued(self._settle_through(name, now))
         for closed in self._closed:
             if mark := closed.run.find(name):
                 self._note(closed, mark, now)
                 return ()
         if mark := self._run.find(name):
             self._confirm(self._run, mark, self._delays.date_ms(now), now)
+            if self._unheard is not None:
+                self._unheard.forget_before(self._run.confirmed)
         return ()
 
     def played(self) -> list[Segment]:
@@ -210,25 +263,54 @@ class PlayoutLedger:
 
     def _confirm(self, run: Run, mark: Pending, at_ms: float, now: int) -> None:
         delays = self._delays
-        if mark.probe:
-            delays.measure_round_trip(mark.sent_ms, int(at_ms))
+        if self._doubt and not delays.is_dated(now):
+            self._resolve(self._doubt, in_turn=False)
+        doubtful = delays.is_doubtful(now)
+        if doubtful:
+            self._doubt = self._doubted(run, mark, now)
+        elif mark.probe:
+            delays.measure_round_trip(mark.sent_ms, at_ms)
+        if run.marks[0] is not mark:
+            delays.miss_mark()
         met_empty_ms, began = run.met_empty_ms, run.confirmed
         if not mark.bare:
             at_ms -= delays.mark_lag_ms
-            if met_empty_ms is not None:
+            if met_empty_ms is not None and not doubtful:
                 delays.measure_buffer(at_ms - met_empty_ms - (mark.position - began) / BYTES_PER_MS)
-        run.confirm(mark, at_ms, delays.likely, self._tolerance_ms(now))
+        differ_ms = run.confirm(mark, at_ms, delays.likely, self._tolerance_ms(now))
+        if delays.is_dated(now):
+            delays.measure_spread(differ_ms)
 
-    def _tolerance_ms(self, now: int) -> int:
+    def _doubted(self, run: Run, mark: Pending, now: int) -> Doubt:
+        """What an echo tells should the carrier have paused: no more than that it came now."""
+        before, at_ms = self._doubt, float(now)
+        if run.is_firm(mark):
+            due_ms, _ = run.due(mark, self._delays.likely)
+            if before and before.run is run and before.position == run.confirmed:
+                due_ms += max(before.at_ms - run.confirmed_ms, 0.0)
+            at_ms = min(at_ms, due_ms)
+        return Doubt(run, mark.position, at_ms, mark.sent_ms if mark.probe else None)
+
+    def _tolerance_ms(self, now: int) -> float:
         """How far an echo's date may be off, to the late side."""
-        return STAMP_JITTER_MS + (0 if self._delays.is_dated(now) else self._delays.jitter_ms)
+        return ROUNDING_MS + (0 if self._delays.is_dated(now) else self._delays.jitter_ms)
 
     # ---------------------------------------------------------------------------------- interruptions
 
     @property
     def empty(self) -> bool:
         """Nothing is left to play: the last mark was echoed, and nothing waits."""
-        return not self._run.marks and not self._waiting
+        return not self._run.marks and not self._waiting and not (self._hold and self._hold.fence)
+
+    def is_over(self, now: int) -> bool:
+        """As `empty`, or so long after the end of all audio that the marks behind it must have been lost."""
+        return self.empty or (
+            not self._waiting and not self._hold and now > self._run.end_ms + self._delays.patience_ms
+        )
+
+    def arrives_ms(self, now: int) -> float:
+        """When what is sent now takes effect at the carrier, on its clock."""
+        return self._delays.likely.takes_effect_ms(now)
 
     @property
     def waiting_ms(self) -> int:
@@ -253,6 +335,8 @@ class PlayoutLedger:
             if length := base64_length(waiting.payload):
                 run.segments.append(Segment(waiting.item_id, waiting.item_start, run.sent, length))
         self._waiting.clear()
+        if self._unheard is not None:
+            self._unheard = Unheard()
         self._run = Run(run.generation + 1, self._delays.likely.takes_effect_ms(now))
         fence = self._new_name(self._run)
         self._closed.append(Cleared(run, fence, now, now + self._delays.patience_ms, []))
@@ -268,17 +352,82 @@ class PlayoutLedger:
         settled = []
         while self._closed and self._closed[0].give_up_ms <= now:
             settled.append(self._settle_low(self._closed.popleft(), now))
-        return tuple(settled)
+        return self._requeued(tuple(settled))
 
     def settle_all(self, now: int) -> tuple[Settlement, ...]:
         """Settle every clear now, by a low estimate: its echo can no longer be waited for."""
         settled = tuple(self._settle_low(closed, now) for closed in self._closed)
         self._closed.clear()
-        return settled
+        return self._requeued(settled)
 
     def hang_up(self, now: int) -> dict[str, int]:
         """The stream ended: bytes heard of each item not yet confirmed, by a low estimate."""
         return self._run.heard(self._low(self._run, lambda reckoning: now, now))
+
+    # ---------------------------------------------------------------------------------- pauses
+
+    @property
+    def held(self) -> bool:
+        """Playback is paused, or is to go on and can't yet."""
+        return self._hold is not None
+
+    def hold(self, now: int) -> list[Action]:
+        """
+        Pause playback by a clear, of which nothing is lost; what is queued from now on waits.
+
+        Returns the clear and its fence, or nothing when nothing is left to play. A settlement will tell what was
+        heard of each item. `resume` or `abandon` end the pause; called in between, `hold` takes a `resume` back.
+        """
+        assert self._unheard is not None, "a ledger that may be held keeps what it needs for it"
+        if self._hold:
+            self._hold.resumes = False
+            return []
+        if self.empty:
+            self._hold = Hold(None, Unheard())
+            return []
+        unheard, waiting, self._waiting = self._unheard, self._waiting, deque()
+        fence, actions = self.clear(now)
+        self._waiting = waiting
+        self._hold = Hold(fence, unheard)
+        return actions
+
+    def resume(self, now: int) -> list[Action]:
+        """
+        Go on from the byte at which playback was paused.
+
+        Returns what to send: nothing yet, if it is not known what was heard. Then `release` has it, as soon as the
+        settlement came.
+        """
+        assert self._hold is not None, "only what is paused goes on"
+        self._hold.resumes = True
+        if self._hold.fence:
+            return []
+        self._hold = None
+        return self.release(now)
+
+    def abandon(self) -> str | None:
+        """
+        Throw away what waits: the pause was an interruption.
+
+        Returns the name of the settlement that is still to come; None when it has come, or nothing was playing.
+        """
+        assert self._hold is not None, "only a pause is abandoned"
+        fence, self._hold = self._hold.fence, None
+        self._waiting.clear()
+        return fence
+
+    def _requeued(self, settled: tuple[Settlement, ...]) -> tuple[Settlement, ...]:
+        """Where the pause is among what is settled, the rest of what it cut is put in front of what waits."""
+        hold = self._hold
+        for settlement in settled:
+            if hold and settlement.fence == hold.fence:
+                rest = [
+                    Waiting(each.item_id, each.item_start, each.payload)
+                    for each in hold.unheard.rest(settlement.heard)
+                ]
+                self._waiting.extendleft(reversed(rest))
+                self._hold = None if hold.resumes else Hold(None, Unheard())
+        return settled
 
     # ---------------------------------------------------------------------------------- echoes after a clear
 
@@ -286,14 +435,13 @@ class PlayoutLedger:
         """An echo after the clear: whether it was played or flushed shows once it is known what comes next."""
         if closed.undecided and closed.gap != self._delays.gap:
             self._decide(closed, now)
-        if mark in closed.run.marks and mark not in closed.undecided:
-            closed.undecided.append(mark)
+        if mark in closed.run.marks and all(mark is not other for other, _ in closed.undecided):
+            closed.undecided.append((mark, self._delays.date_ms(now)))
             closed.gap = self._delays.gap
 
     def _decide(self, closed: Cleared, now: int) -> None:
         """The fence did not come with these echoes: were they on schedule?"""
-        at_ms = closed.gap + FRAME_MS if self._delays.is_dated(now) else now
-        for mark in closed.undecided:
+        for mark, at_ms in closed.undecided:
             self._judge(closed, mark, at_ms, now)
         closed.undecided.clear()
 
@@ -304,9 +452,11 @@ class PlayoutLedger:
             return
         due_ms, _ = run.due(mark, self._delays.likely)
         before_clear = at_ms < closed.cleared_ms + self._delays.quickest_trip_ms
-        if before_clear or mark.position == run.confirmed or at_ms >= due_ms:
+        # Nothing plays faster than real time, whatever the round trips seem to say.
+        too_much = (mark.position - run.confirmed) / BYTES_PER_MS > at_ms - run.confirmed_ms + 2 * FRAME_MS
+        if not too_much and (before_clear or mark.position == run.confirmed or at_ms >= due_ms):
             self._confirm(run, mark, at_ms, now)
-        elif at_ms < due_ms - FRAME_MS - STAMP_JITTER_MS:
+        elif too_much or at_ms < due_ms - FRAME_MS - STAMP_JITTER_MS:
             run.flushed, run.flushed_ms = mark, at_ms
         else:
             mark.answered = True
@@ -332,14 +482,17 @@ class PlayoutLedger:
     def _heard(self, closed: Cleared, at_ms: float, now: int) -> dict[str, int]:
         """Heard of a run whose fence came back: its clear had taken effect by `at_ms`."""
         run, likely = closed.run, self._delays.likely
+        at_ms = self._delays.effect_ms(closed.cleared_ms, at_ms, now)
         together = closed.undecided and closed.gap == self._delays.gap and self._delays.is_dated(now)
         if together and run.flushed is None:
-            run.flushed, run.flushed_ms = closed.undecided[0], at_ms
+            run.flushed, run.flushed_ms = closed.undecided[0][0], at_ms
         elif closed.undecided:
             self._decide(closed, now)
         if run.flushed is None:
-            held_back = run.held_back(at_ms, likely, self._tolerance_ms(now))
-            return run.heard(min(run.position(at_ms, likely), held_back))
+            position = run.position(at_ms, likely)
+            if self._delays.silence_tells:
+                position = min(position, run.held_back(at_ms, likely, self._tolerance_ms(now)))
+            return run.heard(position)
         # The frame under way when the clear came was heard to its end, and the mark's audio may have ended in it.
         return run.heard(min(run.position(run.flushed_ms, likely), run.flushed.position + FRAME_BYTES - 1))
 
@@ -351,8 +504,8 @@ class PlayoutLedger:
             self._decide(closed, now)
         run = closed.run
         if run.flushed is not None:
-            likely = self._delays.likely
-            position = min(run.position(run.flushed_ms, likely), run.flushed.position)
+            cautious = replace(self._delays.likely, cautious=True)
+            position = min(run.position(run.flushed_ms, cautious), run.flushed.position)
         else:
             position = self._low(run, lambda reckoning: reckoning.takes_effect_ms(closed.cleared_ms), now)
         return Settlement(closed.fence, run.heard(position), exact=False)
@@ -368,11 +521,13 @@ class PlayoutLedger:
         lowest = run.sent
         for trip_ms in self._delays.possible_trips_ms:
             quick = replace(likely, trip_ms=trip_ms)
-            slow = replace(quick, trip_ms=quick.trip_ms + jitter_ms + ROUNDING_MS)
+            slow = replace(quick, trip_ms=quick.trip_ms + jitter_ms + ROUNDING_MS, cautious=True)
             end_ms = ends_ms(quick)
-            seen_ms = min(end_ms, now)
-            held_back = run.held_back(seen_ms, slow, STAMP_JITTER_MS) + int((end_ms - seen_ms) * BYTES_PER_MS)
-            lowest = min(lowest, held_back, run.position(end_ms, slow))
+            lowest = min(lowest, run.position(end_ms, slow))
+            if self._delays.silence_tells:
+                seen_ms = min(end_ms, now)
+                unseen = int((end_ms - seen_ms) * BYTES_PER_MS)
+                lowest = min(lowest, run.held_back(seen_ms, slow, STAMP_JITTER_MS) + unseen)
         # A carrier may hold back less than a frame until more audio comes.
         return lowest - lowest % FRAME_BYTES
 

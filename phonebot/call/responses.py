@@ -52,6 +52,11 @@ class Responses:
         return self._request is not None and self.active is None
 
     @property
+    def pending(self) -> bool:
+        """A response is wanted or was asked for, and none is active."""
+        return self.due_ms is not None
+
+    @property
     def due_ms(self) -> int | None:
         """When `ask` has something to say though nothing happened: a pause is over, or patience is at its end."""
         if self.active:

@@ -18,6 +18,8 @@ FRAME_BYTES = FRAME_MS * BYTES_PER_MS
 STAMP_JITTER_MS = 5
 # A mark this late was lost, not slow: it stops holding the position back.
 OVERDUE_MS = 60
+# An echo may be so late though the audio before it followed on other audio: later than that, it was the audio.
+SLOW_ECHO_MS = 150
 
 
 @dataclass(slots=True)
@@ -55,6 +57,13 @@ class Run:
         self.sent = 0
         self.confirmed = 0
         self.confirmed_ms = begins_ms
+        # An echo has told when the audio last confirmed has played. What follows without a bare mark follows it
+        # without a gap, so an echo of that which is late was slow itself.
+        self.anchored = False
+        # The carrier's frames hold the run's bytes 160 by 160: it can't have run dry in the middle of a frame.
+        self.aligned = True
+        # By so much later than `confirmed_ms` may it have been: echoes are sent at the end of a frame.
+        self.slack_ms = 0.0
         # The carrier time at which all audio sent will have played.
         self.end_ms = begins_ms
         self.marks: deque[Pending] = deque()
@@ -71,10 +80,12 @@ class Run:
         self.sent += length
         self.end_ms = max(self.end_ms, reckoning.begins_ms(mark.sent_ms)) + length / BYTES_PER_MS
         self.marks.append(mark)
+        if mark.bare and mark.position % FRAME_BYTES:
+            self.aligned = False
 
     def schedule(self, reckoning: Reckoning) -> Iterator[tuple[Pending, float, float]]:
         """Each pending mark with the carrier times at which the audio before it begins and ends to play."""
-        position, time_ms = self.confirmed, self.confirmed_ms
+        position, time_ms = self.confirmed, self.confirmed_ms + (self.slack_ms if reckoning.cautious else 0.0)
         for mark in self.marks:
             arrives_ms = reckoning.takes_effect_ms(mark.sent_ms)
             if mark.position == position:
@@ -103,9 +114,14 @@ class Run:
         """
         The most that can have played at `at_ms`, seeing which marks have been answered by then.
 
-        One that is late by more than a frame and `tolerance_ms` holds the position back, unless it is overdue.
+        One that is late by more than a frame and `tolerance_ms` holds the position back, unless it is overdue or
+        its audio followed on other audio without a gap.
         """
+        firm = self.anchored
         for mark, _, end_ms in self.schedule(reckoning):
+            firm = firm and not mark.bare
+            if firm:
+                continue
             late_ms = at_ms - end_ms - FRAME_MS - tolerance_ms
             if late_ms <= 0:
                 break
@@ -122,30 +138,51 @@ class Run:
             time_ms = end_ms
         raise AssertionError("only a pending mark is asked for")
 
-    def confirm(self, mark: Pending, at_ms: float, reckoning: Reckoning, tolerance_ms: int) -> None:
+    def confirm(self, mark: Pending, at_ms: float, reckoning: Reckoning, tolerance_ms: float) -> float:
         """
         The audio before `mark` had played by carrier time `at_ms`. Older marks are retired with it.
 
         The echo is sent when the frame in which that audio ends has ended, and is dated to `tolerance_ms` more. One
         that comes within that time only confirms what was reckoned. An earlier one shows that audio began before we
-        thought, a later one that the queue had run dry.
+        thought; a later one that the queue had run dry, or, where it can't have, that the echo was slow.
+
+        Returns by how much echoes are seen to differ in the time they take, in ms.
         """
         due_ms, dry = self.due(mark, reckoning)
-        reckoned = due_ms <= at_ms <= due_ms + FRAME_MS + tolerance_ms and not dry
-        while self.marks.popleft() is not mark:
-            pass
+        firm = self.is_firm(mark)
         # The whole frame has ended: what is in it behind the mark's audio has played too.
         behind_ms = 0 if mark.bare else -mark.position % FRAME_BYTES / BYTES_PER_MS
+        latest_ms = at_ms - behind_ms if self.aligned else at_ms
+        earliest_ms = latest_ms - tolerance_ms - (0 if self.aligned and not mark.bare else FRAME_MS)
+        slow = firm and 0 < earliest_ms - due_ms < SLOW_ECHO_MS
+        reckoned = slow or (earliest_ms <= due_ms <= latest_ms and not dry)
+        while self.marks.popleft() is not mark:
+            pass
         self.confirmed, self.confirmed_ms = mark.position, due_ms if reckoned else at_ms - behind_ms
+        if firm:
+            latest_ms = min(latest_ms, due_ms + self.slack_ms)
+        self.slack_ms = max(latest_ms - self.confirmed_ms, 0.0)
+        self.anchored = not mark.bare
         self.met_empty_ms = None
         if mark.bare and not reckoned:
             # What follows has met an empty queue: it waits for the carrier's start buffer.
             self.met_empty_ms = at_ms
             self.confirmed_ms += reckoning.buffer_ms
+            self.slack_ms = 0.0
         if not reckoned:
             self.end_ms = self.confirmed_ms
             for _, _, end_ms in self.schedule(reckoning):
                 self.end_ms = end_ms
+        if not firm:
+            return 0.0
+        return earliest_ms - due_ms if slow else max(due_ms - latest_ms, 0.0)
+
+    def is_firm(self, mark: Pending) -> bool:
+        """Whether the audio before a pending mark follows without a gap on audio known to have played."""
+        for pending in self.marks:
+            if pending.bare or pending is mark:
+                return self.anchored and not pending.bare
+        raise AssertionError("only a pending mark is asked for")
 
     def find(self, name: str) -> Pending | None:
         return next((mark for mark in self.marks if mark.name == name), None)

@@ -33,15 +33,14 @@ from binascii import a2b_base64, b2a_base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
-from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
 import msgspec
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from phonebot.audio import wav
-from phonebot.audio.base64 import base64_length, base64_silence
+from phonebot.audio.base64 import base64_length
 from phonebot.call.actions import Action, PlayAudio, Tell
 from phonebot.call.inputs import Input
 from phonebot.call.plan import CallPlan
@@ -58,6 +57,7 @@ CALLER_FILE: Final = "caller.wav"
 BOT_FILE: Final = "bot.wav"
 MODEL_FILE: Final = "model.raw"
 
+MAX_HEADER_BYTES = 1024 * 1024
 MAX_LINE_BYTES = 1024 * 1024
 MAX_EVENTS_BYTES = 64 * 1024 * 1024
 MAX_AUDIO_BYTES = wav.DATA_LIMIT_BYTES
@@ -67,7 +67,6 @@ OWN_AUDIO = "="  # the model was told the frame's own audio
 
 AudioFile: TypeAlias = Literal["caller.wav", "bot.wav", "model.raw"]
 Count: TypeAlias = Annotated[int, Meta(ge=0, le=2**53)]
-_Happening = TypeVar("_Happening", bound=Struct)
 
 
 class Range(Struct, frozen=True, array_like=True):
@@ -136,27 +135,6 @@ class Header(About, frozen=True, kw_only=True):
     audio: bool = True  # False: the profile has it that no audio is recorded
     counts: Counts = Counts()
     note: str = ""
-
-
-def silenced(value: _Happening) -> _Happening:
-    """The same with silence in place of its audio: equally long frames share one text."""
-    match value:
-        case Media() | PlayAudio():
-            return replace(value, payload=_silence_like(value.payload))
-        case AudioDelta():
-            return replace(value, audio=_silence_like(value.audio))
-        case Tell(command=AppendAudio() as append):
-            return replace(value, command=replace(append, audio=_silence_like(append.audio)))
-        case _:
-            return value
-
-
-def _silence_like(text: str) -> str:
-    # A call tells the two apart: what is no base64 must not become some.
-    return "?" * len(text) if len(text) % 4 else _silence(base64_length(text))
-
-
-_silence = lru_cache(maxsize=16)(base64_silence)
 
 
 def abridged(action: Action, keep_audio: bool) -> Action:

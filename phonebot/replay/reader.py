@@ -33,6 +33,7 @@ from phonebot.replay.log import (
     MAX_AUDIO_BYTES,
     MAX_BLOCK_FRAMES,
     MAX_EVENTS_BYTES,
+    MAX_HEADER_BYTES,
     MAX_LINE_BYTES,
     MODEL_FILE,
     OWN_AUDIO,
@@ -47,7 +48,6 @@ from phonebot.replay.log import (
     digest,
 )
 
-MAX_HEADER_BYTES = 1024 * 1024
 MAX_ENTRIES = 1_000_000
 """Inputs and actions of one log; an hour has about 300 000."""
 

@@ -1,26 +1,26 @@
 """
 Writes the logs of a process's calls while they run.
 
-No frame waits for a disk: a `Recorder` keeps what it is given in memory and returns. The process's one writing
-thread, the `Writer`'s, comes by each call once a second, encodes what has gathered and writes it; a crash of the
-process therefore costs a log its last second. A log that cannot be written ends there, which is counted and said
-once, and the call goes on.
+No frame waits for a disk: a `Recorder` encodes what it is given, which takes microseconds, and once a second hands
+the bytes to the process's one writing thread, the `Writer`'s. A crash of the process therefore costs a log its last
+second. A log that cannot be written ends there, which is counted and said once, and the call goes on.
+
+The encoding is done where the call runs. In the writing thread it would take the interpreter's lock for ms at a
+time, which frames would have to wait for.
 """
 
 import asyncio
 import logging
 import os
 import re
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import Enum
-from heapq import heappop, heappush
 from pathlib import Path
-from threading import Condition, Thread
-from time import monotonic
+from queue import SimpleQueue
+from threading import Thread
+from time import sleep
 from types import TracebackType
 from typing import BinaryIO, Self, TypeAlias
 
@@ -32,9 +32,7 @@ from phonebot.audio.wav import WavWriter
 from phonebot.call.actions import Action
 from phonebot.call.inputs import Input
 from phonebot.call.plan import CallPlan
-from phonebot.carrier.messages import Media
 from phonebot.errors import PhonebotError
-from phonebot.realtime.events import AudioDelta
 from phonebot.replay.log import (
     EVENTS_FILE,
     HEADER_FILE,
@@ -45,41 +43,22 @@ from phonebot.replay.log import (
     Header,
     LogEncoder,
     LogPart,
-    silenced,
 )
 
 log = logging.getLogger(__name__)
 
-ROUND_S = 1.0
+ROUND_S = 0.9
+GATHER_S = 0.05  # what comes within it is written in one go: each waking of the thread costs the calls time
 CLOSE_S = 10.0
-MAX_HELD_CHARACTERS = 4 * 1024 * 1024
-"""Audio that may wait for the disk, per call, as base64: six minutes of a caller, one of a model's PCM16."""
-MAX_HELD_SILENCE_CHARACTERS = 2 * MAX_HELD_CHARACTERS
-"""The same with the silence that takes its place from then on; more than this ends the log."""
-MAX_HELD_ENTRIES = 50_000
-"""Inputs that may wait, per call: some ten minutes."""
-GROUPS = 10
-"""Of the logs, written one after another in a tenth of a round. Each waking of the thread costs the calls time."""
+MAX_HELD_BYTES = 3 * 1024 * 1024
+"""Of a log, that may wait for the disk: six minutes of a caller, one of a model's PCM16. Then audio is dropped."""
+MAX_HELD_SILENT_BYTES = 2 * MAX_HELD_BYTES
+"""The same without audio: more ends the log."""
 MAX_SID_CHARACTERS = 64
 MAX_SAME_NAMES = 100
 
-
-class _Notice(Enum):
-    """What the call's side tells the writing one."""
-
-    DROP_AUDIO = "The disk was too slow: from some moment on no audio was kept."
-    CUT = "The disk was too slow: the log ends before the call did."
-
-
-@dataclass(frozen=True, slots=True)
-class _End:
-    outcome: str
-    ended: datetime
-    lost: int  # what could not even be held
-
-
-_Entry: TypeAlias = tuple[int, Input | CallPlan | _Notice | _End, list[Action], int]
-"""Call time, what there is to write, what came of it, and how many characters of audio the first of them holds."""
+TOO_SLOW_FOR_AUDIO = "The disk was too slow: from some moment on no audio was kept."
+TOO_SLOW = "The disk was too slow: the log ends before the call did."
 
 
 class Recorder:
@@ -90,19 +69,23 @@ class Recorder:
         recorder.happened(now, received, actions)
         recorder.close(outcome)             # what comes later is not recorded
 
-    Nothing here waits or raises. Nothing given may be changed afterwards. Call it from one thread.
+    Nothing here waits or raises. Use it within the running event loop it was made in.
     """
 
-    def __init__(self, scribe: "_Scribe") -> None:
+    def __init__(self, scribe: "_Scribe", audio: bool, put: "Callable[[_Order], None]", round_s: float) -> None:
         self._scribe = scribe
-        # Characters of audio given so far; the scribe counts those it has taken.
-        self._given = 0
+        self._encoder = LogEncoder(audio)
+        self._put = put
+        self._round_s = round_s
+        self._loop = asyncio.get_running_loop()
+        # Hands over what has gathered; None: nothing has.
+        self._timer: asyncio.TimerHandle | None = None
+        self._given = 0  # bytes handed over; the scribe counts those it has written
+        self._unsent = 0  # how much has happened since
         self._lost = 0
+        # Why nothing more is encoded; None: it is.
+        self._stopped: str | None = None
         self._closed = False
-        # Too much audio waits: it is replaced by silence, most of which takes no memory.
-        self._silent = False
-        # Too much of everything waits: nothing more is held.
-        self._cut = False
 
     @property
     def folder(self) -> Path | None:
@@ -116,55 +99,115 @@ class Recorder:
 
     def plan(self, plan: CallPlan) -> None:
         """Comes first, and once."""
-        self._hold(0, plan, [])
+        self._encode(lambda: self._encoder.plan(plan))
+        self._hand_over()
 
     def happened(self, now: int, received: Input, actions: list[Action]) -> None:
         """`received` happened at call time `now`, and `actions` came of it."""
-        characters = 0
-        if isinstance(received, Media):
-            characters = len(received.payload)
-        elif isinstance(received, AudioDelta):
-            characters = len(received.audio)
-        if characters:
-            self._given += characters
-            if not self._silent and self._held_characters > MAX_HELD_CHARACTERS:
-                self._silent = True
-                self._hold(now, _Notice.DROP_AUDIO, [])
-        if self._silent:
-            received, actions = silenced(received), [silenced(action) for action in actions]
-        self._hold(now, received, actions, characters)
-
-    def close(self, outcome: str) -> None:
-        """The call is over: the log will be finished within the next second. Closing twice is harmless."""
-        if not self._closed:
-            self._closed = True
-            self._scribe.entries.append((0, _End(outcome, datetime.now(UTC), self._lost), [], 0))
-
-    @property
-    def _held_characters(self) -> int:
-        return self._given - self._scribe.taken
-
-    def _hold(self, now: int, what: Input | CallPlan | _Notice, actions: list[Action], characters: int = 0) -> None:
         if self._closed:
             return
-        scribe = self._scribe
-        if self._cut or scribe.failed:
+        if self._stopped is not None or self._scribe.failed:
             self._lost += 1
-        elif len(scribe.entries) < MAX_HELD_ENTRIES and self._held_characters <= MAX_HELD_SILENCE_CHARACTERS:
-            scribe.entries.append((now, what, actions, characters))
+            return
+        try:
+            self._encoder.happened(now, received, actions)
+        except Exception as error:
+            self._fail(error)
+            return
+        self._unsent += 1
+        if self._timer is None:
+            self._timer = self._loop.call_later(self._round_s, self._hand_over)
+
+    def close(self, outcome: str) -> None:
+        """The call is over: the log will be finished at once. Closing twice is harmless."""
+        if self._closed:
+            return
+        self._hand_over()
+        self._closed = True
+        notes = " ".join(filter(None, [self._encoder.note, self._stopped]))
+        self._put((self._scribe, _End(outcome, datetime.now(UTC), self._lost, notes)))
+
+    def abandon(self) -> None:
+        """The process ends before the call did: hand over what there is."""
+        if not self._closed:
+            self._hand_over()
+            self._closed = True
+
+    def _encode(self, step: Callable[[], None]) -> None:
+        try:
+            step()
+        except Exception as error:
+            self._fail(error)
         else:
-            self._cut = True
-            self._lost += 1
-            scribe.entries.append((now, _Notice.CUT, [], 0))
+            self._unsent += 1
+
+    @property
+    def closed(self) -> bool:
+        return self._closed
+
+    def _fail(self, error: Exception) -> None:
+        self._lost += 1
+        if isinstance(error, PhonebotError):
+            problem = str(error)
+        else:
+            # A fault of ours in one log must not end the call.
+            log.error("call %s: a fault in writing its log", self._scribe.call_sid, exc_info=error)
+            problem = type(error).__name__
+        self._stop(f"The log ends before the call did: {problem}.")
+
+    def _hand_over(self) -> None:
+        """Give the thread what has gathered, and see how much still waits for the disk."""
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+        part = self._encoder.take()
+        size = len(part.lines) + sum(map(len, part.audio.values()))
+        self._given += size
+        self._put((self._scribe, _Part(part, self._encoder.counts, self._unsent, size)))
+        self._unsent = 0
+        held = self._given - self._scribe.written
+        if held > MAX_HELD_SILENT_BYTES and self._stopped is None:
+            self._stop(TOO_SLOW)
+        elif held > MAX_HELD_BYTES and not self._encoder.note:
+            self._encoder.drop_audio(TOO_SLOW_FOR_AUDIO)
+            self._say(TOO_SLOW_FOR_AUDIO)
+
+    def _stop(self, why: str) -> None:
+        self._stopped = why
+        self._say(why)
+
+    def _say(self, problem: str) -> None:
+        log.warning("call %s is not recorded in full: %s", self._scribe.call_sid, problem)
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What is to be written; then the log holds `counts`. It tells of `inputs` more, in `size` bytes."""
+
+    part: LogPart
+    counts: Counts
+    inputs: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    outcome: str
+    ended: datetime
+    lost: int  # what was not even encoded
+    notes: str
+
+
+_Order: TypeAlias = "tuple[_Scribe, _Part | _End | None]"
+"""A log and what is to be done for it; None: begin it."""
 
 
 class _Scribe:
-    """The writing side of a Recorder. All but `entries`, which they share, is set by the writing thread alone."""
+    """The writing side of a Recorder: all in it is set by the writing thread alone. Raises nothing."""
 
     def __init__(self, root: Path, about: About, audio: bool) -> None:
-        # The recorder appends, the writing thread takes from the left: a deque allows that without a lock.
-        self.entries: deque[_Entry] = deque()
-        self.taken = 0  # characters of audio
+        self.call_sid = about.call_sid
+        self.written = 0  # bytes
         self.lost = 0
         self.failed = False
         self.folder: Path | None = None
@@ -172,33 +215,30 @@ class _Scribe:
         self._header = Header(
             **asdict(about), software=f"phonebot {__version__}", started=datetime.now(UTC), audio=audio
         )
-        self._encoder = LogEncoder(audio)
         # None: not begun, or given up.
         self._files: _Files | None = None
-        self._notes: list[str] = []
-        self._written = Counts()
-        self._unwritten = 0  # what was taken since
-        self._end: _End | None = None
+        self._counts = Counts()
+        self._note = ""
 
-    def write(self) -> bool:
-        """Write what has gathered. True once the log is finished. Raises nothing."""
+    def begin(self) -> None:
+        self._attempt(self._begin)
+
+    def write(self, part: _Part) -> None:
         if not self.failed:
-            self._attempt(self._write)
+            self._attempt(lambda: self._write(part))
         if self.failed:
-            self._discard()
-        if self._end is None:
-            return False
-        self._attempt(self._finish)
-        return True
+            self.lost += part.inputs
+        self.written += part.size
+
+    def end(self, end: _End) -> bool:
+        """Finish the log. True if all of the call is in it."""
+        self._attempt(lambda: self._finish(end))
+        return not (self.failed or end.lost)
 
     def abandon(self) -> None:
-        """The process ends before the call did: close the files as they are. Raises nothing."""
+        """The process ends before the call did: close the files as they are."""
         if self._files:
             self._attempt(self._files.close)
-
-    @property
-    def complete(self) -> bool:
-        return not (self.failed or (self._end and self._end.lost))
 
     def _attempt(self, step: Callable[[], None]) -> None:
         try:
@@ -207,67 +247,35 @@ class _Scribe:
             self._fail(str(error))
         except Exception as error:
             # A fault of ours in one log must not end those of the other calls.
-            log.exception("call %s: a fault in writing its log", self._header.call_sid)
+            log.exception("call %s: a fault in writing its log", self.call_sid)
             self._fail(type(error).__name__)
 
     def _fail(self, problem: str) -> None:
         if not self.failed:
             self.failed = True
-            self._notes.append(f"The log ends before the call did: {problem}.")
-            self._say(problem)
+            self._note = f"The log ends before the call did: {problem}."
+            log.warning("call %s is not recorded in full: %s", self.call_sid, problem)
 
-    def _write(self) -> None:
-        if self._files is None:
-            self._files = _Files(self._root, self._header)
-        for now, what, actions in self._gathered():
-            self._encode(now, what, actions)
-        self._files.append(self._encoder.take())
-        self._written, self._unwritten = self._encoder.counts, 0
+    def _begin(self) -> None:
+        self._files = _Files(self._root, self._header)
         self.folder = self._files.folder
 
-    def _gathered(self) -> Iterator[tuple[int, Input | CallPlan | _Notice, list[Action]]]:
-        for _ in range(len(self.entries)):
-            now, what, actions, characters = self.entries.popleft()
-            self.taken += characters
-            if isinstance(what, _End):
-                self._end = what
-                return
-            self._unwritten += not isinstance(what, _Notice)
-            yield now, what, actions
+    def _write(self, part: _Part) -> None:
+        assert self._files is not None, "a log is begun before it is written"
+        self._files.append(part.part)
+        self._counts = part.counts
 
-    def _encode(self, now: int, what: Input | CallPlan | _Notice, actions: list[Action]) -> None:
-        if isinstance(what, CallPlan):
-            self._encoder.plan(what)
-        elif what is _Notice.DROP_AUDIO:
-            self._encoder.drop_audio(what.value)
-            self._say(what.value)
-        elif what is _Notice.CUT:
-            self._notes.append(what.value)
-            self._say(what.value)
-        else:
-            self._encoder.happened(now, what, actions)
-
-    def _discard(self) -> None:
-        for _ in self._gathered():
-            pass
-        self.lost += self._unwritten
-        self._unwritten = 0
-
-    def _finish(self) -> None:
-        end = self._end
-        if self._files is None or end is None:
+    def _finish(self, end: _End) -> None:
+        if self._files is None:
             return
         header = replace(
             self._header,
             ended=end.ended,
             outcome=end.outcome,
-            counts=replace(self._written, lost=self.lost + end.lost),
-            note=" ".join(filter(None, [self._encoder.note, *self._notes])),
+            counts=replace(self._counts, lost=self.lost + end.lost),
+            note=" ".join(filter(None, [end.notes, self._note])),
         )
         self._files.finish(header)
-
-    def _say(self, problem: str) -> None:
-        log.warning("call %s is not recorded in full: %s", self._header.call_sid, problem)
 
 
 class _Files:
@@ -344,18 +352,19 @@ class Writer:
         async with Writer(root) as writer:
             recorder = writer.recorder(About(call_sid=...))
 
-    The thread starts with the first call. `root` is made when it is needed.
+    The thread starts with the first call. `root` is made when it is needed. Use it within one running event loop.
     """
 
     def __init__(self, root: Path, round_s: float = ROUND_S) -> None:
         # How many logs of finished calls lack something.
         self.incomplete = 0
         self._root, self._round_s = root, round_s
-        # A heap: when it is due by the monotonic clock, its number, the log.
-        self._due: list[tuple[float, int, _Scribe]] = []
-        self._begun = 0
+        # None is the last order.
+        self._orders: SimpleQueue[_Order | None] = SimpleQueue()
+        # The logs that are not finished yet: those of the calls that run, and what the thread has open.
+        self._recorders: list[Recorder] = []
+        self._open: set[_Scribe] = set()
         self._closing = False
-        self._changed = Condition()  # guards the three before
         self._thread: Thread | None = None
 
     def recorder(self, about: About, audio: bool = True) -> Recorder:
@@ -364,25 +373,25 @@ class Writer:
 
         Raises RuntimeError after `close`.
         """
+        if self._closing:
+            raise RuntimeError("the writer of call logs is closed: begin no call after closing it")
         scribe = _Scribe(self._root, about, audio)
-        with self._changed:
-            if self._closing:
-                raise RuntimeError("the writer of call logs is closed: begin no call after closing it")
-            self._begun += 1
-            # Due at once: a crash in its first second leaves a trace.
-            heappush(self._due, (monotonic(), self._begun, scribe))
-            self._changed.notify()
+        self._orders.put((scribe, None))  # a crash in its first second leaves a trace
         if self._thread is None:
             # A daemon, so that a disk that hangs cannot keep the process from ending.
             self._thread = Thread(target=self._run, name="call-log-writer", daemon=True)
             self._thread.start()
-        return Recorder(scribe)
+        recorder = Recorder(scribe, audio, self._orders.put, self._round_s)
+        self._recorders = [running for running in self._recorders if not running.closed]
+        self._recorders.append(recorder)
+        return recorder
 
     async def close(self) -> None:
         """Write what has gathered and end the thread. The logs of calls still running end here, as if cut off."""
-        with self._changed:
-            self._closing = True
-            self._changed.notify()
+        self._closing = True
+        for recorder in self._recorders:
+            recorder.abandon()
+        self._orders.put(None)
         if self._thread:
             await asyncio.to_thread(self._thread.join, CLOSE_S)
             if self._thread.is_alive():
@@ -399,35 +408,20 @@ class Writer:
         await self.close()
 
     def _run(self) -> None:
-        while log_due := self._next():
-            number, scribe = log_due
-            if not self._write(scribe):
-                with self._changed:
-                    heappush(self._due, (self._next_round_s(number), number, scribe))
-        for _, _, scribe in self._due:
-            if not self._write(scribe):
-                scribe.abandon()
+        while (order := self._orders.get()) is not None:
+            self._carry_out(*order)
+            if self._orders.empty():
+                sleep(GATHER_S)
+        for scribe in self._open:
+            scribe.abandon()
 
-    def _next_round_s(self, number: int) -> float:
-        """
-        When a log is due again: within one round, at the moment of its group.
-
-        Were all of them written together, the calls' own thread would wait meanwhile.
-        """
-        now, moment = monotonic(), number % GROUPS / GROUPS * self._round_s
-        return now + self._round_s - (now - moment) % self._round_s
-
-    def _next(self) -> tuple[int, _Scribe] | None:
-        """Wait for the next log that is due; None when closing."""
-        with self._changed:
-            while not self._closing:
-                wait_s = self._due[0][0] - monotonic() if self._due else None
-                if wait_s is not None and wait_s <= 0:
-                    return heappop(self._due)[1:]
-                self._changed.wait(wait_s)
-        return None
-
-    def _write(self, scribe: _Scribe) -> bool:
-        finished = scribe.write()
-        self.incomplete += finished and not scribe.complete
-        return finished
+    def _carry_out(self, scribe: _Scribe, what: _Part | _End | None) -> None:
+        match what:
+            case _Part():
+                scribe.write(what)
+            case _End():
+                self.incomplete += not scribe.end(what)
+                self._open.discard(scribe)
+            case None:
+                scribe.begin()
+                self._open.add(scribe)

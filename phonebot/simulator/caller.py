@@ -313,6 +313,53 @@ class Caller:
         self._events.append(Event(self.now_ms, kind, detail))
 
 
+class PromptedCaller(Caller):
+    """
+    A caller who is told what to do while the call goes on; in between he listens.
+
+        caller.do(Say(audio))
+        caller.busy                         # until it is done
+        caller.do(HangUp())
+
+    A step that fails does not make him hang up: `failures` says that it did.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._done = 0  # how many steps are
+
+    @property
+    def busy(self) -> bool:
+        """Whether he still does what he was told. One who is gone does nothing any more."""
+        return self._done < len(self._steps) and not self._gone
+
+    @property
+    def gone(self) -> bool:
+        """Whether the call is over for him."""
+        return self._gone
+
+    def do(self, step: Step) -> None:
+        """Do this once everything before is done."""
+        self._steps += (step,)
+
+    def _perform(self) -> Generator[Said, None, None]:
+        while True:
+            if self._done == len(self._steps):
+                yield _NOTHING
+                continue
+            self._step = self._done
+            step = self._steps[self._step]
+            if isinstance(step, HangUp):
+                self._gone = True
+                self._note("caller hangs up")
+                yield Said(hangs_up=True)
+            try:
+                yield from self._perform_step(step)
+            except _StepFailed as failure:
+                self.failures.append(f"{_kind(step)}: {failure}")
+            self._done += 1
+
+
 class _StepFailed(Exception):
     """A wait was in vain; the reason is its text."""
 

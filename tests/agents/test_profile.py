@@ -16,6 +16,7 @@ from phonebot.agents.numbers import Numbers
 from phonebot.agents.profile import (
     MAX_PROMPT_CHARACTERS,
     UNSUPPORTED,
+    BargeIn,
     LocalVad,
     NoVad,
     Profile,
@@ -48,6 +49,16 @@ EVERY_KEY: dict[str, object] = {
     "max_output_tokens": 1000,
     "noise_reduction": "far_field",
     "transcription": {"model": "whisper-1", "language": "de", "prompt": "Tagliatelle"},
+    "interruptible": False,
+    "greeting_interruptible": False,
+    "barge_in": {
+        "min_speech_ms": 300,
+        "hold_ms": 2000,
+        "backchannels": ["mhm", "uh-huh"],
+        "echo_guard": True,
+        "keys": True,
+        "when_not_interruptible": "withheld",
+    },
     "max_call_s": 600,
     "record": False,
 }
@@ -269,6 +280,31 @@ def test_a_text_is_taken_up_to_its_length(key: str, limit: int) -> None:
             {"transcription": {"langage": "en"}},
             "transcription.langage is not a known key; the nearest is language",
         ),
+        (
+            {"barge_in": {"hold_ms": 6000}},
+            "barge_in.hold_ms is 6000; it must be a whole number of milliseconds from 0 to 5000",
+        ),
+        (
+            {"barge_in": {"hold_ms": 2000, "backchannels": ["mhm", ""]}},
+            'barge_in.backchannels is ""; it must be at most 100 texts of 1 to 40 characters '
+            'such as ["mhm", "uh-huh"]',
+        ),
+        (
+            {"barge_in": {"backchannel": ["mhm"]}},
+            "barge_in.backchannel is not a known key; the nearest is backchannels",
+        ),
+        (
+            {"barge_in": {"backchannels": ["mhm"]}},
+            "barge_in.backchannels needs barge_in.hold_ms: the words come only after the speech",
+        ),
+        (
+            {"barge_in": {"hold_ms": 2000}, "transcription": False},
+            "barge_in.hold_ms needs transcription: it waits for the caller's words",
+        ),
+        (
+            {"barge_in": {"echo_guard": True}, "turn_detection": {"type": "none"}},
+            'barge_in.echo_guard needs a turn_detection.type that hears speech, not "none"',
+        ),
         ({"temprature": 0.8}, "temprature is not a known key; the nearest is temperature"),
         ({"a b\n": 1}, f'"a b\\n" is not a known key; allowed are {", ".join(Profile.model_fields)}'),
         ({"server_vad": {}}, f"server_vad is not a known key; allowed are {', '.join(Profile.model_fields)}"),
@@ -380,6 +416,7 @@ def fields() -> Iterator[tuple[str, object, str | None]]:
         ("turn_detection.", LocalVad),
         ("turn_detection.", NoVad),
         ("transcription.", Transcription),
+        ("barge_in.", BargeIn),
     ]
     for prefix, table in tables:
         for name, info in table.model_fields.items():

@@ -18,7 +18,7 @@ from phonebot.call.inputs import (
     PlayClip,
     Tick,
 )
-from phonebot.call.plan import CallPlan, Clip, KeyTurns, LocalTurns, Turns
+from phonebot.call.plan import CallPlan, Caution, Clip, KeyTurns, LocalTurns, Turns
 from phonebot.carrier.messages import Dtmf, Mark, Media, Stop
 from phonebot.realtime import events as e
 from phonebot.realtime.severity import CODES
@@ -71,10 +71,11 @@ inputs: st.SearchStrategy[Input] = st.one_of(
     st.just(Tick()),
     st.builds(PlayClip, texts, audio, st.sampled_from([None, "item_1", "clip"])),
     st.builds(e.ItemAdded, messages),
-    st.builds(e.SpeechStarted, st.just(0)),
-    st.builds(e.SpeechStopped, st.just(0)),
+    st.builds(e.SpeechStarted, st.just(0), st.one_of(st.none(), items)),
+    st.builds(e.SpeechStopped, st.just(0), st.one_of(st.none(), items)),
     st.builds(e.AudioCommitted, items),
     st.builds(e.TranscriptionCompleted, items, st.just(0), texts),
+    st.builds(e.TranscriptionFailed, items, st.just(0), errors),
     st.builds(e.ErrorEvent, errors),
     st.builds(e.ResponseCreated, answers),
     st.builds(e.ResponseDone, answers),
@@ -114,12 +115,32 @@ def check(actions: list[Action]) -> None:
             assert action.command.audio_end_ms >= 0
 
 
+cautions = st.one_of(
+    st.just(Caution()),
+    st.builds(
+        Caution,
+        min_speech_ms=st.sampled_from([0, 200]),
+        hold_ms=st.sampled_from([0, 2_000]),
+        backchannels=st.sampled_from([(), ("Hello",)]),
+        echo_guard=st.booleans(),
+    ),
+)
+rules = st.fixed_dictionaries(
+    {
+        name: st.booleans()
+        for name in ("interruptible", "greeting_interruptible", "withholds", "keys_interrupt", "answers")
+    }
+)
+
+
 @settings(max_examples=300, deadline=None)
 @given(
     readies,
     st.sampled_from([None, "Hello."]),
     st.sampled_from([None, LocalTurns(), KeyTurns()]),
     st.sampled_from([(), (Clip("Hello there.", frame(3_000), "clip"),)]),
+    cautions,
+    rules,
     st.lists(st.tuples(st.integers(0, 3_000), inputs), max_size=60),
     st.integers(0, 5),
     ends,
@@ -129,11 +150,16 @@ def test_nothing_that_may_happen_makes_the_core_raise(
     greeting: str | None,
     turns: Turns | None,
     opening: tuple[Clip, ...],
+    caution: Caution,
+    rules: dict[str, bool],
     happenings: list[tuple[int, Input]],
     ready_at: int,
     end: Input,
 ) -> None:
-    call, now = Call(CallPlan(PLAN.session, greeting, turns=turns, opening=opening)), 0
+    call, now = (
+        Call(CallPlan(PLAN.session, greeting, turns=turns, opening=opening, caution=caution, **rules)),  # type: ignore[arg-type]
+        0,
+    )
     happenings.insert(ready_at, (0, ready))
     for wait_ms, happening in happenings:
         now += wait_ms

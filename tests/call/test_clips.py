@@ -237,6 +237,20 @@ def test_an_opening_that_may_not_be_interrupted_is_heard_out_and_stands_before_w
     assert driver.told(CreateItem) == [told(TEXT, previous="root").command]
 
 
+def test_a_recorded_greeting_is_heard_out_where_the_greeting_may_not_be_interrupted_and_the_rest_may() -> None:
+    driver = opened(clip(ms=1_000), plan=msgspec.structs.replace(PLAN, greeting_interruptible=False))
+    driver.feed(ModelReady(Session()))
+    driver.feed(SpeechStarted(0, "turn_1"))
+    assert not driver.did(ClearPlayback)
+    driver.run(1_500)
+    assert heard_ms(driver, GREETING) == 1_000
+    driver.feed(SpeechStopped(0, "turn_1"))
+    driver.say("item_1", 2_000)
+    driver.run(300)
+    driver.feed(SpeechStarted(0, "turn_2"))
+    assert driver.did(ClearPlayback)
+
+
 def test_a_key_stops_a_greeting_where_the_caller_speaks_by_key() -> None:
     driver = opened(clip(), plan=CallPlan(Session(turn_detection=None), turns=KeyTurns()))
     driver.feed(READY)

@@ -1,10 +1,11 @@
 from datetime import UTC, datetime
 
 import msgspec
+import pytest
 from msgspec import UNSET
 
 from phonebot.agents.profile import Profile
-from phonebot.call.plan import CallPlan, CarrierTraits, KeyTurns, LocalTurns, plan_for
+from phonebot.call.plan import CallPlan, CarrierTraits, Caution, KeyTurns, LocalTurns, plan_for
 from phonebot.realtime.events import Transcription, TurnDetection
 
 NOW = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
@@ -97,3 +98,49 @@ def test_a_plan_whose_turns_are_found_here_is_the_same_after_the_call_log() -> N
     for kind in ("local", "none"):
         made = plan(turn_detection={"type": kind})
         assert msgspec.json.decode(msgspec.json.encode(made), type=CallPlan) == made
+
+
+# ------------------------------------------------------------------------------------------- who decides
+
+
+def test_without_rules_of_its_own_a_call_leaves_the_decision_to_the_service() -> None:
+    made = plan(greeting="Hello.", barge_in={"keys": True})
+    assert not made.decides
+    assert not made.answers
+    assert made.keys_interrupt
+    assert made.session.turn_detection == plan().session.turn_detection
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"interruptible": False},
+        {"greeting": "Hello.", "greeting_interruptible": False},
+        {"barge_in": {"min_speech_ms": 300}},
+        {"barge_in": {"hold_ms": 2000}},
+        {"barge_in": {"echo_guard": True}},
+    ],
+)
+@pytest.mark.parametrize("answers", [True, False])
+def test_where_the_call_decides_the_service_neither_interrupts_nor_answers(
+    keys: dict[str, object], answers: bool
+) -> None:
+    made = plan(**keys, turn_detection={"type": "semantic_vad", "create_response": answers})
+    assert made.decides
+    assert made.answers is answers
+    assert made.session.turn_detection == TurnDetection(
+        "semantic_vad", eagerness="auto", create_response=False, interrupt_response=False
+    )
+    assert msgspec.json.decode(msgspec.json.encode(made), type=CallPlan) == made
+
+
+def test_a_greeting_that_there_is_not_needs_no_protection() -> None:
+    assert not plan(greeting_interruptible=False).decides
+
+
+def test_the_rules_of_barge_in_reach_the_plan() -> None:
+    table = {"min_speech_ms": 300, "hold_ms": 2000, "backchannels": ["mhm"], "echo_guard": True}
+    made = plan(barge_in=table | {"when_not_interruptible": "withheld"})
+    assert made.caution == Caution(min_speech_ms=300, hold_ms=2000, backchannels=("mhm",), echo_guard=True)
+    assert made.withholds
+    assert not plan().withholds

@@ -438,7 +438,7 @@ def test_a_folder_without_one_of_its_files_is_no_log(tmp_path: Path, file: str) 
         (b'{"format": "zip", "version": 1}', "format"),
         (b'{"format": "phonebot-call-log", "version": 1}', "call_sid"),
         (b'{"x": ' + b"[" * 100_000, "recursion"),
-        (b" " * (reader.MAX_HEADER_BYTES + 1), "longer than"),
+        (b" " * (log.MAX_HEADER_BYTES + 1), "longer than"),
         (b'{"format": "\xff', "call.json"),
     ],
 )

@@ -1,5 +1,6 @@
 """The recorder: the call never waits for it, and what it wrote can be read, whatever happened."""
 
+import asyncio
 import json
 import logging
 import signal
@@ -7,6 +8,7 @@ import subprocess
 import sys
 from base64 import b64encode
 from pathlib import Path
+from threading import Event
 from time import monotonic, sleep
 
 import pytest
@@ -19,7 +21,7 @@ from phonebot.call.plan import CallPlan
 from phonebot.carrier.messages import Mark, Media
 from phonebot.realtime.events import AppendAudio, AudioDelta, Session
 from phonebot.replay import recorder as module
-from phonebot.replay.log import About, Counts, LogError
+from phonebot.replay.log import About, Counts, LogError, LogPart
 from phonebot.replay.reader import read
 from phonebot.replay.recorder import Recorder, Writer
 
@@ -34,7 +36,8 @@ ABOUT = About(
     provider="embedded",
     model="model-1",
 )
-NEVER_S = 1e9  # the writer comes by when a call begins, and then only when it is closed
+NEVER_S = 1e9  # what happens is handed to the disk when a call begins, and then only when it is closed
+ALWAYS_S = 0.0  # as soon as may be
 DEADLINE_S = 30.0
 
 
@@ -178,7 +181,7 @@ async def test_a_writer_that_is_closed_takes_no_more_calls(tmp_path: Path) -> No
 # ------------------------------------------------------------------------------------------- while the call runs
 
 
-def wait_for(root: Path, steps: int) -> None:
+async def wait_for(root: Path, steps: int) -> None:
     """Until the only log in `root` has so many."""
     deadline = monotonic() + DEADLINE_S
     while monotonic() < deadline:
@@ -187,7 +190,7 @@ def wait_for(root: Path, steps: int) -> None:
                 return
         except (LogError, OSError, ValueError):
             pass  # not begun yet
-        sleep(0.01)
+        await asyncio.sleep(0.01)
     pytest.fail(f"{steps} steps did not reach the disk within {DEADLINE_S} s")
 
 
@@ -196,38 +199,41 @@ async def test_a_log_can_be_read_while_the_call_runs(tmp_path: Path) -> None:
         recorder = writer.recorder(ABOUT)
         recorder.plan(PLAN)
         record(recorder, 10)
-        wait_for(tmp_path, 10)
+        await wait_for(tmp_path, 10)
         record(recorder, 10, first=10)
-        wait_for(tmp_path, 20)
+        await wait_for(tmp_path, 20)
         recorder.close("caller_hung_up")
     assert [step.input for step in read(only_folder(tmp_path)).steps] == [frame(number) for number in range(20)]
 
 
 ENDLESS_CALL = """
+import asyncio
 import sys
 from itertools import count
 from pathlib import Path
-from time import sleep
 from phonebot.call.plan import CallPlan
 from phonebot.carrier.messages import Mark, Media
 from phonebot.realtime.events import Session
 from phonebot.replay.log import About
 from phonebot.replay.recorder import Writer
 
-recorder = Writer(Path(sys.argv[1]), round_s=0.05).recorder(About(call_sid="CA1"))
-recorder.plan(CallPlan(Session()))
-for number in count():
-    recorder.happened(20 * number, Media(number, number, 20 * number, "////"), [])
-    recorder.happened(20 * number, Mark(number, str(number)), [])
-    sleep(0.0001)
+async def main():
+    recorder = Writer(Path(sys.argv[1]), round_s=0.05).recorder(About(call_sid="CA1"))
+    recorder.plan(CallPlan(Session()))
+    for number in count():
+        recorder.happened(20 * number, Media(number, number, 20 * number, "////"), [])
+        recorder.happened(20 * number, Mark(number, str(number)), [])
+        await asyncio.sleep(0.0001)
+
+asyncio.run(main())
 """
 
 
-def test_a_process_that_is_killed_leaves_all_that_an_earlier_round_wrote(tmp_path: Path) -> None:
+async def test_a_process_that_is_killed_leaves_all_that_an_earlier_round_wrote(tmp_path: Path) -> None:
     """It dies in the middle of its rounds, with the log on disk at least as long as it was seen before."""
     call = subprocess.Popen([sys.executable, "-c", ENDLESS_CALL, str(tmp_path)])
     try:
-        wait_for(tmp_path, 1000)
+        await wait_for(tmp_path, 1000)
         seen = len(read(only_folder(tmp_path)).steps)
     finally:
         call.kill()
@@ -257,7 +263,7 @@ async def test_a_folder_that_cannot_be_made_is_said_once_and_the_call_goes_on(
                 sleep(0.01)
             record(recorder, 10)
             recorder.close("caller_hung_up")
-    assert (recorder.lost, recorder.folder, writer.incomplete) == (11, None, 1)
+    assert (recorder.lost, recorder.folder, writer.incomplete) == (11, None, 1)  # the plan, and what happened
     (said,) = caplog.messages
     assert said.startswith("call CA1 is not recorded in full: [Errno 20]")
 
@@ -307,22 +313,47 @@ def test_a_disk_that_is_full_ends_the_log_and_not_the_call(tmp_path: Path) -> No
     assert found.header.note.startswith("The log ends before the call did: [Errno 27]")
 
 
+class StuckDisk:
+    """Takes nothing until it is freed."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._free = Event()
+        append = module._Files.append
+
+        def wait_and_append(files: module._Files, part: LogPart) -> None:
+            self._free.wait(DEADLINE_S)
+            append(files, part)
+
+        monkeypatch.setattr(module._Files, "append", wait_and_append)
+
+    def free(self) -> None:
+        self._free.set()
+
+
 async def test_audio_that_waits_too_long_for_the_disk_is_dropped_and_the_events_kept(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "MAX_HELD_CHARACTERS", 10 * len(payload(0)))
-    async with Writer(tmp_path, NEVER_S) as writer:
+    monkeypatch.setattr(module, "MAX_HELD_BYTES", 3_000)
+    monkeypatch.setattr(module, "MAX_HELD_SILENT_BYTES", 100_000)
+    disk = StuckDisk(monkeypatch)
+    async with Writer(tmp_path, ALWAYS_S) as writer:
         recorder = begun(writer.recorder(ABOUT))
         recorder.plan(PLAN)
-        record(recorder, 15)
+        for number in range(20):
+            record(recorder, 1, first=number)
+            await asyncio.sleep(0.001)
+        disk.free()
         recorder.close("caller_hung_up")
     found = read(only_folder(tmp_path))
+    inputs = [step.input for step in found.steps]
     silence = b64encode(b"\xff" * 160).decode()
-    assert [step.input for step in found.steps] == [
-        *[frame(number) for number in range(10)],
-        *[Media(number + 1, number, 20 * number, silence) for number in range(10, 15)],
+    kept = sum(isinstance(received, Media) and received.payload != silence for received in inputs)
+    assert 5 < kept < 15
+    assert inputs == [
+        *[frame(number) for number in range(kept)],
+        *[Media(number + 1, number, 20 * number, silence) for number in range(kept, 20)],
     ]
-    assert wav.read(only_folder(tmp_path) / "caller.wav").duration_ms == 200
+    assert wav.read(only_folder(tmp_path) / "caller.wav").duration_ms == kept * 20
     assert found.header.note == "The disk was too slow: from some moment on no audio was kept."
     assert found.header.counts.lost == 0
     assert len(caplog.messages) == 1
@@ -331,32 +362,23 @@ async def test_audio_that_waits_too_long_for_the_disk_is_dropped_and_the_events_
 async def test_a_log_ends_where_more_waits_for_the_disk_than_may_be_held(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "MAX_HELD_ENTRIES", 10)
-    async with Writer(tmp_path, NEVER_S) as writer:
-        recorder = begun(writer.recorder(ABOUT))
+    """Silence counts too, so that memory stays bounded."""
+    monkeypatch.setattr(module, "MAX_HELD_SILENT_BYTES", 500)
+    disk = StuckDisk(monkeypatch)
+    async with Writer(tmp_path, ALWAYS_S) as writer:
+        recorder = begun(writer.recorder(ABOUT, audio=False))
         recorder.plan(PLAN)
-        for number in range(15):
+        for number in range(100):
             recorder.happened(number, Tick(), [])
+            await asyncio.sleep(0.001)
+        disk.free()
         recorder.close("caller_hung_up")
     found = read(only_folder(tmp_path))
-    assert [step.now_ms for step in found.steps] == list(range(9))
+    assert 5 < len(found.steps) < 50
+    assert [step.now_ms for step in found.steps] == list(range(len(found.steps)))
     assert found.header.note == "The disk was too slow: the log ends before the call did."
-    assert (found.header.counts.lost, writer.incomplete) == (6, 1)
+    assert (found.header.counts.lost, writer.incomplete) == (100 - len(found.steps), 1)
     assert len(caplog.messages) == 1
-
-
-async def test_silence_counts_too_so_that_memory_stays_bounded(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "MAX_HELD_CHARACTERS", 10 * len(payload(0)))
-    monkeypatch.setattr(module, "MAX_HELD_SILENCE_CHARACTERS", 20 * len(payload(0)))
-    async with Writer(tmp_path, NEVER_S) as writer:
-        recorder = begun(writer.recorder(ABOUT))
-        recorder.plan(PLAN)
-        for number in range(30):
-            recorder.happened(20 * number, frame(number), [])
-        recorder.close("caller_hung_up")
-    assert len(read(only_folder(tmp_path)).steps) == 20
 
 
 async def test_what_cannot_be_encoded_ends_its_own_log_and_no_other(
@@ -371,7 +393,7 @@ async def test_what_cannot_be_encoded_ends_its_own_log_and_no_other(
         recorders[1].happened(1, Mark(1, "0:1"), [])
         for recorder in recorders:
             recorder.close("caller_hung_up")
-    assert (recorders[0].lost, recorders[1].lost, writer.incomplete) == (2, 0, 1)
+    assert (recorders[0].lost, recorders[1].lost, writer.incomplete) == (1, 0, 1)
     (whole,) = (folder for folder in tmp_path.iterdir() if folder.name.endswith("CA2"))
     assert [step.input for step in read(whole).steps] == [Mark(1, "0:1")]
     assert "call CA1: a fault in writing its log" in caplog.messages

@@ -21,7 +21,7 @@ from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import InvalidStatus
 
 from phonebot.agents.profile import Profile
-from phonebot.call.actions import BargeIn, Cut, Line, PlayAudio, Tell
+from phonebot.call.actions import BargeIn, Cut, FalseAlarm, Held, Line, PlayAudio, Tell
 from phonebot.call.call import Call
 from phonebot.call.inputs import ModelReady
 from phonebot.call.plan import CarrierTraits
@@ -228,6 +228,44 @@ async def test_a_caller_may_end_his_turns_and_stop_the_bot_by_key(start_service:
     check_conversation(witness, record)
     assert witness.saw(SpeechStarted) == []
     assert len(witness.saw(AudioCommitted)) == 2
+    await service.stop()
+    check_replay(service.log())
+
+
+@pytest.mark.parametrize("keep_pcm", [False, True])
+async def test_a_caller_who_says_nothing_hears_all_of_the_answer(
+    start_service: StartService, keep_pcm: bool
+) -> None:
+    """The embedded model writes "something" for whatever it hears: here that word does not interrupt."""
+    table = PROFILE.model_dump(exclude_none=True) | {
+        "barge_in": {"hold_ms": 3000, "backchannels": ["something"], "min_speech_ms": 100}
+    }
+    service = await start_service(profile=Profile.from_table(table, "test"), faults=Faults(keep_pcm=keep_pcm))
+    record = await service.dial(
+        WaitForQuiet(300),
+        Say(PHRASE, "a question"),
+        Interrupt(400, PHRASE[473 * 8 : 900 * 8], "mhm"),
+        WaitForQuiet(300),
+        HangUp(),
+    )
+    (witness,) = service.witnesses
+    assert (record.passed, record.outcome) == (True, "caller hung up"), record
+    assert [type(each) for each in witness.history if isinstance(each, Held | FalseAlarm | BargeIn)] == [
+        Held,
+        FalseAlarm,
+    ]
+    assert witness.saw(FalseAlarm) == [FalseAlarm("backchannel", "something")]
+    assert witness.saw(Cut) == []
+    answer = witness.saw(Line)[-1]
+    assert (answer.text, answer.cut) == (LONG_ANSWER, False)
+    (stream,) = record.streams
+    heard = b"".join(frame.audio for frame in stream.carrier.frames)
+    # The greeting and the answer, each filled to a frame; what was cut at the seam is a frame at most.
+    said_ms = sum(line.heard_ms for line in witness.saw(Line) if line.role == "bot")
+    assert abs(len(heard) / 8 - said_ms) <= 3 * FRAME_MS
+    assert witness.session is not None
+    assert [line.text for line in witness.session.lines] == ["Hi", "something", LONG_ANSWER]
+    assert witness.troubles == []
     await service.stop()
     check_replay(service.log())
 

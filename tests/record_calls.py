@@ -1,0 +1,233 @@
+"""
+Records fixtures/calls anew: `make fixtures`.
+
+Each call is held in virtual time, by the emulated carrier and the embedded model with its voice and its ear, and
+written down as the service would. What is recorded is the same each time as long as the code is; so after a change
+of the core one sees in the diff what it changed. `expected.toml` in each folder is written by hand and stays.
+"""
+
+import asyncio
+import sys
+import threading
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from phonebot import __version__
+from phonebot.agents.profile import Profile
+from phonebot.call.actions import Ended
+from phonebot.call.plan import plan_for
+from phonebot.carrier.messages import Dtmf
+from phonebot.rehearsal.virtual import CALL_SID, STREAM_SID, VirtualCall
+from phonebot.rehearsal.virtual_model import VirtualModel, Work
+from phonebot.replay.archive import EXPECTED_FILE
+from phonebot.replay.log import Header
+from phonebot.replay.reader import CallLog
+from phonebot.replay.update import write
+from phonebot.replay.verdict import judge
+from phonebot.simulator.caller import (
+    Caller,
+    HangUp,
+    Interrupt,
+    Pause,
+    Press,
+    Say,
+    Step,
+    WaitForHangUp,
+    WaitForQuiet,
+    load_audio,
+)
+from phonebot.simulator.carrier import Oddities
+from phonebot.simulator.dialogue import load_script
+from phonebot.simulator.ear import PhraseEar
+from phonebot.simulator.network import Network
+from phonebot.simulator.outputs import Faults
+from phonebot.simulator.speech import EspeakVoice
+from phonebot.simulator.vad import SpeechDetector
+
+FIXTURES = Path(__file__).parent.parent / "fixtures"
+CALLS = FIXTURES / "calls"
+STARTED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)  # made up, so that a recording does not differ by its day
+CALLER, NUMBER = "+15550100001", "+15550100002"
+LIMIT_MS = 180_000
+
+NEAR = Network(uplink_delay_ms=30, uplink_jitter_ms=4, downlink_delay_ms=30, downlink_jitter_ms=4)
+FAR = Network(uplink_delay_ms=110, uplink_jitter_ms=60, downlink_delay_ms=110, downlink_jitter_ms=60)
+PROFILE: dict[str, Any] = {
+    "name": "Northwind Dental",
+    "greeting": "Hello, and thank you for calling Northwind Dental. How can I help?",
+    "prompt": "You answer the phone of Northwind Dental, a dentist's practice. Be friendly and brief.",
+    "turn_detection": {"type": "server_vad", "silence_duration_ms": 500},
+    "transcription": {"model": "gpt-4o-mini-transcribe"},
+}
+KEY_TURNS = {"turn_detection": {"type": "none"}}
+OWN_TURNS = {"turn_detection": {"type": "local"}}
+QUIET = WaitForQuiet(900)
+
+
+def say(name: str) -> Say:
+    return Say(load_audio(FIXTURES / f"{name}.wav"), name)
+
+
+def interrupt(after_ms: int, name: str) -> Interrupt:
+    return Interrupt(after_ms, load_audio(FIXTURES / f"{name}.wav"), name)
+
+
+BOOK, HOURS, RIGHT, BYE = "demo/book", "demo/hours", "demo/that-is-right", "demo/goodbye"
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A call to record: what the caller does, on which line, with which model."""
+
+    note: str
+    steps: tuple[Step, ...]
+    network: Network = NEAR
+    oddities: Oddities = field(default_factory=Oddities)
+    faults: Faults = field(default_factory=Faults)
+    profile: dict[str, Any] = field(default_factory=dict)
+
+
+RECORDINGS = {
+    "clean": Recording(
+        "Asks for the opening hours and says goodbye; nobody interrupts.",
+        (QUIET, say(HOURS), QUIET, say(BYE), QUIET, HangUp()),
+    ),
+    "interrupted-twice": Recording(
+        "Interrupts the offer of an appointment, and then the answer to that.",
+        (QUIET, say(BOOK), interrupt(2500, HOURS), interrupt(1500, BYE), QUIET, HangUp()),
+    ),
+    "interrupted-at-the-greeting": Recording(
+        "Does not wait for the end of the greeting.",
+        (interrupt(700, HOURS), QUIET, HangUp()),
+    ),
+    "keys": Recording(
+        "The caller's turns end with the key #; any key stops the bot.",
+        (QUIET, say(HOURS), Press("#"), Pause(3000), Press("1"), Pause(400), say(BYE), Press("#"), QUIET, HangUp()),
+        profile=KEY_TURNS,
+    ),
+    "silent-caller": Recording(
+        "Never says a word, and hangs up after 15 seconds.",
+        (Pause(15_000), HangUp()),
+    ),
+    "model-stall": Recording(
+        "The model says nothing more in the middle of each answer. The caller asks again, then gives up.",
+        (QUIET, say(HOURS), Pause(6000), say(BYE), Pause(5000), HangUp()),
+        faults=Faults(stall_after_ms=2400),
+    ),
+    "long": Recording(
+        "Over a minute: a booking, two questions, one interruption.",
+        (
+            *(QUIET, say(BOOK), interrupt(4000, RIGHT), QUIET, say(HOURS)),
+            *(QUIET, Pause(2000), say("audio/caller-emergency-rms")),
+            *(QUIET, Pause(2000), say(HOURS), QUIET, say(BYE), QUIET, HangUp()),
+        ),
+    ),
+    "noisy-line": Recording(
+        "Noise behind the caller, a round trip of 220 to 340 ms, stamps off by 5 ms, a clock that drifts.",
+        (QUIET, say("audio/caller-hours-rms-noise"), interrupt(1200, BOOK), QUIET, HangUp()),
+        network=FAR,
+        oddities=Oddities(timestamp_jitter_ms=5, drift_ppm=80.0),
+    ),
+    "own-turns": Recording(
+        "The caller's turns are found by phonebot; he interrupts once. The carrier has a start buffer.",
+        (QUIET, say(BOOK), interrupt(2000, HOURS), QUIET, HangUp()),
+        oddities=Oddities(start_buffer_ms=100),
+        profile=OWN_TURNS,
+    ),
+    "time-limit": Recording(
+        "The caller hangs on until the number's limit ends the call in the middle of an answer.",
+        (QUIET, say(BOOK), WaitForHangUp()),
+        profile={"max_call_s": 10},
+    ),
+}
+
+
+@contextmanager
+def working() -> Iterator[Work]:
+    """Runs what the ear and the voice do, in a loop of its own, while virtual time stands still."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+
+    def work(job: Coroutine[Any, Any, Any]) -> Any:
+        return asyncio.run_coroutine_threadsafe(job, loop).result(60)
+
+    try:
+        yield work
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+def hold(recording: Recording, ear: PhraseEar, work: Work) -> tuple[VirtualCall, CallLog]:
+    """Hold the call; it, and its log."""
+    profile = Profile.from_table(PROFILE | recording.profile, "fixtures")
+    plan = plan_for(profile, caller=CALLER, number=NUMBER, now=STARTED)
+    script = load_script(FIXTURES / "demo" / "dentist.toml")
+    model = VirtualModel(
+        script.mind(), ear=ear, voice=EspeakVoice(), detector=SpeechDetector(), faults=recording.faults, work=work
+    )
+    call = VirtualCall(
+        plan, Caller(*recording.steps), model, network=recording.network, oddities=recording.oddities
+    )
+    if not call.run_until(lambda: call.ended, LIMIT_MS):
+        raise SystemExit(f"the call did not end within {LIMIT_MS} ms")
+    problems = [*call.caller.failures, *map(str, call.carrier.violations)]
+    if problems:
+        raise SystemExit("\n".join(problems))
+    outcome = next(action.outcome for action in call.steps[-1].actions if isinstance(action, Ended))
+    header = Header(
+        call_sid=CALL_SID,
+        stream_sid=STREAM_SID,
+        from_number=CALLER,
+        to_number=NUMBER,
+        profile=profile.name,
+        profile_version=profile.version,
+        provider="embedded",
+        model="embedded",
+        software=f"phonebot {__version__}",
+        started=STARTED,
+        ended=STARTED + timedelta(milliseconds=call.now_ms),
+        outcome=outcome,
+        note=recording.note,
+    )
+    return call, CallLog(header, plan, tuple(call.steps))
+
+
+def record(name: str, ear: PhraseEar, work: Work) -> None:
+    """Record one call into its folder, and say how it compares with what is expected of it."""
+    folder = CALLS / name
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in folder.iterdir():
+        if file.name != EXPECTED_FILE:
+            file.unlink()
+    call, log = hold(RECORDINGS[name], ear, work)
+    write(folder, log.header, log)
+    size = sum(file.stat().st_size for file in folder.iterdir())
+    keys = sum(isinstance(step.input, Dtmf) for step in call.steps)
+    print(f"{name:30} {call.now_ms / 1000:5.1f} s  {size / 1000:4.0f} kB  {keys} keys")  # noqa: T201
+    verdict = judge(folder)
+    if not verdict.holds:
+        print(verdict)  # noqa: T201
+
+
+def main() -> None:
+    names = sys.argv[1:] or list(RECORDINGS)
+    script = load_script(FIXTURES / "demo" / "dentist.toml")
+    with working() as work:
+        ear = PhraseEar(script.phrases, pronounce=script.pronounce, source=script.source)
+        work(ear.__aenter__())
+        try:
+            for name in names:
+                record(name, ear, work)
+        finally:
+            work(ear.close())
+
+
+if __name__ == "__main__":
+    main()

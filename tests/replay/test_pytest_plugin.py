@@ -1,0 +1,112 @@
+"""The plugin: pytest as an operator runs it, in a repository of his own."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from rehearsed import interrupted, saved
+from service_driver import environment
+
+from phonebot.replay.archive import pack
+
+PLUGIN = "phonebot.replay.pytest_plugin"
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """Two recorded calls, one of them zipped, and a test."""
+    (tmp_path / "pytest.ini").write_text(f"[pytest]\naddopts = -p {PLUGIN} -p no:cacheprovider\n")
+    (tmp_path / "test_something.py").write_text("def test_something(): pass\n")
+    saved(tmp_path / "fixtures" / "calls" / "interrupted", interrupted())
+    pack(
+        saved(tmp_path / "elsewhere" / "zipped", interrupted()),
+        tmp_path / "fixtures" / "calls" / "from-the-phone.zip",
+    )
+    return tmp_path
+
+
+def pytest_in(folder: Path, *arguments: str) -> tuple[int, str]:
+    """Exit code and output."""
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-v", *arguments],
+        cwd=folder,
+        env=environment(PYTHONDONTWRITEBYTECODE="1"),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_each_recorded_call_is_a_test_beside_the_others(repository: Path) -> None:
+    code, output = pytest_in(repository)
+    assert code == 0
+    for name in (
+        "fixtures/calls::interrupted",
+        "fixtures/calls::from-the-phone",
+        "test_something.py::test_something",
+    ):
+        assert f"{name} PASSED" in output
+    assert "3 passed" in output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "passed"),
+    [
+        (["fixtures/calls"], "2 passed"),
+        (["fixtures/calls/interrupted"], "1 passed"),
+        (["fixtures/calls/from-the-phone.zip"], "1 passed"),
+        (["test_something.py"], "1 passed"),
+        (["-k", "phone"], "1 passed, 2 deselected"),
+    ],
+    ids=lambda each: " ".join(each) if isinstance(each, list) else "",
+)
+def test_calls_are_chosen_as_other_tests_are(repository: Path, arguments: list[str], passed: str) -> None:
+    code, output = pytest_in(repository, *arguments)
+    assert (code, passed in output) == (0, True), output
+
+
+def test_a_call_that_differs_fails_with_the_difference(repository: Path) -> None:
+    (repository / "conftest.py").write_text(
+        "from phonebot.call.call import Call\nCall._truncate = lambda *_: []  # a core that does something else\n"
+    )
+    code, output = pytest_in(repository)
+    assert (code, "2 failed, 1 passed" in output) == (1, True), output
+    assert "the call does something else than the log says (- then, + now):" in output
+    assert "- tell the model: truncate item_" in output
+    assert "Traceback" not in output
+
+
+def test_a_call_that_is_not_as_expected_fails_with_a_sentence(repository: Path) -> None:
+    (repository / "fixtures" / "calls" / "interrupted" / "expected.toml").write_text('outcome = "time_limit"\n')
+    code, output = pytest_in(repository)
+    assert code == 1
+    assert "the outcome is caller_hung_up, expected was time_limit" in output
+
+
+def test_a_log_that_cannot_be_read_fails_with_a_sentence(repository: Path) -> None:
+    (repository / "fixtures" / "calls" / "interrupted" / "call.json").unlink()
+    (repository / "fixtures" / "calls" / "no-zip.zip").write_bytes(b"PK")
+    code, output = pytest_in(repository)
+    assert (code, "2 failed, 2 passed" in output) == (1, True), output
+    assert "call.json: there is no such file" in output
+    assert "no-zip.zip: no zip file that can be read" in output
+    assert "Traceback" not in output
+
+
+def test_the_folder_is_a_setting(repository: Path) -> None:
+    (repository / "fixtures" / "calls").rename(repository / "recorded")
+    assert "1 passed" in pytest_in(repository)[1]
+    with (repository / "pytest.ini").open("a") as settings:
+        settings.write("phonebot_calls = recorded\n")
+    assert "3 passed" in pytest_in(repository)[1]
+
+
+def test_a_folder_that_is_set_and_not_there_is_an_error(repository: Path) -> None:
+    with (repository / "pytest.ini").open("a") as settings:
+        settings.write("phonebot_calls = nowhere\n")
+    code, output = pytest_in(repository)
+    assert code == 4
+    assert "phonebot_calls: there is no folder" in output
