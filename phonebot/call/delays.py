@@ -150,22 +150,21 @@ class Delays:
         """How much later than another an echo may be sent."""
         return max(self._spread_ms, self._traits.mark_spread_ms)
 
-    def effect_ms(self, cleared_ms: int, fence_ms: float, now: int) -> float:
+    def effect_ms(self, cleared_ms: int, echo_ms: float, now: int) -> tuple[float, float]:
         """
-        When the clear sent at `cleared_ms` took effect, whose fence is dated `fence_ms`.
+        When the clear sent at `cleared_ms` took effect, at the earliest and the latest, given an echo that it caused.
 
-        Where all echoes take the same time that is the fence's date. Where they do not, or no frame dates it, it
-        may be earlier, though not before the clear can have arrived; and not later than it will have. Between
-        the two nothing tells: the middle is at most half of it wrong.
+        Where all echoes take the same time it was at the echo's date, `echo_ms`. Where they do not, or no frame dates
+        it, it may have been earlier, though not before the clear can have arrived; and not later than it will have.
+        Nothing tells which: a jittery network and uneven echoes together leave the shorter of the two open.
         """
         slow_ms = self.spread_ms + (0 if self.is_dated(now) else self.jitter_ms)
         if slow_ms < FRAME_MS or not self._round_trips_ms:
-            return fence_ms
+            return echo_ms, echo_ms
         first_ms = replace(self.likely, trip_ms=self.quickest_trip_ms).takes_effect_ms(cleared_ms)
         last_ms = replace(self.likely, trip_ms=self.round_trip_ms + self.jitter_ms).takes_effect_ms(cleared_ms)
-        first_ms = min(max(first_ms, fence_ms - slow_ms), fence_ms)
-        last_ms = max(min(last_ms, fence_ms), first_ms)
-        return (first_ms + last_ms) / 2
+        first_ms = min(max(first_ms, echo_ms - slow_ms), echo_ms)
+        return first_ms, max(min(last_ms, echo_ms), first_ms)
 
     def measure_buffer(self, waited_ms: float) -> None:
         """Audio that met an empty queue began so long after its arrival."""
