@@ -206,13 +206,25 @@ def replay(
         bool, typer.Option("--update", help="Let each log expect what is done now; say what changed.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
+    live: Annotated[
+        bool,
+        typer.Option("--live", help="Let one log's caller call the configured model with today's profile."),
+    ] = False,
+    expect: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="With --live: rules that the call must keep.")
+    ] = None,
+    html: Annotated[Path | None, typer.Option(help="With --live: also write the comparison to this page.")] = None,
 ) -> None:
     """Play call logs to this version; exit code 1 where it does something else than they say."""
     from phonebot import replaying
 
-    if update and as_json:
-        raise typer.BadParameter("give --update or --json, not both")
-    if update:
+    if update + as_json + live > 1:
+        raise typer.BadParameter("give one of --update, --json and --live")
+    if (expect or html) and not live:
+        raise typer.BadParameter("--expect and --html are for --live")
+    if live:
+        well = _replay_live(logs, expect, html)
+    elif update:
         well = replaying.update_and_show(console, logs)
     elif as_json:
         told, well = replaying.as_json(logs)
@@ -221,6 +233,17 @@ def replay(
         well = replaying.replay_and_show(console, logs)
     if not well:
         raise typer.Exit(1)
+
+
+def _replay_live(logs: list[Path], expect: Path | None, html: Path | None) -> bool:
+    from phonebot.rehearsal.live_command import replay_and_compare
+    from phonebot.replay.rules import Rules, load_rules
+    from phonebot.settings import load
+
+    if len(logs) != 1:
+        raise typer.BadParameter("one log at a time is replayed live: it takes as long as the call")
+    rules = load_rules(expect) if expect else Rules()
+    return replay_and_compare(console, logs[0], load(), rules, html, run)
 
 
 @app.command()

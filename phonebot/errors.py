@@ -12,6 +12,9 @@ The tree of errors.
     │   └── ModelProtocolError    it sent what the protocol rules out
     ├── AudioError           bytes that are not the audio they claim to be
     ├── LogError             a call log that cannot be read (replay/log.py)
+    ├── ExportRefused        the place for an exported log is taken (replay/export.py)
+    ├── UpdateRefused        a zipped log is not rewritten (replaying.py)
+    ├── LiveReplayFailed     a live replay's call came to nothing (rehearsal/live.py)
     ├── CalibrationFailed    a measuring call measured nothing (calibration/figures.py)
     └── CallFailed           the demo's call came to nothing (demo.py)
 

@@ -138,6 +138,11 @@ RECORDINGS = {
         oddities=Oddities(start_buffer_ms=100),
         profile=OWN_TURNS,
     ),
+    "backchannel": Recording(
+        "Agrees in the middle of a sentence: the bot pauses until his words are known, and goes on.",
+        (QUIET, say(BOOK), interrupt(2500, RIGHT), QUIET, HangUp()),
+        profile={"barge_in": {"hold_ms": 3000, "backchannels": ["that is right"]}},
+    ),
     "time-limit": Recording(
         "The caller hangs on until the number's limit ends the call in the middle of an answer.",
         (QUIET, say(BOOK), WaitForHangUp()),

@@ -4,7 +4,7 @@ Calls in virtual time that are over within some tenths of a second, and their lo
     call = rehearsed(WaitForQuiet(600), SPEAKS, Interrupt(500, SPEECH), WaitForQuiet(600))
     folder = saved(tmp_path / "call", call)
 
-The bot greets with `GREETING` and repeats what it understood, which is always `UNDERSTOOD`; both speak in tones.
+The bot greets with `GREETING` and repeats what it understood, which is always `UNDERSTOOD`.
 """
 
 from collections.abc import Iterable
@@ -14,7 +14,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from model_driver import tone
 from msgspec.structs import replace as altered
 
 from phonebot.agents.profile import Profile
@@ -22,6 +21,7 @@ from phonebot.call.actions import Ended
 from phonebot.call.plan import CallPlan, plan_for
 from phonebot.rehearsal.virtual import VirtualCall
 from phonebot.rehearsal.virtual_model import VirtualModel
+from phonebot.rehearsal.voice import spoken
 from phonebot.replay.log import Header, abridged
 from phonebot.replay.reader import CallLog, Step
 from phonebot.replay.update import write
@@ -33,7 +33,7 @@ from phonebot.simulator.network import Network
 
 GREETING = "Hello, how can I help?"
 UNDERSTOOD = "opening hours"
-SPEECH = tone(600)
+SPEECH = spoken("opening hours")
 SPEAKS = Say(SPEECH)
 QUIET = WaitForQuiet(600)
 INTERRUPTED: tuple[Does, ...] = (QUIET, SPEAKS, Interrupt(500, SPEECH), QUIET, HangUp())

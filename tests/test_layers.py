@@ -30,7 +30,8 @@ TOP = frozenset({"bench", "calibration", "calling", "cli", "demo", "rehearsal", 
 # Runs in virtual time, so it is as pure as a call.
 MEASURING = frozenset({f"calibration.{name}" for name in ("experiments", "figures", "line", "measurement", "tone")})
 # Those who start a service: the last is the one that is measured.
-SEE_SETTINGS = frozenset({"web.app", "serving", "cli", "demo", "bench.subject", "rehearsal.service_line"})
+REHEARSING = frozenset({"rehearsal.live", "rehearsal.live_command", "rehearsal.service_line"})
+SEE_SETTINGS = frozenset({"web.app", "serving", "cli", "demo", "bench.subject", *REHEARSING})
 # All that a call depends on comes in as an input; otherwise its log would not replay.
 NOT_IN_A_CALL = frozenset(
     {"asyncio", "logging", "os", "random", "secrets", "select", "socket", "subprocess", "threading", "time", "uuid"}

@@ -124,7 +124,7 @@ def _after(replay: Replay, difference: Difference) -> list[str]:
 
 
 def _is_quiet(step: Step) -> bool:
-    """A frame of the caller that at most was passed on, or a mark of which nothing came."""
+    """A frame of the caller that at most was passed on to the model, or a mark of which nothing came."""
     if isinstance(step.input, Mark):
         return not step.actions
     return isinstance(step.input, Media) and all(
@@ -137,9 +137,9 @@ def _quiet(steps: Sequence[Step]) -> str:
     marks = [step.input.name for step in steps if isinstance(step.input, Mark)]
     parts = []
     if frames:
-        told = "told to the model" if any(step.actions for step in frames) else "kept until the model is ready"
         count = "a frame" if len(frames) == 1 else f"{len(frames)} frames"
-        parts.append(f"{count} of the caller, {told}")
+        early = "" if any(step.actions for step in frames) else ", before the model is told"
+        parts.append(f"{count} of the caller{early}")
     if len(marks) == 1:
         parts.append(f"mark {marks[0]} comes back")
     elif marks:

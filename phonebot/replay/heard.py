@@ -13,6 +13,7 @@ Nothing of the core is used: a log of an older phonebot sounds as it did.
 """
 
 from binascii import a2b_base64
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -80,7 +81,7 @@ class _Run:
     sent: int = 0
     cleared_ms: int | None = None  # None: it was not
     fence: _Mark | None = None  # the mark right behind the clear
-    heard: int | None = None  # bytes of it that were heard, where cuts tell
+    cuts: list[Cut] = field(default_factory=list)  # what the call found was heard of its items
 
 
 def legs(log: CallLog) -> Legs:
@@ -126,10 +127,13 @@ def _heard_leg(log: CallLog) -> bytearray:
     )
     leg = bytearray()
     free_ms = 0.0  # when the queue is empty again
+    before: defaultdict[str, int] = defaultdict(int)  # bytes of each item that were heard in earlier runs
     for run in runs:
         _schedule(run, free_ms, round_trip_ms)
-        heard = _heard(run, round_trip_ms)
+        heard = _heard(run, before, round_trip_ms)
         for piece in run.pieces:
+            if piece.item_id is not None:
+                before[piece.item_id] += min(max(heard - piece.start, 0), len(piece.audio))
             length = min(heard - piece.start, int((over_ms - piece.begins_ms) * BYTES_PER_MS), len(piece.audio))
             if length > 0:
                 _place(leg, round(piece.begins_ms * BYTES_PER_MS), piece.audio[:length])
@@ -181,11 +185,8 @@ def _mark(runs: list[_Run], now: int) -> _Mark:
 def _cut(runs: list[_Run], cut: Cut) -> None:
     """The call found how much of an item was heard: so much of the run in which it was cleared."""
     for run in reversed(runs):
-        first = next((piece for piece in run.pieces if piece.item_id == cut.item_id), None)
-        if first is not None:
-            if run.cleared_ms is not None:
-                heard = first.start + cut.heard_ms * BYTES_PER_MS
-                run.heard = heard if run.heard is None else min(run.heard, heard)
+        if any(piece.item_id == cut.item_id for piece in run.pieces):
+            run.cuts.append(cut)
             return
 
 
@@ -257,12 +258,17 @@ def _lateness(run: _Run, first: int, end: int) -> Iterator[float]:
         yield mark.echoed_ms - piece.ends_ms
 
 
-def _heard(run: _Run, round_trip_ms: float) -> int:
-    """How many bytes of a run were heard, from its begin."""
+def _cut_at(run: _Run, cut: Cut, before: dict[str, int]) -> int:
+    first = next(piece for piece in run.pieces if piece.item_id == cut.item_id)
+    return first.start + max(cut.heard_ms * BYTES_PER_MS - before[cut.item_id], 0)
+
+
+def _heard(run: _Run, before: dict[str, int], round_trip_ms: float) -> int:
+    """How many bytes of a run were heard, from its begin. A bot that was paused goes on in the next run."""
     if run.cleared_ms is None:
         return run.sent
-    if run.heard is not None:
-        return run.heard
+    if run.cuts:
+        return min(_cut_at(run, cut, before) for cut in run.cuts)
     fence = run.fence.echoed_ms if run.fence else None
     at_ms = run.cleared_ms + round_trip_ms if fence is None else fence
     played = (min(max(at_ms - piece.begins_ms, 0) * BYTES_PER_MS, len(piece.audio)) for piece in run.pieces)

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from phonebot.rehearsal.phone import Phone
+    from phonebot.rehearsal.phone import OpenLine, Phone
 
 # The core is imported by what needs it: this module is loaded by every run of pytest where phonebot is installed.
 
@@ -101,13 +101,21 @@ class RecordedCall(pytest.Item):
         return self.path, None, f"recorded call {self.name}"
 
 
+def _line(called: str) -> "OpenLine":
+    if called == "core":
+        from phonebot.rehearsal.virtual_line import VirtualLine
+
+        return VirtualLine
+    from phonebot.rehearsal.service_line import ServiceLine
+
+    return ServiceLine
+
+
 @pytest.fixture
 def phone(request: pytest.FixtureRequest) -> "Iterator[Phone]":
     """A phone to call phonebot with; the call ends with the test."""
     from phonebot.agents.numbers import Numbers
     from phonebot.rehearsal.phone import Phone
-    from phonebot.rehearsal.service_line import ServiceLine
-    from phonebot.rehearsal.virtual_line import VirtualLine
 
     config = request.config
     called = config.getoption("--phone") or config.getini("phonebot_phone")
@@ -115,7 +123,7 @@ def phone(request: pytest.FixtureRequest) -> "Iterator[Phone]":
         raise pytest.UsageError(f"phonebot_phone: {called!r} is none of {', '.join(PHONES)}")
     profiles = config.getini("phonebot_profiles")
     numbers = Numbers.load(config.rootpath / profiles) if profiles else None
-    made = Phone(VirtualLine if called == "core" else ServiceLine, numbers)
+    made = Phone(_line(called), numbers)
     try:
         yield made
     finally:

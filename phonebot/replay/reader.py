@@ -132,6 +132,8 @@ def _read_header(folder: Path) -> Header:
         raise LogError(HEADER_FILE, None, f"longer than {MAX_HEADER_BYTES} bytes")
     try:
         cover = msgspec.json.decode(text, type=_Cover)
+        if cover.format == FORMAT and cover.version < 1:
+            raise LogError(HEADER_FILE, None, f"version {cover.version} of the format: there never was one")
         if cover.format == FORMAT and cover.version > VERSION:
             problem = f"version {cover.version} of the format; this phonebot reads up to {VERSION}: update it"
             raise LogError(HEADER_FILE, None, problem)

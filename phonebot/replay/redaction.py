@@ -27,6 +27,7 @@ import msgspec
 from msgspec.structs import replace
 
 from phonebot.audio import wav
+from phonebot.audio.base64 import base64_length, base64_silence, is_base64
 from phonebot.audio.wav import WavWriter
 from phonebot.call.plan import LocalTurns
 from phonebot.replay.log import (
@@ -210,9 +211,10 @@ def _shared_text(text: str, key: str) -> str:
 
 
 def _shared_audio(text: str) -> str:
-    """What stands for audio without its checksum; text that should have been audio as so many question marks."""
-    abridged = _ABRIDGED.fullmatch(text)
-    return abridged.group(1) if abridged else "?" * len(text)
+    """What stands for audio without its checksum; audio as silence; other text as so many question marks."""
+    if abridged := _ABRIDGED.fullmatch(text):
+        return abridged.group(1)
+    return base64_silence(base64_length(text)) if is_base64(text) else "?" * len(text)
 
 
 # ------------------------------------------------------------------------------------------- audio

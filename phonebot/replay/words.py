@@ -23,7 +23,7 @@ from phonebot.realtime.events import Command
 from phonebot.replay.log import digest
 
 BYTES_PER_MS = 8
-MAX_TEXT = 40
+MAX_TEXT = 32
 MAX_VALUE = 40
 
 _FLOOR = {
@@ -101,7 +101,7 @@ def _named(value: Struct) -> str:
     told = ", ".join(
         f"{key} {_value(field)}" for key, field in fields.items() if not isinstance(field, (dict, list, tuple))
     )
-    return f"{words} ({_shortened(told, 80)})" if told else words
+    return f"{words} ({_shortened(told, 44)})" if told else words
 
 
 def _length(text: str) -> str:
@@ -148,6 +148,7 @@ _INPUTS: dict[type[Struct], Callable[[Any], str]] = {
     happens.ModelLost: lambda it: f"the model is lost: {quoted(it.problem)}",
     happens.ModelFault: lambda it: f"the model sends nonsense: {quoted(it.problem)}",
     happens.CallerAudioDropped: lambda it: f"{it.frames} frames of the caller were dropped",
+    happens.PlayClip: lambda it: f"a clip of {_length(it.audio)} is to be played: {quoted(it.text)}",
     happens.Tick: lambda _: "a tick",
     model.ErrorEvent: lambda it: f"the model reports: {quoted(it.error.message)}",
     model.SpeechStarted: lambda it: f"the model hears the caller speak, at {_seconds(it.audio_start_ms)} of him",
@@ -177,6 +178,8 @@ _ACTIONS: dict[type[Struct], Callable[[Any], str]] = {
     does.OpenModel: lambda _: "open the model's session",
     does.CloseModel: lambda _: "close the model's session",
     does.BargeIn: lambda it: f"barge-in: about {it.unheard_ms} ms are unheard",
+    does.Held: lambda it: f"pause the bot: about {it.unheard_ms} ms are unheard",
+    does.FalseAlarm: lambda it: f"that was no interruption: {it.why}{f' {quoted(it.text)}' if it.text else ''}",
     does.Cut: lambda it: f"cut {it.item_id}: {it.heard_ms} of {it.received_ms} ms heard ({it.settled})",
     does.Line: lambda it: (
         f"line of the {it.role}: {quoted(it.text)}{f' (cut, {it.heard_ms} ms)' if it.cut else ''}"

@@ -56,12 +56,17 @@ class WaitForBot(_Step, frozen=True, tag="wait_for_bot"):
 
 
 class Interrupt(_Step, frozen=True, tag="interrupt"):
-    """Speak as soon as an utterance of the bot has been heard for `after_ms`, its short pauses included."""
+    """
+    Speak as soon as an utterance of the bot has been heard for `after_ms`, its short pauses included.
+
+    With `or_quiet_ms` also when the bot was heard and then silent for so long, having said less than that.
+    """
 
     after_ms: Ms
     audio: bytes
     name: str = "something"
     within_ms: Ms = 30_000
+    or_quiet_ms: Ms | None = None
 
 
 class WaitForQuiet(_Step, frozen=True, tag="wait_for_quiet"):
@@ -252,7 +257,7 @@ class Caller:
             case Say():
                 yield from self._speak(step.audio, step.name)
             case Interrupt():
-                yield from self._wait(step.within_ms, lambda: self._has_heard(step.after_ms))
+                yield from self._wait(step.within_ms, lambda: self._may_interrupt(step))
                 yield from self._speak(step.audio, step.name)
             case WaitForBot():
                 yield from self._wait(step.within_ms, lambda: self._ear.speaking)
@@ -299,6 +304,11 @@ class Caller:
     def _has_heard(self, ms: int) -> bool:
         heard_ms = self._ear.heard_ms(self.now_ms)
         return heard_ms > 0 and heard_ms >= ms
+
+    def _may_interrupt(self, step: Interrupt) -> bool:
+        if self._has_heard(step.after_ms):
+            return True
+        return step.or_quiet_ms is not None and self._is_quiet(WaitForQuiet(step.or_quiet_ms))
 
     def _bot_was_heard(self) -> bool:
         """The bot was heard since the caller last spoke."""

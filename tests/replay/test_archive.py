@@ -205,6 +205,18 @@ def test_a_damaged_one_is_read_or_refused_and_nothing_else(data: st.DataObject) 
             ),
             "version 2 of the format; this phonebot reads up to 1: update it",
         ),
+        (
+            lambda folder: (folder / "call.json").write_text(
+                (folder / "call.json").read_text().replace('"version": 1', '"version": 0')
+            ),
+            "version 0 of the format: there never was one",
+        ),
+        (
+            lambda folder: (folder / "events.jsonl").write_text(
+                (folder / "events.jsonl").read_text().replace('"BargeIn"', '"PushIn"')
+            ),
+            "'PushIn' is no action that this phonebot knows",
+        ),
     ],
 )
 def test_a_damaged_log_is_refused_with_its_place(

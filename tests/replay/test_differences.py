@@ -47,7 +47,7 @@ def test_the_first_difference_stands_on_the_time_line_between_what_was_around_it
 def test_each_line_fits_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     log = log_of(interrupted())
     monkeypatch.setattr(core.Call, "_truncate", lambda *_: [])
-    assert max(map(len, described(play(log)).splitlines())) <= 100
+    assert max(map(len, described(play(log)).splitlines())) <= 78
 
 
 def test_a_tick_that_is_not_asked_for_is_told_with_the_one_that_is() -> None:

@@ -5,15 +5,28 @@ from pathlib import Path
 
 import pytest
 from msgspec.structs import replace as altered
-from rehearsed import INTERRUPTED, NEAR, interrupted, log_of, plan, rehearsed, saved
+from rehearsed import (
+    INTERRUPTED,
+    NEAR,
+    QUIET,
+    SPEAKS,
+    SPEECH,
+    UNDERSTOOD,
+    interrupted,
+    log_of,
+    plan,
+    rehearsed,
+    saved,
+)
 
 from phonebot.audio import wav
-from phonebot.call.actions import ClearPlayback, PlayAudio, SendMark
+from phonebot.call.actions import ClearPlayback, FalseAlarm, Held, PlayAudio, SendMark
 from phonebot.carrier.messages import Mark, Media
 from phonebot.rehearsal.virtual import VirtualCall
 from phonebot.replay.heard import legs, write_heard
 from phonebot.replay.log import LogError
 from phonebot.replay.reader import CallLog, Step, read
+from phonebot.simulator.caller import HangUp, Interrupt
 from phonebot.simulator.carrier import Oddities
 from phonebot.simulator.network import Network
 
@@ -57,6 +70,24 @@ def test_speech_lies_where_it_was_heard(network: Network, oddities: Oddities, of
     for (begin, end), (true_begin, true_end) in zip(found, heard, strict=True):
         assert abs(begin - true_begin) <= off_ms
         assert abs(end - true_end) <= off_ms
+
+
+def test_a_bot_that_was_paused_goes_on_where_it_was() -> None:
+    greeting = "Hello there, how may I help you today my friend?"
+    caution = {"hold_ms": 1500, "backchannels": [UNDERSTOOD]}
+    call = rehearsed(*INTERRUPTED, barge_in=caution, greeting=greeting)
+    assert any(isinstance(action, FalseAlarm) for step in call.steps for action in step.actions)
+    found, heard = spoken(legs(log_of(call)).heard), truth(call)
+    assert len(found) == len(heard) == 3
+    for ours, true in zip(found, heard, strict=True):
+        assert ours == pytest.approx(true, abs=5)
+
+
+def test_a_bot_that_was_paused_and_then_interrupted_is_cut_where_it_was() -> None:
+    call = rehearsed(QUIET, SPEAKS, Interrupt(500, SPEECH), QUIET, HangUp(), barge_in={"hold_ms": 300})
+    assert any(isinstance(action, Held) for step in call.steps for action in step.actions)
+    for ours, true in zip(spoken(legs(log_of(call)).heard), truth(call), strict=True):
+        assert ours == pytest.approx(true, abs=5)
 
 
 def test_the_caller_lies_where_he_spoke() -> None:

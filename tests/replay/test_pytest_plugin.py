@@ -1,5 +1,7 @@
 """The plugin: pytest as an operator runs it, in a repository of his own."""
 
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +13,7 @@ from service_driver import environment
 from phonebot.replay.archive import pack
 
 PLUGIN = "phonebot.replay.pytest_plugin"
+ROOT = Path(__file__).parent.parent.parent
 
 
 @pytest.fixture
@@ -102,6 +105,37 @@ def test_the_folder_is_a_setting(repository: Path) -> None:
     with (repository / "pytest.ini").open("a") as settings:
         settings.write("phonebot_calls = recorded\n")
     assert "3 passed" in pytest_in(repository)[1]
+
+
+def test_the_examples_of_the_document_pass(repository: Path) -> None:
+    """Each is taken from docs/replay.md and run against the demo's profiles."""
+    examples = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "replay.md").read_text(), re.DOTALL)
+    assert len(examples) == 3
+    for number, example in enumerate(examples):
+        (repository / f"test_example_{number}.py").write_text(example)
+    shutil.copy(ROOT / "fixtures" / "demo" / "numbers.toml", repository)
+    with (repository / "pytest.ini").open("a") as settings:
+        settings.write("phonebot_profiles = numbers.toml\n")
+    code, output = pytest_in(repository, *(f"test_example_{number}.py" for number in range(3)))
+    assert (code, "3 passed" in output) == (0, True), output
+
+
+def test_the_phone_is_a_setting(repository: Path) -> None:
+    (repository / "test_phone.py").write_text(
+        "def test_it(phone):\n"
+        "    phone.profile(greeting='Hello')\n"
+        "    phone.dial()\n"
+        "    phone.expect_heard('Hello')\n"
+        "    assert type(phone._line).__name__ == 'ServiceLine'\n"
+    )
+    assert "1 failed" in pytest_in(repository, "test_phone.py")[1]
+    assert "1 passed" in pytest_in(repository, "test_phone.py", "--phone", "service")[1]
+    with (repository / "pytest.ini").open("a") as settings:
+        settings.write("phonebot_phone = service\n")
+    assert "1 passed" in pytest_in(repository, "test_phone.py")[1]
+    with (repository / "pytest.ini").open("a") as settings:
+        settings.write("phonebot_profiles = nowhere.toml\n")
+    assert "nowhere.toml: there is no such file" in pytest_in(repository, "test_phone.py")[1]
 
 
 def test_a_folder_that_is_set_and_not_there_is_an_error(repository: Path) -> None:

@@ -26,7 +26,7 @@ def test_a_key_is_not_told() -> None:
 
 def test_a_long_text_is_shortened_in_its_middle() -> None:
     told = words.of_action(Trouble("a" * 50 + "b" * 50))
-    assert told == f'trouble: "{"a" * 26}…{"b" * 13}"'
+    assert told == f'trouble: "{"a" * 21}…{"b" * 10}"'
 
 
 def test_a_cut_line_says_how_much_was_heard() -> None:

@@ -1,0 +1,98 @@
+"""
+Replays a recorded call live: its caller calls the service again, as it is configured today.
+
+    recorded caller -> carrier emulator -> service (loopback) -> the configured model
+"""
+
+import secrets
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from phonebot.agents.numbers import Numbers
+from phonebot.errors import PhonebotError
+from phonebot.rehearsal.recorded_caller import steps_of
+from phonebot.replay.account import Account, account_of
+from phonebot.replay.log import HEADER_FILE
+from phonebot.replay.reader import CallLog, read
+from phonebot.serving import embedded_model, listen, running
+from phonebot.settings import Settings
+from phonebot.simulator.caller import Caller, Event
+from phonebot.simulator.phone import dial
+from phonebot.simulator.record import CallRecord
+from phonebot.web.app import create_app
+
+CALLER, NUMBER = "+15550100001", "+15550100002"  # of a log that does not say, or must not
+MAX_CALL_S = 900.0
+
+
+class LiveReplayFailed(PhonebotError):
+    """The call came to nothing; the carrier says why."""
+
+    def __init__(self, record: CallRecord) -> None:
+        super().__init__(record)
+        self.record = record
+
+    def __str__(self) -> str:
+        return f"the call {self.record.outcome}: {self.record.reason or 'no stream was opened'}"
+
+
+@dataclass(frozen=True, slots=True)
+class LiveReplay:
+    """Then and now. `folder` is the new call's log; `faults` are the carrier's complaints and steps not done."""
+
+    before: Account
+    after: Account
+    folder: Path
+    faults: tuple[str, ...]
+
+
+async def replay_live(
+    log: CallLog, settings: Settings, numbers: Numbers, on_event: Callable[[Event], None] | None = None
+) -> LiveReplay:
+    """
+    Hold the call, in real time. Without a model in `settings` the embedded one answers.
+
+    The new log is kept beside those of real calls, under `replays`. Raises LiveReplayFailed when there is none,
+    LogError for a log whose caller cannot be played, SettingsError as the service does.
+    """
+    caller = Caller(*steps_of(log))
+    token = secrets.token_hex(16)
+    calls = settings.data_dir / "replays"
+    async with AsyncExitStack() as resources:
+        listener = listen("127.0.0.1", 0)
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        changes = {
+            "public_url": url,
+            "twilio_auth_token": SecretStr(token),
+            "twilio_account_sid": None,
+            "data_dir": calls,
+        }
+        if not (settings.model_url or settings.azure_openai_endpoint or settings.openai_api_key):
+            # Its name is not that of a model that costs something.
+            changes["model"] = "embedded"
+            changes["model_url"] = (await resources.enter_async_context(embedded_model())).url
+        app = create_app(settings.model_copy(update=changes), numbers)
+        async with running(app, listener):
+            record = await dial(
+                f"{url}/twilio/voice",
+                caller,
+                from_number=_shown(log.header.from_number) or CALLER,
+                to_number=_shown(log.header.to_number) or NUMBER,
+                auth_token=token,
+                max_call_s=MAX_CALL_S,
+                on_event=on_event,
+            )
+    folder = next((path.parent for path in (calls / "calls").glob(f"*{record.call_sid}*/{HEADER_FILE}")), None)
+    if folder is None:
+        raise LiveReplayFailed(record)
+    faults = (*map(str, record.violations), *record.failed_steps)
+    return LiveReplay(account_of(log), account_of(read(folder)), folder, faults)
+
+
+def _shown(number: str | None) -> str | None:
+    """A number that was not masked for sharing."""
+    return None if number is None or "#" in number else number

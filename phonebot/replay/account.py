@@ -1,0 +1,78 @@
+"""What a call came to: what was said, which functions were called, how long answers took, what the model cost."""
+
+from dataclasses import dataclass
+
+from phonebot.call.actions import Ended, Line
+from phonebot.realtime.events import FunctionCall, OutputItemDone, ResponseDone, Usage
+from phonebot.replay.heard import legs
+from phonebot.replay.prices import cost_usd
+from phonebot.replay.reader import CallLog
+from phonebot.replay.utterances import answer_latencies_ms
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionCalled:
+    """`arguments` is JSON text, as the model wrote it."""
+
+    at_ms: int
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """
+    `lines` with their call times. `latencies_ms` has a figure for each utterance of the caller that was answered.
+
+    `tokens` are those of all responses; `cost_usd` is None for a model without a list price.
+    """
+
+    lines: tuple[tuple[int, Line], ...]
+    functions: tuple[FunctionCalled, ...]
+    latencies_ms: tuple[int, ...]
+    tokens: Usage
+    cost_usd: float | None
+    length_ms: int
+    outcome: str | None
+    model: str | None
+
+    @property
+    def turns(self) -> tuple[tuple[Line, ...], ...]:
+        """The lines; a turn begins with each line of the caller. The first is the greeting's, perhaps empty."""
+        turns: list[list[Line]] = [[]]
+        for _, line in self.lines:
+            if line.role == "caller":
+                turns.append([])
+            turns[-1].append(line)
+        return tuple(map(tuple, turns))
+
+
+def account_of(log: CallLog) -> Account:
+    """Raises LogError for a log whose call is too long to be heard."""
+    actions = [(step.now_ms, action) for step in log.steps for action in step.actions]
+    usages = [
+        step.input.response.usage
+        for step in log.steps
+        if isinstance(step.input, ResponseDone) and step.input.response.usage
+    ]
+    tokens = summed(usages)
+    return Account(
+        lines=tuple((now, action) for now, action in actions if isinstance(action, Line)),
+        functions=tuple(
+            FunctionCalled(step.now_ms, step.input.item.name, step.input.item.arguments)
+            for step in log.steps
+            if isinstance(step.input, OutputItemDone) and isinstance(step.input.item, FunctionCall)
+        ),
+        latencies_ms=tuple(answer_latencies_ms(legs(log))),
+        tokens=tokens,
+        cost_usd=cost_usd(log.header.model, tokens),
+        length_ms=log.steps[-1].now_ms if log.steps else 0,
+        outcome=next((action.outcome for _, action in reversed(actions) if isinstance(action, Ended)), None),
+        model=log.header.model,
+    )
+
+
+def summed(usages: list[Usage]) -> Usage:
+    """The tokens of all of them."""
+    names = Usage.__struct_fields__
+    return Usage(**{name: sum(getattr(usage, name) for usage in usages) for name in names})
