@@ -152,11 +152,11 @@ class Delays:
 
     def effect_ms(self, cleared_ms: int, echo_ms: float, now: int) -> tuple[float, float]:
         """
-        When the clear sent at `cleared_ms` took effect, at the earliest and the latest, given an echo that it caused.
+        When the clear sent at `cleared_ms` took effect, at the earliest and the latest, by an echo that it caused.
 
-        Where all echoes take the same time it was at the echo's date, `echo_ms`. Where they do not, or no frame dates
-        it, it may have been earlier, though not before the clear can have arrived; and not later than it will have.
-        Nothing tells which: a jittery network and uneven echoes together leave the shorter of the two open.
+        Where all echoes take the same time it was at the echo's date, `echo_ms`. Where they do not, or no frame
+        dates it, it may have been earlier, though not before the clear can have arrived; and not later than it
+        will have. Nothing tells which: a jittery network and uneven echoes together leave the shorter time open.
         """
         slow_ms = self.spread_ms + (0 if self.is_dated(now) else self.jitter_ms)
         if slow_ms < FRAME_MS or not self._round_trips_ms:
@@ -183,7 +183,7 @@ class Delays:
         Each was measured to the end of the frame in which it ended, in whole ms, and may have met with jitter.
         """
         slowest_ms = max(self._round_trips_ms, default=UNKNOWN_ROUND_TRIP_MS)
-        even = self.jitter_ms <= EVEN_MS
+        even = self.jitter_ms <= EVEN_MS and self.spread_ms < FRAME_MS and not self.mark_lag_ms
         return (slowest_ms if even else self.round_trip_ms - self.jitter_ms) - FRAME_MS - ROUNDING_MS
 
     @property
@@ -215,6 +215,17 @@ class Delays:
     @property
     def mark_lag_ms(self) -> int:
         return self._traits.mark_lag_ms
+
+    def less_lag(self, echo_ms: float) -> float:
+        """
+        When the frame had ended that an echo dated `echo_ms` is about: the carrier sends it with a lag.
+
+        Such an echo, too, is sent at a boundary, so it may have waited for that.
+        """
+        if not self.mark_lag_ms:
+            return echo_ms
+        ended_ms = echo_ms - self.mark_lag_ms
+        return ended_ms - (ended_ms - self._stamp_ms) % FRAME_MS
 
     @property
     def likely(self) -> Reckoning:
