@@ -258,6 +258,9 @@ class RandomCall:
         self._refused: list[str] = []
         self._numbers = count(1)
         self._clears_ms: list[float] = []
+        # Bytes of each level that the caller heard in so many frames.
+        self._counts: Counter[int] = Counter()
+        self._frames_counted = 0
         self._speech = 0  # counts the times the caller began to speak
         # What each clear must have silenced: the number of the clear, the levels of the items said before it.
         self._silenced: list[tuple[int, list[int]]] = []
@@ -506,10 +509,14 @@ class RandomCall:
 
     def _heard_ms(self) -> dict[str, float]:
         """Of each item, as the carrier knows."""
-        counts: Counter[int] = Counter()
-        for frame in self.driver.carrier.frames:
-            counts.update(frame.audio)
-        return {item.name: counts[self._level(item)] / BYTES_PER_MS for item in self._items.values()}
+        frames = self.driver.carrier.frames
+        for frame in frames[self._frames_counted :]:
+            self._counts.update(frame.audio)
+        self._frames_counted = len(frames)
+        return {
+            item.name: self._counts[level] / BYTES_PER_MS
+            for item, level in zip(self._items.values(), LEVELS, strict=False)
+        }
 
     def finish(self) -> None:
         """Let everything come to rest, then compare what the model believes with what was heard."""

@@ -152,11 +152,11 @@ class Delays:
 
     def effect_ms(self, cleared_ms: int, echo_ms: float, now: int) -> tuple[float, float]:
         """
-        When the clear sent at `cleared_ms` took effect, at the earliest and the latest, given an echo that it caused.
+        When the clear sent at `cleared_ms` took effect, at the earliest and the latest, by an echo that it caused.
 
-        Where all echoes take the same time it was at the echo's date, `echo_ms`. Where they do not, or no frame dates
-        it, it may have been earlier, though not before the clear can have arrived; and not later than it will have.
-        Nothing tells which: a jittery network and uneven echoes together leave the shorter of the two open.
+        Where all echoes take the same time it was at the echo's date, `echo_ms`. Where they do not, or no frame
+        dates it, it may have been earlier, though not before the clear can have arrived; and not later than it
+        will have. Nothing tells which: a jittery network and uneven echoes together leave the shorter time open.
         """
         slow_ms = self.spread_ms + (0 if self.is_dated(now) else self.jitter_ms)
         if slow_ms < FRAME_MS or not self._round_trips_ms:
@@ -185,7 +185,8 @@ class Delays:
         slowest_ms = max(self._round_trips_ms, default=UNKNOWN_ROUND_TRIP_MS)
         differ_ms = slowest_ms - self.round_trip_ms
         # The caller's frames show the jitter of one direction, the round trips that of the other.
-        if self.jitter_ms <= EVEN_MS and differ_ms <= FRAME_MS + ROUNDING_MS:
+        even = self.jitter_ms <= EVEN_MS and differ_ms <= FRAME_MS + ROUNDING_MS
+        if even and self.spread_ms < FRAME_MS and not self.mark_lag_ms:
             return slowest_ms - FRAME_MS - ROUNDING_MS
         return self.round_trip_ms - max(self.jitter_ms, differ_ms) - FRAME_MS - ROUNDING_MS
 
@@ -218,6 +219,17 @@ class Delays:
     @property
     def mark_lag_ms(self) -> int:
         return self._traits.mark_lag_ms
+
+    def less_lag(self, echo_ms: float) -> float:
+        """
+        When the frame had ended that an echo dated `echo_ms` is about: the carrier sends it with a lag.
+
+        Such an echo, too, is sent at a boundary, so it may have waited for that.
+        """
+        if not self.mark_lag_ms:
+            return echo_ms
+        ended_ms = echo_ms - self.mark_lag_ms
+        return ended_ms - (ended_ms - self._stamp_ms) % FRAME_MS
 
     @property
     def likely(self) -> Reckoning:

@@ -274,10 +274,13 @@ class PlayoutLedger:
             delays.miss_mark()
         met_empty_ms, began = run.met_empty_ms, run.confirmed
         if not mark.bare:
-            at_ms -= delays.mark_lag_ms
+            at_ms = delays.less_lag(at_ms)
             if met_empty_ms is not None and not doubtful:
                 delays.measure_buffer(at_ms - met_empty_ms - (mark.position - began) / BYTES_PER_MS)
-        differ_ms = run.confirm(mark, at_ms, delays.likely, self._tolerance_ms(now))
+        tolerance_ms = self._tolerance_ms(now)
+        if mark.bare:  # the carrier's lag may be in its echo: that depends on whether the queue was empty
+            tolerance_ms += delays.mark_lag_ms
+        differ_ms = run.confirm(mark, at_ms, delays.likely, tolerance_ms)
         if delays.is_dated(now):
             delays.measure_spread(differ_ms)
 
@@ -452,7 +455,7 @@ class PlayoutLedger:
         if run.flushed_ms is not None:
             return
         due_ms, _ = run.due(mark, self._delays.likely)
-        played_ms = at_ms - (0 if mark.bare else self._delays.mark_lag_ms)
+        played_ms = at_ms if mark.bare else self._delays.less_lag(at_ms)
         before_clear = at_ms < closed.cleared_ms + self._delays.quickest_trip_ms
         in_doubt_ms = due_ms - FRAME_MS - STAMP_JITTER_MS
         # Nothing plays faster than real time, whatever the round trips seem to say.
@@ -477,7 +480,11 @@ class PlayoutLedger:
             if closed.fence != fence:
                 settled.append(self._settle_low(closed, now))
                 continue
-            self._delays.measure_round_trip(closed.cleared_ms, at_ms)
+            if not (closed.undecided and closed.gap == self._delays.gap):
+                # It came alone, so behind a frame under way: an echo behind audio is sent with the carrier's lag.
+                at_ms = self._delays.less_lag(at_ms)
+            if not self._delays.mark_lag_ms:
+                self._delays.measure_round_trip(closed.cleared_ms, at_ms)
             if not self._closed:  # later audio counts from here: the queue was empty when the clear took effect
                 self._run.confirmed_ms = max(self._run.confirmed_ms, at_ms)
             settled.append(Settlement(fence, self._heard(closed, at_ms, now), exact=True))

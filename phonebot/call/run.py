@@ -112,7 +112,7 @@ class Run:
         return position
 
     def whole_frames(self, position: int) -> int:
-        """The same to the nearest frame, where it is known how frames lie: the caller hears all of one or nothing."""
+        """The same to the nearest frame, where it is known how they lie: one is heard whole or not at all."""
         return min(round(position / FRAME_BYTES) * FRAME_BYTES, self.sent) if self.aligned else position
 
     def flush(self, mark: Pending | None, at_ms: float) -> None:
@@ -122,7 +122,9 @@ class Run:
         The frame under way when the clear came was heard to its end, and the mark's audio may have ended in it.
         """
         self.flushed_ms = at_ms
-        self.limit = mark.position + FRAME_BYTES - 1 if mark else self.sent
+        self.limit = self.sent
+        if mark:
+            self.limit = mark.position + (-mark.position % FRAME_BYTES if self.aligned else FRAME_BYTES - 1)
 
     def held_back(self, at_ms: float, reckoning: Reckoning, tolerance_ms: int) -> int:
         """
