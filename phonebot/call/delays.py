@@ -150,22 +150,21 @@ class Delays:
         """How much later than another an echo may be sent."""
         return max(self._spread_ms, self._traits.mark_spread_ms)
 
-    def effect_ms(self, cleared_ms: int, fence_ms: float, now: int) -> float:
+    def effect_ms(self, cleared_ms: int, echo_ms: float, now: int) -> tuple[float, float]:
         """
-        When the clear sent at `cleared_ms` took effect, whose fence is dated `fence_ms`.
+        When the clear sent at `cleared_ms` took effect, at the earliest and the latest, by an echo that it caused.
 
-        Where all echoes take the same time that is the fence's date. Where they do not, or no frame dates it, it
-        may be earlier, though not before the clear can have arrived; and not later than it will have. Between
-        the two nothing tells: the middle is at most half of it wrong.
+        Where all echoes take the same time it was at the echo's date, `echo_ms`. Where they do not, or no frame
+        dates it, it may have been earlier, though not before the clear can have arrived; and not later than it
+        will have. Nothing tells which: a jittery network and uneven echoes together leave the shorter time open.
         """
         slow_ms = self.spread_ms + (0 if self.is_dated(now) else self.jitter_ms)
         if slow_ms < FRAME_MS or not self._round_trips_ms:
-            return fence_ms
+            return echo_ms, echo_ms
         first_ms = replace(self.likely, trip_ms=self.quickest_trip_ms).takes_effect_ms(cleared_ms)
         last_ms = replace(self.likely, trip_ms=self.round_trip_ms + self.jitter_ms).takes_effect_ms(cleared_ms)
-        first_ms = min(max(first_ms, fence_ms - slow_ms), fence_ms)
-        last_ms = max(min(last_ms, fence_ms), first_ms)
-        return (first_ms + last_ms) / 2
+        first_ms = min(max(first_ms, echo_ms - slow_ms), echo_ms)
+        return first_ms, max(min(last_ms, echo_ms), first_ms)
 
     def measure_buffer(self, waited_ms: float) -> None:
         """Audio that met an empty queue began so long after its arrival."""
@@ -184,8 +183,12 @@ class Delays:
         Each was measured to the end of the frame in which it ended, in whole ms, and may have met with jitter.
         """
         slowest_ms = max(self._round_trips_ms, default=UNKNOWN_ROUND_TRIP_MS)
-        even = self.jitter_ms <= EVEN_MS
-        return (slowest_ms if even else self.round_trip_ms - self.jitter_ms) - FRAME_MS - ROUNDING_MS
+        differ_ms = slowest_ms - self.round_trip_ms
+        # The caller's frames show the jitter of one direction, the round trips that of the other.
+        even = self.jitter_ms <= EVEN_MS and differ_ms <= FRAME_MS + ROUNDING_MS
+        if even and self.spread_ms < FRAME_MS and not self.mark_lag_ms:
+            return slowest_ms - FRAME_MS - ROUNDING_MS
+        return self.round_trip_ms - max(self.jitter_ms, differ_ms) - FRAME_MS - ROUNDING_MS
 
     @property
     def possible_trips_ms(self) -> Iterator[float]:
@@ -216,6 +219,17 @@ class Delays:
     @property
     def mark_lag_ms(self) -> int:
         return self._traits.mark_lag_ms
+
+    def less_lag(self, echo_ms: float) -> float:
+        """
+        When the frame had ended that an echo dated `echo_ms` is about: the carrier sends it with a lag.
+
+        Such an echo, too, is sent at a boundary, so it may have waited for that.
+        """
+        if not self.mark_lag_ms:
+            return echo_ms
+        ended_ms = echo_ms - self.mark_lag_ms
+        return ended_ms - (ended_ms - self._stamp_ms) % FRAME_MS
 
     @property
     def likely(self) -> Reckoning:

@@ -274,10 +274,13 @@ class PlayoutLedger:
             delays.miss_mark()
         met_empty_ms, began = run.met_empty_ms, run.confirmed
         if not mark.bare:
-            at_ms -= delays.mark_lag_ms
+            at_ms = delays.less_lag(at_ms)
             if met_empty_ms is not None and not doubtful:
                 delays.measure_buffer(at_ms - met_empty_ms - (mark.position - began) / BYTES_PER_MS)
-        differ_ms = run.confirm(mark, at_ms, delays.likely, self._tolerance_ms(now))
+        tolerance_ms = self._tolerance_ms(now)
+        if mark.bare:  # the carrier's lag may be in its echo: that depends on whether the queue was empty
+            tolerance_ms += delays.mark_lag_ms
+        differ_ms = run.confirm(mark, at_ms, delays.likely, tolerance_ms)
         if delays.is_dated(now):
             delays.measure_spread(differ_ms)
 
@@ -293,7 +296,8 @@ class PlayoutLedger:
 
     def _tolerance_ms(self, now: int) -> float:
         """How far an echo's date may be off, to the late side."""
-        return ROUNDING_MS + (0 if self._delays.is_dated(now) else self._delays.jitter_ms)
+        delays = self._delays
+        return ROUNDING_MS + delays.spread_ms + (0 if delays.is_dated(now) else delays.jitter_ms)
 
     # ---------------------------------------------------------------------------------- interruptions
 
@@ -448,14 +452,20 @@ class PlayoutLedger:
     def _judge(self, closed: Cleared, mark: Pending, at_ms: float, now: int) -> None:
         """Was the audio before an echoed mark played, or thrown away?"""
         run = closed.run
-        if run.flushed is not None:
+        if run.flushed_ms is not None:
             return
         due_ms, _ = run.due(mark, self._delays.likely)
+        played_ms = at_ms if mark.bare else self._delays.less_lag(at_ms)
         before_clear = at_ms < closed.cleared_ms + self._delays.quickest_trip_ms
-        if before_clear or mark.position == run.confirmed or at_ms >= due_ms:
+        in_doubt_ms = due_ms - FRAME_MS - STAMP_JITTER_MS
+        # Nothing plays faster than real time, whatever the round trips seem to say.
+        too_much = (mark.position - run.confirmed) / BYTES_PER_MS > at_ms - run.confirmed_ms + 2 * FRAME_MS
+        if not too_much and (before_clear or mark.position == run.confirmed or played_ms >= due_ms):
             self._confirm(run, mark, at_ms, now)
-        elif at_ms < due_ms - FRAME_MS - STAMP_JITTER_MS:
-            run.flushed, run.flushed_ms = mark, at_ms
+        elif too_much or at_ms < in_doubt_ms:
+            run.flush(mark, at_ms)
+        elif played_ms < in_doubt_ms:  # its audio had played, but it came before its time
+            run.flush(None, at_ms)
         else:
             mark.answered = True
         # In between both may be: what was reckoned is a lower bound, good to a frame. It stands, and so it is one
@@ -470,7 +480,11 @@ class PlayoutLedger:
             if closed.fence != fence:
                 settled.append(self._settle_low(closed, now))
                 continue
-            self._delays.measure_round_trip(closed.cleared_ms, at_ms)
+            if not (closed.undecided and closed.gap == self._delays.gap):
+                # It came alone, so behind a frame under way: an echo behind audio is sent with the carrier's lag.
+                at_ms = self._delays.less_lag(at_ms)
+            if not self._delays.mark_lag_ms:
+                self._delays.measure_round_trip(closed.cleared_ms, at_ms)
             if not self._closed:  # later audio counts from here: the queue was empty when the clear took effect
                 self._run.confirmed_ms = max(self._run.confirmed_ms, at_ms)
             settled.append(Settlement(fence, self._heard(closed, at_ms, now), exact=True))
@@ -479,20 +493,23 @@ class PlayoutLedger:
 
     def _heard(self, closed: Cleared, at_ms: float, now: int) -> dict[str, int]:
         """Heard of a run whose fence came back: its clear had taken effect by `at_ms`."""
-        run, likely = closed.run, self._delays.likely
-        at_ms = self._delays.effect_ms(closed.cleared_ms, at_ms, now)
-        together = closed.undecided and closed.gap == self._delays.gap and self._delays.is_dated(now)
-        if together and run.flushed is None:
-            run.flushed, run.flushed_ms = closed.undecided[0][0], at_ms
+        run, delays = closed.run, self._delays
+        together = closed.undecided and closed.gap == delays.gap and delays.is_dated(now)
+        if together and run.flushed_ms is None:
+            is_prompt = delays.spread_ms < FRAME_MS and not delays.mark_lag_ms
+            run.flush(closed.undecided[0][0] if is_prompt else None, at_ms)
         elif closed.undecided:
             self._decide(closed, now)
-        if run.flushed is None:
-            position = run.position(at_ms, likely)
-            if self._delays.silence_tells:
-                position = min(position, run.held_back(at_ms, likely, self._tolerance_ms(now)))
-            return run.heard(position)
-        # The frame under way when the clear came was heard to its end, and the mark's audio may have ended in it.
-        return run.heard(min(run.position(run.flushed_ms, likely), run.flushed.position + FRAME_BYTES - 1))
+        if run.flushed_ms is not None:
+            at_ms = run.flushed_ms
+        first_ms, last_ms = delays.effect_ms(closed.cleared_ms, at_ms, now)
+        effect_ms = (first_ms + last_ms) / 2  # nothing tells which: so it is at most half of that wrong
+        position = run.whole_frames(run.position(effect_ms, delays.likely))
+        if run.flushed_ms is not None:
+            position = min(position, run.limit)
+        elif delays.silence_tells:
+            position = min(position, run.held_back(effect_ms, delays.likely, self._tolerance_ms(now)))
+        return run.heard(position)
 
     # ---------------------------------------------------------------------------------- where no fence comes back
 
@@ -501,9 +518,10 @@ class PlayoutLedger:
         if closed.undecided:
             self._decide(closed, now)
         run = closed.run
-        if run.flushed is not None:
+        if run.flushed_ms is not None:
             cautious = replace(self._delays.likely, cautious=True)
-            position = min(run.position(run.flushed_ms, cautious), run.flushed.position)
+            effect_ms, _ = self._delays.effect_ms(closed.cleared_ms, run.flushed_ms, now)
+            position = min(run.position(effect_ms, cautious), run.limit - run.limit % FRAME_BYTES)
         else:
             position = self._low(run, lambda reckoning: reckoning.takes_effect_ms(closed.cleared_ms), now)
         return Settlement(closed.fence, run.heard(position), exact=False)

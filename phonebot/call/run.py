@@ -71,9 +71,10 @@ class Run:
         self.segments: deque[Segment] = deque()
         # When the bare mark came back that found the queue empty, if what followed it has yet to be confirmed.
         self.met_empty_ms: float | None = None
-        # After the clear: the first mark that came back flushed, and when: the clear took effect then. None: none.
-        self.flushed: Pending | None = None
-        self.flushed_ms = 0.0
+        # After the clear: when a mark came back because of it; None: none did. It shows that no more than `limit`
+        # can have played, all in all.
+        self.flushed_ms: float | None = None
+        self.limit = 0
 
     def append(self, mark: Pending, length: int, reckoning: Reckoning) -> None:
         """`length` bytes, perhaps none, and a mark behind them are sent."""
@@ -109,6 +110,21 @@ class Run:
                 return position + int((at_ms - begin_ms) * BYTES_PER_MS)
             position = mark.position
         return position
+
+    def whole_frames(self, position: int) -> int:
+        """The same to the nearest frame, where it is known how they lie: one is heard whole or not at all."""
+        return min(round(position / FRAME_BYTES) * FRAME_BYTES, self.sent) if self.aligned else position
+
+    def flush(self, mark: Pending | None, at_ms: float) -> None:
+        """
+        The clear took effect in the frame that ended at `at_ms`. `mark`: it came back before its audio had played.
+
+        The frame under way when the clear came was heard to its end, and the mark's audio may have ended in it.
+        """
+        self.flushed_ms = at_ms
+        self.limit = self.sent
+        if mark:
+            self.limit = mark.position + (-mark.position % FRAME_BYTES if self.aligned else FRAME_BYTES - 1)
 
     def held_back(self, at_ms: float, reckoning: Reckoning, tolerance_ms: int) -> int:
         """

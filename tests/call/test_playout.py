@@ -1,5 +1,7 @@
 """The ledger against a carrier that knows what was heard: the cases in which it is easy to be wrong."""
 
+from random import Random
+
 import pytest
 from driver import CallDriver
 from hypothesis import given
@@ -193,3 +195,17 @@ def test_audio_cut_into_pieces_is_still_the_same_audio() -> None:
 @given(st.integers(0, 5_000))
 def test_the_length_of_base64_is_told_without_decoding_it(length: int) -> None:
     assert base64_length(base64_silence(length)) == length
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_jitter_on_the_way_down_alone_does_not_pass_flushed_echoes_for_played_ones(seed: int) -> None:
+    """Nothing shows it: the caller's frames come evenly, and the first few round trips happen to be alike."""
+    rng = Random(seed)
+    driver = CallDriver(network=Network(60, 5, 0, 30), oddities=Oddities(marks_delay_ms=50), seed=seed)
+    for number in range(1, 4):
+        driver.say(f"item_{number}", 3_000, f"resp_{number}")
+        driver.run(rng.randint(600, 2_500))
+        driver.feed(SpeechStarted(0))
+        driver.run(700)
+    for item_id, believed in driver.believed_ms(item_1=3_000, item_2=3_000, item_3=3_000).items():
+        assert believed == pytest.approx(driver.heard_ms(item_id), abs=30 + 20 + 10), item_id
