@@ -213,8 +213,9 @@ class Delays:
 
     @property
     def buffer_ms(self) -> int:
-        """How long the carrier lets audio wait that meets an empty queue: as measured twice, or as it was set."""
-        return min(self._buffers_ms) if len(self._buffers_ms) > 1 else self._traits.start_buffer_ms
+        """How long the carrier lets audio wait that meets an empty queue: as it was set, or as measured twice."""
+        measured_ms = min(self._buffers_ms) if len(self._buffers_ms) > 1 else 0
+        return self._traits.start_buffer_ms or measured_ms
 
     @property
     def mark_lag_ms(self) -> int:

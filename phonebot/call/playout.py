@@ -474,7 +474,7 @@ class PlayoutLedger:
     def _settle_through(self, fence: str, now: int) -> tuple[Settlement, ...]:
         """A fence came back: its clear is settled exactly, older ones, whose fence was lost, by their estimate."""
         settled = []
-        at_ms = self._delays.date_ms(now)
+        at_ms: float = self._delays.date_ms(now)
         while self._closed:
             closed = self._closed.popleft()
             if closed.fence != fence:
@@ -508,7 +508,8 @@ class PlayoutLedger:
         if run.flushed_ms is not None:
             position = min(position, run.limit)
         elif delays.silence_tells:
-            position = min(position, run.held_back(effect_ms, delays.likely, self._tolerance_ms(now)))
+            tolerance_ms = self._tolerance_ms(now) + delays.mark_lag_ms
+            position = min(position, run.held_back(effect_ms, delays.likely, tolerance_ms))
         return run.heard(position)
 
     # ---------------------------------------------------------------------------------- where no fence comes back
@@ -534,6 +535,7 @@ class PlayoutLedger:
         by ms: each is tried. Marks tell what had not played by now; what is after now they can't tell.
         """
         likely, jitter_ms = self._delays.likely, self._delays.jitter_ms
+        tolerance_ms = STAMP_JITTER_MS + self._delays.spread_ms + self._delays.mark_lag_ms
         lowest = run.sent
         for trip_ms in self._delays.possible_trips_ms:
             quick = replace(likely, trip_ms=trip_ms)
@@ -543,7 +545,7 @@ class PlayoutLedger:
             if self._delays.silence_tells:
                 seen_ms = min(end_ms, now)
                 unseen = int((end_ms - seen_ms) * BYTES_PER_MS)
-                lowest = min(lowest, run.held_back(seen_ms, slow, STAMP_JITTER_MS) + unseen)
+                lowest = min(lowest, run.held_back(seen_ms, slow, tolerance_ms) + unseen)
         # A carrier may hold back less than a frame until more audio comes.
         return lowest - lowest % FRAME_BYTES
 

@@ -126,7 +126,7 @@ class Run:
         if mark:
             self.limit = mark.position + (-mark.position % FRAME_BYTES if self.aligned else FRAME_BYTES - 1)
 
-    def held_back(self, at_ms: float, reckoning: Reckoning, tolerance_ms: int) -> int:
+    def held_back(self, at_ms: float, reckoning: Reckoning, tolerance_ms: float) -> int:
         """
         The most that can have played at `at_ms`, seeing which marks have been answered by then.
 
