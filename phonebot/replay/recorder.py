@@ -99,7 +99,12 @@ class Recorder:
 
     def plan(self, plan: CallPlan) -> None:
         """Comes first, and once."""
-        self._encode(lambda: self._encoder.plan(plan))
+        try:
+            self._encoder.plan(plan)
+        except Exception as error:
+            self._fail(error)
+        else:
+            self._unsent += 1
         self._hand_over()
 
     def happened(self, now: int, received: Input, actions: list[Action]) -> None:
@@ -132,14 +137,6 @@ class Recorder:
         if not self._closed:
             self._hand_over()
             self._closed = True
-
-    def _encode(self, step: Callable[[], None]) -> None:
-        try:
-            step()
-        except Exception as error:
-            self._fail(error)
-        else:
-            self._unsent += 1
 
     @property
     def closed(self) -> bool:
