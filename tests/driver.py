@@ -156,9 +156,16 @@ class CallDriver:
         heappush(self._agenda, (self.local_ms + ms, self._noted, happens))
 
     def _carry(self) -> None:
-        """What the carrier does in this ms."""
+        """What the carrier does in this ms: a frame that began before a message came begins first."""
+        arrives_ms = self._to_carrier.next_due()
+        if arrives_ms is not None and self._tick_local_ms < arrives_ms:
+            self._tick()
         for message in self._to_carrier.due(self.local_ms):
             self._send_up(self.carrier.receive(message, self._stream_ms))
+        self._tick()
+
+    def _tick(self) -> None:
+        """The carrier's next frame begins, if it is time."""
         if self.local_ms >= self._tick_local_ms:
             self._send_up(self.carrier.tick(self._tick_ms, self._next_frame()))
             self._tick_ms += FRAME_MS

@@ -15,13 +15,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
+from math import ceil
 from typing import Literal, TypeAlias
 
 from driver import CallDriver
 
 from phonebot.audio.g711 import alaw_to_ulaw, ulaw_to_alaw, ulaw_to_pcm
 from phonebot.call.actions import ClearPlayback, Cut, Line, PlayAudio
-from phonebot.call.delays import PLAIN
 from phonebot.call.inputs import ModelReady
 from phonebot.call.plan import CallPlan, CarrierTraits
 from phonebot.realtime.events import (
@@ -89,7 +89,7 @@ class Conditions:
     interrupt_response: bool = True
     output: AudioFormat = "pcmu"
     seed: int = 0
-    traits: CarrierTraits = PLAIN
+    traits: CarrierTraits = CarrierTraits()
 
     @property
     def edge_ms(self) -> int:
@@ -98,21 +98,41 @@ class Conditions:
 
     @property
     def doubt_ms(self) -> float:
-        """How much longer than a frame no echo can tell when a clear took effect, or audio began."""
+        """
+        How much longer than a frame nothing tells when a clear took effect, or when audio began.
+
+        Each end of what was heard is dated by an echo. One that waits for others is late by as much as they wait;
+        where that is known the middle is taken, which is at most half of it wrong. One that no frame of the caller
+        dates is late by the jitter of its way to us. And whether a bare mark met an empty queue, so that its echo
+        was sent without the carrier's lag, shows in no echo; what waited for a lag's end has waited for a boundary.
+        Nor shows whether the queue was empty for the carrier, and its start buffer begins, when it held back less
+        than a frame.
+        """
         network, carrier = self.network, self.oddities
-        burst_ms: float = carrier.marks_burst_ms
-        if self.traits.mark_spread_ms:
-            burst_ms = min(burst_ms, network.downlink_jitter_ms)
-        return burst_ms + (network.uplink_jitter_ms if carrier.silence_suppressed else 0)
+        wait_ms = carrier.marks_burst_ms * (1 if self.traits.mark_spread_ms else 2)
+        undated_ms = network.uplink_jitter_ms if carrier.silence_suppressed else 0
+        held_ms = carrier.start_buffer_ms if carrier.short_frame == "hold" else 0
+        return held_ms + wait_ms + undated_ms + ceil(carrier.marks_lag_ms / FRAME_MS) * FRAME_MS
 
     def bounds_ms(self, exact: bool) -> tuple[float, float]:
-        """How far what the model believes may lie from what was heard: too low (negative), too high."""
+        """
+        How far what the model believes may lie from what was heard: too low (negative), too high.
+
+        Where no echo of the clear came in time, its arrival is reckoned from the round trips. They are measured to
+        a frame and a ms; where the carrier's clock drifts, call time follows it to 2 ms more. What is longer than a
+        frame may hold two boundaries, so that the estimate is a frame lower still.
+
+        Not known at all is a start buffer before its first echoes, and in the caller's silence how uneven the
+        network is: then, only, the estimate may be too high by as much.
+        """
         if exact:
             return -FRAME_MS - self.doubt_ms, FRAME_MS + self.doubt_ms
         network, carrier = self.network, self.oddities
-        jitter_ms = network.uplink_jitter_ms + network.downlink_jitter_ms
         unknown_ms = max(carrier.start_buffer_ms - self.traits.start_buffer_ms, 0)
-        return -(jitter_ms + carrier.start_buffer_ms + FRAME_MS), unknown_ms
+        unknown_ms += network.uplink_jitter_ms if carrier.silence_suppressed else 0
+        low_ms = network.uplink_jitter_ms + network.downlink_jitter_ms + carrier.start_buffer_ms + FRAME_MS
+        drift_ms = FRAME_MS if carrier.drift_ppm else 0
+        return -low_ms - drift_ms - self.doubt_ms, unknown_ms
 
 
 @dataclass(frozen=True)
@@ -259,7 +279,6 @@ class RandomCall:
         self._refused: list[str] = []
         self._numbers = count(1)
         self._clears_ms: list[float] = []
-        self._in_shreds = False  # the model sends less than a frame at a time
         # Bytes of each level that the caller heard in so many frames.
         self._counts: Counter[int] = Counter()
         self._frames_counted = 0
@@ -271,9 +290,6 @@ class RandomCall:
 
     def answer(self, answer: Answer) -> None:
         """The model begins a response, or will once the one before is done."""
-        # Of pieces shorter than a frame nobody knows whether the carrier plays them with silence or holds them
-        # back: where nothing tells what was heard, another frame is in doubt.
-        self._in_shreds = self._in_shreds or answer.delta_ms < FRAME_MS
         if any(not response.done for response in self._responses):
             self._waiting.append(answer)
             self.cases.add("two responses queued")
@@ -448,8 +464,7 @@ class RandomCall:
             if self.conditions.interrupt_response:
                 self._cancel(response, "turn_detected")
         self._speech += 1
-        speech = self._speech
-        self.driver.later(speech_ms, lambda: self._stop_speaking(speech, speech_item))
+        self.driver.later(speech_ms, lambda speech=self._speech: self._stop_speaking(speech, speech_item))
         self.driver.later(speech_ms + 20, lambda: self._event(AudioCommitted(speech_item)))
 
     def _stop_speaking(self, speech: int, item: str) -> None:
@@ -465,36 +480,37 @@ class RandomCall:
         self.driver.hum(True)
         self.driver.run(min(ms, lead_ms))
 
-    def _await(self, moment: Moment, offset_ms: int) -> None:  # noqa: C901 - a case for each moment
-        driver = self.driver
-        if moment in ("before the first audio", "in the first frame"):
-            self._lead_up(0)  # he speaks already when the answer comes
+    def _await(self, moment: Moment, offset_ms: int) -> None:
         match moment:
-            case "before the first audio":
-                self._until(lambda: any(item.sent_ms for item in self._items.values()))
-            case "in the first frame":
-                self._until(lambda: bool(driver.did(PlayAudio)))
-                driver.run(1 + offset_ms % FRAME_MS)
+            case "before the first audio" | "in the first frame":
+                self._lead_up(0)  # he speaks already when the answer comes
+                self._await_first(moment, offset_ms)
             case "at an item's end":
                 self._until(lambda: self._audible_left_ms() is not None)
-                left_ms = self._audible_left_ms() or 0
-                downlink_ms = int(self.conditions.network.downlink_delay_ms)
-                self._lead_up(max(1, left_ms - downlink_ms + offset_ms % 60 - 30))
+                left_ms = (self._audible_left_ms() or 0) - int(self.conditions.network.downlink_delay_ms)
+                self._lead_up(max(1, left_ms + offset_ms % 60 - 30))
             case "in the tail":
-                self._until(lambda: all(response.done for response in self._responses))
+                self._until(self._all_done)
                 self._lead_up(1 + offset_ms)
             case "after everything":
-                self._until(lambda: all(response.done for response in self._responses))
-                for _ in range(600):
-                    if not self.driver.carrier.buffered_bytes and not self.driver.in_transit:
-                        break
-                    driver.run(100)
+                self._until(self._all_done)
+                self._until(lambda: not self.driver.carrier.buffered_bytes and not self.driver.in_transit)
                 self._lead_up(1_000)
             case "in mid-item":
                 self._until(lambda: self._audible_left_ms() is not None)
                 self._lead_up(1 + offset_ms)
             case "now":
-                driver.run(1 + offset_ms % 50)
+                self.driver.run(1 + offset_ms % 50)
+
+    def _await_first(self, moment: Moment, offset_ms: int) -> None:
+        if moment == "before the first audio":
+            self._until(lambda: any(item.sent_ms for item in self._items.values()))
+        else:
+            self._until(lambda: bool(self.driver.did(PlayAudio)))
+            self.driver.run(1 + offset_ms % FRAME_MS)
+
+    def _all_done(self) -> bool:
+        return all(response.done for response in self._responses)
 
     def _until(self, happened: object) -> None:
         assert callable(happened)
@@ -551,8 +567,6 @@ class RandomCall:
         if not heard_ms:
             self.cases.add("an item never heard")
         low_ms, high_ms = self.conditions.bounds_ms(exact)
-        if not exact and self._in_shreds:
-            low_ms -= FRAME_MS
         edge_ms = self.conditions.edge_ms
         assert low_ms - edge_ms <= error_ms <= high_ms + edge_ms, (error_ms, item, heard_ms, cut)
         if item.complete and heard_ms >= item.sent_ms - edge_ms:

@@ -142,8 +142,9 @@ class Delays:
         return bool(self._round_trips_ms) and not self._loses_marks
 
     def measure_spread(self, differ_ms: float) -> None:
-        """Two echoes took times that differ by so much."""
-        self._spread_ms = max(self._spread_ms, differ_ms)
+        """Two echoes took times that differ by so much. What the carrier's frames explain does not count."""
+        if differ_ms > FRAME_MS:
+            self._spread_ms = max(self._spread_ms, differ_ms)
 
     @property
     def spread_ms(self) -> float:
@@ -183,12 +184,22 @@ class Delays:
         Each was measured to the end of the frame in which it ended, in whole ms, and may have met with jitter.
         """
         slowest_ms = max(self._round_trips_ms, default=UNKNOWN_ROUND_TRIP_MS)
-        differ_ms = slowest_ms - self.round_trip_ms
         # The caller's frames show the jitter of one direction, the round trips that of the other.
-        even = self.jitter_ms <= EVEN_MS and differ_ms <= FRAME_MS + ROUNDING_MS
+        even = max(self.jitter_ms, self._differ_ms - FRAME_MS) <= EVEN_MS
         if even and self.spread_ms < FRAME_MS and not self.mark_lag_ms:
             return slowest_ms - FRAME_MS - ROUNDING_MS
-        return self.round_trip_ms - max(self.jitter_ms, differ_ms) - FRAME_MS - ROUNDING_MS
+        return self.surest_trip_ms
+
+    @property
+    def surest_trip_ms(self) -> float:
+        """No message of ours arrives sooner, however unevenly the network or the carrier's echoes have run."""
+        uneven_ms = max(self.jitter_ms, self._differ_ms)
+        return self.round_trip_ms - uneven_ms - self.spread_ms - FRAME_MS - ROUNDING_MS
+
+    @property
+    def _differ_ms(self) -> int:
+        """By how much the round trips measured differ."""
+        return max(self._round_trips_ms, default=UNKNOWN_ROUND_TRIP_MS) - self.round_trip_ms
 
     @property
     def possible_trips_ms(self) -> Iterator[float]:

@@ -281,7 +281,7 @@ class PlayoutLedger:
         if mark.bare:  # the carrier's lag may be in its echo: that depends on whether the queue was empty
             tolerance_ms += delays.mark_lag_ms
         differ_ms = run.confirm(mark, at_ms, delays.likely, tolerance_ms)
-        if delays.is_dated(now):
+        if delays.is_dated(now) and not doubtful:
             delays.measure_spread(differ_ms)
 
     def _doubted(self, run: Run, mark: Pending, now: int) -> Doubt:
@@ -456,7 +456,7 @@ class PlayoutLedger:
             return
         due_ms, _ = run.due(mark, self._delays.likely)
         played_ms = at_ms if mark.bare else self._delays.less_lag(at_ms)
-        before_clear = at_ms < closed.cleared_ms + self._delays.quickest_trip_ms
+        before_clear = at_ms < closed.cleared_ms + self._delays.surest_trip_ms
         in_doubt_ms = due_ms - FRAME_MS - STAMP_JITTER_MS
         # Nothing plays faster than real time, whatever the round trips seem to say.
         too_much = (mark.position - run.confirmed) / BYTES_PER_MS > at_ms - run.confirmed_ms + 2 * FRAME_MS

@@ -16,6 +16,7 @@ import shutil
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic
 from typing import ClassVar
@@ -98,6 +99,8 @@ def traits_of(carrier: Oddities, is_measured: bool) -> CarrierTraits:
 @st.composite
 def conditions(draw: st.DrawFn) -> Conditions:
     carrier = draw(oddities)
+    if carrier.marks_lag_ms:  # a measured carrier, whose echoes are otherwise sound
+        carrier = replace(carrier, marks_lost=0.0, marks_burst_ms=0, clear_echoes=True)
     return Conditions(
         draw(networks),
         carrier,
