@@ -1,6 +1,7 @@
 # Needs Python 3.11 or newer with venv, make and git; all the rest is installed into $(VENV).
 #   make demo                 a recorded caller dials in: no account, no key, no network
 #   make test                 the tests          (make test ARGS="-k barge_in")
+#   make nightly              10,000 random calls against the carrier's truth  (SEED=7 CALLS=2000)
 #   make check                lint and types     make format, make lock: what they say
 #   make fixtures             records fixtures/calls anew: after a change of the core that is meant to be one
 # Another Python: make test PY=python3.13 VENV=.venv313
@@ -8,10 +9,12 @@
 PY    ?= python3
 VENV  ?= .venv
 ARGS  ?=
+SEED  ?= $(shell date +%Y%m%d)
+CALLS ?= 10000
 BIN   := $(VENV)/bin
 UV     = $(VENV)-lock/bin/uv
 
-.PHONY: demo test check format fixtures lock clean
+.PHONY: demo test nightly check format fixtures lock clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/demo.stamp
@@ -19,6 +22,10 @@ demo: $(VENV)/demo.stamp
 
 test: $(VENV)/test.stamp
 	$(BIN)/python -m pytest $(ARGS)
+
+nightly: $(VENV)/test.stamp
+	@echo "$(CALLS) calls from SEED=$(SEED)"
+	PHONEBOT_RANDOM_CALLS=$(CALLS) $(BIN)/python -m pytest --hypothesis-seed=$(SEED) $(ARGS) tests/call/test_heard.py
 
 check: $(VENV)/test.stamp
 	$(BIN)/ruff check .

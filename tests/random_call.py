@@ -89,7 +89,7 @@ class Conditions:
     interrupt_response: bool = True
     output: AudioFormat = "pcmu"
     seed: int = 0
-    traits: CarrierTraits = CarrierTraits()
+    traits: CarrierTraits = field(default_factory=CarrierTraits)
 
     @property
     def edge_ms(self) -> int:
