@@ -17,6 +17,14 @@ mark's name, so an echo can never be taken for one of a later run. After a clear
 is believed only if it comes no earlier than the audio before it can have played (the schedule test), and the
 fence's echo settles what was heard of each item.
 
+An echo may be late for reasons of its own, so it is an upper bound: it moves the send clock later only where the
+queue can have run dry, that is behind a bare mark. What followed without a gap has played no later than reckoned,
+and an echo of it that is late only tells how unevenly echoes come (`Run.confirm`). One that is early always counts.
+
+How well a position is known: to a frame where the fence comes back; where echoes wait for one another, to half of
+that wait more, since both the begin of audio and the end of it are dated by echoes; where no frame of the caller
+dates them, to the jitter of their way more. Without the fence the least is claimed that can have been heard.
+
 Positions are bytes of mu-law at 8 kHz, 8 to the ms. Times are call time; the carrier's clock runs ahead of it by
 the time a message travels to us, and a message of ours arrives there one round trip after "now".
 """
