@@ -119,8 +119,9 @@ class Conditions:
         How far what the model believes may lie from what was heard: too low (negative), too high.
 
         Where no echo of the clear came in time, its arrival is reckoned from the round trips. They are measured to
-        a frame and a ms; where the carrier's clock drifts, call time follows it to 2 ms more. What is longer than a
-        frame may hold two boundaries, so that the estimate is a frame lower still.
+        a frame, and call time is in whole ms and follows uneven stamps and a drifting clock: where a ms decides
+        between two of the carrier's frames, for the begin of audio or for its end, the estimate is a frame lower.
+        Both ends rest on echoes, and the later begin and the earlier end is taken: the doubt counts twice.
 
         Not known at all is a start buffer before its first echoes, and in the caller's silence how uneven the
         network is: then, only, the estimate may be too high by as much.
@@ -128,11 +129,10 @@ class Conditions:
         if exact:
             return -FRAME_MS - self.doubt_ms, FRAME_MS + self.doubt_ms
         network, carrier = self.network, self.oddities
-        unknown_ms = max(carrier.start_buffer_ms - self.traits.start_buffer_ms, 0)
+        unknown_ms: float = max(carrier.start_buffer_ms - self.traits.start_buffer_ms, 0)
         unknown_ms += network.uplink_jitter_ms if carrier.silence_suppressed else 0
         low_ms = network.uplink_jitter_ms + network.downlink_jitter_ms + carrier.start_buffer_ms + FRAME_MS
-        drift_ms = FRAME_MS if carrier.drift_ppm else 0
-        return -low_ms - drift_ms - self.doubt_ms, unknown_ms
+        return -low_ms - FRAME_MS - 2 * self.doubt_ms, unknown_ms
 
 
 @dataclass(frozen=True)
@@ -464,7 +464,8 @@ class RandomCall:
             if self.conditions.interrupt_response:
                 self._cancel(response, "turn_detected")
         self._speech += 1
-        self.driver.later(speech_ms, lambda speech=self._speech: self._stop_speaking(speech, speech_item))
+        speech = self._speech
+        self.driver.later(speech_ms, lambda: self._stop_speaking(speech, speech_item))
         self.driver.later(speech_ms + 20, lambda: self._event(AudioCommitted(speech_item)))
 
     def _stop_speaking(self, speech: int, item: str) -> None:
@@ -555,7 +556,7 @@ class RandomCall:
         settled = {cut.item_id: cut for cut in self.driver.did(Cut) if isinstance(cut, Cut)}
         for item in self._items.values():
             self._check(item, heard[item.name], settled.get(item.name))
-        self._check_lines(heard)
+        self._check_lines(heard, settled)
         self._check_ghosts()
 
     def _check(self, item: _Item, heard_ms: float, cut: Cut | None) -> None:
@@ -572,14 +573,14 @@ class RandomCall:
         if item.complete and heard_ms >= item.sent_ms - edge_ms:
             self.cases.add("an item heard in full")
 
-    def _check_lines(self, heard: dict[str, float]) -> None:
-        """The text of a cut item ends where the caller stopped hearing it."""
+    def _check_lines(self, heard: dict[str, float], settled: dict[str, Cut]) -> None:
+        """The text of a cut item ends where the caller stopped hearing it, if its whole length was known then."""
         for line in self.driver.did(Line):
             assert isinstance(line, Line)
             if line.role != "bot" or not line.cut:
                 continue
             item = self._items[line.item_id]
-            if not item.complete:
+            if settled[item.name].received_ms < item.planned_ms:
                 continue
             share = heard[item.name] / item.planned_ms * len(item.text)
             assert len(line.text) <= share + 1 + FRAME_MS / WORD_MS * 5, (line, share)

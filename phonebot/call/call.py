@@ -471,6 +471,7 @@ class Call:
         if self._ledger.held:
             actions += self._drop_held(items)
         elif self._ledger.empty:
+            self._ledger.drop()
             for item in items:
                 actions += self._settle_item(item, item.played_bytes, "at_once")
         else:

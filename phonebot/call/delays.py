@@ -151,6 +151,11 @@ class Delays:
         """How much later than another an echo may be sent."""
         return max(self._spread_ms, self._traits.mark_spread_ms)
 
+    @property
+    def uneven_ms(self) -> float:
+        """By how much an echo, or the begin of audio that met an empty queue, may be later than it seems."""
+        return self.spread_ms + self.buffer_ms
+
     def effect_ms(self, cleared_ms: int, echo_ms: float, now: int) -> tuple[float, float]:
         """
         When the clear sent at `cleared_ms` took effect, at the earliest and the latest, by an echo that it caused.
@@ -183,12 +188,18 @@ class Delays:
 
         Each was measured to the end of the frame in which it ended, in whole ms, and may have met with jitter.
         """
+        if not self._is_even:
+            return self.surest_trip_ms
+        # Stamps that are off shift call time, which follows the earliest of them, by as much as frames seem late.
         slowest_ms = max(self._round_trips_ms, default=UNKNOWN_ROUND_TRIP_MS)
+        return slowest_ms - self.jitter_ms - FRAME_MS - ROUNDING_MS
+
+    @property
+    def _is_even(self) -> bool:
+        """Messages take the same time each, as far as it shows, and so do echoes."""
         # The caller's frames show the jitter of one direction, the round trips that of the other.
-        even = max(self.jitter_ms, self._differ_ms - FRAME_MS) <= EVEN_MS
-        if even and self.spread_ms < FRAME_MS and not self.mark_lag_ms:
-            return slowest_ms - FRAME_MS - ROUNDING_MS
-        return self.surest_trip_ms
+        uneven_ms = max(self.jitter_ms, self._differ_ms - FRAME_MS)
+        return uneven_ms <= EVEN_MS and self.spread_ms < FRAME_MS and not self.mark_lag_ms
 
     @property
     def surest_trip_ms(self) -> float:
@@ -203,9 +214,11 @@ class Delays:
 
     @property
     def possible_trips_ms(self) -> Iterator[float]:
-        """From the quickest on, in steps of a ms: a frame of them."""
+        """From the quickest on, in steps of a ms: to the one measured, or a frame of them."""
         trip_ms = self.quickest_trip_ms
-        highest_ms = min(self.round_trip_ms + ROUNDING_MS, trip_ms + FRAME_MS)
+        highest_ms = self.round_trip_ms + ROUNDING_MS
+        if not self._is_even:
+            highest_ms = min(highest_ms, trip_ms + FRAME_MS)
         while trip_ms < highest_ms:
             yield trip_ms
             trip_ms += 1

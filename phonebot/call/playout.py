@@ -30,32 +30,25 @@ the time a message travels to us, and a message of ours arrives there one round 
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from phonebot.audio.base64 import base64_length, base64_silence
 from phonebot.call.actions import Action, ClearPlayback, PlayAudio, SendMark
 from phonebot.call.delays import FRAME_MS, PLAIN, ROUNDING_MS, Delays, Reckoning
+from phonebot.call.framing import FRAME_BYTES, Framer, Frames
 from phonebot.call.plan import CarrierTraits
-from phonebot.call.run import BYTES_PER_MS, FRAME_BYTES, STAMP_JITTER_MS, Pending, Run, Segment
-from phonebot.call.unheard import Piece, Unheard
+from phonebot.call.run import BYTES_PER_MS, STAMP_JITTER_MS, Pending, Run, Segment
+from phonebot.call.unheard import Unheard
 
-PIECE_CHARACTERS = 1920  # 180 ms: base64 splits without decoding at every 4 characters, 3 bytes
-# The first pieces of a run are short, so that its marks tell early whether it began when we think.
-FIRST_PIECES_CHARACTERS = (212, 428, 856)
-
+# The first pieces of a run are short, so that its marks tell early whether it began when we think: 20, 40, 80 ms.
+FIRST_PIECES_BYTES = (160, 320, 640)
 MAX_LEAD_MS = 30_000  # what is further ahead of playout waits with us
 # Audio that would arrive this close to the end of the queue gets a mark in front: the queue may have run dry.
 DRY_MARGIN_MS = 150
 
 
-@dataclass(slots=True)
-class Waiting:
-    """Audio not yet sent. An empty payload stands for the silence that fills an item's last frame."""
-
-    item_id: str
-    item_start: int
-    payload: str
+# What a carrier sends in one go arrives within so many ms, where no frame in between tells.
+IN_ONE_GO_MS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +65,15 @@ class Settlement:
     exact: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Echo:
+    """`mark` came back and was sent at `at_ms`, as its date says; at `latest_ms` where the carrier has paused."""
+
+    mark: Pending
+    at_ms: float
+    latest_ms: float
+
+
 @dataclass(slots=True)
 class Cleared:
     """A closed run that waits for its fence."""
@@ -80,10 +82,11 @@ class Cleared:
     fence: str
     cleared_ms: int
     give_up_ms: int
-    # Echoes of the run that came since the newest frame of the caller, each with its date: should the fence come
-    # before the next one, they were flushed with it.
-    undecided: list[tuple[Pending, float]]
+    # Echoes of the run that came since the newest frame of the caller: should the fence come before the next one,
+    # they were flushed with it.
+    undecided: list[Echo]
     gap: int = 0  # in which they came
+    noted_ms: int = 0  # when the last of them did
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +131,8 @@ class PlayoutLedger:
         self._delays = Delays(traits)
         self._run = Run(0)
         self._closed: deque[Cleared] = deque()
-        self._waiting: deque[Waiting] = deque()
+        self._framer = Framer()
+        self._waiting: deque[Frames] = deque()  # not yet sent
         self._marks_sent = 0
         # Marks sent while there was nothing to play, to measure the round trip, and when.
         self._pings: dict[str, int] = {}
@@ -151,67 +155,42 @@ class PlayoutLedger:
         """
         Send audio of an item: `payload` is base64 mu-law, its first byte the item's byte `item_start`.
 
-        Returns what to send, which is nothing for audio more than MAX_LEAD_MS ahead: that follows from `release`.
+        Returns what to send: whole frames, and nothing for audio more than MAX_LEAD_MS ahead, which follows from
+        `release`.
         """
-        self._waiting.append(Waiting(item_id, item_start, payload))
-        return self.release(now)
+        return self._send_in_turn(self._framer.feed(item_id, item_start, payload), now)
 
     def finish(self, now: int) -> list[Action]:
-        """
-        An item's audio is complete: fill its last frame with silence.
+        """An item's audio is complete: send what was left over of it."""
+        return self._send_in_turn(self._framer.finish(), now)
 
-        A carrier may hold back less than a frame until more audio comes, and its mark with it. The filling is no
-        item's audio.
-        """
-        self._waiting.append(Waiting("", 0, ""))
+    def _send_in_turn(self, frames: Frames | None, now: int) -> list[Action]:
+        if frames is None:
+            return []
+        self._waiting.append(frames)
         return self.release(now)
 
     def release(self, now: int) -> list[Action]:
         """Send what waits, as far as the lead allows."""
         actions: list[Action] = []
-        if self._hold:
-            return actions
-        while self._waiting and self._run.end_ms < now + MAX_LEAD_MS:
-            waiting = self._waiting.popleft()
-            if not waiting.payload:
-                actions += self._fill(now)
-                continue
+        while self._waiting and not self._hold and self._run.end_ms < now + MAX_LEAD_MS:
             at_rest = not self._run.marks
             if self._run.end_ms < now + self._delays.round_trip_ms + DRY_MARGIN_MS:
                 actions.append(self._bare_mark(now, probe=at_rest))
-            actions += self._send_as_far(waiting, now, FIRST_PIECES_CHARACTERS if at_rest else ())
+            pieces = self._waiting.popleft().pieces(FIRST_PIECES_BYTES if at_rest else ())
+            for piece in pieces:
+                actions += self._send(piece, now)
+                if self._run.end_ms >= now + MAX_LEAD_MS:
+                    break
+            self._waiting.extendleft(reversed(list(pieces)))
         return actions
 
-    def _send_as_far(self, waiting: Waiting, now: int, first: tuple[int, ...]) -> Iterator[Action]:
-        """Send the pieces that the lead allows; the rest goes on waiting."""
-        sent = 0
-        for piece in pieces(waiting.payload, first):
-            if self._run.end_ms >= now + MAX_LEAD_MS:
-                rest = Waiting(waiting.item_id, waiting.item_start, waiting.payload[sent:])
-                self._waiting.appendleft(rest)
-                return
-            yield from self._send(waiting.item_id, waiting.item_start, piece, now)
-            waiting.item_start += base64_length(piece)
-            sent += len(piece)
-
-    def _send(self, item_id: str, item_start: int, piece: str, now: int) -> tuple[Action, Action]:
-        run, length = self._run, base64_length(piece)
-        last = run.segments[-1] if run.segments else None
-        if last and last.item_id == item_id and last.start + last.length == run.sent:
-            last.length += length
-        else:
-            run.segments.append(Segment(item_id, item_start, run.sent, length))
+    def _send(self, piece: Frames, now: int) -> tuple[Action, Action]:
+        run = self._run
+        run.hold(piece)
         if self._unheard is not None:
-            self._unheard.append(Piece(item_id, item_start, piece, run.sent + length))
-        return PlayAudio(piece), self._mark(length, now)
-
-    def _fill(self, now: int) -> list[Action]:
-        missing = -self._run.sent % FRAME_BYTES
-        if self._unheard is not None:
-            self._unheard.append(Piece("", 0, "", self._run.sent + missing))
-        if not missing:
-            return []
-        return [PlayAudio(base64_silence(missing)), self._mark(missing, now)]
+            self._unheard.append(piece, run.sent + piece.size)
+        return PlayAudio(piece.payload), self._mark(piece.size, now)
 
     def _bare_mark(self, now: int, probe: bool) -> SendMark:
         name = self._new_name(self._run)
@@ -327,7 +306,7 @@ class PlayoutLedger:
     @property
     def waiting_ms(self) -> int:
         """How much audio waits with us."""
-        return sum(base64_length(waiting.payload) for waiting in self._waiting) // BYTES_PER_MS
+        return sum(frames.size for frames in self._waiting) // BYTES_PER_MS
 
     def unheard_ms(self, now: int) -> int:
         """About how much audio a clear would throw away, were it sent now."""
@@ -342,11 +321,17 @@ class PlayoutLedger:
         Returns the fence's name, which the `Settlement` that tells what was heard will bear, and the actions:
         first the clear, then the fence. Call it only when not `empty`.
         """
-        run = self._run
-        for waiting in self._waiting:  # never sent: beyond all that can have been played
-            if length := base64_length(waiting.payload):
-                run.segments.append(Segment(waiting.item_id, waiting.item_start, run.sent, length))
+        self.drop()
+        return self._throw_away(now)
+
+    def drop(self) -> None:
+        """What was not sent yet is not to be heard."""
+        self._framer.drop()
         self._waiting.clear()
+
+    def _throw_away(self, now: int) -> tuple[str, list[Action]]:
+        """Throw away what the carrier has."""
+        run = self._run
         if self._unheard is not None:
             self._unheard = Unheard()
         self._run = Run(run.generation + 1, self._delays.likely.takes_effect_ms(now))
@@ -397,9 +382,8 @@ class PlayoutLedger:
         if self.empty:
             self._hold = Hold(None, Unheard())
             return []
-        unheard, waiting, self._waiting = self._unheard, self._waiting, deque()
-        fence, actions = self.clear(now)
-        self._waiting = waiting
+        unheard = self._unheard
+        fence, actions = self._throw_away(now)
         self._hold = Hold(fence, unheard)
         return actions
 
@@ -425,7 +409,7 @@ class PlayoutLedger:
         """
         assert self._hold is not None, "only a pause is abandoned"
         fence, self._hold = self._hold.fence, None
-        self._waiting.clear()
+        self.drop()
         return fence
 
     def _requeued(self, settled: tuple[Settlement, ...]) -> tuple[Settlement, ...]:
@@ -433,11 +417,7 @@ class PlayoutLedger:
         hold = self._hold
         for settlement in settled:
             if hold and settlement.fence == hold.fence:
-                rest = [
-                    Waiting(each.item_id, each.item_start, each.payload)
-                    for each in hold.unheard.rest(settlement.heard)
-                ]
-                self._waiting.extendleft(reversed(rest))
+                self._waiting.extendleft(reversed(list(hold.unheard.rest(settlement.heard))))
                 self._hold = None if hold.resumes else Hold(None, Unheard())
         return settled
 
@@ -445,29 +425,52 @@ class PlayoutLedger:
 
     def _note(self, closed: Cleared, mark: Pending, now: int) -> None:
         """An echo after the clear: whether it was played or flushed shows once it is known what comes next."""
-        if closed.undecided and closed.gap != self._delays.gap:
-            self._decide(closed, now)
-        if mark in closed.run.marks and all(mark is not other for other, _ in closed.undecided):
-            closed.undecided.append((mark, self._delays.date_ms(now)))
-            closed.gap = self._delays.gap
+        if closed.undecided and not self._together(closed, now):
+            self._accept(closed, now)
+        if mark in closed.run.marks and all(mark is not echo.mark for echo in closed.undecided):
+            at_ms = self._delays.date_ms(now)
+            latest_ms = max(at_ms, now) if self._delays.is_doubtful(now) else at_ms
+            closed.undecided.append(Echo(mark, at_ms, latest_ms))
+            closed.gap, closed.noted_ms = self._delays.gap, now
 
-    def _decide(self, closed: Cleared, now: int) -> None:
-        """The fence did not come with these echoes: were they on schedule?"""
-        for mark, at_ms in closed.undecided:
-            self._judge(closed, mark, at_ms, now)
+    def _together(self, closed: Cleared, now: int) -> bool:
+        """Whether what comes now was sent in one go with the echoes noted last, as far as it shows."""
+        return closed.gap == self._delays.gap and (
+            self._delays.is_dated(now) or now <= closed.noted_ms + IN_ONE_GO_MS
+        )
+
+    def _accept(self, closed: Cleared, now: int) -> None:
+        """
+        These echoes were played: a clear flushes all its marks in one go, and others have come since.
+
+        Should a carrier take its time to flush them, what is impossible shows it.
+        """
+        run, uneven_ms = closed.run, self._delays.uneven_ms
+        for echo in closed.undecided:
+            if run.flushed_ms is None and run.is_too_much(echo.mark, echo.latest_ms, uneven_ms):
+                run.flush(echo.mark, echo.at_ms)
+            elif run.flushed_ms is None:
+                self._confirm(run, echo.mark, echo.at_ms, now)
         closed.undecided.clear()
 
-    def _judge(self, closed: Cleared, mark: Pending, at_ms: float, now: int) -> None:
+    def _decide(self, closed: Cleared, now: int) -> None:
+        """Nothing tells whether these echoes were played: were they on schedule?"""
+        for echo in closed.undecided:
+            self._judge(closed, echo, now)
+        closed.undecided.clear()
+
+    def _judge(self, closed: Cleared, echo: Echo, now: int) -> None:
         """Was the audio before an echoed mark played, or thrown away?"""
-        run = closed.run
+        run, mark, at_ms = closed.run, echo.mark, echo.at_ms
         if run.flushed_ms is not None:
             return
         due_ms, _ = run.due(mark, self._delays.likely)
         played_ms = at_ms if mark.bare else self._delays.less_lag(at_ms)
         before_clear = at_ms < closed.cleared_ms + self._delays.surest_trip_ms
         in_doubt_ms = due_ms - FRAME_MS - STAMP_JITTER_MS
-        # Nothing plays faster than real time, whatever the round trips seem to say.
-        too_much = (mark.position - run.confirmed) / BYTES_PER_MS > at_ms - run.confirmed_ms + 2 * FRAME_MS
+        too_much = run.is_too_much(
+            mark, echo.latest_ms, self._delays.uneven_ms
+        )  # whatever the round trips seem to say
         if not too_much and (before_clear or mark.position == run.confirmed or played_ms >= due_ms):
             self._confirm(run, mark, at_ms, now)
         elif too_much or at_ms < in_doubt_ms:
@@ -488,6 +491,9 @@ class PlayoutLedger:
             if closed.fence != fence:
                 settled.append(self._settle_low(closed, now))
                 continue
+            if closed.undecided and not self._together(closed, now):
+                # The fence may have waited for the frame under way, and so have come after what was flushed.
+                self._decide(closed, now)
             if not (closed.undecided and closed.gap == self._delays.gap):
                 # It came alone, so behind a frame under way: an echo behind audio is sent with the carrier's lag.
                 at_ms = self._delays.less_lag(at_ms)
@@ -495,6 +501,7 @@ class PlayoutLedger:
                 self._delays.measure_round_trip(closed.cleared_ms, at_ms)
             if not self._closed:  # later audio counts from here: the queue was empty when the clear took effect
                 self._run.confirmed_ms = max(self._run.confirmed_ms, at_ms)
+                self._run.has_begun = True
             settled.append(Settlement(fence, self._heard(closed, at_ms, now), exact=True))
             break
         return tuple(settled)
@@ -502,10 +509,9 @@ class PlayoutLedger:
     def _heard(self, closed: Cleared, at_ms: float, now: int) -> dict[str, int]:
         """Heard of a run whose fence came back: its clear had taken effect by `at_ms`."""
         run, delays = closed.run, self._delays
-        together = closed.undecided and closed.gap == delays.gap and delays.is_dated(now)
-        if together and run.flushed_ms is None:
+        if closed.undecided and delays.is_dated(now) and run.flushed_ms is None:
             is_prompt = delays.spread_ms < FRAME_MS and not delays.mark_lag_ms
-            run.flush(closed.undecided[0][0] if is_prompt else None, at_ms)
+            run.flush(closed.undecided[0].mark if is_prompt else None, at_ms)
         elif closed.undecided:
             self._decide(closed, now)
         if run.flushed_ms is not None:
@@ -530,7 +536,8 @@ class PlayoutLedger:
         if run.flushed_ms is not None:
             cautious = replace(self._delays.likely, cautious=True)
             effect_ms, _ = self._delays.effect_ms(closed.cleared_ms, run.flushed_ms, now)
-            position = min(run.position(effect_ms, cautious), run.limit - run.limit % FRAME_BYTES)
+            position = min(run.position(effect_ms, cautious), run.limit)
+            position -= position % FRAME_BYTES
         else:
             position = self._low(run, lambda reckoning: reckoning.takes_effect_ms(closed.cleared_ms), now)
         return Settlement(closed.fence, run.heard(position), exact=False)
@@ -554,16 +561,4 @@ class PlayoutLedger:
                 seen_ms = min(end_ms, now)
                 unseen = int((end_ms - seen_ms) * BYTES_PER_MS)
                 lowest = min(lowest, run.held_back(seen_ms, slow, tolerance_ms) + unseen)
-        # A carrier may hold back less than a frame until more audio comes.
         return lowest - lowest % FRAME_BYTES
-
-
-def pieces(payload: str, first: tuple[int, ...]) -> Iterator[str]:
-    """Cut base64 text into pieces of at most 180 ms, the first ones shorter: of `first` characters."""
-    begin = 0
-    for size in first:
-        if begin < len(payload):
-            yield payload[begin : begin + size]
-        begin += size
-    for later in range(begin, len(payload), PIECE_CHARACTERS):
-        yield payload[later : later + PIECE_CHARACTERS]

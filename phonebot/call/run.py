@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from phonebot.call.delays import FRAME_MS, Reckoning
+from phonebot.call.framing import FRAME_BYTES, Frames
 
 BYTES_PER_MS = 8
-FRAME_BYTES = FRAME_MS * BYTES_PER_MS
 # Timestamps are measured: they may lie so far off the frame's true time.
 STAMP_JITTER_MS = 5
 # A mark this late was lost, not slow: it stops holding the position back.
@@ -57,11 +57,10 @@ class Run:
         self.sent = 0
         self.confirmed = 0
         self.confirmed_ms = begins_ms
+        self.has_begun = False  # `confirmed_ms` is known, by an echo; before that it is reckoned
         # An echo has told when the audio last confirmed has played. What follows without a bare mark follows it
         # without a gap, so an echo of that which is late was slow itself.
         self.anchored = False
-        # The carrier's frames hold the run's bytes 160 by 160: it can't have run dry in the middle of a frame.
-        self.aligned = True
         # By so much later than `confirmed_ms` may it have been: echoes are sent at the end of a frame.
         self.slack_ms = 0.0
         # The carrier time at which all audio sent will have played.
@@ -76,23 +75,31 @@ class Run:
         self.flushed_ms: float | None = None
         self.limit = 0
 
+    def hold(self, piece: Frames) -> None:
+        """A piece is about to be sent, and `append` will follow: its item's audio begins where the run ends."""
+        last = self.segments[-1] if self.segments else None
+        if last and last.item_id == piece.item_id and last.start + last.length == self.sent:
+            last.length += piece.length
+        else:
+            self.segments.append(Segment(piece.item_id, piece.item_start, self.sent, piece.length))
+
     def append(self, mark: Pending, length: int, reckoning: Reckoning) -> None:
         """`length` bytes, perhaps none, and a mark behind them are sent."""
         self.sent += length
         self.end_ms = max(self.end_ms, reckoning.begins_ms(mark.sent_ms)) + length / BYTES_PER_MS
         self.marks.append(mark)
-        if mark.bare and mark.position % FRAME_BYTES:
-            self.aligned = False
 
     def schedule(self, reckoning: Reckoning) -> Iterator[tuple[Pending, float, float]]:
         """Each pending mark with the carrier times at which the audio before it begins and ends to play."""
         position, time_ms = self.confirmed, self.confirmed_ms + (self.slack_ms if reckoning.cautious else 0.0)
+        # Whether the queue ran dry for a moment, and a start buffer counts anew, is decided by less than a frame.
+        dry_ms = FRAME_MS if reckoning.cautious and reckoning.buffer_ms else 0
         for mark in self.marks:
             arrives_ms = reckoning.takes_effect_ms(mark.sent_ms)
             if mark.position == position:
                 begin_ms = max(time_ms, arrives_ms)
-            elif arrives_ms > time_ms:
-                begin_ms = reckoning.begins_ms(mark.sent_ms)
+            elif arrives_ms + dry_ms > time_ms:
+                begin_ms = max(time_ms, reckoning.begins_ms(mark.sent_ms))
             else:
                 begin_ms = time_ms
             end_ms = begin_ms + (mark.position - position) / BYTES_PER_MS
@@ -112,19 +119,13 @@ class Run:
         return position
 
     def whole_frames(self, position: int) -> int:
-        """The same to the nearest frame, where it is known how they lie: one is heard whole or not at all."""
-        return min(round(position / FRAME_BYTES) * FRAME_BYTES, self.sent) if self.aligned else position
+        """The same to the nearest frame: one is heard whole or not at all."""
+        return min(round(position / FRAME_BYTES) * FRAME_BYTES, self.sent)
 
     def flush(self, mark: Pending | None, at_ms: float) -> None:
-        """
-        The clear took effect in the frame that ended at `at_ms`. `mark`: it came back before its audio had played.
-
-        The frame under way when the clear came was heard to its end, and the mark's audio may have ended in it.
-        """
+        """The clear took effect at `at_ms`. `mark`: it came back because of it, so no more than it had played."""
         self.flushed_ms = at_ms
-        self.limit = self.sent
-        if mark:
-            self.limit = mark.position + (-mark.position % FRAME_BYTES if self.aligned else FRAME_BYTES - 1)
+        self.limit = mark.position if mark else self.sent
 
     def held_back(self, at_ms: float, reckoning: Reckoning, tolerance_ms: float) -> int:
         """
@@ -166,18 +167,17 @@ class Run:
         """
         due_ms, dry = self.due(mark, reckoning)
         firm = self.is_firm(mark)
-        # The whole frame has ended: what is in it behind the mark's audio has played too.
-        behind_ms = 0 if mark.bare else -mark.position % FRAME_BYTES / BYTES_PER_MS
-        latest_ms = at_ms - behind_ms if self.aligned else at_ms
-        earliest_ms = latest_ms - tolerance_ms - (0 if self.aligned and not mark.bare else FRAME_MS)
+        latest_ms = at_ms
+        earliest_ms = latest_ms - tolerance_ms - (FRAME_MS if mark.bare else 0)
         slow = firm and 0 < earliest_ms - due_ms < SLOW_ECHO_MS
         reckoned = slow or (earliest_ms <= due_ms <= latest_ms and not dry)
         while self.marks.popleft() is not mark:
             pass
-        self.confirmed, self.confirmed_ms = mark.position, due_ms if reckoned else at_ms - behind_ms
+        self.confirmed, self.confirmed_ms = mark.position, due_ms if reckoned else at_ms
         if firm:
             latest_ms = min(latest_ms, due_ms + self.slack_ms)
         self.slack_ms = max(latest_ms - self.confirmed_ms, 0.0)
+        self.has_begun = True
         self.anchored = not mark.bare
         self.met_empty_ms = None
         if mark.bare and not reckoned:
@@ -192,6 +192,15 @@ class Run:
         if not firm:
             return 0.0
         return earliest_ms - due_ms if slow else max(due_ms - latest_ms, 0.0)
+
+    def is_too_much(self, mark: Pending, at_ms: float, uneven_ms: float) -> bool:
+        """
+        The audio before a pending mark can't have played by `at_ms`: nothing plays faster than real time.
+
+        `uneven_ms`: by so much may what is known of the audio before it be late.
+        """
+        played_ms = (mark.position - self.confirmed) / BYTES_PER_MS
+        return self.has_begun and played_ms > at_ms - self.confirmed_ms + 2 * FRAME_MS + uneven_ms
 
     def is_firm(self, mark: Pending) -> bool:
         """Whether the audio before a pending mark follows without a gap on audio known to have played."""

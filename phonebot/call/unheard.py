@@ -2,63 +2,35 @@
 The audio of a run that is not yet known to have been heard, kept so that it can be sent once more.
 
 Only a call that may be paused keeps it: a pause throws away what the carrier has, and to go on from the very byte
-at which it was cut one needs the rest. The pieces are the base64 texts that were sent; keeping them copies nothing.
+at which it was cut one needs the rest. What is kept are the base64 texts that were sent: nothing is copied.
 """
 
-from base64 import b64encode
-from binascii import a2b_base64
 from collections import deque
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
-from phonebot.audio.base64 import base64_length
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """
-    Base64 mu-law, whose first byte is the item's byte `item_start`; it ends at byte `end` of its run.
-
-    Without payload it stands for the end of an item, whose last frame is filled with silence there.
-    """
-
-    item_id: str
-    item_start: int
-    payload: str
-    end: int
+from phonebot.call.framing import Frames
 
 
 class Unheard:
-    """The pieces of one run, in order."""
+    """The frames of one run, in order."""
 
     def __init__(self) -> None:
-        self._pieces: deque[Piece] = deque()
+        self._frames: deque[tuple[Frames, int]] = deque()  # each with where it ends in the run
 
-    def append(self, piece: Piece) -> None:
-        self._pieces.append(piece)
+    def append(self, frames: Frames, end: int) -> None:
+        """These were sent, and end at byte `end` of the run."""
+        self._frames.append((frames, end))
 
     def forget_before(self, position: int) -> None:
-        """The run has played up to `position`: pieces that end there or earlier were heard."""
-        while self._pieces and self._pieces[0].end <= position:
-            self._pieces.popleft()
+        """The run has played up to `position`: what ends there or earlier was heard."""
+        while self._frames and self._frames[0][1] <= position:
+            self._frames.popleft()
 
-    def rest(self, heard: Mapping[str, int]) -> Iterator[Piece]:
+    def rest(self, heard: Mapping[str, int]) -> Iterator[Frames]:
         """What follows when `heard` bytes of each item were heard, counted from the item's begin."""
         begun = False
-        for piece in self._pieces:
-            later = piece if begun or not piece.payload else _behind(piece, heard.get(piece.item_id, 0))
-            if begun or (later and later.payload):
+        for frames, _ in self._frames:
+            rest = frames if begun else frames.behind(heard.get(frames.item_id, 0))
+            if rest:
                 begun = True
-                assert later is not None, "once begun every piece follows"
-                yield later
-
-
-def _behind(piece: Piece, heard: int) -> Piece | None:
-    """The piece without what was heard of its item; None when that is all of it."""
-    skipped = heard - piece.item_start
-    if skipped <= 0:
-        return piece
-    if skipped >= base64_length(piece.payload):
-        return None
-    rest = b64encode(a2b_base64(piece.payload)[skipped:]).decode("ascii")
-    return Piece(piece.item_id, heard, rest, piece.end)
+                yield rest

@@ -2,7 +2,8 @@
 
 from base64 import b64encode
 
-from phonebot.call.unheard import Piece, Unheard
+from phonebot.call.framing import Frames
+from phonebot.call.unheard import Unheard
 
 
 def b64(audio: bytes) -> str:
@@ -11,10 +12,9 @@ def b64(audio: bytes) -> str:
 
 def two_items() -> Unheard:
     unheard = Unheard()
-    unheard.append(Piece("item_1", 100, b64(b"abcd"), 4))
-    unheard.append(Piece("item_1", 104, b64(b"efgh"), 8))
-    unheard.append(Piece("", 0, "", 10))
-    unheard.append(Piece("item_2", 0, b64(b"ijk"), 13))
+    unheard.append(Frames("item_1", 100, b64(b"abcd"), 4), 4)
+    unheard.append(Frames("item_1", 104, b64(b"efgh\xff\xff"), 4), 10)
+    unheard.append(Frames("item_2", 0, b64(b"ijk"), 3), 13)
     return unheard
 
 
@@ -25,15 +25,14 @@ def rest(unheard: Unheard, **heard: int) -> list[tuple[str, int, str]]:
 def test_nothing_heard_is_all_of_it_once_more() -> None:
     assert rest(two_items(), item_1=100) == [
         ("item_1", 100, b64(b"abcd")),
-        ("item_1", 104, b64(b"efgh")),
-        ("", 0, ""),
+        ("item_1", 104, b64(b"efgh\xff\xff")),
         ("item_2", 0, b64(b"ijk")),
     ]
 
 
 def test_a_piece_is_cut_at_any_byte() -> None:
-    assert rest(two_items(), item_1=105)[:2] == [("item_1", 105, b64(b"fgh")), ("", 0, "")]
-    assert rest(two_items(), item_1=104)[0] == ("item_1", 104, b64(b"efgh"))
+    assert rest(two_items(), item_1=105)[0] == ("item_1", 105, b64(b"fgh\xff\xff"))
+    assert rest(two_items(), item_1=104)[0] == ("item_1", 104, b64(b"efgh\xff\xff"))
 
 
 def test_the_filling_of_an_item_that_was_heard_is_not_sent_again() -> None:
@@ -44,6 +43,6 @@ def test_the_filling_of_an_item_that_was_heard_is_not_sent_again() -> None:
 def test_what_is_known_to_be_heard_is_forgotten() -> None:
     unheard = two_items()
     unheard.forget_before(7)
-    assert rest(unheard, item_1=107)[0] == ("item_1", 107, b64(b"h"))
+    assert rest(unheard, item_1=107)[0] == ("item_1", 107, b64(b"h\xff\xff"))
     unheard.forget_before(10)
     assert rest(unheard) == [("item_2", 0, b64(b"ijk"))]
