@@ -23,10 +23,10 @@ _STYLES = {"+": "green", "-": "red", "=": "dim"}
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """A log and what became of it. `problem` "": it holds."""
+    """A log and what became of it. `problem` "": it holds. `length_ms` None: it cannot be replayed."""
 
     path: Path
-    length_ms: int
+    length_ms: int | None
     problem: str
 
 
@@ -41,7 +41,7 @@ def _replayed(path: Path) -> Replayed:
     try:
         verdict: Verdict = judge(path)
     except PhonebotError as error:
-        return Replayed(path, 0, str(error))
+        return Replayed(path, None, str(error))
     return Replayed(path, verdict.length_ms, "" if verdict.holds else str(verdict))
 
 
@@ -57,12 +57,17 @@ def replay_and_show(console: Console, paths: Sequence[Path]) -> bool:
         done.append(_replayed(path))
         _show(console, done[-1])
     took_s = time.perf_counter() - began_s
-    call_s = sum(each.length_ms for each in done) / 1000
-    failed = sum(bool(each.problem) for each in done)
-    verdict = f"[red]{failed} of {len(done)} differ[/red]" if failed else "all do what they did"
+    call_s = sum(each.length_ms or 0 for each in done) / 1000
     times = f", {call_s / took_s:,.0f} times real time" if call_s else ""
-    console.print(f"[dim]{_calls(len(done))}, {call_s:.0f} s, in {took_s:.2f} s{times}:[/dim] {verdict}")
-    return not failed
+    console.print(f"[dim]{_calls(len(done))}, {call_s:.0f} s, in {took_s:.2f} s{times}:[/dim] {_summary(done)}")
+    return not any(each.problem for each in done)
+
+
+def _summary(done: Sequence[Replayed]) -> str:
+    refused = sum(each.length_ms is None for each in done)
+    differ = sum(bool(each.problem) for each in done) - refused
+    told = [f"{count} of {len(done)} {what}" for count, what in ((differ, "differ"), (refused, "refused")) if count]
+    return f"[red]{', '.join(told)}[/red]" if told else "all do what they did"
 
 
 def _calls(count: int) -> str:
@@ -70,8 +75,12 @@ def _calls(count: int) -> str:
 
 
 def _show(console: Console, replayed: Replayed) -> None:
-    sign = "[red]differs[/red]" if replayed.problem else "[green]holds[/green]  "
-    console.print(f"{sign}  {clock(replayed.length_ms):>9}  {escape(replayed.path.name)}", soft_wrap=True)
+    if replayed.length_ms is None:
+        sign, length = "[red]refused[/red]", ""
+    else:
+        sign = "[red]differs[/red]" if replayed.problem else "[green]holds[/green]  "
+        length = clock(replayed.length_ms)
+    console.print(f"{sign}  {length:>9}  {escape(replayed.path.name)}", soft_wrap=True)
     if replayed.problem:
         _show_lines(console, replayed.problem)
 
@@ -101,7 +110,7 @@ def update_and_show(console: Console, paths: Sequence[Path]) -> bool:
             before = update(log)
         except PhonebotError as error:
             well = False
-            _show(console, Replayed(log, 0, str(error)))
+            _show(console, Replayed(log, None, str(error)))
             continue
         if not before.differences:
             console.print(f"as it was  {escape(log.name)}", soft_wrap=True)

@@ -52,6 +52,8 @@ def test_a_log_that_cannot_be_read_does_not_keep_the_others_from_it(folder: Path
     assert code == 1
     assert "damaged.zip: no zip file that can be read" in output
     assert "holds" in output
+    assert "refused" in output
+    assert output.rstrip().endswith("1 of 2 refused")
 
 
 def test_a_log_that_is_not_there_is_said_so(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from phonebot.bench.load import ONE_CORE, Cores, Progress, Terms, measure, pinne
 from phonebot.bench.report import CapacityReport, Machine, Run, ratios
 from phonebot.bench.subject import Subject
 
-SUBJECTS = (Subject("relay"), Subject("phonebot"), Subject("phonebot", record=False))
+SUBJECTS = (Subject("relay"), Subject("phonebot"), Subject("phonebot", log=False))
 LOAD_TOO_BUSY = 0.8
 
 
@@ -17,7 +17,7 @@ def measure_capacity(
     progress: Progress = lambda sentence: None,
 ) -> CapacityReport:
     """
-    Put the relay, phonebot, and phonebot without recording under `calls` calls in turn, `rounds` times.
+    Put the relay, phonebot, and phonebot without its call logs under `calls` calls in turn, `rounds` times.
 
     Takes `rounds` times three times the sum of both times, and some seconds. Runs an event loop of its own: call it
     from no other. Raises PhonebotError when a server does not take the calls, or the system is not Linux.

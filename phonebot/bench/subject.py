@@ -28,7 +28,12 @@ from phonebot.agents.numbers import Numbers
 from phonebot.agents.profile import Profile
 from phonebot.bench.reaction import PATH, Reacted, Reactions
 from phonebot.bench.relay import create_relay
+from phonebot.call.actions import Action
+from phonebot.call.inputs import Input
+from phonebot.call.plan import CallPlan
 from phonebot.errors import PhonebotError
+from phonebot.replay.log import About
+from phonebot.replay.recorder import Recorder, Writer
 from phonebot.serving import listen, server_for
 from phonebot.settings import load
 from phonebot.web.app import create_app
@@ -44,21 +49,21 @@ PROC = Path("/proc")
 
 class Subject(msgspec.Struct, frozen=True):
     """
-    Which server. The rest is phonebot's: whether audio is recorded, what it says first, what the model is told.
+    Which server. The rest is phonebot's: whether it keeps logs, what it says first, what the model is told.
 
     `prompt` may hold `{caller}`, so that a model can tell the calls apart; None: the built-in one. With `timed` the
     process measures its own reactions too (reaction.py).
     """
 
     kind: Kind
-    record: bool = True
+    log: bool = True
     greeting: str | None = None
     prompt: str | None = None
     timed: bool = False
 
     @property
     def name(self) -> str:
-        return self.kind if self.kind == "relay" or self.record else "without audio"
+        return self.kind if self.kind == "relay" or self.log else "without log"
 
 
 class _Order(msgspec.Struct):
@@ -190,6 +195,30 @@ async def _serve(app: ASGIApp, listener: socket.socket) -> None:
     await server.serve(sockets=[listener])
 
 
+class _NoWriter(Writer):
+    """Keeps no logs: what the others cost can be told from what is left."""
+
+    def __init__(self) -> None:
+        super().__init__(Path(os.devnull))
+
+    def recorder(self, about: About, audio: bool = True) -> Recorder:
+        return _NoRecorder()
+
+
+class _NoRecorder(Recorder):
+    def __init__(self) -> None:
+        """There is nothing to set up."""
+
+    def plan(self, plan: CallPlan) -> None:
+        """Is not kept."""
+
+    def happened(self, now: int, received: Input, actions: list[Action]) -> None:
+        """Is not kept."""
+
+    def close(self, outcome: str) -> None:
+        """There is nothing to finish."""
+
+
 def _app(order: _Order) -> ASGIApp:
     if order.subject.kind == "relay":
         return create_relay(order.model_url, order.url)
@@ -202,10 +231,10 @@ def _app(order: _Order) -> ASGIApp:
         },
         env_file=None,
     )
-    profile = Profile(record=order.subject.record, greeting=order.subject.greeting)
+    profile = Profile(greeting=order.subject.greeting)
     if order.subject.prompt is not None:
         profile = profile.model_copy(update={"prompt": order.subject.prompt})
-    app = create_app(settings, Numbers.single(profile))
+    app = create_app(settings, Numbers.single(profile), writer=None if order.subject.log else _NoWriter())
     return Reactions(app) if order.subject.timed else app
 
 

@@ -4,7 +4,7 @@ What is between a person with a phone and phonebot: virtual time, or sockets.
 Either way the same caller calls, the embedded model follows the same mind, and `happened` says what came of it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -70,14 +70,19 @@ class ToldEar:
 
 @dataclass
 class Answers:
-    """A mind that answers by what it hears: the first key that is in it, in any case; otherwise it is sorry."""
+    """
+    A mind that answers by what it hears: the first key that is in it, in any case; otherwise it is sorry.
 
-    answers: dict[str, str]
+    An answer is said, or a function called.
+    """
+
+    answers: Mapping[str, str | Call]
     otherwise: str = SORRY
     heard: list[str] = field(default_factory=list)
 
     def answer(self, context: Context) -> tuple[Say | Call, ...]:
         heard = (context.heard or "").lower()
         self.heard.append(heard)
-        said = next((answer for key, answer in self.answers.items() if key.lower() in heard), self.otherwise)
-        return (Say(said),)
+        answers = (answer for key, answer in self.answers.items() if key.lower() in heard)
+        chosen = next(answers, self.otherwise)
+        return (chosen if isinstance(chosen, Call) else Say(chosen),)

@@ -66,22 +66,45 @@ _PAGE = """<!doctype html>
 <meta name="viewport" content="width=device-width">
 <title>{title}</title>
 <style>
-body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 70em; margin: 2em auto; padding: 0 1em; color: #222; }}
-table {{ border-collapse: collapse; width: 100%; }}
-th, td {{ text-align: left; vertical-align: top; padding: .4em .8em; border-top: 1px solid #ddd; width: 45%; }}
-th[scope=row] {{ width: 10%; font-weight: normal; color: #666; white-space: nowrap; }}
+body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 64em; margin: 2em auto; padding: 0 1em; color: #222; }}
+h1 {{ font-size: 1.5em; margin: 0 0 .6em; }}
+.verdict {{ padding: .6em 1em; margin: 0 0 1em; border-left: 4px solid; background: #eaf5ea; color: #17581a; }}
+.verdict.broken {{ background: #fbeaec; color: #9c001c; }}
+.verdict ul {{ margin: .2em 0 0; padding-left: 1.2em; }}
+table {{ border-collapse: collapse; table-layout: fixed; width: 100%; margin: 0 0 2em; }}
+col.name {{ width: 7.5em; }}
+th, td {{ text-align: left; vertical-align: top; padding: .5em .7em; border-top: 1px solid #ddd; }}
+td {{ overflow-wrap: anywhere; }}
+thead td, thead th {{ border: 0; }}
+th[scope=row] {{ font-weight: normal; color: #666; padding-left: 0; }}
 p {{ margin: 0; }}
+p + p {{ margin-top: .4em; }}
 .caller b {{ color: #176117; }}
 .bot b {{ color: #0b5a75; }}
 .cut::after {{ content: " (cut)"; color: #a05a00; }}
-.broken {{ color: #b00020; }}
+mark {{ background: #fff1b8; color: inherit; }}
+.legend {{ color: #666; font-size: .875em; margin: 0 0 1em; }}
+@media (max-width: 40em) {{
+  body {{ font-size: 14px; margin: 1em auto; }}
+  col.name {{ width: 4.8em; }}
+  th, td {{ padding: .4em; }}
+}}
 </style>
 <h1>{title}</h1>
-{broken}
+{verdict}
 <table>
+<colgroup><col class="name"><col><col></colgroup>
 <thead><tr><td></td><th scope="col">recorded</th><th scope="col">now</th></tr></thead>
 <tbody>
-{rows}
+{turns}
+</tbody>
+</table>
+<p class="legend"><mark>Marked</mark>: in this turn not said in the other call.</p>
+<table>
+<colgroup><col class="name"><col><col></colgroup>
+<thead><tr><td></td><th scope="col">recorded</th><th scope="col">now</th></tr></thead>
+<tbody>
+{figures}
 </tbody>
 </table>
 </html>
@@ -90,20 +113,38 @@ p {{ margin: 0; }}
 
 def page(title: str, replay: LiveReplay, broken: list[str]) -> str:
     """A page that stands alone: nothing is loaded from elsewhere."""
-    rows = [
-        f'<tr><th scope="row"></th><td>{_paragraphs(before)}</td><td>{_paragraphs(after)}</td></tr>'
-        for before, after in zip_longest(replay.before.turns, replay.after.turns, fillvalue=())
+    turns = zip_longest(replay.before.turns, replay.after.turns, fillvalue=())
+    told = [
+        _row(f"turn {number}" if number else "greeting", _paragraphs(before, after), _paragraphs(after, before))
+        for number, (before, after) in enumerate(turns)
+        if before or after
     ]
-    rows += [
-        f'<tr><th scope="row">{name}</th><td>{escape(before)}</td><td>{escape(after)}</td></tr>'
-        for (name, before), (_, after) in zip(figures(replay.before), figures(replay.after), strict=True)
-    ]
-    problems = "\n".join(f'<p class="broken">{escape(each)}</p>' for each in [*replay.faults, *broken])
-    return _PAGE.format(title=escape(title), broken=problems, rows="\n".join(rows))
+    sides = zip(figures(replay.before), figures(replay.after), strict=True)
+    shown = [_row(name, escape(before), escape(after)) for (name, before), (_, after) in sides]
+    verdict = _verdict([*replay.faults, *broken])
+    return _PAGE.format(title=escape(title), verdict=verdict, turns="\n".join(told), figures="\n".join(shown))
 
 
-def _paragraphs(lines: tuple[Line, ...]) -> str:
+def _verdict(problems: list[str]) -> str:
+    if not problems:
+        return '<div class="verdict">The carrier found no fault, and no rule is broken.</div>'
+    items = "".join(f"<li>{escape(each)}</li>" for each in problems)
+    return f'<div class="verdict broken">The call is not as it must be:<ul>{items}</ul></div>'
+
+
+def _row(name: str, before: str, after: str) -> str:
+    return f'<tr><th scope="row">{name}</th><td>{before}</td><td>{after}</td></tr>'
+
+
+def _paragraphs(lines: tuple[Line, ...], others: tuple[Line, ...]) -> str:
+    """One side of a turn. What the other side has not is marked."""
+    known = {(line.role, line.text, line.cut) for line in others}
+    texts = (_text(line, (line.role, line.text, line.cut) not in known) for line in lines)
     return "".join(
-        f'<p class="{line.role}"><b>{line.role}</b> <span{" class=cut" * line.cut}>{escape(line.text)}</span></p>'
-        for line in lines
+        f'<p class="{line.role}"><b>{line.role}</b> {text}</p>' for line, text in zip(lines, texts, strict=True)
     )
+
+
+def _text(line: Line, is_new: bool) -> str:
+    text = f"<mark>{escape(line.text)}</mark>" if is_new else escape(line.text)
+    return f"<span{' class=cut' * line.cut}>{text}</span>"

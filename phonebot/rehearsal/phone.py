@@ -20,16 +20,19 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from phonebot.agents.numbers import Numbers
 from phonebot.agents.profile import Profile
 from phonebot.call.actions import Action, BargeIn, Cut, Ended, Outcome
 from phonebot.call.actions import Line as Spoken
+from phonebot.realtime.events import FunctionCall, OutputItemDone
 from phonebot.rehearsal.line import DEFAULT_CALLER, DEFAULT_NUMBER, Answers, Dialled, Line, ToldEar
 from phonebot.rehearsal.voice import spoken
 from phonebot.replay.words import clock, of_action
 from phonebot.simulator.caller import HangUp, Interrupt, Pause, Press, Say, Step, load_audio
 from phonebot.simulator.dialogue import load_script
-from phonebot.simulator.mind import Mind
+from phonebot.simulator.mind import Call, Mind
 
 PATIENCE_MS = 20_000  # how long a line of a test waits for what it expects
 SHOWN = (Spoken, BargeIn, Cut, Ended)
@@ -56,6 +59,7 @@ class Phone:
         self._mind: Callable[[], Mind] = lambda: Answers({})
         self._line: Line | None = None  # None: nobody was called yet
         self._seen = 0  # how many of the actions an expectation has looked at
+        self._seen_functions = 0  # how many of the calls of functions
 
     # ------------------------------------------------------------------------------ who is there
 
@@ -63,11 +67,12 @@ class Phone:
         """Let a profile with these keys answer all numbers, in place of the deployment's."""
         self._numbers = Numbers.single(Profile.from_table({"name": "test", **keys}, "phone.profile"))
 
-    def model(self, answers: Mapping[str, str] | Path, otherwise: str | None = None) -> None:
+    def model(self, answers: Mapping[str, str | Call] | Path, otherwise: str | None = None) -> None:
         """
         What the model says to what it hears: for a part of what the caller says, the answer; else `otherwise`.
 
-        Or a file with a script of the embedded model (phonebot/simulator/dialogue.py).
+        An answer may be a Call(name, arguments) of phonebot/simulator/mind.py: the model calls this function. Or a
+        file with a script of the embedded model (phonebot/simulator/dialogue.py).
         """
         if isinstance(answers, Path):
             self._mind = load_script(answers).mind
@@ -133,6 +138,25 @@ class Phone:
         heard = f" with {first_ms} to {last_ms} ms heard" if heard_ms else ""
         self._expect(found, within_ms, f"the bot to be interrupted{heard}")
 
+    def expect_called(
+        self, name: str, arguments: Mapping[str, Any] | None = None, within_ms: int = PATIENCE_MS
+    ) -> None:
+        """The model calls this function, with these arguments and perhaps others."""
+
+        def found() -> bool:
+            functions = self.functions
+            for number in range(self._seen_functions, len(functions)):
+                called, given = functions[number]
+                if called == name and given | dict(arguments or {}) == given:
+                    self._seen_functions = number + 1
+                    return True
+            return False
+
+        if self._line is None:
+            raise RuntimeError("nobody was called yet: dial first")
+        with_these = f" with {dict(arguments)}" if arguments else ""
+        self._wait(found, within_ms, f"the function {name} to be called{with_these}")
+
     def expect_hung_up(self, outcome: Outcome | None = None, within_ms: int = PATIENCE_MS) -> None:
         """The call ends without the caller's doing; `outcome` says why."""
 
@@ -151,6 +175,16 @@ class Phone:
         """All that phonebot did so far, each with its call time in ms."""
         happened = list(self._line.happened) if self._line else []
         return tuple((step.now_ms, action) for step in happened for action in step.actions)
+
+    @property
+    def functions(self) -> tuple[tuple[str, dict[str, Any]], ...]:
+        """The functions that the model has called so far, each with its arguments (JSON, or none)."""
+        items = (
+            step.input.item
+            for step in (self._line.happened if self._line else ())
+            if isinstance(step.input, OutputItemDone)
+        )
+        return tuple((item.name, _object(item.arguments)) for item in items if isinstance(item, FunctionCall))
 
     @property
     def transcript(self) -> tuple[str, ...]:
@@ -223,3 +257,10 @@ class Phone:
     def _so_far(self, problem: str) -> str:
         told = [f"  {clock(now)}  {of_action(action)}" for now, action in self.actions if isinstance(action, SHOWN)]
         return "\n".join([f"{problem}; so far:", *(told or ["  nothing"])])
+
+
+def _object(text: str) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(text, type=dict[str, Any])
+    except msgspec.DecodeError:
+        return {}

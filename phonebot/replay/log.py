@@ -36,7 +36,7 @@ from datetime import datetime
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 from msgspec.structs import replace
 
 from phonebot.audio import wav
@@ -124,6 +124,7 @@ class Header(About, frozen=True, kw_only=True):
 
     Its times are the only ones of the wall clock. `outcome` is that of `Ended`, or the shell's word for an end that
     the call knows nothing of. `note` is for people: where a log came from, why something is missing from it.
+    `unplayable` is a sentence: why it would be wrong to replay this log. It is not there when it is not.
     """
 
     format: Literal["phonebot-call-log"] = FORMAT
@@ -135,6 +136,7 @@ class Header(About, frozen=True, kw_only=True):
     audio: bool = True  # False: the profile has it that no audio is recorded
     counts: Counts = Counts()
     note: str = ""
+    unplayable: str | UnsetType = UNSET
 
 
 def abridged(action: Action, keep_audio: bool) -> Action:

@@ -20,7 +20,7 @@ from phonebot.call.actions import Action
 from phonebot.call.call import Call
 from phonebot.call.inputs import Input, Tick
 from phonebot.call.plan import LocalTurns
-from phonebot.replay.log import EVENTS_FILE, LogError
+from phonebot.replay.log import EVENTS_FILE, HEADER_FILE, LogError
 from phonebot.replay.reader import CallLog, Step, agrees
 
 LATE_MS = 1_000
@@ -57,7 +57,7 @@ def play(log: CallLog) -> Replay:
     """
     Feed the log's inputs to a fresh core and compare.
 
-    Raises LogError for a log whose turns were found in audio that was not kept: nothing can be told of it.
+    Raises LogError for a log that lacks what its core acted upon (`check_playable`): nothing can be told of it.
     """
     check_playable(log)
     call = Call(log.plan)
@@ -125,7 +125,9 @@ def _tick_follows(steps: Sequence[Step], position: int) -> bool:
 
 
 def check_playable(log: CallLog) -> None:
-    """Raises LogError for a log that cannot be played: its core listened to audio that was not kept."""
+    """Raises LogError for a log that cannot be played: what its core heard was not kept, or is hidden."""
+    if log.header.unplayable:
+        raise LogError(HEADER_FILE, None, log.header.unplayable)
     if not log.header.audio and isinstance(log.plan.turns, LocalTurns):
         raise LogError(
             EVENTS_FILE,

@@ -40,6 +40,7 @@ from phonebot.replay.log import (
     VERSION,
     AudioFile,
     Count,
+    Counts,
     Header,
     LogError,
     Range,
@@ -86,9 +87,10 @@ def read(folder: Path) -> CallLog:
     """
     Read a call's log, also one that a crash cut off or that is still being written: up to the last whole line.
 
-    Audio that was not kept reads as silence of the same length. Raises LogError for a log of a newer version and
-    for anything else that is no log of this one, OSError as `open` does. What a folder can make this hold in
-    memory is bounded by the limits of this module and of `phonebot.replay.log`.
+    Audio that was not kept reads as silence of the same length. Raises LogError for a log of a newer version, for a
+    finished one that lacks something or has too much, and for anything else that is no log of this version; OSError
+    as `open` does. What a folder can make this hold in memory is bounded by the limits of this module and of
+    `phonebot.replay.log`.
     """
     header = _read_header(folder)
     reader = _EventsReader(folder)
@@ -121,8 +123,8 @@ def _open(folder: Path, file: str) -> BinaryIO:
 class _Cover(Struct, frozen=True):
     """What of call.json can be read in any version."""
 
-    format: str
-    version: int
+    format: str = ""
+    version: int = 0
 
 
 def _read_header(folder: Path) -> Header:
@@ -132,14 +134,16 @@ def _read_header(folder: Path) -> Header:
         raise LogError(HEADER_FILE, None, f"longer than {MAX_HEADER_BYTES} bytes")
     try:
         cover = msgspec.json.decode(text, type=_Cover)
-        if cover.format == FORMAT and cover.version < 1:
+        if cover.format != FORMAT:
+            raise LogError(HEADER_FILE, None, f"not the header of a call log: its format is not {FORMAT!r}")
+        if cover.version < 1:
             raise LogError(HEADER_FILE, None, f"version {cover.version} of the format: there never was one")
-        if cover.format == FORMAT and cover.version > VERSION:
+        if cover.version > VERSION:
             problem = f"version {cover.version} of the format; this phonebot reads up to {VERSION}: update it"
             raise LogError(HEADER_FILE, None, problem)
         return msgspec.json.decode(text, type=Header)
     except _UNDECODABLE as error:
-        raise LogError(HEADER_FILE, None, str(error)) from error
+        raise LogError(HEADER_FILE, None, f"cannot be read: {error}") from error
 
 
 class _Frame(Struct, frozen=True, array_like=True):
@@ -175,7 +179,7 @@ class _EventsReader:
 
     def receive(self, line: bytes) -> None:
         try:
-            now, direction, name, fields = _LINE.decode(line)
+            now, direction, name, fields = _decoded(line)
             if self._plan is None:
                 self._plan = self._first(direction, name, fields)
             elif direction == "out":
@@ -185,7 +189,7 @@ class _EventsReader:
             else:
                 self._input(now, name, fields)
         except _UNDECODABLE as error:
-            raise self.error(str(error)) from error
+            raise self.error(f"cannot be read: {error}") from error
         if self._entries > MAX_ENTRIES:
             raise self.error(f"more than {MAX_ENTRIES} inputs and actions")
         self._line += 1
@@ -193,7 +197,30 @@ class _EventsReader:
     def log(self, header: Header) -> CallLog:
         if self._plan is None:
             raise LogError(EVENTS_FILE, None, "empty: the process ended before it could write the first second")
+        if header.ended is not None and not header.counts.lost:
+            self._check_whole(header.counts)
         return CallLog(header, self._plan, tuple(Step(now, what, tuple(came)) for now, what, came in self._steps))
+
+    def _check_whole(self, counts: Counts) -> None:
+        """A finished log holds what its header says, and its audio files what the lines refer to."""
+        told = (counts.inputs, counts.actions)
+        held = (len(self._steps), sum(len(came) for _, _, came in self._steps))
+        if told != held:
+            raise LogError(
+                EVENTS_FILE,
+                None,
+                f"{held[0]} inputs and {held[1]} actions, but {HEADER_FILE} says {told[0]} and {told[1]}: "
+                "the file was cut short or edited",
+            )
+        for file, audio in self._audio.items():
+            end = max(end for (_, read), end in self._positions.items() if read == file)
+            if end != len(audio):
+                raise LogError(
+                    file,
+                    None,
+                    f"{len(audio)} bytes of audio, but the lines of {EVENTS_FILE} refer to {end}: "
+                    "one of the two was edited, or is of another call",
+                )
 
     def _first(self, direction: str, name: str, fields: dict[str, Any]) -> CallPlan:
         if (direction, name) != ("in", CallPlan.__name__):
@@ -265,6 +292,13 @@ class _EventsReader:
         return self._audio[file]
 
 
+def _decoded(line: bytes) -> tuple[int, str, str, dict[str, Any]]:
+    try:
+        return _LINE.decode(line)
+    except msgspec.ValidationError as error:
+        raise msgspec.DecodeError(f'a line is [t_ms, "in" or "out", name, fields]; {error}') from error
+
+
 def _read_raw(folder: Path) -> bytes:
     with _open(folder, MODEL_FILE) as file:
         audio = file.read(MAX_AUDIO_BYTES + 1)
@@ -278,7 +312,9 @@ def _read_wav(folder: Path, file: AudioFile) -> bytes:
     try:
         audio = wav.read(folder / file, MAX_AUDIO_BYTES)
     except AudioError as error:
-        raise LogError(file, None, str(error)) from error
+        # How to convert a recording is no advice for a log.
+        problem = str(error).removeprefix(f"{folder / file}: ").partition(". Convert it")[0]
+        raise LogError(file, None, f"{problem}: it was cut short or edited") from error
     if (audio.encoding, audio.rate_hz, audio.channels) != ("pcmu", 8000, 1):
         raise LogError(file, None, "not mu-law at 8000 Hz in one channel")
     return audio.data

@@ -13,7 +13,8 @@ What is hidden is hidden everywhere it stands:
 - numbers of telephones, and the ids that the carrier knows the call by.
 
 Checksums of audio go too, for they would tell what was silenced. Lengths, times and ids of the model stay, so the
-log still replays; unless the caller's turns were found in his audio by phonebot itself.
+log still replays; unless the call acted upon what is hidden, as where phonebot itself listened to the caller. Then
+the header says so, and `play` refuses the log.
 """
 
 import re
@@ -29,7 +30,6 @@ from msgspec.structs import replace
 from phonebot.audio import wav
 from phonebot.audio.base64 import base64_length, base64_silence, is_base64
 from phonebot.audio.wav import WavWriter
-from phonebot.call.plan import LocalTurns
 from phonebot.replay.log import (
     BOT_FILE,
     CALLER_FILE,
@@ -39,12 +39,17 @@ from phonebot.replay.log import (
     OWN_AUDIO,
     AudioFile,
     Header,
+    LogError,
 )
 from phonebot.replay.numbers_in_text import MASK, has_number, masked, masked_in_json, masked_long_numbers
-from phonebot.replay.reader import read
+from phonebot.replay.player import Difference, play
+from phonebot.replay.reader import CallLog, read
 
 KEY_BEFORE_MS, KEY_AFTER_MS = 1_000, 500
 """The caller's audio this long before and after a key's message is silenced: its tone is sent beside it."""
+
+NOTE = "Redacted: numbers are masked, and the audio in which they were said is silence."
+CANNOT_REPLAY = "what is hidden decided what the call did: this log can be read and heard, not replayed"
 
 # Their values are the protocol's or ours: a class, an id, a setting.
 _NAMES = re.compile(
@@ -60,6 +65,7 @@ _RANGE_PARTS = 3
 
 
 Line = tuple[int, str, str, dict[str, Any]]
+_Whole = tuple[str, str, int]  # what pieces of text belong to: class, item and part
 
 
 def redact(folder: Path, target: Path, audio: bool = True) -> None:
@@ -78,10 +84,11 @@ def redact(folder: Path, target: Path, audio: bool = True) -> None:
     )
     for file in sounds.files():
         sounds.write(file, target)
-    note = "Redacted: numbers are masked, and the audio in which they were said is silence."
-    if isinstance(log.plan.turns, LocalTurns):
-        note += " The turns of this call were found in that audio: it may not replay."
-    (target / HEADER_FILE).write_bytes(_header(log.header, note))
+    header = _header(log.header)
+    _write_header(target, header)
+    if not _replays_alike(log, read(target)):
+        note = f"{header.note} {CANNOT_REPLAY.capitalize()}."
+        _write_header(target, replace(header, note=note, unplayable=f"redacted: {CANNOT_REPLAY}"))
 
 
 def _whole_lines(folder: Path) -> list[bytes]:
@@ -89,17 +96,33 @@ def _whole_lines(folder: Path) -> list[bytes]:
     return [line for line in (folder / EVENTS_FILE).read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]
 
 
-def _header(header: Header, note: str) -> bytes:
-    shared = replace(
+def _replays_alike(log: CallLog, shared: CallLog) -> bool:
+    """Whether today's core does with what is shared what it does with the log, be that what the log says or not."""
+    try:
+        before, after = play(log), play(shared)
+    except LogError:  # it never could be replayed, and says so itself
+        return True
+    return [_place(each) for each in before.differences] == [_place(each) for each in after.differences]
+
+
+def _place(difference: Difference) -> tuple[str, int]:
+    return difference.kind, difference.position
+
+
+def _write_header(target: Path, header: Header) -> None:
+    (target / HEADER_FILE).write_bytes(msgspec.json.format(msgspec.json.encode(header), indent=2) + b"\n")
+
+
+def _header(header: Header) -> Header:
+    return replace(
         header,
         call_sid=_hidden_sid(header.call_sid),
         stream_sid=header.stream_sid and _hidden_sid(header.stream_sid),
         from_number=header.from_number and masked(header.from_number),
         to_number=header.to_number and masked(header.to_number),
         profile=header.profile and masked(header.profile),
-        note=" ".join(filter(None, (masked(header.note), note))),
+        note=" ".join(filter(None, (masked(header.note), NOTE))),
     )
-    return msgspec.json.format(msgspec.json.encode(shared), indent=2) + b"\n"
 
 
 def _hidden_sid(sid: str) -> str:
@@ -115,42 +138,43 @@ class _Texts:
     """What was said, item by item, as far as the log has it."""
 
     spoken: dict[str, str] = field(default_factory=dict)  # by item, of the caller and of the bot
-    # Texts that came in pieces, by what they are pieces of: masked, to be given out again piece by piece.
-    pieces: dict[tuple[str, str, int], str] = field(default_factory=dict)
+    # Texts that came in pieces, by what they are pieces of: masked, in pieces, to be given out again.
+    pieces: dict[_Whole, Iterator[str]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, lines: list[Line]) -> "_Texts":
         found = cls()
-        joined: defaultdict[tuple[str, str, int], str] = defaultdict(str)
+        pieces: defaultdict[_Whole, list[str]] = defaultdict(list)
         for _, _, name, fields in lines:
-            if (key := _piece_of(name, fields)) is not None:
-                joined[key] += fields["delta"]
+            if (whole := _piece_of(name, fields)) is not None:
+                pieces[whole].append(fields["delta"])
             text = fields.get("transcript", fields.get("text"))
             if isinstance(text, str) and isinstance(fields.get("item_id"), str) and name != "Line":
                 found.spoken[fields["item_id"]] = text
-        for (name, item_id, part), text in joined.items():
-            found.pieces[name, item_id, part] = masked_in_json(text) if "Arguments" in name else masked(text)
-            if name in ("SpokenTextDelta", "TranscriptionDelta", "TextDelta"):
-                found.spoken.setdefault(item_id, text)
+        for whole, deltas in pieces.items():
+            found.pieces[whole] = iter(_masked_pieces(deltas, is_json="Arguments" in whole[0]))
+            if whole[0] in ("SpokenTextDelta", "TranscriptionDelta", "TextDelta"):
+                found.spoken.setdefault(whole[1], "".join(deltas))
         return found
 
     def next_piece(self, name: str, fields: dict[str, Any]) -> str:
         """The next piece, masked."""
-        key = _piece_of(name, fields)
-        assert key is not None, "only pieces are asked for"
-        length = len(fields["delta"])
-        piece, self.pieces[key] = self.pieces[key][:length], self.pieces[key][length:]
-        # Should a service leave out the blanks between pieces, each is looked at by itself too.
-        alone = masked(fields["delta"])
-        return "".join(
-            MASK if MASK in pair and pair[0] != "1" else pair[0] for pair in zip(piece, alone, strict=True)
-        )
+        whole = _piece_of(name, fields)
+        assert whole is not None, "only pieces are asked for"
+        return next(self.pieces[whole])
 
     def line(self, fields: dict[str, Any]) -> str:
-        """The text of a line of the transcript: the begin of its item's, masked as that is."""
+        """The text of a line of the transcript: the begin of its item's, masked as that is, of whole words."""
         text: str = fields["text"]
         whole = self.spoken.get(fields.get("item_id", ""), "")
-        return masked(whole)[: len(text)] if whole.startswith(text) else masked(text)
+        if not whole.startswith(text):
+            return masked(text)
+        hidden, end = masked(whole), len(text)
+        if end < len(hidden) and not hidden[end].isspace():
+            # The call cut between two numbers; now they are one word.
+            while end and not hidden[end - 1].isspace():
+                end -= 1
+        return hidden[:end].rstrip() if end < len(text) else hidden[:end]
 
     def is_harmless(self, item_id: str | None) -> bool:
         """Whether it is known what was said, and there is no number in it."""
@@ -158,7 +182,27 @@ class _Texts:
         return text is not None and not has_number(text)
 
 
-def _piece_of(name: str, fields: dict[str, Any]) -> tuple[str, str, int] | None:
+def _masked_pieces(deltas: list[str], is_json: bool) -> list[str]:
+    """The pieces masked as the text that they make. Where one ends within a number, it takes all of that."""
+    joined = "".join(deltas)
+    if is_json:
+        hidden = masked_in_json(joined)
+    else:
+        # Should a service leave out the blanks between pieces, each is looked at by itself too.
+        alone = "".join(map(masked, deltas))
+        hidden = "".join(MASK if MASK in pair else pair[0] for pair in zip(masked(joined), alone, strict=True))
+    pieces, start, end = [], 0, 0
+    for delta in deltas:
+        end += len(delta)
+        cut = max(end, start)
+        while 0 < cut < len(hidden) and hidden[cut - 1] == hidden[cut] == MASK:
+            cut += 1
+        pieces.append(hidden[start:cut])
+        start = cut
+    return pieces
+
+
+def _piece_of(name: str, fields: dict[str, Any]) -> _Whole | None:
     if not name.endswith("Delta") or not isinstance(fields.get("delta"), str):
         return None
     return name, str(fields.get("item_id", "")), int(fields.get("content_index", 0))

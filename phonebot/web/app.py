@@ -58,9 +58,12 @@ SERVER_OPTIONS: dict[str, Any] = {
 }
 
 
-def create_app(settings: Settings, numbers: Numbers, watch: tuple[Watch, ...] = ()) -> Starlette:
+def create_app(
+    settings: Settings, numbers: Numbers, watch: tuple[Watch, ...] = (), writer: Writer | None = None
+) -> Starlette:
     """
     The service for these settings and profiles. Without an auth token every request passes as the carrier's.
+    `writer` None: the logs go where the settings say.
 
     Its calls in progress are `state.live`, a LiveCalls: set `draining` there and it takes no new ones.
     """
@@ -70,7 +73,7 @@ def create_app(settings: Settings, numbers: Numbers, watch: tuple[Watch, ...] = 
     door = Door(public_url, (token.get_secret_value(),) if token else (), settings.twilio_account_sid)
     gate, live = Gate(secret_key), LiveCalls()
     metrics = Metrics(live)
-    calls = CallDesk(settings, numbers, live, metrics, Writer(settings.data_dir / "calls"), watch)
+    calls = CallDesk(settings, numbers, live, metrics, writer or Writer(settings.data_dir / "calls"), watch)
     webhooks = Webhooks(door, numbers, gate, live)
     media = MediaEndpoint(door, gate, live, calls.hold)
 

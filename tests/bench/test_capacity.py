@@ -17,7 +17,7 @@ def test_capacity_measures_every_server_without_a_fault_or_a_loss() -> None:
 
     report = measure_capacity(2, 1.0, warmup_s=0.0, rounds=1, progress=told.append)
 
-    assert [run.server for run in report.runs] == ["relay", "phonebot", "without audio"]
+    assert [run.server for run in report.runs] == ["relay", "phonebot", "without log"]
     assert len(told) == 3
     assert report.faults == ()
     for run in report.runs:

@@ -109,6 +109,15 @@ def test_the_page_has_both_sides_and_trusts_nobody() -> None:
     assert "http" not in shown  # nothing is loaded
 
 
+def test_the_page_marks_what_only_one_side_said_and_gives_its_verdict() -> None:
+    shown = page("x", then_and_now("Good morning"), [])
+    assert "<mark>Good morning</mark>" in shown
+    assert "<mark>Hello, how can I help?</mark>" in shown
+    assert "<mark>opening hours</mark>" not in shown
+    assert "no rule is broken" in shown
+    assert "not as it must be" in page("x", then_and_now(), ["it said nothing"])
+
+
 def test_turns_that_one_side_lacks_are_left_empty(tmp_path: Path) -> None:
     both = then_and_now()
     shorter = LiveReplay(

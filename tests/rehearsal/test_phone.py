@@ -9,6 +9,7 @@ from phonebot.rehearsal.line import SORRY
 from phonebot.rehearsal.phone import ExpectationFailed, Phone
 from phonebot.rehearsal.service_line import ServiceLine
 from phonebot.rehearsal.virtual_line import VirtualLine
+from phonebot.simulator.mind import Call
 
 PROFILE = {
     "greeting": "Hello, how can I help?",
@@ -55,6 +56,35 @@ def hold(phone: Phone) -> None:
 
 def test_a_call_in_virtual_time(phone: Phone) -> None:
     hold(phone)
+
+
+def call_a_function(phone: Phone) -> None:
+    phone.model({"table": Call("book_table", {"day": "Tuesday", "guests": 4}), "that is all": "Goodbye."})
+    phone.dial()
+    phone.expect_heard("how can I help")
+    phone.say("A table for four, please.")
+    phone.expect_called("book_table", {"guests": 4})
+    phone.expect_heard(SORRY)
+    phone.say("Then that is all.")
+    phone.expect_heard("Goodbye")
+    assert phone.functions == (("book_table", {"day": "Tuesday", "guests": 4}),)
+
+
+def test_a_function_that_the_model_calls_is_expected(phone: Phone) -> None:
+    call_a_function(phone)
+
+
+def test_a_function_that_the_model_calls_over_sockets_is_expected(service_phone: Phone) -> None:
+    call_a_function(service_phone)
+
+
+def test_a_function_called_with_something_else_is_not_the_expected_one(phone: Phone) -> None:
+    phone.model({"table": Call("book_table", {"guests": 5})})
+    phone.dial()
+    phone.say("A table for five, please.")
+    with pytest.raises(ExpectationFailed, match=r"the function book_table to be called with \{'guests': 4\}"):
+        phone.expect_called("book_table", {"guests": 4}, within_ms=5_000)
+    phone.expect_called("book_table")
 
 
 def test_the_same_call_over_sockets(service_phone: Phone) -> None:

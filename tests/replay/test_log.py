@@ -3,7 +3,7 @@
 import json
 import os
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +14,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rehearsed import interrupted, saved
 
 from phonebot.audio.wav import WavWriter
 from phonebot.call.actions import Action, ClearPlayback, Floor, OpenModel, PlayAudio, SendMark, Tell
@@ -422,6 +423,36 @@ def test_a_log_of_a_newer_version_is_refused_with_the_remedy(tmp_path: Path) -> 
     assert str(refused.value) == ("call.json: version 2 of the format; this phonebot reads up to 1: update it")
 
 
+@pytest.mark.parametrize(
+    ("file", "edit", "problem"),
+    [
+        ("events.jsonl", lambda lines: lines[: len(lines) // 2], "events.jsonl: .* call.json says .* cut short"),
+        ("events.jsonl", lambda lines: lines[: lines.index(b"\n", 5000) + 1], "cut short or edited"),
+        (
+            "caller.wav",
+            lambda audio: audio + bytes(160),
+            "caller.wav: .* bytes of audio, but the lines",
+        ),
+        ("caller.wav", lambda audio: audio[:-160], "caller.wav, which has"),
+        ("caller.wav", lambda audio: audio[:4], "caller.wav: not a WAV file.*: it was cut short or edited$"),
+    ],
+)
+def test_a_finished_log_that_was_cut_short_or_edited_is_refused(
+    tmp_path: Path, file: str, edit: Callable[[bytes], bytes], problem: str
+) -> None:
+    folder = saved(tmp_path / "call", interrupted())
+    (folder / file).write_bytes(edit((folder / file).read_bytes()))
+    with pytest.raises(LogError, match=problem):
+        read(folder)
+
+
+def test_a_log_that_the_process_did_not_finish_is_not_held_to_its_counts(tmp_path: Path) -> None:
+    folder = saved(tmp_path / "call", interrupted(), ended=None)
+    lines = (folder / "events.jsonl").read_bytes()
+    (folder / "events.jsonl").write_bytes(lines[: len(lines) // 2])
+    assert 0 < len(read(folder).steps) < len(interrupted().steps)
+
+
 @pytest.mark.parametrize("file", ["call.json", "events.jsonl"])
 def test_a_folder_without_one_of_its_files_is_no_log(tmp_path: Path, file: str) -> None:
     recorded(tmp_path, [])
@@ -434,8 +465,8 @@ def test_a_folder_without_one_of_its_files_is_no_log(tmp_path: Path, file: str) 
     ("header", "problem"),
     [
         (b"", "truncated"),
-        (b"[]", "Expected `object`"),
-        (b'{"format": "zip", "version": 1}', "format"),
+        (b"[]", "cannot be read: Expected `object`"),
+        (b'{"format": "zip", "version": 1}', "not the header of a call log"),
         (b'{"format": "phonebot-call-log", "version": 1}', "call_sid"),
         (b'{"x": ' + b"[" * 100_000, "recursion"),
         (b" " * (log.MAX_HEADER_BYTES + 1), "longer than"),

@@ -5,7 +5,7 @@ import re
 from binascii import a2b_base64
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import pytest
 from hypothesis import given
@@ -14,6 +14,7 @@ from msgspec.structs import replace as altered
 from rehearsed import INTERRUPTED, QUIET, SPEAKS, header_of, plan, rehearsed, saved
 
 from phonebot.audio import wav
+from phonebot.call.actions import Action, Line
 from phonebot.call.call import Call
 from phonebot.carrier.messages import Dtmf, Media, Start
 from phonebot.realtime.events import (
@@ -26,6 +27,7 @@ from phonebot.realtime.events import (
     TranscriptionDelta,
 )
 from phonebot.rehearsal.virtual import VirtualCall
+from phonebot.replay.log import LogError
 from phonebot.replay.numbers_in_text import has_number, masked, masked_in_json, masked_long_numbers
 from phonebot.replay.player import play
 from phonebot.replay.reader import CallLog, Step, read
@@ -95,17 +97,23 @@ def texts_in(folder: Path) -> str:
 @pytest.mark.parametrize(
     ("text", "hidden"),
     [
-        ("my card is four two 42 42, thanks", "my card is #### ### ## ##, thanks"),
-        ("Forty-two, oh oh seven", "#####-###, ## ## #####"),
+        ("my card is four two 42 42, thanks", "my card is ##############, thanks"),
+        ("four, two and nine", "##################"),
+        ("Forty-two, oh oh seven", "######################"),
+        ("seven oh oh oh", "##############"),
         ("oh, hello", "oh, hello"),
-        ("+1 (555) 010-0001", "+# (###) ###-####"),
-        ("double fours and A7", "###### ##### ### ##"),
-        ("٤٢ and ４２", "## ### ##"),
+        ("one second", "##########"),
+        ("the second choice", "the second choice"),
+        ("the twenty-first of May, the third of June", "the ############ of May, the ##### of June"),
+        ("fortytwo or fourtwo", "######## or #######"),
+        ("+1 (555) 010-0001", "+################"),
+        ("double fours and A7", "###################"),
+        ("\u0664\u0662 and \uff14\uff12", "#########"),
         ("nothing to hide", "nothing to hide"),
         ("", ""),
     ],
 )
-def test_numbers_are_masked_letter_by_letter(text: str, hidden: str) -> None:
+def test_numbers_are_masked_with_what_is_between_them(text: str, hidden: str) -> None:
     assert masked(text) == hidden
     assert has_number(text) == (text != hidden)
 
@@ -115,6 +123,19 @@ def test_no_digit_survives_and_no_length_changes(text: str) -> None:
     assert len(masked(text)) == len(text)
     assert not any(letter.isdecimal() for letter in masked(text))
     assert not has_number(masked(text))
+
+
+@pytest.mark.parametrize(
+    ("text", "hidden"),
+    [
+        (r'{"said": "four\ntwo"}', r'{"said": "####\n###"}'),
+        (r'{"said": "caf\u00e9 \u0034"}', r'{"said": "caf\u0023 \u0023"}'),
+        ('[4, 25, "4 2", "four two", -1.5]', '[1, 11, "1#1", "########", -1.1]'),
+        ("paid with 42 42", "paid with #####"),
+    ],
+)
+def test_json_is_masked_string_by_string(text: str, hidden: str) -> None:
+    assert masked_in_json(text) == hidden
 
 
 @given(st.dictionaries(st.text("abc", min_size=1), st.integers() | st.text("0123 ")))
@@ -150,7 +171,60 @@ def test_text_that_came_in_pieces_is_masked_as_a_whole(tmp_path: Path) -> None:
     write(folder, header_of(call), CallLog(header_of(call), call.plan, steps))
     shared = redacted(folder, tmp_path / "shared")
     found = [step.input for step in read(shared).steps if isinstance(step.input, TranscriptionDelta)]
-    assert [piece.delta for piece in found if piece.item_id == "item_9"] == ["##", "## ##", "# ####", "####"]
+    assert [piece.delta for piece in found if piece.item_id == "item_9"] == ["#" * 17, "", "", ""]
+
+
+def test_pieces_do_not_tell_how_long_a_number_word_was(tmp_path: Path) -> None:
+    call = rehearsed(*INTERRUPTED)
+    deltas = ("my code ", "is ", "three ", "one ", "thanks")
+    pieces = [Step(1, TranscriptionDelta("item_9", 0, delta), ()) for delta in deltas]
+    folder = tmp_path / "call"
+    folder.mkdir()
+    write(folder, header_of(call), CallLog(header_of(call), call.plan, (call.steps[0], *pieces, *call.steps[1:])))
+    found = [step.input for step in read(redacted(folder, tmp_path / "shared")).steps]
+    said = [each.delta for each in found if isinstance(each, TranscriptionDelta) and each.item_id == "item_9"]
+    assert said == ["my code ", "is ", "#########", " ", "thanks"]
+
+
+def test_a_line_that_was_cut_between_two_numbers_ends_before_both(tmp_path: Path) -> None:
+    """The call cuts at the end of a word, and does so again when it is replayed."""
+    call = rehearsed(*INTERRUPTED)
+    folder = rewritten(tmp_path / "call", call, "two two two two two two two two two two two two two two two two")
+    (cut,) = (action.text for step in read(folder).steps for action in step.actions if is_cut(action))
+    assert cut.startswith("You said two")
+    shared = read(redacted(folder, tmp_path / "shared"))
+    assert [action.text for step in shared.steps for action in step.actions if is_cut(action)] == ["You said"]
+    assert play(shared).differences == ()
+
+
+def is_cut(action: Action) -> TypeGuard[Line]:
+    return isinstance(action, Line) and action.cut
+
+
+@pytest.mark.parametrize("audio", [True, False])
+def test_a_log_that_would_replay_to_something_else_says_that_it_cannot_be_replayed(
+    tmp_path: Path, audio: bool
+) -> None:
+    """Phonebot found the turns in the caller's audio, which is silence now."""
+    call = rehearsed(*INTERRUPTED, turn_detection={"type": "local"})
+    folder = rewritten(tmp_path / "call", call, CARD)
+    assert play(read(folder)).differences == ()
+    shared = read(redacted(folder, tmp_path / "shared", audio=audio))
+    sentence = "what is hidden decided what the call did: this log can be read and heard, not replayed"
+    assert sentence.capitalize() in shared.header.note
+    with pytest.raises(LogError, match=f"^call.json: redacted: {sentence}$"):
+        play(shared)
+
+
+def test_a_log_that_replays_to_something_else_already_still_does_so(tmp_path: Path) -> None:
+    """Such a log is shared to show a fault."""
+    call = rehearsed(*INTERRUPTED)
+    folder = rewritten(tmp_path / "call", call, CARD)
+    events = (folder / "events.jsonl").read_text()
+    (folder / "events.jsonl").write_text(re.sub(r'"Cut",(.*?)"heard_ms":\d+', r'"Cut",\1"heard_ms":1', events))
+    before = play(read(folder)).differences
+    after = play(read(redacted(folder, tmp_path / "shared"))).differences
+    assert [each.position for each in after] == [each.position for each in before] != []
 
 
 def test_keys_are_nowhere_and_a_hash_stays(tmp_path: Path) -> None:
