@@ -63,6 +63,7 @@ MAX_EVENTS_BYTES = 64 * 1024 * 1024
 MAX_AUDIO_BYTES = wav.DATA_LIMIT_BYTES
 """Of each audio file."""
 MAX_BLOCK_FRAMES = 50
+MAX_LEFT_OVER = 159  # less than a frame
 OWN_AUDIO = "="  # the model was told the frame's own audio
 
 AudioFile: TypeAlias = Literal["caller.wav", "bot.wav", "model.raw"]
@@ -70,12 +71,25 @@ Count: TypeAlias = Annotated[int, Meta(ge=0, le=2**53)]
 
 
 class Range(Struct, frozen=True, array_like=True):
-    """Bytes `start` to `end` of a file's audio."""
+    """
+    Bytes `start` to `end` of a file's audio.
+
+    Of the model's audio the end may be left over, for want of a whole frame: it is in model.raw, from `rest_start`
+    to `rest_end`.
+    """
 
     # No tuple: msgspec 0.22 crashes where a union has both a fixed one and an int with bounds.
     file: AudioFile
     start: Count
     end: Count
+    rest_start: Count = 0
+    rest_end: Count = 0
+
+    @property
+    def fields(self) -> tuple[str | int, ...]:
+        """As it stands in a line."""
+        whole = (self.file, self.start, self.end)
+        return whole if self.rest_start == self.rest_end else (*whole, self.rest_start, self.rest_end)
 
 
 Where: TypeAlias = Range | Count | str
@@ -203,7 +217,7 @@ class _OpenBlock:
 
     def fields(self, keep_audio: bool) -> dict[str, Any]:
         length = self.frame_bytes * len(self._frames)
-        where = Range(CALLER_FILE, self._start, self._start + length) if keep_audio else length
+        where = Range(CALLER_FILE, self._start, self._start + length).fields if keep_audio else length
         numbers = {"sequence": self._first.sequence, "chunk": self._first.chunk}
         return {**numbers, "payload": where, "frames": self._frames}
 
@@ -232,6 +246,8 @@ class LogEncoder:
         self._line_count = 0
         self._frames = self._inputs = self._actions = 0
         self._block: _OpenBlock | None = None
+        # The model's audio that was not sent with its delta, for want of a whole frame: it goes before the next.
+        self._left_over: tuple[str, bytes] = ("", b"")  # of which item
 
     @property
     def counts(self) -> Counts:
@@ -321,16 +337,30 @@ class LogEncoder:
             self._write(now, "in", received)
 
     def _audio_delta(self, now: int, delta: AudioDelta, actions: Sequence[Action]) -> None:
-        """Where `actions` send exactly the model's audio, it is kept once, as what was sent."""
-        audio = _canonical(delta.audio)
+        """What `actions` send of the model's audio is kept once, as what was sent."""
+        audio = _canonical(delta.audio) or b""
         sent = [_canonical(action.payload) for action in actions if isinstance(action, PlayAudio)]
-        if audio and None not in sent and audio == b"".join(filter(None, sent)):
-            self._make_room(BOT_FILE, len(audio))
-            start = self._end(BOT_FILE)
-            where: Where = Range(BOT_FILE, start, start + len(audio)) if self._keep_audio else len(audio)
+        item_id, left_over = self._left_over
+        whole = left_over + audio if item_id == delta.item_id else audio
+        sent_audio = b"".join(filter(None, sent))
+        rest = len(whole) - len(sent_audio)
+        if audio and None not in sent and rest <= min(len(audio), MAX_LEFT_OVER) and whole.startswith(sent_audio):
+            begin, end = len(whole) - len(audio), len(sent_audio)
+            self._left_over = delta.item_id, whole[end:]
+            where = self._part_sent(begin, end, whole[end:]) if sent else self._stored(MODEL_FILE, delta.audio)
         else:
             where = self._stored(MODEL_FILE, delta.audio)
         self._write(now, "in", delta, audio=where)
+
+    def _part_sent(self, begin: int, end: int, rest: bytes) -> Where:
+        """Bytes `begin` to `end` of what is about to be sent, and `rest`, which is not."""
+        self._make_room(BOT_FILE, end)
+        self._make_room(MODEL_FILE, len(rest))
+        if not self._keep_audio:
+            return end - begin + len(rest)
+        start, rest_start = self._end(BOT_FILE), self._end(MODEL_FILE)
+        self._audio[MODEL_FILE] += rest
+        return Range(BOT_FILE, start + begin, start + end, rest_start, rest_start + len(rest))
 
     def _stored(self, file: AudioFile, text: str) -> Where:
         """Keep the audio that base64 `text` stands for; return what stands for it in the line."""
@@ -356,7 +386,9 @@ class LogEncoder:
 
     def _write(self, now: int, direction: str, value: Struct, **audio: Where) -> None:
         fields = msgspec.to_builtins(value)
-        self._line(now, direction, fields.pop("is"), fields | audio)
+        for field, where in audio.items():
+            fields[field] = where.fields if isinstance(where, Range) else where
+        self._line(now, direction, fields.pop("is"), fields)
 
     def _line(self, now: int, direction: str, name: str, fields: dict[str, Any]) -> None:
         line = _encode((now, direction, name, fields))

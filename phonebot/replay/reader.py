@@ -284,7 +284,14 @@ class _EventsReader:
         if end > len(audio):
             raise self.error(f"bytes {start} to {end} of {file}, which has {len(audio)}")
         self._positions[name, file] = end
-        return _base64(audio[start:end])
+        return _base64(audio[start:end] + self._left_over(where))
+
+    def _left_over(self, where: Range) -> bytes:
+        """The end of a delta that was not sent with it."""
+        if where.rest_start == where.rest_end:
+            return b""
+        rest = Range(MODEL_FILE, where.rest_start, where.rest_end)
+        return a2b_base64(self._text("AudioDelta", rest))
 
     def _file(self, file: AudioFile) -> bytes:
         if file not in self._audio:

@@ -78,7 +78,7 @@ def redact(folder: Path, target: Path, audio: bool = True) -> None:
     log = read(folder)
     lines = [msgspec.json.decode(line, type=Line) for line in _whole_lines(folder)]
     texts = _Texts.of(lines)
-    sounds = _Sounds(folder, _AudioPlan.of(lines, texts) if audio else _AudioPlan())
+    sounds = _Sounds(folder, _AudioPlan.of(lines, texts) if audio else _AudioPlan(), _model_silence(lines))
     (target / EVENTS_FILE).write_bytes(
         b"".join(msgspec.json.encode(line) + b"\n" for line in _redacted(lines, texts))
     )
@@ -282,11 +282,13 @@ class _AudioPlan:
         item_id: str | None = None  # whose audio came last
         for _, direction, name, fields in lines:
             if direction == "in":
-                item_id = fields.get("item_id") if name == "AudioDelta" else None
+                item_id = fields.get("item_id") if name in ("AudioDelta", "AudioDone") else None
             where = fields.get("audio") if name == "AudioDelta" else fields.get("payload")
             if name in ("AudioDelta", "PlayAudio") and isinstance(where, list):
                 known = self.heard if texts.is_harmless(item_id) else self.silent
                 known[where[0]].append((where[1], where[2]))
+                if len(where) > _RANGE_PARTS:  # the end of a delta that was not sent with it
+                    known[MODEL_FILE].append((where[3], where[4]))
 
     def _plan_caller(self, lines: list[Line], texts: _Texts) -> None:
         begin_ms = -1
@@ -318,11 +320,17 @@ def _frames(lines: list[Line]) -> Iterator[tuple[int, int, int]]:
             yield frame[0], start, start + length
 
 
+def _model_silence(lines: list[Line]) -> bytes:
+    """A byte of silence as the model sends it."""
+    ready = next((fields for _, _, name, fields in lines if name == "ModelReady"), {})
+    return {"pcmu": b"\xff", "pcma": b"\xd5"}.get(ready.get("output_format", "pcmu"), b"\0")
+
+
 class _Sounds:
     """The audio files of a log, with silence where nothing may be heard."""
 
-    def __init__(self, folder: Path, plan: _AudioPlan) -> None:
-        self._folder, self._plan = folder, plan
+    def __init__(self, folder: Path, plan: _AudioPlan, model_silence: bytes) -> None:
+        self._folder, self._plan, self._model_silence = folder, plan, model_silence
 
     def files(self) -> Iterator[AudioFile]:
         names: tuple[AudioFile, ...] = (CALLER_FILE, BOT_FILE, MODEL_FILE)
@@ -331,7 +339,7 @@ class _Sounds:
     def write(self, file: AudioFile, target: Path) -> None:
         path = self._folder / file
         before = path.read_bytes() if file == MODEL_FILE else wav.read(path).data
-        after = bytearray((b"\0" if file == MODEL_FILE else b"\xff") * len(before))
+        after = bytearray((self._model_silence if file == MODEL_FILE else b"\xff") * len(before))
         silence = bytes(after)
         for start, end in self._plan.heard[file]:
             after[start:end] = before[start:end]

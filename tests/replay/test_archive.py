@@ -105,7 +105,7 @@ def test_a_size_that_is_a_lie_is_not_believed(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(archive.LIMITS, "model.raw", 1_000_000)
-    path = zipped(tmp_path / "call.zip", {"model.raw": bytes(50_000_000)} | members_of(folder))
+    path = zipped(tmp_path / "call.zip", members_of(folder) | {"model.raw": bytes(50_000_000)})
     content = path.read_bytes().replace(struct.pack("<I", 50_000_000), struct.pack("<I", 10))
     path.write_bytes(content)
     refused(path, tmp_path)

@@ -30,7 +30,7 @@ def export(*arguments: str | Path) -> tuple[int, str]:
 def test_a_log_is_zipped_with_what_was_heard(folder: Path) -> None:
     assert export(folder) == (0, "written to call.zip\n")
     with zipfile.ZipFile("call.zip") as zipped:
-        names = ["bot.wav", "call.json", "caller.wav", "events.jsonl", "heard.wav"]
+        names = ["bot.wav", "call.json", "caller.wav", "events.jsonl", "heard.wav", "model.raw"]
         assert sorted(zipped.namelist()) == [f"call/{name}" for name in names]
     with opened(Path("call.zip")) as unpacked:
         assert read(unpacked) == read(folder)
@@ -62,9 +62,16 @@ def test_what_was_heard_of_a_redacted_call_is_redacted(folder: Path) -> None:
 
 def test_other_files_stay_where_they_are(folder: Path) -> None:
     (folder / "notes.txt").write_text("mine")
-    (folder / "model.raw").symlink_to("/etc/passwd")
+    (folder / "passwd.raw").symlink_to("/etc/passwd")
     export(folder, "--out", "taken")
-    assert sorted(os.listdir("taken")) == ["bot.wav", "call.json", "caller.wav", "events.jsonl", "heard.wav"]
+    assert sorted(os.listdir("taken")) == [
+        "bot.wav",
+        "call.json",
+        "caller.wav",
+        "events.jsonl",
+        "heard.wav",
+        "model.raw",
+    ]
 
 
 def failure(

@@ -292,6 +292,19 @@ def test_audio_of_the_model_that_is_sent_as_it_came_is_kept_once(tmp_path: Path)
     ]
 
 
+def test_what_was_left_over_of_a_delta_is_kept_beside_what_was_sent_of_it(tmp_path: Path) -> None:
+    first, second = bytes(range(200)), bytes(range(50, 170))
+    steps: list[Happened] = [
+        (5, delta(base64(first)), [PlayAudio(base64(first[:160]))]),
+        (6, delta(base64(second)), [PlayAudio(base64(first[160:] + second))]),
+    ]
+    folder = recorded(tmp_path, steps)
+    assert folder.audio == {"bot.wav": first + second, "model.raw": first[160:]}
+    deltas = [line[3]["audio"] for line in folder.lines() if line[2] == "AudioDelta"]
+    assert deltas == [["bot.wav", 0, 160, 0, 40], ["bot.wav", 200, 320]]
+    assert [step.input for step in read(tmp_path).steps] == [delta(base64(first)), delta(base64(second))]
+
+
 def test_audio_of_the_model_that_was_never_sent_is_in_a_file_of_its_own(tmp_path: Path) -> None:
     folder = recorded(tmp_path, [(5, delta(FRAME), [])])
     assert folder.audio == {"model.raw": bytes(range(160))}

@@ -346,7 +346,13 @@ def test_what_stands_beside_the_log_is_not_shared(tmp_path: Path) -> None:
     (folder / "heard.wav").write_bytes(b"his voice")
     (folder / "expected.toml").write_text('heard = ["caller: 93715246"]')
     shared = redacted(folder, tmp_path / "shared")
-    assert sorted(file.name for file in shared.iterdir()) == ["bot.wav", "call.json", "caller.wav", "events.jsonl"]
+    assert sorted(file.name for file in shared.iterdir()) == [
+        "bot.wav",
+        "call.json",
+        "caller.wav",
+        "events.jsonl",
+        "model.raw",
+    ]
 
 
 def test_audio_that_is_none_is_not_passed_on(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 from rehearsed import interrupted, saved
 
 from phonebot.call import call as core
-from phonebot.call import playout
+from phonebot.call import framing
 from phonebot.call.inputs import Input, Tick
 from phonebot.replay.player import play
 from phonebot.replay.reader import CallLog, read
@@ -33,7 +33,7 @@ def test_a_log_that_differs_expects_what_is_done_now(tmp_path: Path, monkeypatch
     folder = saved(tmp_path / "call", interrupted())
     (folder / "expected.toml").write_text('outcome = "time_limit"\n')
     before = read(folder)
-    monkeypatch.setattr(playout, "PIECE_CHARACTERS", 960)
+    monkeypatch.setattr(framing, "PIECE_CHARACTERS", 960)
     assert len(update(folder).differences) > 1
     after = read(folder)
     assert play(after).differences == ()
@@ -41,13 +41,20 @@ def test_a_log_that_differs_expects_what_is_done_now(tmp_path: Path, monkeypatch
     assert happened(after) == happened(before)
     assert after.header.counts.actions > before.header.counts.actions
     assert contents(folder)["expected.toml"] == b'outcome = "time_limit"\n'
-    assert sorted(contents(folder)) == ["bot.wav", "call.json", "caller.wav", "events.jsonl", "expected.toml"]
+    assert sorted(contents(folder)) == [
+        "bot.wav",
+        "call.json",
+        "caller.wav",
+        "events.jsonl",
+        "expected.toml",
+        "model.raw",
+    ]
 
 
 def test_a_log_updated_and_updated_back_is_what_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = saved(tmp_path / "call", interrupted())
     before = contents(folder)
-    monkeypatch.setattr(playout, "PIECE_CHARACTERS", 960)
+    monkeypatch.setattr(framing, "PIECE_CHARACTERS", 960)
     update(folder)
     assert contents(folder) != before
     monkeypatch.undo()
