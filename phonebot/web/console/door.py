@@ -3,7 +3,7 @@
 
 It speaks Twilio's protocol, and its calls are held like the carrier's. What lets it in is another thing: the
 session of a user who is signed in and a page that is ours, both before the socket is accepted, then the token in
-the start message. A signature of the carrier's opens nothing here, nor does anything of this open the carrier's door.
+the start message. A signature of the carrier's opens nothing here, and nothing of this opens the carrier's door.
 
 Beside the carrier's messages it sends `{"event": "phonebot", "phonebot": {...}}`, what feed.py tells of this call.
 It goes over the same socket: let in once, in one order with the audio it speaks of, and over when the call is.
