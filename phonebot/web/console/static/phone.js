@@ -78,7 +78,7 @@ export class Phone extends EventTarget {
 
   hangUp() {
     const line = this.#line;
-    if (!line) return;
+    if (!line || this.state === "ending") return;
     if (!line.hangUp()) {
       this.#end({ outcome: "caller_hung_up" });
       return;
@@ -488,14 +488,13 @@ export class PhonePanel extends HTMLElement {
     const hangUp = this.#find("hang-up");
     call.hidden = !idle;
     hangUp.hidden = idle;
-    hangUp.disabled = state === "ending";
-    if (focused === call && !idle) hangUp.focus();
-    if (focused === hangUp && idle) call.focus();
     const mute = this.#find("mute");
     mute.disabled = state !== "talking";
     mute.setAttribute("aria-pressed", String(muted));
     this.#find("mute-words").textContent = muted ? "Unmute" : "Mute";
     for (const key of this.querySelectorAll("[data-key]")) key.disabled = state !== "talking";
+    // Who works with the keyboard is not thrown out of the phone when what he is at goes away.
+    if (this.contains(focused) && (focused.hidden || focused.disabled)) (idle ? call : hangUp).focus();
     this.#showProblems(problems);
     this.#keepTime(state, startedAt);
   }
