@@ -13,12 +13,13 @@ import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
-from playwright.async_api import BrowserContext, Page, async_playwright
+from playwright.async_api import BrowserContext, Page, ViewportSize, async_playwright
 from service_driver import PATIENCE_S, Service
 
+SCHEMES: tuple[Literal["light"], Literal["dark"]] = ("light", "dark")
 REMEDY = "needs Chromium: apt-get install chromium"
 SCREENS = Path(__file__).parent.parent / "artifacts" / "screens"
 ARGUMENTS = (
@@ -31,13 +32,32 @@ ARGUMENTS = (
     "--disable-sync",
     "--use-fake-device-for-media-stream",
 )
-WIDE, NARROW = {"width": 1200, "height": 800}, {"width": 360, "height": 780}
+WIDE = ViewportSize(width=1200, height=800)
+NARROW = ViewportSize(width=360, height=780)
 
 # Before the page's own scripts: what its policy forbids.
 WATCH_POLICY = """
     window.violations = [];
     document.addEventListener("securitypolicyviolation",
         (event) => window.violations.push(`${event.violatedDirective}: ${event.blockedURI}`));
+"""
+# At which rates its audio runs, one after another.
+WATCH_RATES = """
+    window.rates = [];
+    window.AudioContext = class extends AudioContext {
+        constructor(options) {
+            super(options);
+            window.rates.push(this.sampleRate);
+        }
+    };
+"""
+# A browser that gives no microphone to a context of another rate than its own.
+REFUSE_8000 = """
+    const connect = AudioContext.prototype.createMediaStreamSource;
+    AudioContext.prototype.createMediaStreamSource = function (microphone) {
+        if (this.sampleRate === 8000) throw new DOMException("another rate", "NotSupportedError");
+        return connect.call(this, microphone);
+    };
 """
 # When the page is read, and before its own scripts run.
 FOR_TESTS = """
@@ -81,7 +101,7 @@ async def browser(microphone: Path, allowed: bool = True) -> AsyncIterator[Brows
     async with async_playwright() as playwright:
         started = await playwright.chromium.launch(executable_path=chromium(), args=arguments)
         try:
-            yield await started.new_context(viewport=WIDE)
+            yield await started.new_context(viewport=WIDE, reduced_motion="reduce")
         finally:
             await started.close()
 
@@ -101,7 +121,8 @@ class PhonePage:
     ) -> "PhonePage":
         """With echo cancellation off: it would change what is compared."""
         await context.add_cookies([{"name": "session", "value": "ada", "url": service.url}])
-        await context.add_init_script(WATCH_POLICY)
+        for script in (WATCH_POLICY, WATCH_RATES):
+            await context.add_init_script(script)
         await context.add_init_script(FOR_TESTS.replace("RATE", sample_rate))
         phone = cls(await context.new_page())
         await phone.page.goto(f"{service.url}/console/phone{query}")
@@ -137,13 +158,18 @@ class PhonePage:
         forbidden: list[str] = await self.page.evaluate("window.violations")
         return forbidden
 
+    async def rates(self) -> list[int]:
+        """Those at which its audio ran, the last of them now."""
+        rates: list[int] = await self.page.evaluate("window.rates")
+        return rates
+
     async def photograph(self, name: str) -> None:
         """The whole page in both schemes, wide and narrow; afterwards it is as it was."""
         SCREENS.mkdir(parents=True, exist_ok=True)
         for width, size in (("wide", WIDE), ("narrow", NARROW)):
-            await self.page.set_viewport_size(size)  # type: ignore[arg-type]
-            for scheme in ("light", "dark"):
-                await self.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+            await self.page.set_viewport_size(size)
+            for scheme in SCHEMES:
+                await self.page.emulate_media(color_scheme=scheme)
                 await self.page.screenshot(path=SCREENS / f"{name}-{width}-{scheme}.png", full_page=True)
-        await self.page.set_viewport_size(WIDE)  # type: ignore[arg-type]
+        await self.page.set_viewport_size(WIDE)
         await self.page.emulate_media(color_scheme="light")

@@ -8,7 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from browser_driver import NARROW, PhonePage, browser
+from browser_driver import NARROW, REFUSE_8000, PhonePage, browser
 from phone_driver import by_cookie
 from service_driver import MODEL_KEY, Ear, Service, StartService, Witness
 
@@ -127,13 +127,14 @@ def spoken(witness: Witness) -> list[str]:
     return [each.delta for each in witness.history if hasattr(each, "delta")]
 
 
-@pytest.mark.parametrize("sample_rate", ["8000", "44100", "48000", "default"])
+@pytest.mark.parametrize("sample_rate", ["8000", "44100", "48000"])
 async def test_what_the_microphone_hears_arrives_and_keys_and_mute_do_what_they_say(
     start_service: StartService, tmp_path: Path, sample_rate: str
 ) -> None:
     service = await start_service(authorise=by_cookie)
     async with browser(recording(tmp_path / "tone.wav", tone(60_000))) as context:
         phone = await PhonePage.open(context, service, sample_rate)
+        assert await phone.rates() == []
         await phone.page.focus('[data-part="call"]')
         await phone.page.keyboard.press("Enter")
         await phone.state("talking")
@@ -153,6 +154,7 @@ async def test_what_the_microphone_hears_arrives_and_keys_and_mute_do_what_they_
         await phone.click("hang-up")
         await phone.state("ended")
         assert await phone.page.evaluate("document.activeElement.dataset.part") == "call"
+        assert await phone.rates() == [int(sample_rate)]
         await check_quiet(phone)
     assert [key.digit for key in witness.saw(Dtmf)] == ["5", "#"]
     loud = [frame for frame in heard_frames(witness) if is_loud(frame)]
@@ -177,9 +179,9 @@ class Talker:
         return (Say("This answer is so long that every caller who hears it will interrupt it at some point"),)
 
 
-@pytest.mark.parametrize("sample_rate", ["8000", "default"])
+@pytest.mark.parametrize("browsers", ["takes 8 kHz", "has its own rate"])
 async def test_what_the_model_is_told_was_heard_is_what_the_page_has_played(
-    start_service: StartService, tmp_path: Path, sample_rate: str
+    start_service: StartService, tmp_path: Path, browsers: str
 ) -> None:
     pieces: list[bytes | int] = [1_500]
     for n in range(CUTS + 1):
@@ -188,7 +190,9 @@ async def test_what_the_model_is_told_was_heard_is_what_the_page_has_played(
     async with serve_model(minds=Talker, ear=Ear(), key=MODEL_KEY) as model:
         service = await start_service(model_url=model.url, authorise=by_cookie)
         async with browser(microphone) as context:
-            phone = await PhonePage.open(context, service, sample_rate)
+            if browsers == "has its own rate":
+                await context.add_init_script(REFUSE_8000)
+            phone = await PhonePage.open(context, service)
             await phone.click("call")
             await phone.state("talking")
             (witness,) = service.witnesses
@@ -196,12 +200,16 @@ async def test_what_the_model_is_told_was_heard_is_what_the_page_has_played(
             await phone.click("hang-up")
             await phone.state("ended")
             cleared = [told["heardMs"] for told in await phone.told("heard") if "unheardMs" in told]
+            first, *others = await phone.rates()
             await check_quiet(phone)
         await service.stop()
+    assert first == 8000
+    assert [rate for rate in others if rate != 8000] == others
+    assert len(others) == (browsers == "has its own rate")
     check_line(witness)
     played_ms = played(witness, cleared)
     differences = {cut.item_id: cut.heard_ms - played_ms[cut.item_id] for cut in exact_cuts(witness)}
-    print(f"at {sample_rate}: {[round(difference, 1) for difference in differences.values()]} ms")  # noqa: T201
+    print(f"{browsers}: {[round(difference, 1) for difference in differences.values()]} ms")  # noqa: T201
     assert len(differences) >= CUTS
     assert all(abs(difference) <= FRAME_MS for difference in differences.values())
 
@@ -253,7 +261,7 @@ async def test_a_refused_microphone_is_explained_and_one_may_try_again(service: 
         await phone.click("call")
         await phone.state("ended")
         assert await phone.text("problems") == (
-            "The microphone was refused: allow it for this page, by the sign beside the address, then call again."
+            "The microphone was refused: allow it for this page (the icon beside the address), then call again."
         )
         await phone.photograph("phone-refused")
         assert await phone.page.is_enabled('[data-part="call"]')
@@ -304,7 +312,7 @@ async def test_a_call_that_the_service_ends_ends_on_the_page_with_its_reason(
 async def test_the_page_needs_no_more_than_the_width_of_a_phone(service: Service, tmp_path: Path) -> None:
     async with browser(recording(tmp_path / "silence.wav", 1_000)) as context:
         phone = await PhonePage.open(context, service)
-        await phone.page.set_viewport_size(NARROW)  # type: ignore[arg-type]
+        await phone.page.set_viewport_size(NARROW)
         assert await phone.page.evaluate("document.documentElement.scrollWidth") == NARROW["width"]
         unnamed = "each => each.filter((one) => !(one.ariaLabel || one.innerText.trim())).length"
         assert await phone.page.eval_on_selector_all("button:visible", unnamed) == 0

@@ -210,9 +210,10 @@ class Line {
     } catch (error) {
       if (!this.#sampleRate) throw error;
       // Not every browser connects a microphone to a context of another rate than its own.
-      this.#sampleRate = undefined;
+      this.#sampleRate = null;
+      clearInterval(this.#levels);
       await this.#context?.close();
-      this.#context = makeContext(undefined);
+      this.#context = makeContext(null);
       await this.#build();
     }
     if (this.#closed) this.close();
@@ -336,10 +337,11 @@ class Line {
   }
 }
 
+/* `sampleRate` null: the browser's own. */
 function makeContext(sampleRate) {
   if (typeof AudioContext === "undefined") return null;
   try {
-    return new AudioContext({ sampleRate, latencyHint: "interactive" });
+    return new AudioContext(sampleRate ? { sampleRate, latencyHint: "interactive" } : { latencyHint: "interactive" });
   } catch {
     return new AudioContext({ latencyHint: "interactive" });
   }
@@ -362,7 +364,7 @@ async function askForMicrophone(echoCancellation) {
   } catch (error) {
     if (error.name === "NotAllowedError") {
       throw new Problem(
-        "The microphone was refused: allow it for this page, by the sign beside the address, then call again.",
+        "The microphone was refused: allow it for this page (the icon beside the address), then call again.",
       );
     }
     if (error.name === "NotFoundError") {
@@ -429,7 +431,7 @@ export class PhonePanel extends HTMLElement {
     const { try: tryUrl, sampleRate, echoCancellation } = this.dataset;
     this.phone = new Phone({
       tryUrl,
-      sampleRate: sampleRate === "default" ? undefined : Number(sampleRate ?? 8000),
+      sampleRate: sampleRate === "default" ? null : Number(sampleRate ?? 8000),
       echoCancellation: echoCancellation !== "off",
     });
     this.phone.addEventListener("state", ({ detail }) => this.#showState(detail));
@@ -482,7 +484,7 @@ export class PhonePanel extends HTMLElement {
     const focused = document.activeElement;
     this.dataset.state = state;
     this.dataset.turn = turn;
-    this.#find("state").textContent = state === "talking" ? TURN_WORDS[turn] : STATE_WORDS[state];
+    this.#find("state").textContent = wordsOf(state, turn, startedAt);
     this.#find("outcome").textContent = state === "ended" ? (OUTCOME_WORDS[outcome] ?? "") : "";
     const call = this.#find("call");
     const hangUp = this.#find("hang-up");
@@ -540,9 +542,12 @@ export class PhonePanel extends HTMLElement {
     bubble.hidden = !coming;
     bubble.replaceChildren(...(coming ? [element("span", "line-who", "Bot"), element("p", "line-text", coming)] : []));
     this.#find("empty").hidden = lines.length > 0 || Boolean(coming);
-    const scroller = this.#find("scroller");
-    scroller.scrollTop = scroller.scrollHeight;
   }
+}
+
+function wordsOf(state, turn, startedAt) {
+  if (state === "talking") return TURN_WORDS[turn];
+  return state === "ended" && !startedAt ? "Not connected" : STATE_WORDS[state];
 }
 
 function lineOf({ role, text, cut, heard_ms: heardMs, of_ms: ofMs, rest, item_id: itemId }) {
