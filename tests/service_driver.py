@@ -51,6 +51,7 @@ from phonebot.simulator.server import serve as serve_model
 from phonebot.simulator.session import Session
 from phonebot.simulator.signing import signature
 from phonebot.web.app import create_app
+from phonebot.web.console.access import Authorise
 from phonebot.web.live import LiveCalls
 
 TOKEN = "0123456789abcdef0123456789abcdef"
@@ -141,11 +142,12 @@ class Service:
         options: Options | None = None,
         signs: bool = True,
         send_buffer: int | None = None,
+        authorise: Authorise | None = None,
         **settings: str,
     ) -> "Service":
         """
         `settings` are further variables; `public_url` is where the carrier believes the service to be.
-        `send_buffer` is that of its connections, in bytes.
+        `send_buffer` is that of its connections, in bytes. `authorise` says who may use the phone in the browser.
         """
         async with AsyncExitStack() as starting:
             model = None
@@ -172,7 +174,9 @@ class Service:
                 witnesses.append(Witness(model))
                 return witnesses[-1]
 
-            app = create_app(load(variables, env_file=None), Numbers.single(profile), watch=(watch,))
+            app = create_app(
+                load(variables, env_file=None), Numbers.single(profile), watch=(watch,), authorise=authorise
+            )
             await starting.enter_async_context(running(app, listener))
             return cls(
                 url, folder / "calls", model, witnesses, app.state.live, public_url or url, starting.pop_all()

@@ -92,6 +92,7 @@ class Range(Struct, frozen=True, array_like=True):
         return whole if self.rest_start == self.rest_end else (*whole, self.rest_start, self.rest_end)
 
 
+Kind: TypeAlias = Literal["phone", "browser"]
 Where: TypeAlias = Range | Count | str
 
 
@@ -111,9 +112,14 @@ class LogError(PhonebotError):
 
 
 class About(Struct, frozen=True, kw_only=True):
-    """Which call a log is of. None: not known, or there is none."""
+    """
+    Which call a log is of. None: not known, or there is none.
+
+    `kind` is the way it came in: from the carrier, or from the console's phone in a browser.
+    """
 
     call_sid: str
+    kind: Kind = "phone"
     stream_sid: str | None = None
     from_number: str | None = None
     to_number: str | None = None

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 from starlette.applications import Starlette
@@ -31,8 +32,12 @@ from phonebot.realtime.events import Session
 from phonebot.realtime.providers import Endpoint
 from phonebot.replay.log import About
 from phonebot.replay.recorder import Recorder, Writer
-from phonebot.settings import Settings
-from phonebot.web.admission import Admission, Gate
+from phonebot.settings import LOOPBACK_HOSTS, Settings
+from phonebot.web.admission import Admission, Arrival, Gate
+from phonebot.web.console.access import Authorise
+from phonebot.web.console.phone import ConsolePhone
+from phonebot.web.console.trials import Trials
+from phonebot.web.feed import Feed
 from phonebot.web.live import LiveCalls
 from phonebot.web.media import MediaEndpoint, MediaSocket
 from phonebot.web.metrics import CallMetrics, Metrics
@@ -59,23 +64,33 @@ SERVER_OPTIONS: dict[str, Any] = {
 
 
 def create_app(
-    settings: Settings, numbers: Numbers, watch: tuple[Watch, ...] = (), writer: Writer | None = None
+    settings: Settings,
+    numbers: Numbers,
+    watch: tuple[Watch, ...] = (),
+    writer: Writer | None = None,
+    authorise: Authorise | None = None,
 ) -> Starlette:
     """
     The service for these settings and profiles. Without an auth token every request passes as the carrier's.
     `writer` None: the logs go where the settings say.
 
-    Its calls in progress are `state.live`, a LiveCalls: set `draining` there and it takes no new ones.
+    Its calls in progress are `state.live`, a LiveCalls: set `draining` there and it takes no new ones. What happens
+    in them is told by `state.feed`, a Feed. `authorise` says who may use the phone in the browser; without it there
+    is none.
     """
     public_url = settings.public_url or local_url(settings.host, settings.port)
     token = settings.twilio_auth_token
     secret_key = settings.secret_key.get_secret_value() if settings.secret_key else secrets.token_urlsafe(32)
     door = Door(public_url, (token.get_secret_value(),) if token else (), settings.twilio_account_sid)
-    gate, live = Gate(secret_key), LiveCalls()
+    gate, live, feed = Gate(secret_key), LiveCalls(), Feed()
     metrics = Metrics(live)
-    calls = CallDesk(settings, numbers, live, metrics, writer or Writer(settings.data_dir / "calls"), watch)
+    writer = writer or Writer(settings.data_dir / "calls")
+    calls = CallDesk(settings, numbers, live, metrics, feed, writer, watch)
     webhooks = Webhooks(door, numbers, gate, live)
     media = MediaEndpoint(door, gate, live, calls.hold)
+
+    urls = own_urls(public_url, settings.host, settings.port)
+    phone = ConsolePhone(Trials(secret_key), calls.answer, live, feed, numbers.profile_for, urls)
 
     async def healthz(request: Request) -> Response:
         return PlainTextResponse("ok")
@@ -100,16 +115,28 @@ def create_app(
             Route("/healthz", healthz),
             Route("/readyz", readyz),
             Route("/metrics", metrics.answer),
+            *(phone.routes(authorise) if authorise else ()),
         ],
         lifespan=lifespan,
     )
-    app.state.live = live
+    app.state.live, app.state.feed = live, feed
     return app
 
 
 def local_url(host: str, port: int) -> str:
     """The public URL of a service that is reached from this machine alone."""
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def own_urls(public_url: str, host: str, port: int) -> tuple[str, ...]:
+    """By which URLs a browser may have come to us: the public one, and those of this machine if we listen there."""
+    names = ("127.0.0.1", "localhost")
+    urls = [public_url, *([local_url(host, port)] if host in LOOPBACK_HOSTS else [])]
+    for url in tuple(urls):
+        named = urlsplit(url).hostname
+        if named in names:
+            urls += [url.replace(named, name, 1) for name in names]
+    return tuple(dict.fromkeys(urls))
 
 
 class CallDesk:
@@ -121,6 +148,7 @@ class CallDesk:
         numbers: Numbers,
         live: LiveCalls,
         metrics: Metrics,
+        feed: Feed,
         writer: Writer,
         watch: tuple[Watch, ...],
     ) -> None:
@@ -129,10 +157,11 @@ class CallDesk:
         self._numbers = numbers
         self._live = live
         self._metrics = metrics
+        self._feed = feed
         self._watch = watch
 
     async def hold(self, socket: MediaSocket, reader: StreamReader, start: Start, admission: Admission) -> None:
-        """One call, until it has ended."""
+        """A call from the carrier, until it has ended: its number's profile answers."""
         profile = self._numbers.profile_for(admission.number)
         if profile.version != admission.profile_version:
             log.info(
@@ -142,19 +171,25 @@ class CallDesk:
                 profile.name,
                 admission.profile_version,
             )
+        await self.answer(socket, reader, start, Arrival(admission.caller, admission.number, profile))
+
+    async def answer(self, socket: MediaSocket, reader: StreamReader, start: Start, arrival: Arrival) -> None:
+        """One call, by whatever way it came, until it has ended."""
+        profile = arrival.profile
         plan = plan_for(
             profile,
-            caller=admission.caller,
-            number=admission.number,
+            caller=arrival.caller,
+            number=arrival.number,
             now=datetime.now().astimezone(),
             carrier=traits_for(self._settings),
         )
         endpoint = endpoint_for(self._settings, profile)
         about = About(
             call_sid=start.call_sid,
+            kind=arrival.kind,
             stream_sid=start.stream_sid,
-            from_number=admission.caller,
-            to_number=admission.number,
+            from_number=arrival.caller,
+            to_number=arrival.number,
             profile=profile.name,
             profile_version=profile.version,
             provider=endpoint.name,
@@ -169,12 +204,14 @@ class CallDesk:
 
         journal = CallLog(recorder, lambda outcome: self._live.ended(start.call_sid, outcome))
         figures = CallMetrics(self._metrics)
-        journals: tuple[Journal, ...] = (journal, figures, *(watch(start) for watch in self._watch))
+        told = self._feed.begin(about, plan.opening)
+        journals: tuple[Journal, ...] = (journal, figures, told, *(watch(start) for watch in self._watch))
         try:
             await Bridge(Call(plan), start, socket, reader, connect_model, journals).run()
         finally:
             recorder.close(journal.outcome)
             figures.ended(journal.outcome)
+            told.close(journal.outcome)
 
 
 class CallLog:

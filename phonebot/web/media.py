@@ -15,7 +15,7 @@ from starlette.types import Message, Receive, Scope, Send
 from phonebot.bridge import StreamClosed
 from phonebot.carrier.messages import Start, StreamReader
 from phonebot.errors import CarrierError
-from phonebot.web.admission import Admission, Gate, Refused
+from phonebot.web.admission import Admission, Arrival, Gate, Refused
 from phonebot.web.live import LiveCalls
 from phonebot.web.webhooks import Door
 
@@ -25,6 +25,8 @@ START_TIMEOUT_S = 5.0  # the start message follows the connection at once
 SUBPROTOCOL = "audio.twilio.com"  # offered by some clients; one that was not offered must not be answered
 
 HoldCall = Callable[["MediaSocket", StreamReader, Start, Admission], Awaitable[None]]
+Answer = Callable[["MediaSocket", StreamReader, Start, Arrival], Awaitable[None]]
+"""Holds a call that was let in, until it has ended."""
 
 
 class MediaSocket:
@@ -121,7 +123,7 @@ class MediaEndpoint:
     async def _let_in(self, socket: MediaSocket) -> None:
         reader = StreamReader()
         try:
-            start = await self._await_start(socket, reader)
+            start = await await_start(socket, reader)
             if not self._door.is_for(start.account_sid):
                 raise Refused("the stream is another account's")
             admission = self._gate.admit(start)
@@ -131,13 +133,14 @@ class MediaEndpoint:
             return
         await self._hold(socket, reader, start, admission)
 
-    async def _await_start(self, socket: MediaSocket, reader: StreamReader) -> Start:
-        """The start message. Before it nothing but `connected` is accepted: raises CarrierError, or Refused."""
-        try:
-            async with asyncio.timeout(START_TIMEOUT_S):
-                while True:
-                    message = reader.receive(await socket.receive())
-                    if isinstance(message, Start):
-                        return message
-        except TimeoutError:
-            raise Refused(f"no start message came within {START_TIMEOUT_S:g} s") from None
+
+async def await_start(socket: MediaSocket, reader: StreamReader) -> Start:
+    """The start message. Before it nothing but `connected` is accepted: raises CarrierError, or Refused."""
+    try:
+        async with asyncio.timeout(START_TIMEOUT_S):
+            while True:
+                message = reader.receive(await socket.receive())
+                if isinstance(message, Start):
+                    return message
+    except TimeoutError:
+        raise Refused(f"no start message came within {START_TIMEOUT_S:g} s") from None

@@ -6,7 +6,6 @@ then the account (Twilio, Webhooks security). What does not pass is answered 403
 at all is answered 400, 408 or 413 without being checked.
 """
 
-import asyncio
 import logging
 import re
 from collections.abc import Sequence
@@ -15,7 +14,7 @@ from urllib.parse import parse_qsl
 
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Scope
 
@@ -23,13 +22,13 @@ from phonebot.agents.numbers import Numbers
 from phonebot.carrier import twiml
 from phonebot.carrier.signature import form_is_signed, signed_url, stream_is_signed
 from phonebot.web.admission import TOKEN_PARAMETER, Admission, Gate
+from phonebot.web.body import read_body
 from phonebot.web.live import LiveCalls
 
 log = logging.getLogger(__name__)
 
 MAX_FIELDS = 200
 MAX_BODY_BYTES = 64 * 1024
-BODY_TIMEOUT_S = 10.0
 MAX_ADDRESS_CHARACTERS = 100  # a SIP address may have more, but a token has to fit into a <Parameter>
 _NOT_PLAIN = re.compile(r"[^ !#-\[\]-~]")
 APOLOGY = "We are sorry, we cannot take your call at the moment. Please try again later."
@@ -125,17 +124,7 @@ class Webhooks:
 
 async def _fields(request: Request) -> list[tuple[str, str]]:
     """The form in the body, blank fields and all, since they are signed too. Raises HTTPException if it is none."""
-    body = bytearray()
-    try:
-        async with asyncio.timeout(BODY_TIMEOUT_S):
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > MAX_BODY_BYTES:
-                    raise HTTPException(413, f"the body is longer than {MAX_BODY_BYTES} bytes")
-    except ClientDisconnect:
-        raise HTTPException(400, "the body broke off") from None
-    except TimeoutError:
-        raise HTTPException(408, f"the body did not come within {BODY_TIMEOUT_S:g} s") from None
+    body = await read_body(request, MAX_BODY_BYTES)
     try:
         return parse_qsl(body.decode(), keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS)
     except ValueError:

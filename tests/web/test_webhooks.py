@@ -13,7 +13,7 @@ from websockets.exceptions import InvalidStatus
 
 from phonebot.simulator.caller import HangUp, WaitForBot, WaitForHangUp
 from phonebot.simulator.signing import signature
-from phonebot.web import webhooks
+from phonebot.web import body
 from phonebot.web.webhooks import MAX_BODY_BYTES
 
 FORMS = ["/twilio/voice", "/twilio/after", "/twilio/status"]
@@ -208,7 +208,7 @@ async def test_a_head_without_end_is_cut_off(service: Service) -> None:
 
 
 async def test_a_body_that_does_not_come_is_408(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(webhooks, "BODY_TIMEOUT_S", 0.1)
+    monkeypatch.setattr(body, "BODY_TIMEOUT_S", 0.1)
     reader, writer = await asyncio.open_connection(*address(service))
     writer.write(b"POST /twilio/voice HTTP/1.1\r\nHost: bot\r\nContent-Length: 10\r\n\r\nhalf")
     assert (await reader.readline()).startswith(b"HTTP/1.1 408")

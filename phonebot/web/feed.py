@@ -1,0 +1,427 @@
+"""
+What happens in the calls of this process, as it happens, for whoever watches.
+
+    call's bridge -> CallFeed.happened -> snapshot of the call
+                                       -> Subscription (a bounded queue) -> page, SSE
+
+    with feed.subscribe(call_sid) as events:    # or subscribe(): all calls
+        async for event in events: ...          # first a Snapshot of each call in progress
+
+A call is never delayed by who watches it: an event is put into a queue or, when the queue is full, the subscription
+ends with `Lost`. A frame of the caller costs a look at its actions, and where nobody watches nothing else is made
+than the snapshot, which is what a later subscriber begins with.
+
+Events are msgspec Structs that name themselves in `type`; `msgspec.json.encode(event)` is what goes out.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Literal, Self, TypeAlias
+
+from msgspec import Struct
+
+from phonebot.call.actions import (
+    Action,
+    BargeIn,
+    Cut,
+    Ended,
+    FalseAlarm,
+    Floor,
+    Held,
+    Line,
+    Outcome,
+    Settled,
+    Tell,
+    Trouble,
+)
+from phonebot.call.inputs import Input, PlayClip
+from phonebot.call.plan import Clip
+from phonebot.call.turns import Turn
+from phonebot.carrier.messages import Dtmf, Media
+from phonebot.realtime.events import SpokenTextDelta, SpokenTextDone
+from phonebot.replay.log import About, Kind
+
+MAX_QUEUED = 500
+"""Events that may wait for a subscriber: some minutes of one call."""
+MAX_LINES = 1_000
+"""Of a call, that its snapshot keeps; the oldest are left out."""
+MAX_TEXTS = 50
+"""Answers whose text is known and whose line is not final; a call has two or three."""
+
+
+# ------------------------------------------------------------------------------------------- what is told
+
+
+class Happening(Struct, frozen=True, kw_only=True, tag_field="type"):
+    """What every event has: the call, and call time in ms."""
+
+    call_sid: str
+    at_ms: int = 0
+
+
+class Said(Struct, frozen=True, kw_only=True):
+    """
+    A line of the transcript.
+
+    `text` is what was said, and heard. A line that was `cut` was heard for `heard_ms` of the `of_ms` that there
+    were; `rest` is how it would have gone on, as far as that was known.
+    """
+
+    role: Literal["caller", "bot"]
+    item_id: str
+    text: str
+    at_ms: int = 0
+    cut: bool = False
+    heard_ms: int = 0
+    of_ms: int = 0
+    rest: str = ""
+
+
+class Snapshot(Happening, frozen=True, kw_only=True, tag="snapshot"):
+    """
+    A call in progress, or one that begins: its `lines` so far, oldest first.
+
+    `texts` is what the bot is about to have said, by item: it may yet be cut. `started` is wall-clock time.
+    """
+
+    kind: Kind
+    started: datetime
+    caller: str | None
+    number: str | None
+    profile: str | None
+    profile_version: str | None
+    turn: Turn = Turn.IDLE
+    lines: tuple[Said, ...] = ()
+    texts: dict[str, str] = {}
+
+
+class TurnTaken(Happening, frozen=True, kw_only=True, tag="turn"):
+    """Who has the floor now."""
+
+    turn: Turn
+
+
+class TextAdded(Happening, frozen=True, kw_only=True, tag="text"):
+    """The model goes on with an answer: `text` follows what came of this item before. It may yet be cut."""
+
+    item_id: str
+    text: str
+
+
+class LineSettled(Happening, frozen=True, kw_only=True, tag="line"):
+    """A line is final."""
+
+    line: Said
+
+
+class ItemCut(Happening, frozen=True, kw_only=True, tag="cut"):
+    """The caller stopped hearing an item after `heard_ms` of the `of_ms` that there were (actions.Cut)."""
+
+    item_id: str
+    heard_ms: int
+    of_ms: int
+    settled: Settled
+
+
+class Interrupted(Happening, frozen=True, kw_only=True, tag="barge_in"):
+    """The caller spoke while the bot did; about `unheard_ms` of what it had to say was thrown away."""
+
+    unheard_ms: int
+
+
+class Paused(Happening, frozen=True, kw_only=True, tag="held"):
+    """The caller may be speaking: the bot waits."""
+
+    unheard_ms: int
+
+
+class WentOn(Happening, frozen=True, kw_only=True, tag="false_alarm"):
+    """He was not, for the reason `why` (actions.FalseAlarm)."""
+
+    why: Literal["echo", "short", "empty", "backchannel"]
+
+
+class KeyPressed(Happening, frozen=True, kw_only=True, tag="key"):
+    """The caller pressed a key. Which one is not told: it may belong to a card number."""
+
+
+class WentWrong(Happening, frozen=True, kw_only=True, tag="trouble"):
+    """Something went wrong that did not end the call, in a sentence."""
+
+    problem: str
+
+
+class CallEnded(Happening, frozen=True, kw_only=True, tag="ended"):
+    """The call is over: the last event of it."""
+
+    outcome: Outcome
+
+
+class Lost(Struct, frozen=True, tag="lost", tag_field="type"):
+    """This subscriber was too slow, and events were lost to it: the last event. It may subscribe again."""
+
+
+Event: TypeAlias = (
+    Snapshot
+    | TurnTaken
+    | TextAdded
+    | LineSettled
+    | ItemCut
+    | Interrupted
+    | Paused
+    | WentOn
+    | KeyPressed
+    | WentWrong
+    | CallEnded
+    | Lost
+)
+
+
+# ------------------------------------------------------------------------------------------- who is told
+
+
+class Subscription:
+    """
+    The events of one call, or of all, in order: iterate over it within its `with` block.
+
+    It ends after CallEnded, if it is of one call, and after `Lost`.
+    """
+
+    def __init__(self, feed: "Feed", call_sid: str | None) -> None:
+        self.call_sid = call_sid
+        self._feed = feed
+        self._queue: deque[Event] = deque()
+        self._filled = asyncio.Event()
+        self._over = False  # nothing more is put into the queue
+
+    def put(self, event: Event) -> None:
+        """Never waits."""
+        if self._over:
+            return
+        if len(self._queue) >= MAX_QUEUED:
+            self._queue.clear()
+            event = Lost()
+        self._queue.append(event)
+        self._over = isinstance(event, Lost) or (isinstance(event, CallEnded) and self.call_sid is not None)
+        self._filled.set()
+
+    def close(self) -> None:
+        """Nothing more comes. What waits can still be read."""
+        self._over = True
+        self._feed.unsubscribe(self)
+        self._filled.set()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Event:
+        while not self._queue:
+            if self._over:
+                raise StopAsyncIteration
+            self._filled.clear()
+            await self._filled.wait()
+        return self._queue.popleft()
+
+
+class Feed:
+    """The calls in progress in this process, and those who watch them."""
+
+    def __init__(self) -> None:
+        self._calls: dict[str, CallFeed] = {}
+        self._subscriptions: list[Subscription] = []
+
+    def begin(self, about: About, opening: tuple[Clip, ...] = ()) -> "CallFeed":
+        """
+        A call begins: give what is returned to its bridge as a journal, and close it when the call is over.
+
+        `opening` is what its plan has played first.
+        """
+        listeners = [each for each in self._subscriptions if each.call_sid in (None, about.call_sid)]
+        call = self._calls[about.call_sid] = CallFeed(self, about, opening, listeners)
+        return call
+
+    def end(self, call: "CallFeed") -> None:
+        """A call is over."""
+        if self._calls.get(call.call_sid) is call:
+            del self._calls[call.call_sid]
+
+    def calls(self) -> Iterator[Snapshot]:
+        """The calls in progress, oldest first."""
+        return (call.snapshot() for call in list(self._calls.values()))
+
+    def call(self, call_sid: str) -> Snapshot | None:
+        """A call in progress; None when there is none of that name here."""
+        call = self._calls.get(call_sid)
+        return call.snapshot() if call else None
+
+    def subscribe(self, call_sid: str | None = None) -> Subscription:
+        """
+        Watch a call that is in progress or will come; None: all calls.
+
+        What comes first is a Snapshot of each call that is in progress; a call that begins later has one too.
+        """
+        subscription = Subscription(self, call_sid)
+        self._subscriptions.append(subscription)
+        for call in self._calls.values():
+            if call_sid in (None, call.call_sid):
+                call.listeners.append(subscription)
+                subscription.put(call.snapshot())
+        return subscription
+
+    def unsubscribe(self, subscription: Subscription) -> None:
+        """Unknown ones are ignored."""
+        for listeners in (self._subscriptions, *(call.listeners for call in self._calls.values())):
+            if subscription in listeners:
+                listeners.remove(subscription)
+
+
+class CallFeed:
+    """A bridge's journal that keeps a call's snapshot, and tells its listeners what changes it."""
+
+    def __init__(self, feed: Feed, about: About, opening: tuple[Clip, ...], listeners: list[Subscription]) -> None:
+        self.call_sid = about.call_sid
+        self.listeners = listeners
+        self._feed = feed
+        self._about = about
+        self._started = datetime.now(UTC)
+        self._at_ms = 0
+        self._turn = Turn.IDLE
+        self._lines: deque[Said] = deque(maxlen=MAX_LINES)
+        # What the model means to say, by item, until its line is final.
+        self._texts = {clip.clip_id: clip.text for clip in opening if clip.clip_id}
+        # Whose lines are final: what comes of them later is not heard.
+        self._final: set[str] = set()
+        # How much there was of the items that were cut and have no line yet, in ms.
+        self._of_ms: dict[str, int] = {}
+        self._ended = False
+        if listeners:
+            self._tell(self.snapshot())
+
+    def snapshot(self) -> Snapshot:
+        about = self._about
+        return Snapshot(
+            call_sid=self.call_sid,
+            at_ms=self._at_ms,
+            kind=about.kind,
+            started=self._started,
+            caller=about.from_number,
+            number=about.to_number,
+            profile=about.profile,
+            profile_version=about.profile_version,
+            turn=self._turn,
+            lines=tuple(self._lines),
+            texts=dict(self._texts),
+        )
+
+    def happened(self, now: int, received: Input, actions: list[Action]) -> None:
+        if type(received) is Media and len(actions) == 1 and type(actions[0]) is Tell:
+            return  # fifty times a second
+        self._at_ms = now
+        self._note_input(received)
+        for action in actions:
+            match action:
+                case Tell():
+                    pass
+                case Line():
+                    self._settle(action)
+                case Floor(turn):
+                    self._turn = turn
+                    if self.listeners:
+                        self._tell(TurnTaken(call_sid=self.call_sid, at_ms=now, turn=turn))
+                case Cut():
+                    self._of_ms[action.item_id] = action.received_ms
+                    self._cut(action)
+                case Ended(outcome):
+                    self.close(outcome)
+                case _ if self.listeners:
+                    self._tell_of(action)
+
+    def close(self, outcome: Outcome) -> None:
+        """The call is over. The first word of it counts."""
+        if self._ended:
+            return
+        self._ended = True
+        self._feed.end(self)
+        self._tell(CallEnded(call_sid=self.call_sid, at_ms=self._at_ms, outcome=outcome))
+
+    def _note_input(self, received: Input) -> None:
+        match received:
+            case SpokenTextDelta():
+                self._add_text(received.item_id, received.delta)
+            case SpokenTextDone() if received.item_id not in self._texts:
+                self._add_text(received.item_id, received.transcript)
+            case PlayClip(text, clip_id=str(clip_id)):
+                self._add_text(clip_id, text)
+            case Dtmf() if self.listeners:
+                self._tell(KeyPressed(call_sid=self.call_sid, at_ms=self._at_ms))
+
+    def _add_text(self, item_id: str, text: str) -> None:
+        if not text or item_id in self._final:
+            return
+        self._texts[item_id] = self._texts.get(item_id, "") + text
+        if len(self._texts) > MAX_TEXTS:
+            del self._texts[next(iter(self._texts))]
+        if self.listeners:
+            self._tell(TextAdded(call_sid=self.call_sid, at_ms=self._at_ms, item_id=item_id, text=text))
+
+    def _settle(self, line: Line) -> None:
+        self._final.add(line.item_id)
+        said = self._texts.pop(line.item_id, "")
+        of_ms = self._of_ms.pop(line.item_id, 0)
+        settled = Said(
+            role=line.role,
+            item_id=line.item_id,
+            text=line.text,
+            at_ms=self._at_ms,
+            cut=line.cut,
+            heard_ms=line.heard_ms,
+            of_ms=of_ms or line.heard_ms,
+            rest=said[len(line.text) :] if line.cut and said.startswith(line.text) else "",
+        )
+        self._lines.append(settled)
+        if self.listeners:
+            self._tell(LineSettled(call_sid=self.call_sid, at_ms=self._at_ms, line=settled))
+
+    def _cut(self, cut: Cut) -> None:
+        if not cut.heard_ms:  # nothing of it was said: no line will come
+            self._final.add(cut.item_id)
+            self._texts.pop(cut.item_id, None)
+            del self._of_ms[cut.item_id]
+        if self.listeners:
+            self._tell(
+                ItemCut(
+                    call_sid=self.call_sid,
+                    at_ms=self._at_ms,
+                    item_id=cut.item_id,
+                    heard_ms=cut.heard_ms,
+                    of_ms=cut.received_ms,
+                    settled=cut.settled,
+                )
+            )
+
+    def _tell_of(self, action: Action) -> None:
+        """What leaves no trace in the snapshot."""
+        match action:
+            case BargeIn(unheard_ms):
+                self._tell(Interrupted(call_sid=self.call_sid, at_ms=self._at_ms, unheard_ms=unheard_ms))
+            case Held(unheard_ms):
+                self._tell(Paused(call_sid=self.call_sid, at_ms=self._at_ms, unheard_ms=unheard_ms))
+            case FalseAlarm(why):
+                self._tell(WentOn(call_sid=self.call_sid, at_ms=self._at_ms, why=why))
+            case Trouble(problem):
+                self._tell(WentWrong(call_sid=self.call_sid, at_ms=self._at_ms, problem=problem))
+
+    def _tell(self, event: Event) -> None:
+        for listener in self.listeners:
+            listener.put(event)
