@@ -23,6 +23,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "outbox": ("realtime.events", "audio"),
     "bridge": ("outbox", "call", "carrier", "realtime", "agents", "audio", "errors", "replay"),
     "simulator": ("errors", "audio"),
+    "store": ("errors",),
     "web": ("bridge", "call", "carrier", "realtime", "agents", "audio", "errors", "replay"),
     "web.app": ("settings",),  # beside what is allowed to the rest of web
 }
