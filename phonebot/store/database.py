@@ -76,6 +76,7 @@ class Database:
     async def begin(self) -> AsyncIterator[AsyncSession]:
         """A transaction that may write: committed at the end of the block, rolled back when it raises."""
         async with self._session() as session, session.begin():
+            await session.connection()  # begins now, and not with the first statement
             yield session
 
     @asynccontextmanager
@@ -150,7 +151,7 @@ class Database:
         """The transcripts of calls are nobody else's business; SQLite's other files take over its mode."""
         path = Path(str(self._url.database))
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
         except OSError as error:
             reason = error.strerror or type(error).__name__
@@ -229,10 +230,14 @@ def _engine(url: URL) -> AsyncEngine:
 
 def _prepare_sqlite(connection: Any, record: Any) -> None:
     connection.isolation_level = None  # Python's sqlite3 begins no transactions: `_begin_sqlite` does
-    cursor = connection.cursor()
-    for pragma in ("foreign_keys = ON", "journal_mode = WAL", "synchronous = NORMAL"):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
+    try:
+        cursor = connection.cursor()
+        for pragma in ("foreign_keys = ON", "journal_mode = WAL", "synchronous = NORMAL"):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+    except Exception:
+        connection.close()  # nobody else would: it never got into the pool
+        raise
 
 
 def _begin_sqlite(connection: Connection) -> None:
