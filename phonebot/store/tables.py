@@ -83,7 +83,7 @@ class Table(DeclarativeBase):
 
 
 class Counter(Table):
-    """A number that grows with each change of what it is named after. See `numbers.changes`."""
+    """A number that grows with each change of what it is named after; `profiles` is there from the start."""
 
     __tablename__ = "counters"
 

@@ -29,22 +29,22 @@ asyncio.run(Database(sys.argv[1]).upgrade())
 
 async def test_what_a_block_did_is_there_afterwards(database: Database) -> None:
     async with database.begin() as session:
-        session.add(Counter(name="profiles", value=3))
+        session.add(Counter(name="test", value=3))
     async with database.read() as session:
-        assert await session.scalar(select(Counter.value)) == 3
+        assert await session.scalar(select(Counter.value).where(Counter.name == "test")) == 3
 
 
 async def test_what_a_block_did_that_raised_is_not(database: Database) -> None:
     async def fail() -> None:
         async with database.begin() as session:
-            session.add(Counter(name="profiles", value=3))
+            session.add(Counter(name="test", value=3))
             await session.flush()
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         await fail()
     async with database.read() as session:
-        assert await session.scalar(select(Counter.value)) is None
+        assert await session.scalar(select(Counter.value).where(Counter.name == "test")) is None
 
 
 async def test_what_the_rows_forbid_is_told_as_such(database: Database) -> None:
@@ -89,25 +89,25 @@ async def test_a_table_keeps_the_order_of_its_keys_and_none_is_null(database: Da
 async def test_writers_at_once_wait_for_each_other(database: Database) -> None:
     """Each reads what it then raises by one: none may work with what another is about to change."""
     async with database.begin() as session:
-        session.add(Counter(name="profiles", value=0))
+        session.add(Counter(name="test", value=0))
 
     async def count() -> None:
         async with database.begin() as session:
-            counter = await session.scalar(select(Counter).with_for_update())
+            counter = await session.scalar(select(Counter).where(Counter.name == "test").with_for_update())
             assert counter is not None
             await asyncio.sleep(0)
             counter.value += 1
 
     await asyncio.gather(*(count() for _ in range(20)))
     async with database.read() as session:
-        assert await session.scalar(select(Counter.value)) == 20
+        assert await session.scalar(select(Counter.value).where(Counter.name == "test")) == 20
 
 
 async def test_a_reader_does_not_wait_for_a_writer(database: Database) -> None:
     async with database.begin() as writing:
-        await writing.execute(insert(Counter).values(name="profiles", value=3))
+        await writing.execute(insert(Counter).values(name="test", value=3))
         async with database.read() as session:
-            assert await session.scalar(select(Counter.value)) is None
+            assert await session.scalar(select(Counter.value).where(Counter.name == "test")) is None
 
 
 def test_processes_that_start_at_once_make_the_tables_once(empty_database_url: str) -> None:
@@ -149,7 +149,7 @@ async def test_the_file_of_a_database_is_its_owners_alone(tmp_path: Path) -> Non
     database = Database(f"sqlite:///{path}")
     await database.upgrade()
     async with database.begin() as session:
-        session.add(Counter(name="profiles", value=3))
+        session.add(Counter(name="test", value=3))
         await session.flush()
         assert {stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()} == {0o600}
     await database.close()
@@ -262,7 +262,7 @@ async def write():
         os.setuid(65534)
     try:
         async with database.begin() as session:
-            session.add(Counter(name="profiles", value=3))
+            session.add(Counter(name="test", value=3))
     except StoreError as error:
         print(error, end="")
 
@@ -293,7 +293,7 @@ async def test_a_connection_that_broke_is_replaced(postgres: PostgresServer, mig
         f"WHERE datname = '{name}' AND pid <> pg_backend_pid()"
     )
     async with database.begin() as session:
-        session.add(Counter(name="profiles", value=3))
+        session.add(Counter(name="test", value=3))
     await database.close()
 
 

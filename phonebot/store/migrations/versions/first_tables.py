@@ -87,12 +87,13 @@ def upgrade() -> None:
     op.create_index("ix_calls_started_at_id", "calls", ["started_at", "id"])
     op.create_index("ix_calls_to_number_started_at", "calls", ["to_number", "started_at"])
 
-    op.create_table(
+    counters = op.create_table(
         "counters",
         sa.Column("name", sa.String(length=32), nullable=False),
         sa.Column("value", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("name", name="pk_counters"),
     )
+    op.bulk_insert(counters, [{"name": "profiles", "value": 0}])
     op.create_table(
         "numbers",
         sa.Column("id", ID, nullable=False),
