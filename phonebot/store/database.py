@@ -96,6 +96,8 @@ class Database:
 
     async def revision(self) -> str | None:
         """The migration that its tables are at; None: they were never made."""
+        if self.is_sqlite and not Path(str(self._url.database)).exists():  # noqa: ASYNC240  (takes no time)
+            return None
         async with self._connect() as connection:
             return await connection.run_sync(_revision)
 

@@ -17,7 +17,6 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
 
-from phonebot.agents.numbers import Numbers
 from phonebot.agents.profile import Profile
 from phonebot.bridge import Bridge, Journal
 from phonebot.call.actions import Action, Ended, Outcome
@@ -36,6 +35,7 @@ from phonebot.web.admission import Admission, Gate
 from phonebot.web.live import LiveCalls
 from phonebot.web.media import MediaEndpoint, MediaSocket
 from phonebot.web.metrics import CallMetrics, Metrics
+from phonebot.web.profiles import Answering
 from phonebot.web.webhooks import Door, Webhooks
 
 log = logging.getLogger(__name__)
@@ -59,7 +59,7 @@ SERVER_OPTIONS: dict[str, Any] = {
 
 
 def create_app(
-    settings: Settings, numbers: Numbers, watch: tuple[Watch, ...] = (), writer: Writer | None = None
+    settings: Settings, numbers: Answering, watch: tuple[Watch, ...] = (), writer: Writer | None = None
 ) -> Starlette:
     """
     The service for these settings and profiles. Without an auth token every request passes as the carrier's.
@@ -118,7 +118,7 @@ class CallDesk:
     def __init__(
         self,
         settings: Settings,
-        numbers: Numbers,
+        numbers: Answering,
         live: LiveCalls,
         metrics: Metrics,
         writer: Writer,
@@ -133,7 +133,7 @@ class CallDesk:
 
     async def hold(self, socket: MediaSocket, reader: StreamReader, start: Start, admission: Admission) -> None:
         """One call, until it has ended."""
-        profile = self._numbers.profile_for(admission.number)
+        profile = self._numbers.profile_for(admission.number, admission.caller)
         if profile.version != admission.profile_version:
             log.info(
                 "call %.40r is answered by version %s of profile %r: its webhook chose version %.20s",
