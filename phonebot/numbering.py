@@ -121,24 +121,26 @@ def set_profile(
     from phonebot.storing import with_store
 
     ways = [bool(changes), source is not None, back_to is not None, release]
-    if sum(ways) != 1:
-        raise typer.BadParameter("give KEY=VALUE, --from, --back-to or --release")
+    if sum(ways) > 1 or not (any(ways) or test_callers):
+        raise typer.BadParameter("give KEY=VALUE, --from, --back-to, --release or --test-caller")
     if test_callers and (release or back_to is not None):
-        raise typer.BadParameter("--test-caller goes with KEY=VALUE and --from")
+        raise typer.BadParameter("--test-caller goes with KEY=VALUE or --from, or alone")
 
     async def work(settings: "Settings", store: "Store") -> "Saved":
         from phonebot.store.audit import COMMAND_LINE
-        from phonebot.store.numbers import Saved
 
         if back_to is not None:
             return await store.numbers.roll_back(number, back_to, COMMAND_LINE, note=note)
-        if release:
-            newest = await store.numbers.get(number)
-            released = await store.numbers.release(number, newest.sequence, COMMAND_LINE)
-            return Saved(released, is_new=newest.test_callers is not None)
+        if release or not any(ways):
+            return await _answer(store, number, test_callers)
         editor = _editor(settings, store)
-        table = _table_in(source, editor) if source else await _changed(number, changes or [], store)
-        return await editor.save(number, table, COMMAND_LINE, note=note, test_callers=test_callers)
+        if source:
+            table, expected = _table_in(source, editor), None
+        else:
+            table, expected = await _changed(number, changes or [], store)
+        return await editor.save(
+            number, table, COMMAND_LINE, note=note, test_callers=test_callers, expected=expected
+        )
 
     saved = with_store(work)
     _tell([saved])
@@ -217,20 +219,36 @@ def _table_in(path: Path, editor: "ProfileEditor") -> dict[str, Any]:
     return table
 
 
-async def _changed(number: str, changes: Iterable[str], store: "Store") -> dict[str, Any]:
-    """The number's newest profile, if there is one, with these keys changed."""
+async def _answer(store: "Store", number: str, test_callers: list[str] | None) -> "Saved":
+    """Let the newest version answer these callers only, or everyone."""
+    from phonebot.store.audit import COMMAND_LINE
+    from phonebot.store.numbers import Saved
+
+    before = await store.numbers.get(number)
+    if test_callers:
+        after = await store.numbers.limit(number, before.sequence, test_callers, COMMAND_LINE)
+    else:
+        after = await store.numbers.release(number, before.sequence, COMMAND_LINE)
+    return Saved(after, is_new=before != after)
+
+
+async def _changed(number: str, changes: Iterable[str], store: "Store") -> tuple[dict[str, Any], int]:
+    """The number's newest profile, if there is one, with these keys changed; and its sequence, 0 for none."""
     from phonebot.errors import NotStored
 
+    table, sequence = dict[str, Any](), 0
     try:
-        table = json.loads(json.dumps((await store.numbers.get(number)).profile))
+        newest = await store.numbers.get(number)
     except NotStored:
-        table = {}
+        pass
+    else:
+        table, sequence = newest.profile, newest.sequence
     for change in changes:
         path, sign, text = change.partition("=")
         if not sign or not path:
             raise typer.BadParameter(f"{change!r} is not KEY=VALUE")
         _set(table, path.split("."), text)
-    return dict(table)
+    return table, sequence
 
 
 def _set(table: dict[str, Any], path: list[str], text: str) -> None:
