@@ -1,9 +1,10 @@
 """Points a number of Twilio's at this service, through Twilio's REST API."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from twilio.base.exceptions import TwilioRestException  # type: ignore[import-untyped]
+from twilio.base.exceptions import TwilioException  # type: ignore[import-untyped]
 from twilio.http.http_client import TwilioHttpClient  # type: ignore[import-untyped]
 from twilio.rest import Client  # type: ignore[import-untyped]
 from twilio.rest.api.v2010.account.incoming_phone_number import (  # type: ignore[import-untyped]
@@ -13,6 +14,7 @@ from twilio.rest.api.v2010.account.incoming_phone_number import (  # type: ignor
 from phonebot.errors import PhonebotError
 
 TIMEOUT_S = 15.0
+_CODE = re.compile(r'"code": ?([0-9]+)')
 _REMEDIES = {
     20003: "check TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN",  # Twilio, Error and Warning Dictionary
     20429: "too many requests: try again in a minute",
@@ -55,9 +57,7 @@ def link(number: str, public_url: str, account_sid: str, auth_token: str, api_ur
         # A number without the plus also finds those that it is a part of.
         owned = next((each for each in found if each.phone_number == number), None)
         if owned is None:
-            raise LinkFailed(
-                f"the Twilio account {account_sid} has no number {number}: buy it there, or correct it"
-            )
+            raise LinkFailed(f"the Twilio account {account_sid} has no number {number}: buy it, or correct it")
         if owned.trunk_sid:
             raise LinkFailed(
                 f"{number} belongs to the SIP trunk {owned.trunk_sid}, so that Twilio asks no webhook: "
@@ -66,12 +66,19 @@ def link(number: str, public_url: str, account_sid: str, auth_token: str, api_ur
         changes = list(_changes(owned, public_url))
         if changes:
             owned.update(**{_KEYS[change.name]: change.after for change in changes})
-    except TwilioRestException as error:
-        remedy = _REMEDIES.get(error.code or 0, "see its error dictionary")
-        raise LinkFailed(f"Twilio refuses it with error {error.code}, {error.msg!s:.200}: {remedy}") from error
+    except TwilioException as error:
+        raise LinkFailed(_refusal(error)) from error
     except OSError as error:  # requests' errors are among these
         raise LinkFailed(f"{api_url} cannot be reached: check the network, or TWILIO_API_URL") from error
     return changes
+
+
+def _refusal(error: TwilioException) -> str:
+    said = str(getattr(error, "msg", ""))
+    # Where a list is refused the library has the whole answer as its text.
+    code = getattr(error, "code", None) or next(iter(_CODE.findall(str(error))), "")
+    remedy = _REMEDIES.get(int(code or 0), "its error dictionary tells why")
+    return f"Twilio refuses it with error {code or 'unknown'}{f', {said:.200}' if said else ''}: {remedy}"
 
 
 _KEYS = {

@@ -10,6 +10,7 @@ Written from Twilio, "IncomingPhoneNumber resource", "Twilio's response" and the
 Twilio where a client could not notice its mistake: a parameter that is not documented is refused.
 """
 
+from base64 import b64encode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
-from aiohttp import BasicAuth, web
+from aiohttp import web
 
 READABLE = frozenset({"PhoneNumber", "FriendlyName", "Beta", "Origin", "PageSize", "Page", "PageToken"})
 URLS = ("VoiceUrl", "VoiceFallbackUrl", "StatusCallback")
@@ -51,7 +52,8 @@ class RestServer:
         self.numbers: list[Number] = []
         self.requests: list[tuple[str, str, dict[str, str]]] = []
         self._account_sid = account_sid
-        self._credentials = BasicAuth(account_sid, auth_token).encode()
+        credentials = b64encode(f"{account_sid}:{auth_token}".encode()).decode()
+        self._credentials = f"Basic {credentials}"  # RFC 7617, section 2
         self._path = f"/2010-04-01/Accounts/{account_sid}/IncomingPhoneNumbers"
 
     def app(self) -> web.Application:
