@@ -88,6 +88,7 @@ def serve(
         errors.print(f"[yellow]{name} has no effect in this version[/yellow]")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     given = {key: value for key, value in {"host": host, "port": port}.items() if value is not None}
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # it tells of itself at each start
     settings = load().model_copy(update=given)
     settings.check_for_serving(dev)
     run(_serve(settings, dev))

@@ -12,6 +12,7 @@ later without failing (SQLite, Transactions, 2.2).
 """
 
 import asyncio
+import logging
 import os
 import sqlite3
 import threading
@@ -33,11 +34,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, c
 
 from phonebot.errors import StoreError, StoreTooNew, StoreUnavailable
 
+log = logging.getLogger(__name__)
+
 MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_S = 10.0  # how long a writer waits for another one of a SQLite file
 CONNECT_S = 5.0
 COMMAND_S = 30.0
-POOL_SIZE = 10
+POOL_SIZE = 10  # and as many beyond when they are needed
 
 _UPGRADE_LOCK = 0x70686F6E  # one number for all processes that may upgrade the same PostgreSQL database
 _SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
@@ -176,6 +179,7 @@ class Database:
             )
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+        log.info("the tables of the database %s were brought to %s", self.name, known.get_current_head())
 
     def _unavailable(self, error: Exception) -> StoreError:
         return StoreUnavailable(f"the database {self.name} {_reason(error)}")
