@@ -17,9 +17,10 @@ from rich.markup import escape
 
 from phonebot import __version__
 from phonebot.errors import PhonebotError, ProfileError, SettingsError
+from phonebot.numbering import numbers
+from phonebot.storing import database
 
 if TYPE_CHECKING:  # each command imports what it needs: `phonebot --help` is there at once
-    from phonebot.agents.numbers import Numbers
     from phonebot.bench.accuracy_report import AccuracyReport
     from phonebot.bench.report import CapacityReport, LatencyReport
     from phonebot.calibration.figures import Figures
@@ -81,21 +82,20 @@ def serve(
     ] = None,
 ) -> None:
     """Answer calls. Told to stop (SIGTERM, Ctrl-C), it lets them end; told twice, it ends them."""
-    from phonebot.agents.numbers import Numbers
     from phonebot.settings import PLANNED, load
 
     for name in sorted(PLANNED & os.environ.keys()):
         errors.print(f"[yellow]{name} has no effect in this version[/yellow]")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     given = {key: value for key, value in {"host": host, "port": port}.items() if value is not None}
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # it tells of itself at each start
     settings = load().model_copy(update=given)
     settings.check_for_serving(dev)
-    numbers = Numbers.load(settings.profiles) if settings.profiles else Numbers()
-    run(_serve(settings, numbers, dev))
+    run(_serve(settings, dev))
 
 
-async def _serve(settings: "Settings", numbers: "Numbers", dev: bool) -> None:
-    from phonebot.serving import embedded_model, listen, serve_until_signalled
+async def _serve(settings: "Settings", dev: bool) -> None:
+    from phonebot.serving import embedded_model, listen, serve_until_signalled, stored_profiles
     from phonebot.web.app import create_app, local_url
 
     async with AsyncExitStack() as resources:
@@ -105,9 +105,10 @@ async def _serve(settings: "Settings", numbers: "Numbers", dev: bool) -> None:
                 model = await resources.enter_async_context(embedded_model())
                 settings = settings.model_copy(update={"model_url": model.url})
             errors.print("[bold yellow]DEVELOPMENT MODE: no signature is checked; loopback only[/bold yellow]")
+        profiles = await resources.enter_async_context(stored_profiles(settings))
         listener = listen(settings.host, settings.port)
         public_url = settings.public_url or local_url(settings.host, listener.getsockname()[1])
-        app = create_app(settings.model_copy(update={"public_url": public_url}), numbers)
+        app = create_app(settings.model_copy(update={"public_url": public_url}), profiles)
         errors.print(f"phonebot {__version__} listens on {settings.host}:{listener.getsockname()[1]}")
         errors.print(f"voice webhook: {public_url}/twilio/voice")
         await serve_until_signalled(app, listener)
@@ -310,6 +311,9 @@ async def _calibrate(listening: bool, oddities: list[str], repeats: int) -> "Fig
             listener, public_url, (token,), settings.twilio_account_sid, repeats, show
         )
 
+
+app.add_typer(numbers, name="numbers")
+app.add_typer(database, name="db")
 
 calls = typer.Typer(help="Past calls.", no_args_is_help=True)
 app.add_typer(calls, name="calls")

@@ -11,6 +11,10 @@ The tree of errors.
     │   ├── ModelRefused          it answered no: key, model, dialect, quota; asking again is no use
     │   └── ModelProtocolError    it sent what the protocol rules out
     ├── AudioError           bytes that are not the audio they claim to be
+    ├── StoreError           the database or the storage of recordings does not do what it should
+    │   ├── StoreUnavailable      it cannot be reached or used now; another try may work
+    │   ├── StoreTooNew           its tables were made by a newer version of phonebot
+    │   └── NotStored             what was asked for is not there
     ├── LogError             a call log that cannot be read (replay/log.py)
     ├── ExportRefused        the place for an exported log is taken (replay/export.py)
     ├── UpdateRefused        a zipped log is not rewritten (replaying.py)
@@ -99,3 +103,26 @@ class ModelProtocolError(ModelError):
 
 class AudioError(PhonebotError):
     """Bytes that are not the audio they claim to be."""
+
+
+class StoreError(PhonebotError):
+    """The database or the storage of recordings. `problem` is one sentence with its remedy."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(problem)
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return self.problem
+
+
+class StoreUnavailable(StoreError):
+    """It cannot be reached or used now; another try may work."""
+
+
+class StoreTooNew(StoreError):
+    """The tables of a database were made by a newer version of phonebot."""
+
+
+class NotStored(StoreError):
+    """What was asked for is not there."""

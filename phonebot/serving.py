@@ -17,11 +17,15 @@ from starlette.types import ASGIApp
 
 from phonebot.audio.transcode import Format, Transcoder
 from phonebot.errors import SettingsError
+from phonebot.settings import Settings
 from phonebot.simulator.dialogue import Script, load_script
 from phonebot.simulator.server import ModelServer
 from phonebot.simulator.server import serve as serve_model
+from phonebot.storing import open_store
 from phonebot.web.app import SERVER_OPTIONS
+from phonebot.web.editing import ProfileEditor
 from phonebot.web.live import LiveCalls
+from phonebot.web.profiles import StoredProfiles
 
 DEMO_SCRIPT = "dentist.toml"
 DRAIN_S = 300.0  # how long calls in progress may go on once the service is told to stop
@@ -64,6 +68,24 @@ async def embedded_model(
         ) as server,
     ):
         yield server
+
+
+@asynccontextmanager
+async def stored_profiles(settings: Settings) -> AsyncIterator[StoredProfiles]:
+    """
+    The profiles of the store, followed while the block runs. First what changed in the file of profiles goes there.
+
+    Raises ProfileError for a file that is wrong, StoreError for a store that cannot be used.
+    """
+    store = await open_store(settings)
+    try:
+        if settings.profiles:
+            for version in await ProfileEditor(store.numbers, settings.audio).follow_file(settings.profiles):
+                _log.info("%s: version %d is from %s", version.number, version.sequence, settings.profiles)
+        async with StoredProfiles(store.numbers, settings.audio).following() as profiles:
+            yield profiles
+    finally:
+        await store.close()
 
 
 def listen(host: str, port: int) -> socket.socket:

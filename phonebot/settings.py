@@ -114,6 +114,18 @@ def _path(path: Path) -> Path:
     return path
 
 
+def _database_url(url: SecretStr) -> SecretStr:
+    if not url.get_secret_value().startswith(("sqlite:///", "postgresql://", "postgres://")):
+        raise ValueError("is no address of a database")
+    return url
+
+
+def _storage_url(url: str) -> str:
+    if not url.startswith(("file:///", "s3://")):
+        raise ValueError("is no address of a storage")
+    return url
+
+
 def _variable(field: str) -> str:
     """The environment variable of a field."""
     return field.upper() if field.startswith(_NOT_OURS) else f"{PREFIX}{field.upper()}"
@@ -164,16 +176,35 @@ class Settings(BaseModel):
     """Signs the tokens that admit a media stream; the same for all processes. Required without `--dev`."""
 
     profiles: Annotated[Annotated[Path, AfterValidator(_path)] | None, _PATH_ALLOWED] = None
-    """The TOML file that says who answers which number, see profiles.md. Unset: built-in defaults answer."""
+    """A TOML file of profiles, see profiles.md. What changed in it is taken into the database at each start."""
 
     data_dir: Annotated[Path, AfterValidator(_path), _PATH_ALLOWED] = Path("data")
     """Where data is kept, made when missing; call logs go to the folder `calls` in it."""
+
+    # Not Secret, which is passed on as it is: this one is checked.
+    database_url: Annotated[
+        Annotated[SecretStr, Field(min_length=1), AfterValidator(_database_url)] | None,
+        Allowed("sqlite:///PATH or postgresql://USER:PASSWORD@HOST:PORT/NAME (secret)"),
+    ] = None
+    """The database, see store.md. Unset: SQLite in the file `phonebot.db` in the data folder."""
+
+    storage_url: Annotated[
+        Annotated[str, AfterValidator(_storage_url)] | None,
+        Allowed("file:///PATH or s3://BUCKET[/PREFIX][?region=REGION&endpoint=URL]"),
+    ] = None
+    """Where the recordings of calls are kept, see store.md. Unset: in the folder `calls` in the data folder."""
 
     twilio_account_sid: Annotated[Text | None, _ANY] = None
     """Twilio's account. When set, requests of other accounts are refused."""
 
     twilio_auth_token: Annotated[Secret | None, _SECRET] = None
     """Checks that a request comes from Twilio. Required without `--dev`."""
+
+    twilio_api_url: Annotated[
+        Annotated[str, AfterValidator(_public_url)],
+        Allowed("https://HOST[:PORT][/PREFIX] without a query; http:// only for localhost, 127.0.0.1 or [::1]"),
+    ] = "https://api.twilio.com"
+    """Where Twilio's REST API is found: another one for Twilio's regions, or for an emulator."""
 
     carrier_start_buffer_ms: Annotated[Trait, _TRAIT] = 0
     """ms that audio waits at the carrier before it plays, if it meets an empty queue. See calibrate.md."""
@@ -222,6 +253,23 @@ class Settings(BaseModel):
     model: Annotated[Text, _ANY] = "gpt-realtime-2.1"
     """The model for profiles that name none. On Azure the name of a deployment."""
 
+    @property
+    def database(self) -> str:
+        """The URL of the database, which may hold a password."""
+        if self.database_url is not None:
+            return self.database_url.get_secret_value()
+        return f"sqlite:///{self.data_dir.absolute() / 'phonebot.db'}"
+
+    @property
+    def storage(self) -> str:
+        """The URL of the storage of recordings."""
+        return self.storage_url or (self.data_dir.absolute() / "calls").as_uri()
+
+    @property
+    def audio(self) -> Path:
+        """The folder of the recordings that stored profiles name."""
+        return self.data_dir / "audio"
+
     def check_for_serving(self, dev: bool) -> None:
         """
         Raises SettingsError, with a sentence for each problem, unless the service can start with these settings.
@@ -232,6 +280,18 @@ class Settings(BaseModel):
         problems.extend(self._azure_problems())
         if problems:
             raise SettingsError(*problems)
+
+    def check_for_linking(self) -> tuple[str, str, str]:
+        """The public URL, the account and its token. Raises SettingsError, a sentence for each that is missing."""
+        account, token, missing = self.twilio_account_sid, self.twilio_auth_token, list[str]()
+        if account is None:
+            missing.append("TWILIO_ACCOUNT_SID is missing: copy the account SID from Twilio's console")
+        if self.public_url is None or token is None:
+            needed = ("PHONEBOT_PUBLIC_URL", "TWILIO_AUTH_TOKEN")
+            missing.extend(problem for problem in self._missing() if problem.startswith(needed))
+        if account is None or self.public_url is None or token is None:
+            raise SettingsError(*missing)
+        return self.public_url, account, token.get_secret_value()
 
     def check_for_calibrating(self) -> tuple[str, str]:
         """The public URL and the auth token. Raises SettingsError, with a sentence for each that is missing."""
@@ -278,10 +338,8 @@ class Settings(BaseModel):
 PLANNED = frozenset(
     {
         "PHONEBOT_ADMIN_PASSWORD",
-        "PHONEBOT_DATABASE_URL",
         "PHONEBOT_DRAIN_S",
         "PHONEBOT_MODEL_PROVIDERS",
-        "PHONEBOT_STORAGE_URL",
     }
 )
 """Settings that a later version will know. A deployment may have them already: no error, and no effect."""

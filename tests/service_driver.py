@@ -53,6 +53,7 @@ from phonebot.simulator.signing import signature
 from phonebot.web.app import create_app
 from phonebot.web.console.access import Authorise
 from phonebot.web.live import LiveCalls
+from phonebot.web.profiles import Answering
 
 TOKEN = "0123456789abcdef0123456789abcdef"
 SECRET_KEY = "fedcba9876543210fedcba9876543210"
@@ -136,6 +137,7 @@ class Service:
         folder: Path,
         *,
         profile: Profile = PROFILE,
+        numbers: Answering | None = None,
         model_url: str | None = None,
         public_url: str | None = None,
         faults: Faults | None = None,
@@ -146,8 +148,9 @@ class Service:
         **settings: str,
     ) -> "Service":
         """
-        `settings` are further variables; `public_url` is where the carrier believes the service to be.
-        `send_buffer` is that of its connections, in bytes. `authorise` says who may use the phone in the browser.
+        `settings` are further variables; `public_url` is where the carrier believes the service to be. `numbers` say
+        who answers; without them `profile` does. `send_buffer` is that of its connections, in bytes.
+        `authorise` says who may use the phone in the browser.
         """
         async with AsyncExitStack() as starting:
             model = None
@@ -174,9 +177,8 @@ class Service:
                 witnesses.append(Witness(model))
                 return witnesses[-1]
 
-            app = create_app(
-                load(variables, env_file=None), Numbers.single(profile), watch=(watch,), authorise=authorise
-            )
+            answering = numbers or Numbers.single(profile)
+            app = create_app(load(variables, env_file=None), answering, watch=(watch,), authorise=authorise)
             await starting.enter_async_context(running(app, listener))
             return cls(
                 url, folder / "calls", model, witnesses, app.state.live, public_url or url, starting.pop_all()

@@ -23,15 +23,33 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "outbox": ("realtime.events", "audio"),
     "bridge": ("outbox", "call", "carrier", "realtime", "agents", "audio", "errors", "replay"),
     "simulator": ("errors", "audio"),
-    "web": ("bridge", "call", "carrier", "realtime", "agents", "audio", "errors", "replay"),
+    "store": ("errors",),
+    "web": ("bridge", "call", "carrier", "realtime", "agents", "audio", "errors", "replay", "store"),
     "web.app": ("settings",),  # beside what is allowed to the rest of web
 }
-TOP = frozenset({"bench", "calibration", "calling", "cli", "demo", "rehearsal", "replaying", "serving", "terminal"})
+TOP = frozenset(
+    {
+        "bench",
+        "calibration",
+        "calling",
+        "cli",
+        "demo",
+        "linking",
+        "numbering",
+        "rehearsal",
+        "replaying",
+        "serving",
+        "storing",
+        "terminal",
+    }
+)
 # Runs in virtual time, so it is as pure as a call.
 MEASURING = frozenset({f"calibration.{name}" for name in ("experiments", "figures", "line", "measurement", "tone")})
 # Those who start a service: the last is the one that is measured.
 REHEARSING = frozenset({"rehearsal.live", "rehearsal.live_command", "rehearsal.service_line"})
-SEE_SETTINGS = frozenset({"web.app", "serving", "cli", "demo", "bench.subject", *REHEARSING})
+SEE_SETTINGS = frozenset(
+    {"web.app", "serving", "cli", "demo", "numbering", "storing", "bench.subject", *REHEARSING}
+)
 # All that a call depends on comes in as an input; otherwise its log would not replay.
 NOT_IN_A_CALL = frozenset(
     {"asyncio", "logging", "os", "random", "secrets", "select", "socket", "subprocess", "threading", "time", "uuid"}

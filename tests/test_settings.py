@@ -62,6 +62,32 @@ def test_settings_of_an_empty_environment_are_the_defaults() -> None:
     assert (settings.model, settings.model_auth, settings.model_dialect) == ("gpt-realtime-2.1", "bearer", "auto")
     assert (settings.public_url, settings.profiles, settings.twilio_account_sid) == (None, None, None)
     assert (settings.secret_key, settings.model_token) == (None, None)
+    assert settings.twilio_api_url == "https://api.twilio.com"
+
+
+def test_without_urls_the_database_and_the_recordings_are_in_the_data_folder() -> None:
+    settings = settings_of(PHONEBOT_DATA_DIR="/var/lib/phone bot")
+    assert settings.database == "sqlite:////var/lib/phone bot/phonebot.db"
+    assert settings.storage == "file:///var/lib/phone%20bot/calls"
+    assert Path(settings_of().database.removeprefix("sqlite:///")) == Path.cwd() / "data" / "phonebot.db"
+
+
+def test_the_urls_of_database_and_storage_are_passed_on() -> None:
+    settings = settings_of(
+        PHONEBOT_DATABASE_URL="postgresql://phonebot:hidden@db/calls", PHONEBOT_STORAGE_URL="s3://calls/x?region=a"
+    )
+    assert settings.database == "postgresql://phonebot:hidden@db/calls"
+    assert settings.storage == "s3://calls/x?region=a"
+    assert "hidden" not in repr(settings)
+
+
+def test_urls_of_another_kind_are_refused_without_showing_them() -> None:
+    assert problems_of(PHONEBOT_DATABASE_URL="mysql://hidden@db", PHONEBOT_STORAGE_URL="/hidden") == (
+        "PHONEBOT_DATABASE_URL is no address of a database; it must be sqlite:///PATH or "
+        "postgresql://USER:PASSWORD@HOST:PORT/NAME (secret)",
+        "PHONEBOT_STORAGE_URL is no address of a storage; it must be file:///PATH or "
+        "s3://BUCKET[/PREFIX][?region=REGION&endpoint=URL]",
+    )
 
 
 def test_settings_of_a_full_environment_hold_its_values() -> None:
@@ -407,6 +433,7 @@ def test_each_row_of_the_table_says_what_is_allowed_and_what_it_means() -> None:
         "PHONEBOT_HOST": "127.0.0.1",
         "PHONEBOT_PORT": "8080",
         "PHONEBOT_DATA_DIR": "data",
+        "TWILIO_API_URL": "https://api.twilio.com",
         "PHONEBOT_CARRIER_START_BUFFER_MS": "0",
         "PHONEBOT_CARRIER_MARK_LAG_MS": "0",
         "PHONEBOT_CARRIER_MARK_SPREAD_MS": "0",

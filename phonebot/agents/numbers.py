@@ -15,29 +15,43 @@ Files that a profile names lie beside it: their paths are relative to its folder
 """
 
 import re
-import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from phonebot.agents.profile import Profile, shown
 from phonebot.agents.recordings import read_recording
+from phonebot.agents.toml import parse
 from phonebot.errors import AudioError, ProfileError
 
 DEFAULT = "default"
 MAX_FILE_BYTES = 1_000_000
 
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")  # ITU-T E.164: at most 15 digits, and no country code begins with 0
-_UNQUOTED_NUMBER = re.compile(rb"^[ \t]*\[\+[0-9]", re.MULTILINE)
 _HEADINGS = 'the heading of a table is a number with "+" and 7 to 15 digits, such as ["+15550100000"], or [default]'
 
 
 @dataclass(frozen=True, slots=True)
+class Trial:
+    """A profile that answers some callers only: those who try it out."""
+
+    callers: Collection[str]
+    profile: Profile
+
+
+@dataclass(frozen=True, slots=True)
 class Numbers:
-    """The profile of each number that has its own, by number, and the one of all others."""
+    """
+    The profile of each number that has its own, by number, and the one of all others.
+
+    `trials` come first for the callers whom they name; by number, or under `default` for numbers that have nothing
+    of their own for such a caller.
+    """
 
     profiles: Mapping[str, Profile] = field(default_factory=dict)
     default: Profile = field(default_factory=Profile)
+    trials: Mapping[str, tuple[Trial, ...]] = field(default_factory=dict)
 
     @classmethod
     def single(cls, profile: Profile) -> "Numbers":
@@ -53,35 +67,68 @@ class Numbers:
         and what is allowed; or one sentence with the line when the file is no TOML. The recordings that profiles
         name are read too, and are part of them from then on.
         """
-        source = str(path)
-        profiles: dict[str, Profile] = {}
-        problems: list[str] = []
-        for number, table in _parse(_read(Path(path)), source).items():
-            if not isinstance(table, dict):
-                problems.append(f"{shown(number)} stands outside a table; {_HEADINGS}")
-            elif number != DEFAULT and not _E164.fullmatch(number):
-                problems.append(f"[{shown(number)}] is not a number in E.164 form; {_HEADINGS}")
-            else:
-                try:
-                    profiles[number] = _with_recordings(Profile.from_table(table, source), Path(path))
-                except ProfileError as error:
-                    problems.extend(f"[{_heading(number)}] {problem}" for problem in error.problems)
-        if problems:
-            raise ProfileError(source, *problems)
+        profiles = {number: written.profile for number, written in read_file(Path(path)).items()}
         return cls(default=profiles.pop(DEFAULT, Profile()), profiles=profiles)
 
-    def profile_for(self, number: str) -> Profile:
-        """The profile that answers `number`: its own, else the default."""
-        return self.profiles.get(number, self.default)
+    def profile_for(self, number: str, caller: str = "") -> Profile:
+        """The profile that answers `caller` at `number`: a trial's, else the number's own, else the default."""
+        own = self._trial(number, caller) or self.profiles.get(number)
+        return own or self._trial(DEFAULT, caller) or self.default
+
+    def _trial(self, number: str, caller: str) -> Profile | None:
+        trials = self.trials.get(number, ())
+        return next((trial.profile for trial in trials if caller in trial.callers), None)
 
 
-def _with_recordings(profile: Profile, file: Path) -> Profile:
+class Written(NamedTuple):
+    """A profile as it was written, and what it means."""
+
+    table: dict[str, Any]
+    profile: Profile
+
+
+def read_file(path: Path) -> dict[str, Written]:
+    """What a file of profiles holds, by number or `default`. Raises ProfileError as `Numbers.load` does."""
+    return read_tables(parse(_read(path), str(path)), str(path), path.parent)
+
+
+def read_tables(tables: Mapping[str, Any], source: str, recordings: Path) -> dict[str, Written]:
+    """
+    Check the tables of profiles, by number or `default`; `recordings` is the folder of the files that they name.
+
+    Raises ProfileError for `source` with a sentence for each problem in any of them.
+    """
+    written: dict[str, Written] = {}
+    problems: list[str] = []
+    for number, table in tables.items():
+        if not isinstance(table, dict):
+            problems.append(f"{shown(number)} stands outside a table; {_HEADINGS}")
+        elif not is_number(number):
+            problems.append(f"[{shown(number)}] is not a number in E.164 form; {_HEADINGS}")
+        else:
+            try:
+                written[number] = Written(table, read_table(table, source, recordings))
+            except ProfileError as error:
+                problems.extend(f"[{_heading(number)}] {problem}" for problem in error.problems)
+    if problems:
+        raise ProfileError(source, *problems)
+    return written
+
+
+def read_table(table: Mapping[str, Any], source: str, recordings: Path) -> Profile:
+    """Check one profile, and read the recording that it names, which is in the folder `recordings`."""
+    profile = Profile.from_table(table, source)
     if profile.greeting_audio is None:
         return profile
     try:
-        return profile.with_greeting_clip(read_recording(file.parent / profile.greeting_audio))
+        return profile.with_greeting_clip(read_recording(recordings / profile.greeting_audio))
     except (AudioError, ValueError) as error:  # the latter: a name that no file can have
-        raise ProfileError(str(file), f"greeting_audio: {error}") from None
+        raise ProfileError(source, f"greeting_audio: {error}") from None
+
+
+def is_number(number: str) -> bool:
+    """Whether a profile can be for it: in E.164 form, or `default`."""
+    return number == DEFAULT or bool(_E164.fullmatch(number))
 
 
 def _read(path: Path) -> bytes:
@@ -95,21 +142,6 @@ def _read(path: Path) -> bytes:
     if len(content) > MAX_FILE_BYTES:
         raise ProfileError(str(path), f"has more than {MAX_FILE_BYTES} bytes")
     return content
-
-
-def _parse(content: bytes, source: str) -> dict[str, object]:
-    try:
-        # Windows editors put a byte order mark first, which TOML does not know.
-        return tomllib.loads(content.decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise ProfileError(source, f"is not UTF-8 in line {line}") from None
-    except RecursionError:
-        raise ProfileError(source, "is not TOML: arrays or tables are nested too deeply") from None
-    except ValueError as error:
-        # TOMLDecodeError, which names the line; or what Python itself refuses: a number of thousands of digits.
-        quotes = '; write headings in quotes: ["+15550100000"]' if _UNQUOTED_NUMBER.search(content) else ""
-        raise ProfileError(source, f"is not TOML: {error}{quotes}") from None
 
 
 def _heading(number: str) -> str:

@@ -274,6 +274,8 @@ class Profile(_Table):
     record: _Switch = True
     # What is in the file of `greeting_audio`; "": it was not read.
     _greeting_clip: str = PrivateAttr("")
+    # The version under which it is kept; "": it is not, its content says which it is.
+    _version: str = PrivateAttr("")
 
     @model_validator(mode="after")
     def _check_greeting_audio(self) -> Self:
@@ -323,13 +325,25 @@ class Profile(_Table):
         profile._greeting_clip = audio
         return profile
 
+    def with_version(self, version: str) -> "Profile":
+        """
+        The same profile, known by the version that it had when it was saved.
+
+        That of its content may be another one by now: a later version of phonebot has more keys.
+        """
+        profile = self.model_copy()
+        profile._version = version
+        return profile
+
     @property
     def version(self) -> str:
         """
         Changes with each change of the profile, its recordings included.
 
-        It is the start of the SHA-256 of its content, in hexadecimal.
+        It is the start of the SHA-256 of its content, in hexadecimal; or that of `with_version`.
         """
+        if self._version:
+            return self._version
         content = self.model_dump_json() + self._greeting_clip
         return hashlib.sha256(content.encode()).hexdigest()[:_VERSION_CHARACTERS]
 

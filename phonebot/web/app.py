@@ -18,7 +18,6 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
 
-from phonebot.agents.numbers import Numbers
 from phonebot.agents.profile import Profile
 from phonebot.bridge import Bridge, Journal
 from phonebot.call.actions import Action, Ended, Outcome
@@ -41,6 +40,7 @@ from phonebot.web.feed import Feed
 from phonebot.web.live import LiveCalls
 from phonebot.web.media import MediaEndpoint, MediaSocket
 from phonebot.web.metrics import CallMetrics, Metrics
+from phonebot.web.profiles import Answering
 from phonebot.web.webhooks import Door, Webhooks
 
 log = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ SERVER_OPTIONS: dict[str, Any] = {
 
 def create_app(
     settings: Settings,
-    numbers: Numbers,
+    numbers: Answering,
     watch: tuple[Watch, ...] = (),
     writer: Writer | None = None,
     authorise: Authorise | None = None,
@@ -145,7 +145,7 @@ class CallDesk:
     def __init__(
         self,
         settings: Settings,
-        numbers: Numbers,
+        numbers: Answering,
         live: LiveCalls,
         metrics: Metrics,
         feed: Feed,
@@ -162,7 +162,7 @@ class CallDesk:
 
     async def hold(self, socket: MediaSocket, reader: StreamReader, start: Start, admission: Admission) -> None:
         """A call from the carrier, until it has ended: its number's profile answers."""
-        profile = self._numbers.profile_for(admission.number)
+        profile = self._numbers.profile_for(admission.number, admission.caller)
         if profile.version != admission.profile_version:
             log.info(
                 "call %.40r is answered by version %s of profile %r: its webhook chose version %.20s",

@@ -18,12 +18,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Scope
 
-from phonebot.agents.numbers import Numbers
 from phonebot.carrier import twiml
 from phonebot.carrier.signature import form_is_signed, signed_url, stream_is_signed
 from phonebot.web.admission import TOKEN_PARAMETER, Admission, Gate
 from phonebot.web.body import read_body
 from phonebot.web.live import LiveCalls
+from phonebot.web.profiles import Answering
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ class Door:
 class Webhooks:
     """The endpoints under /twilio that speak HTTP."""
 
-    def __init__(self, door: Door, numbers: Numbers, gate: Gate, live: LiveCalls) -> None:
+    def __init__(self, door: Door, numbers: Answering, gate: Gate, live: LiveCalls) -> None:
         self._door = door
         self._numbers = numbers
         self._gate = gate
@@ -85,7 +85,7 @@ class Webhooks:
             return _twiml(twiml.hang_up(APOLOGY))
         outbound = form.get("Direction", "").startswith("outbound")
         number, caller = ("From", "To") if outbound else ("To", "From")
-        profile = self._numbers.profile_for(form.get(number, ""))
+        profile = self._numbers.profile_for(form.get(number, ""), form.get(caller, ""))
         admission = Admission(
             call_sid=_shown(form.get("CallSid", "")),
             caller=_shown(form.get(caller, "")),

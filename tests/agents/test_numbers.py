@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phonebot.agents.numbers import MAX_FILE_BYTES, Numbers
+from phonebot.agents.numbers import MAX_FILE_BYTES, Numbers, Trial
 from phonebot.agents.profile import Profile
 from phonebot.audio import wav
 from phonebot.audio.g711 import ulaw_to_pcm
@@ -194,3 +194,28 @@ def test_a_name_that_is_no_files_is_refused(file: Path) -> None:
     assert folder == f'["+15550100000"] greeting_audio: {file.parent}: cannot be read: Is a directory'
     (null,) = problems_of(file, GREETED.format("\\u0000"))
     assert null == '["+15550100000"] greeting_audio: embedded null byte'
+
+
+# ------------------------------------------------------------------------------------------- trials
+
+
+def test_a_trial_answers_those_whom_it_names_and_nobody_else() -> None:
+    desk, trial, newer = Profile(name="desk"), Profile(name="trial"), Profile(name="newer")
+    numbers = Numbers(
+        profiles={"+15550100000": desk},
+        trials={"+15550100000": (Trial(["+1"], newer), Trial(["+1", "+2"], trial))},
+    )
+    names = [numbers.profile_for("+15550100000", caller).name for caller in ("+1", "+2", "+3", "")]
+    assert names == ["newer", "trial", "desk", "desk"]
+    assert numbers.profile_for("+15550100001", "+1") == Profile()
+
+
+def test_a_trial_of_the_default_is_for_numbers_without_a_profile_of_their_own() -> None:
+    numbers = Numbers(
+        profiles={"+15550100000": Profile(name="desk")},
+        trials={"default": (Trial(["+1"], Profile(name="trial")),), "+15550100001": (Trial(["+2"], Profile()),)},
+    )
+    assert numbers.profile_for("+15550100000", "+1").name == "desk"
+    assert numbers.profile_for("+15550100001", "+1").name == "trial"
+    assert numbers.profile_for("+15550100001", "+2") == Profile()
+    assert numbers.profile_for("+15550100001", "+3") == Profile()

@@ -392,6 +392,12 @@ def test_each_key_counts_in_the_version(key: str) -> None:
     assert profile_of(**without | {key: EVERY_KEY[key]}).version != profile_of(**without).version
 
 
+def test_a_profile_that_is_kept_is_known_by_the_version_it_was_saved_as() -> None:
+    kept = Profile(name="desk").with_version("0123456789ab")
+    assert kept.version == kept.with_greeting_clip("AAAA").version == "0123456789ab"
+    assert Profile(name="desk").version != kept.version
+
+
 def test_a_recording_counts_in_the_version() -> None:
     profile = profile_of(greeting="Hello", greeting_audio="hello.wav")
     one, other = profile.with_greeting_clip("AAAA"), profile.with_greeting_clip("BBBB")

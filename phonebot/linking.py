@@ -1,0 +1,101 @@
+"""Points a number of Twilio's at this service, through Twilio's REST API."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from twilio.base.exceptions import TwilioException  # type: ignore[import-untyped]
+from twilio.http.http_client import TwilioHttpClient  # type: ignore[import-untyped]
+from twilio.rest import Client  # type: ignore[import-untyped]
+from twilio.rest.api.v2010.account.incoming_phone_number import (  # type: ignore[import-untyped]
+    IncomingPhoneNumberInstance,
+)
+
+from phonebot.errors import PhonebotError
+
+TIMEOUT_S = 15.0
+_CODE = re.compile(r'"code": ?([0-9]+)')
+_REMEDIES = {
+    20003: "check TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN",  # Twilio, Error and Warning Dictionary
+    20429: "too many requests: try again in a minute",
+    21402: "PHONEBOT_PUBLIC_URL must be an address that Twilio can reach",
+}
+
+
+class LinkFailed(PhonebotError):
+    """Twilio did not do it. `problem` is a sentence with its remedy."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(problem)
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return self.problem
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What was set on the number: its name at Twilio, what was there and what is there now, "" for nothing."""
+
+    name: str
+    before: str
+    after: str
+
+
+def link(number: str, public_url: str, account_sid: str, auth_token: str, api_url: str) -> list[Change]:
+    """
+    Let a number of the account call this service at `public_url`; what changed, nothing if it did already.
+
+    Calls go to the voice webhook, and once more if that fails: behind a load balancer another process answers then.
+    An application or a SIP trunk on the number makes Twilio ignore both (Twilio, IncomingPhoneNumber resource). An
+    application is taken off, a trunk is refused. Raises LinkFailed.
+    """
+    client = Client(account_sid, auth_token, http_client=TwilioHttpClient(timeout=TIMEOUT_S))
+    client.api.base_url = api_url
+    try:
+        found = client.incoming_phone_numbers.list(phone_number=number)
+        # A number without the plus also finds those that it is a part of.
+        owned = next((each for each in found if each.phone_number == number), None)
+        if owned is None:
+            raise LinkFailed(f"the Twilio account {account_sid} has no number {number}: buy it, or correct it")
+        if owned.trunk_sid:
+            raise LinkFailed(
+                f"{number} belongs to the SIP trunk {owned.trunk_sid}, so that Twilio asks no webhook: "
+                "take it off the trunk"
+            )
+        changes = list(_changes(owned, public_url))
+        if changes:
+            owned.update(**{_KEYS[change.name]: change.after for change in changes})
+    except TwilioException as error:
+        raise LinkFailed(_refusal(error)) from error
+    except OSError as error:  # requests' errors are among these
+        raise LinkFailed(f"{api_url} cannot be reached: check the network, or TWILIO_API_URL") from error
+    return changes
+
+
+def _refusal(error: TwilioException) -> str:
+    said = str(getattr(error, "msg", ""))
+    # Where a list is refused the library has the whole answer as its text.
+    code = getattr(error, "code", None) or next(iter(_CODE.findall(str(error))), "")
+    remedy = _REMEDIES.get(int(code or 0), "its error dictionary tells why")
+    return f"Twilio refuses it with error {code or 'unknown'}{f', {said:.200}' if said else ''}: {remedy}"
+
+
+_KEYS = {
+    "VoiceUrl": "voice_url",
+    "VoiceMethod": "voice_method",
+    "VoiceFallbackUrl": "voice_fallback_url",
+    "VoiceFallbackMethod": "voice_fallback_method",
+    "StatusCallback": "status_callback",
+    "StatusCallbackMethod": "status_callback_method",
+    "VoiceApplicationSid": "voice_application_sid",
+}
+
+
+def _changes(owned: IncomingPhoneNumberInstance, public_url: str) -> Iterator[Change]:
+    voice, status = f"{public_url}/twilio/voice", f"{public_url}/twilio/status"
+    wanted = dict(zip(_KEYS, (voice, "POST", voice, "POST", status, "POST", ""), strict=True))
+    for name, after in wanted.items():
+        before = getattr(owned, _KEYS[name]) or ""
+        if before != after:
+            yield Change(name, before, after)

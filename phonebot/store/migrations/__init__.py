@@ -1,0 +1,1 @@
+"""Alembic's: how the tables came to be, step by step. `Database.upgrade` runs them."""

@@ -1,0 +1,1 @@
+"""Named after what they do; `revision` holds their order."""

@@ -1,0 +1,216 @@
+"""The first tables."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0001"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+MOMENT = sa.DateTime(timezone=True)
+
+
+def upgrade() -> None:
+    op.create_table(
+        "api_tokens",
+        sa.Column("id", ID, nullable=False),
+        sa.Column("name", sa.String(length=100), nullable=False),
+        sa.Column("hash", sa.String(length=64), nullable=False),
+        sa.Column("scopes", sa.JSON(), nullable=False),
+        sa.Column("created_by", sa.String(length=100), nullable=False),
+        sa.Column("created_at", MOMENT, nullable=False),
+        sa.Column("last_used_at", MOMENT, nullable=True),
+        sa.Column("expires_at", MOMENT, nullable=True),
+        sa.PrimaryKeyConstraint("id", name="pk_api_tokens"),
+        sa.UniqueConstraint("hash", name="uq_api_tokens_hash"),
+        sa.UniqueConstraint("name", name="uq_api_tokens_name"),
+    )
+    op.create_table(
+        "audit",
+        sa.Column("id", ID, nullable=False),
+        sa.Column("at", MOMENT, nullable=False),
+        sa.Column("who", sa.String(length=100), nullable=False),
+        sa.Column("what", sa.String(length=40), nullable=False),
+        sa.Column("target", sa.String(length=200), nullable=False),
+        sa.Column("before", sa.JSON(), nullable=True),
+        sa.Column("after", sa.JSON(), nullable=True),
+        sa.Column("address", sa.String(length=100), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_audit"),
+    )
+    op.create_index("ix_audit_at", "audit", ["at"])
+    op.create_index("ix_audit_target_at", "audit", ["target", "at"])
+
+    op.create_table(
+        "calls",
+        sa.Column("id", ID, nullable=False),
+        sa.Column("call_sid", sa.String(length=64), nullable=False),
+        sa.Column("stream_sid", sa.String(length=64), nullable=True),
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("from_number", sa.String(length=100), nullable=False),
+        sa.Column("to_number", sa.String(length=100), nullable=False),
+        sa.Column("number", sa.String(length=100), nullable=False),
+        sa.Column("profile_name", sa.String(length=100), nullable=False),
+        sa.Column("profile_version", sa.String(length=64), nullable=False),
+        sa.Column("provider", sa.String(length=100), nullable=True),
+        sa.Column("model", sa.String(length=200), nullable=True),
+        sa.Column("software_version", sa.String(length=40), nullable=False),
+        sa.Column("process", sa.String(length=200), nullable=True),
+        sa.Column("started_at", MOMENT, nullable=False),
+        sa.Column("ended_at", MOMENT, nullable=True),
+        sa.Column("duration_ms", sa.Integer(), nullable=True),
+        sa.Column("answered", sa.Boolean(), nullable=False),
+        sa.Column("outcome", sa.String(length=40), nullable=True),
+        sa.Column("cost_usd", sa.Double(), nullable=True),
+        sa.Column("caller_talk_ms", sa.Integer(), nullable=False),
+        sa.Column("bot_talk_ms", sa.Integer(), nullable=False),
+        sa.Column("interruptions", sa.Integer(), nullable=False),
+        sa.Column("generated_ms", sa.Integer(), nullable=False),
+        sa.Column("heard_ms", sa.Integer(), nullable=False),
+        sa.Column("corrections", sa.Integer(), nullable=False),
+        sa.Column("errors", sa.Integer(), nullable=False),
+        sa.Column("latency_p50_ms", sa.Integer(), nullable=True),
+        sa.Column("latency_p95_ms", sa.Integer(), nullable=True),
+        sa.Column("has_audio", sa.Boolean(), nullable=False),
+        sa.Column("storage_key", sa.String(length=300), nullable=True),
+        sa.Column("note", sa.Text(), nullable=False),
+        sa.Column("tags", sa.JSON(), nullable=False),
+        sa.CheckConstraint("kind IN ('twilio', 'browser', 'outbound')", name=op.f("ck_calls_kind")),
+        sa.PrimaryKeyConstraint("id", name="pk_calls"),
+        sa.UniqueConstraint("call_sid", name="uq_calls_call_sid"),
+    )
+    op.create_index("ix_calls_ended_at", "calls", ["ended_at"])
+    op.create_index("ix_calls_from_number_started_at", "calls", ["from_number", "started_at"])
+    op.create_index("ix_calls_number_started_at", "calls", ["number", "started_at"])
+    op.create_index("ix_calls_outcome_started_at", "calls", ["outcome", "started_at"])
+    op.create_index("ix_calls_started_at_id", "calls", ["started_at", "id"])
+    op.create_index("ix_calls_to_number_started_at", "calls", ["to_number", "started_at"])
+
+    counters = op.create_table(
+        "counters",
+        sa.Column("name", sa.String(length=32), nullable=False),
+        sa.Column("value", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name="pk_counters"),
+    )
+    op.bulk_insert(counters, [{"name": "profiles", "value": 0}])
+    op.create_table(
+        "numbers",
+        sa.Column("id", ID, nullable=False),
+        sa.Column("number", sa.String(length=100), nullable=False),
+        sa.Column("created_at", MOMENT, nullable=False),
+        sa.Column("imported_hash", sa.String(length=64), nullable=True),
+        sa.Column("retention_days", sa.Integer(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name="pk_numbers"),
+        sa.UniqueConstraint("number", name="uq_numbers_number"),
+    )
+    op.create_table(
+        "spent_tokens",
+        sa.Column("nonce", sa.String(length=100), nullable=False),
+        sa.Column("expires_at", MOMENT, nullable=False),
+        sa.PrimaryKeyConstraint("nonce", name="pk_spent_tokens"),
+    )
+    op.create_index("ix_spent_tokens_expires_at", "spent_tokens", ["expires_at"])
+
+    op.create_table(
+        "users",
+        sa.Column("id", ID, nullable=False),
+        sa.Column("name", sa.String(length=100), nullable=False),
+        sa.Column("password_hash", sa.String(length=300), nullable=True),
+        sa.Column("role", sa.String(length=16), nullable=False),
+        sa.Column("created_at", MOMENT, nullable=False),
+        sa.Column("disabled", sa.Boolean(), nullable=False),
+        sa.CheckConstraint("role IN ('viewer', 'operator', 'admin')", name=op.f("ck_users_role")),
+        sa.PrimaryKeyConstraint("id", name="pk_users"),
+        sa.UniqueConstraint("name", name="uq_users_name"),
+    )
+    op.create_table(
+        "call_texts",
+        sa.Column("call_id", ID, nullable=False),
+        sa.Column("text", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(["call_id"], ["calls.id"], name="fk_call_texts_call_id", ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("call_id", name="pk_call_texts"),
+    )
+    op.create_table(
+        "profile_versions",
+        sa.Column("id", ID, nullable=False),
+        sa.Column("number_id", ID, nullable=False),
+        sa.Column("sequence", sa.Integer(), nullable=False),
+        sa.Column("version", sa.String(length=64), nullable=False),
+        sa.Column("profile", sa.JSON(), nullable=False),
+        sa.Column("author", sa.String(length=100), nullable=False),
+        sa.Column("created_at", MOMENT, nullable=False),
+        sa.Column("note", sa.Text(), nullable=False),
+        sa.Column("test_callers", sa.JSON(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["number_id"], ["numbers.id"], name="fk_profile_versions_number_id", ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name="pk_profile_versions"),
+        sa.UniqueConstraint("number_id", "sequence", name="uq_profile_versions_number_id_sequence"),
+    )
+    op.create_index("ix_profile_versions_version", "profile_versions", ["version"])
+
+    op.create_table(
+        "sessions",
+        sa.Column("id_hash", sa.String(length=64), nullable=False),
+        sa.Column("user_id", ID, nullable=False),
+        sa.Column("created_at", MOMENT, nullable=False),
+        sa.Column("last_seen_at", MOMENT, nullable=False),
+        sa.Column("expires_at", MOMENT, nullable=False),
+        sa.Column("address", sa.String(length=100), nullable=False),
+        sa.Column("user_agent", sa.String(length=500), nullable=False),
+        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name="fk_sessions_user_id", ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("id_hash", name="pk_sessions"),
+    )
+    op.create_index("ix_sessions_expires_at", "sessions", ["expires_at"])
+    op.create_index("ix_sessions_user_id", "sessions", ["user_id"])
+
+    op.create_table(
+        "tool_calls",
+        sa.Column("call_id", ID, nullable=False),
+        sa.Column("sequence", sa.Integer(), nullable=False),
+        sa.Column("tool_call_id", sa.String(length=200), nullable=True),
+        sa.Column("name", sa.String(length=200), nullable=False),
+        sa.Column("arguments", sa.Text(), nullable=False),
+        sa.Column("result", sa.Text(), nullable=True),
+        sa.Column("error", sa.Text(), nullable=True),
+        sa.Column("start_ms", sa.Integer(), nullable=False),
+        sa.Column("end_ms", sa.Integer(), nullable=True),
+        sa.ForeignKeyConstraint(["call_id"], ["calls.id"], name="fk_tool_calls_call_id", ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("call_id", "sequence", name="pk_tool_calls"),
+    )
+    op.create_table(
+        "turns",
+        sa.Column("call_id", ID, nullable=False),
+        sa.Column("sequence", sa.Integer(), nullable=False),
+        sa.Column("who", sa.String(length=16), nullable=False),
+        sa.Column("text", sa.Text(), nullable=False),
+        sa.Column("unheard_text", sa.Text(), nullable=False),
+        sa.Column("cut", sa.Boolean(), nullable=False),
+        sa.Column("heard_ms", sa.Integer(), nullable=True),
+        sa.Column("of_ms", sa.Integer(), nullable=True),
+        sa.Column("start_ms", sa.Integer(), nullable=True),
+        sa.Column("end_ms", sa.Integer(), nullable=True),
+        sa.Column("latency_ms", sa.Integer(), nullable=True),
+        sa.Column("item_id", sa.String(length=200), nullable=True),
+        sa.ForeignKeyConstraint(["call_id"], ["calls.id"], name="fk_turns_call_id", ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("call_id", "sequence", name="pk_turns"),
+    )
+    op.create_table(
+        "usage",
+        sa.Column("call_id", ID, nullable=False),
+        sa.Column("sequence", sa.Integer(), nullable=False),
+        sa.Column("response_id", sa.String(length=200), nullable=True),
+        sa.Column("at_ms", sa.Integer(), nullable=False),
+        sa.Column("input_text", sa.Integer(), nullable=False),
+        sa.Column("input_audio", sa.Integer(), nullable=False),
+        sa.Column("input_image", sa.Integer(), nullable=False),
+        sa.Column("cached_text", sa.Integer(), nullable=False),
+        sa.Column("cached_audio", sa.Integer(), nullable=False),
+        sa.Column("cached_image", sa.Integer(), nullable=False),
+        sa.Column("output_text", sa.Integer(), nullable=False),
+        sa.Column("output_audio", sa.Integer(), nullable=False),
+        sa.Column("cost_usd", sa.Double(), nullable=True),
+        sa.ForeignKeyConstraint(["call_id"], ["calls.id"], name="fk_usage_call_id", ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("call_id", "sequence", name="pk_usage"),
+    )

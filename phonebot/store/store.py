@@ -1,0 +1,30 @@
+"""All that a deployment keeps, opened together."""
+
+from dataclasses import dataclass
+
+from phonebot.store.database import Database
+from phonebot.store.numbers import NumberStore
+from phonebot.store.recordings import Recordings
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """The database, what it knows of numbers, and the files of calls."""
+
+    database: Database
+    numbers: NumberStore
+    recordings: Recordings
+
+    @classmethod
+    async def open(cls, database_url: str, storage_url: str) -> "Store":
+        """
+        The store at these addresses, with the tables that this version needs. To be closed afterwards.
+
+        Raises StoreError with a sentence and its remedy.
+        """
+        database, recordings = Database(database_url), Recordings(storage_url)
+        await database.upgrade()
+        return cls(database, NumberStore(database), recordings)
+
+    async def close(self) -> None:
+        await self.database.close()

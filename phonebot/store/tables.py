@@ -1,0 +1,353 @@
+"""
+The tables. docs/store.md says in a line what is in each.
+
+    numbers -< profile_versions        calls -< turns, tool_calls, usage; - call_texts
+    users -< sessions                  api_tokens, spent_tokens, audit, counters
+
+A call's rows hold no reference to a number: a number may go, its calls stay until they are deleted themselves. All
+that has a call's content refers to it and is deleted with it.
+
+A change here needs a migration (migrations/versions); a test compares the two.
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    Dialect,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+from sqlalchemy.types import TypeDecorator
+
+NUMBER_CHARACTERS = 100  # a caller with a SIP address has more than a number's 16
+HASH_CHARACTERS = 64  # SHA-256 in hexadecimal
+
+# Names that both databases and the migrations agree on: a constraint without a name cannot be dropped later.
+_NAMES = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+class Moment(TypeDecorator[datetime]):
+    """A moment in UTC. SQLite keeps no time zone, so one without it is refused and each comes back with it."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.utcoffset() is None:
+            raise ValueError("a moment without a time zone cannot be kept")
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+# SQLite counts up by itself only in a column that it calls INTEGER.
+Id = BigInteger().with_variant(Integer(), "sqlite")
+# JSON, not JSONB: the keys keep the order in which they were written. None is NULL.
+Json = JSON(none_as_null=True)
+Number = String(NUMBER_CHARACTERS)
+Hash = String(HASH_CHARACTERS)
+
+
+class Table(DeclarativeBase):
+    metadata = MetaData(naming_convention=_NAMES)
+    type_annotation_map = {  # noqa: RUF012  (SQLAlchemy's own name for it)
+        datetime: Moment(),
+        str: Text(),
+        float: Double(),
+        dict[str, Any]: Json,
+        list[str]: Json,
+    }
+
+
+class Counter(Table):
+    """A number that grows with each change of what it is named after; `profiles` is there from the start."""
+
+    __tablename__ = "counters"
+
+    name: Mapped[str] = mapped_column(String(32), primary_key=True)
+    value: Mapped[int] = mapped_column(BigInteger, default=0)
+
+
+class NumberRow(Table):
+    """
+    A number that is answered, or `default` for all others.
+
+    `imported_hash`: of what a file last gave for it; None: no file did. `retention_days`: after so many days the
+    content of its calls is deleted; None: kept.
+    """
+
+    __tablename__ = "numbers"
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    number: Mapped[str] = mapped_column(Number, unique=True)
+    created_at: Mapped[datetime]
+    imported_hash: Mapped[str | None] = mapped_column(Hash)
+    retention_days: Mapped[int | None]
+
+    versions: Mapped[list["ProfileVersion"]] = relationship(
+        back_populates="number",
+        order_by="ProfileVersion.sequence",
+        passive_deletes=True,
+        cascade="all, delete-orphan",
+    )
+
+
+class ProfileVersion(Table):
+    """
+    A version of a number's profile. Nothing in it changes but `test_callers`.
+
+    `sequence` counts from 1 per number. `version` is the profile's own, a hash of its content. `profile` is the
+    table as the operator wrote it, keys in his order. `test_callers`: only they get it; None: everyone does.
+    """
+
+    __tablename__ = "profile_versions"
+    __table_args__ = (UniqueConstraint("number_id", "sequence"),)
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    number_id: Mapped[int] = mapped_column(ForeignKey("numbers.id", ondelete="CASCADE"))
+    sequence: Mapped[int]
+    version: Mapped[str] = mapped_column(Hash, index=True)
+    profile: Mapped[dict[str, Any]]
+    author: Mapped[str] = mapped_column(String(100))
+    created_at: Mapped[datetime]
+    note: Mapped[str] = mapped_column(Text, default="")
+    test_callers: Mapped[list[str] | None]
+
+    number: Mapped[NumberRow] = relationship(back_populates="versions")
+
+
+class CallRow(Table):
+    """
+    A call, from the moment it is answered.
+
+    `number` is the one of ours whose profile answered, whichever side dialled. While it lasts `ended_at` is None
+    and `process` names who holds it. `generated_ms`: of the bot's speech, of which `heard_ms` were heard.
+    `latency_*_ms`: from the caller's last word to the first sound of the answer. `corrections`: heard positions
+    that were told to the model. `storage_key`: under which the recordings are, see recordings.py. `cost_usd`: None
+    when the model has no price.
+    """
+
+    __tablename__ = "calls"
+    __table_args__ = (
+        CheckConstraint("kind IN ('twilio', 'browser', 'outbound')", name="kind"),
+        # The lists show the newest first: of all, of one number, of one caller, with one outcome.
+        Index("ix_calls_started_at_id", "started_at", "id"),
+        Index("ix_calls_number_started_at", "number", "started_at"),
+        Index("ix_calls_from_number_started_at", "from_number", "started_at"),
+        Index("ix_calls_to_number_started_at", "to_number", "started_at"),
+        Index("ix_calls_outcome_started_at", "outcome", "started_at"),
+        Index("ix_calls_ended_at", "ended_at"),
+    )
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    call_sid: Mapped[str] = mapped_column(String(64), unique=True)
+    stream_sid: Mapped[str | None] = mapped_column(String(64))
+    kind: Mapped[str] = mapped_column(String(16), default="twilio")
+    from_number: Mapped[str] = mapped_column(Number)
+    to_number: Mapped[str] = mapped_column(Number)
+    number: Mapped[str] = mapped_column(Number)
+    profile_name: Mapped[str] = mapped_column(String(100), default="")
+    profile_version: Mapped[str] = mapped_column(Hash, default="")
+    provider: Mapped[str | None] = mapped_column(String(100))
+    model: Mapped[str | None] = mapped_column(String(200))
+    software_version: Mapped[str] = mapped_column(String(40), default="")
+    process: Mapped[str | None] = mapped_column(String(200))
+    started_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
+    duration_ms: Mapped[int | None]
+    answered: Mapped[bool] = mapped_column(default=True)
+    outcome: Mapped[str | None] = mapped_column(String(40))
+    cost_usd: Mapped[float | None]
+    caller_talk_ms: Mapped[int] = mapped_column(default=0)
+    bot_talk_ms: Mapped[int] = mapped_column(default=0)
+    interruptions: Mapped[int] = mapped_column(default=0)
+    generated_ms: Mapped[int] = mapped_column(default=0)
+    heard_ms: Mapped[int] = mapped_column(default=0)
+    corrections: Mapped[int] = mapped_column(default=0)
+    errors: Mapped[int] = mapped_column(default=0)
+    latency_p50_ms: Mapped[int | None]
+    latency_p95_ms: Mapped[int | None]
+    has_audio: Mapped[bool] = mapped_column(default=False)
+    storage_key: Mapped[str | None] = mapped_column(String(300))
+    note: Mapped[str] = mapped_column(Text, default="")
+    tags: Mapped[list[str]] = mapped_column(Json, default=list)
+
+    turns: Mapped[list["TurnRow"]] = relationship(
+        order_by="TurnRow.sequence", passive_deletes=True, cascade="all, delete-orphan"
+    )
+    tool_calls: Mapped[list["ToolCallRow"]] = relationship(
+        order_by="ToolCallRow.sequence", passive_deletes=True, cascade="all, delete-orphan"
+    )
+    usage: Mapped[list["UsageRow"]] = relationship(
+        order_by="UsageRow.sequence", passive_deletes=True, cascade="all, delete-orphan"
+    )
+    search: Mapped["CallText | None"] = relationship(passive_deletes=True, cascade="all, delete-orphan")
+
+
+class CallText(Table):
+    """
+    What a call is found by: its words, numbers, names, tags and note, as `search.searchable` makes it.
+
+    A table of its own, so that the list of calls is read without their texts.
+    """
+
+    __tablename__ = "call_texts"
+
+    call_id: Mapped[int] = mapped_column(ForeignKey("calls.id", ondelete="CASCADE"), primary_key=True)
+    text: Mapped[str]
+
+
+class TurnRow(Table):
+    """
+    A line of the transcript, in ms of the call. `text` is what was heard; the rest of a cut one is `unheard_text`.
+
+    `of_ms`: how much speech the bot had made, of which `heard_ms` were heard. `latency_ms`: of the bot's answer,
+    from the caller's last word on; None for other lines.
+    """
+
+    __tablename__ = "turns"
+
+    call_id: Mapped[int] = mapped_column(ForeignKey("calls.id", ondelete="CASCADE"), primary_key=True)
+    sequence: Mapped[int] = mapped_column(primary_key=True)
+    who: Mapped[str] = mapped_column(String(16))
+    text: Mapped[str]
+    unheard_text: Mapped[str] = mapped_column(Text, default="")
+    cut: Mapped[bool] = mapped_column(default=False)
+    heard_ms: Mapped[int | None]
+    of_ms: Mapped[int | None]
+    start_ms: Mapped[int | None]
+    end_ms: Mapped[int | None]
+    latency_ms: Mapped[int | None]
+    item_id: Mapped[str | None] = mapped_column(String(200))
+
+
+class ToolCallRow(Table):
+    """A function that the model called, in ms of the call. `arguments` and `result` are JSON text as it came."""
+
+    __tablename__ = "tool_calls"
+
+    call_id: Mapped[int] = mapped_column(ForeignKey("calls.id", ondelete="CASCADE"), primary_key=True)
+    sequence: Mapped[int] = mapped_column(primary_key=True)
+    tool_call_id: Mapped[str | None] = mapped_column(String(200))
+    name: Mapped[str] = mapped_column(String(200))
+    arguments: Mapped[str] = mapped_column(Text, default="")
+    result: Mapped[str | None]
+    error: Mapped[str | None]
+    start_ms: Mapped[int]
+    end_ms: Mapped[int | None]
+
+
+class UsageRow(Table):
+    """The tokens of one response. Cached ones are part of the input ones."""
+
+    __tablename__ = "usage"
+
+    call_id: Mapped[int] = mapped_column(ForeignKey("calls.id", ondelete="CASCADE"), primary_key=True)
+    sequence: Mapped[int] = mapped_column(primary_key=True)
+    response_id: Mapped[str | None] = mapped_column(String(200))
+    at_ms: Mapped[int]
+    input_text: Mapped[int] = mapped_column(default=0)
+    input_audio: Mapped[int] = mapped_column(default=0)
+    input_image: Mapped[int] = mapped_column(default=0)
+    cached_text: Mapped[int] = mapped_column(default=0)
+    cached_audio: Mapped[int] = mapped_column(default=0)
+    cached_image: Mapped[int] = mapped_column(default=0)
+    output_text: Mapped[int] = mapped_column(default=0)
+    output_audio: Mapped[int] = mapped_column(default=0)
+    cost_usd: Mapped[float | None]
+
+
+class UserRow(Table):
+    """Who may log in. `password_hash` is Argon2's text; None: no password was set yet."""
+
+    __tablename__ = "users"
+    __table_args__ = (CheckConstraint("role IN ('viewer', 'operator', 'admin')", name="role"),)
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    name: Mapped[str] = mapped_column(String(100), unique=True)
+    password_hash: Mapped[str | None] = mapped_column(String(300))
+    role: Mapped[str] = mapped_column(String(16))
+    created_at: Mapped[datetime]
+    disabled: Mapped[bool] = mapped_column(default=False)
+
+
+class SessionRow(Table):
+    """A login of a user. `id_hash` is the SHA-256 of the cookie, which is kept nowhere."""
+
+    __tablename__ = "sessions"
+
+    id_hash: Mapped[str] = mapped_column(Hash, primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    created_at: Mapped[datetime]
+    last_seen_at: Mapped[datetime]
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+    address: Mapped[str] = mapped_column(String(100), default="")
+    user_agent: Mapped[str] = mapped_column(String(500), default="")
+
+
+class ApiTokenRow(Table):
+    """A bearer token of the API. `hash` is its SHA-256; `expires_at` None: it does not expire."""
+
+    __tablename__ = "api_tokens"
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    name: Mapped[str] = mapped_column(String(100), unique=True)
+    hash: Mapped[str] = mapped_column(Hash, unique=True)
+    scopes: Mapped[list[str]]
+    created_by: Mapped[str] = mapped_column(String(100))
+    created_at: Mapped[datetime]
+    last_used_at: Mapped[datetime | None]
+    expires_at: Mapped[datetime | None]
+
+
+class SpentToken(Table):
+    """The nonce of a token that may be used once and was. After `expires_at` the token is void without this row."""
+
+    __tablename__ = "spent_tokens"
+
+    nonce: Mapped[str] = mapped_column(String(100), primary_key=True)
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class AuditRow(Table):
+    """
+    Who changed what. `what` is a verb such as `profile.save`; `target` what it was done to, such as `+15550100000`.
+
+    `before` and `after` hold what the change replaced, and what by; None: there was nothing. `address` is the
+    client's; empty on the command line.
+    """
+
+    __tablename__ = "audit"
+    __table_args__ = (Index("ix_audit_target_at", "target", "at"),)
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    at: Mapped[datetime] = mapped_column(index=True)
+    who: Mapped[str] = mapped_column(String(100))
+    what: Mapped[str] = mapped_column(String(40))
+    target: Mapped[str] = mapped_column(String(200))
+    before: Mapped[dict[str, Any] | None]
+    after: Mapped[dict[str, Any] | None]
+    address: Mapped[str] = mapped_column(String(100), default="")

@@ -1,0 +1,62 @@
+"""The store of this deployment, for commands; and the command that makes its tables."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, TypeVar
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+if TYPE_CHECKING:  # imported where it is needed: `phonebot --help` is there at once
+    from phonebot.settings import Settings
+    from phonebot.store.database import Database
+    from phonebot.store.store import Store
+
+T = TypeVar("T")
+
+database = typer.Typer(help="The database.", no_args_is_help=True)
+console = Console(highlight=False)
+
+
+async def open_store(settings: "Settings") -> "Store":
+    """The store of these settings, with its tables made or brought up to date. Raises StoreError."""
+    from phonebot.store.store import Store
+
+    return await Store.open(settings.database, settings.storage)
+
+
+def with_store(work: Callable[["Settings", "Store"], Awaitable[T]]) -> T:
+    """Do work with the store of this process's settings, which is closed afterwards."""
+    from phonebot.settings import load
+
+    async def do() -> T:
+        settings = load()
+        store = await open_store(settings)
+        try:
+            return await work(settings, store)
+        finally:
+            await store.close()
+
+    return asyncio.run(do())
+
+
+@database.command()
+def upgrade() -> None:
+    """Make the tables that this version needs. Any command that uses the database does so too."""
+    from phonebot.settings import load
+    from phonebot.store.database import Database
+
+    opened = Database(load().database)
+    before, after = asyncio.run(_upgrade(opened))
+    told = f"is at {after} already" if before == after else f"was brought from {before or 'nothing'} to {after}"
+    console.print(f"the database {escape(opened.name)} {told}", soft_wrap=True)
+
+
+async def _upgrade(opened: "Database") -> tuple[str | None, str | None]:
+    try:
+        before = await opened.revision()
+        await opened.upgrade()
+        return before, await opened.revision()
+    finally:
+        await opened.close()

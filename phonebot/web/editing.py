@@ -1,0 +1,150 @@
+"""
+Profiles are checked before they are saved: by whoever edits them, in the console, the API or a terminal.
+
+    editor = ProfileEditor(store.numbers, data_dir / "audio")
+    saved = await editor.save("+15550100000", {"greeting": "Hello"}, Actor("ada"))
+
+Recordings that a stored profile names are in one folder, under names made of their content: another recording of
+the same name cannot take their place.
+"""
+
+import asyncio
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from phonebot.agents.numbers import MAX_FILE_BYTES, Written, is_number, read_file, read_table, read_tables
+from phonebot.agents.profile import Profile, shown
+from phonebot.agents.toml import parse, text_of_numbers
+from phonebot.errors import ProfileError
+from phonebot.store.audit import Actor
+from phonebot.store.numbers import Imported, NumberStore, Saved, Version
+
+HASH_CHARACTERS = 16  # of a recording's SHA-256, in its name
+
+
+class ProfileEditor:
+    """
+    Saves profiles that are right, and refuses others with a ProfileError: a sentence for each problem.
+
+    `recordings` is the folder of the recordings that stored profiles name.
+    """
+
+    def __init__(self, numbers: NumberStore, recordings: Path) -> None:
+        self._numbers = numbers
+        self._recordings = recordings
+
+    def check(self, number: str, table: Mapping[str, Any]) -> Profile:
+        """What the table of a number means. Raises ProfileError with a sentence for each key that is wrong."""
+        if not is_number(number):
+            raise ProfileError(
+                shown(number), 'is not a number in E.164 form, "+" and 7 to 15 digits, nor the word default'
+            )
+        return read_table(table, number, self._recordings)
+
+    async def save(
+        self,
+        number: str,
+        table: Mapping[str, Any],
+        actor: Actor,
+        *,
+        note: str = "",
+        test_callers: Iterable[str] | None = None,
+        expected: int | None = None,
+    ) -> Saved:
+        """
+        Check a profile and save it, see `NumberStore.save`. Raises ProfileError, and what that raises.
+
+        What is None in it, as forms and JSON may have it, is as good as left out.
+        """
+        table = without_none(table)
+        return await self._numbers.save(
+            number,
+            table,
+            self.check(number, table).version,
+            actor,
+            note=note,
+            test_callers=test_callers,
+            expected=expected,
+        )
+
+    async def import_text(self, content: bytes, source: str, actor: Actor) -> list[Saved]:
+        """
+        Save all profiles of a TOML text, or none if one is wrong; `source` is its name in a ProfileError.
+
+        Recordings that it names are those that were kept before.
+        """
+        if len(content) > MAX_FILE_BYTES:
+            raise ProfileError(source, f"has more than {MAX_FILE_BYTES} bytes")
+        written = read_tables(parse(content, source), source, self._recordings)
+        return [
+            await self._numbers.save(number, each.table, each.profile.version, actor)
+            for number, each in written.items()
+        ]
+
+    async def import_file(self, path: Path, actor: Actor) -> list[Saved]:
+        """Save all profiles of a TOML file, or none if one is wrong; recordings that it names are copied."""
+        return [
+            await self._numbers.save(number, each.table, each.profile.version, actor)
+            for number, each in self._read(path).items()
+        ]
+
+    async def follow_file(self, path: Path) -> list[Version]:
+        """Take over what changed in a TOML file since it was last read so; the new versions."""
+        written = self._read(path)
+        return await self._numbers.import_file(
+            {number: Imported(each.table, each.profile.version) for number, each in written.items()}
+        )
+
+    async def export(self, numbers: Iterable[str] = ()) -> str:
+        """The newest profiles of these numbers, or of all there are, as a TOML text. Raises NotStored."""
+        chosen = [await self._numbers.get(number) for number in numbers]
+        versions = chosen or [entry.newest for entry in await self._numbers.entries()]
+        return text_of_numbers({version.number: version.profile for version in versions})
+
+    async def export_to(self, path: Path, numbers: Iterable[str] = ()) -> str:
+        """Write what `export` gives to a file, and beside it the recordings that it names."""
+        text = await self.export(numbers)
+        await asyncio.to_thread(self._write, path, text)
+        return text
+
+    def _write(self, path: Path, text: str) -> None:
+        path.write_text(text, encoding="utf-8")
+        for profile in parse(text.encode(), str(path)).values():
+            recording = self._recordings / profile.get("greeting_audio", "")
+            if recording.is_file():
+                shutil.copy(recording, path.parent)
+
+    def _read(self, path: Path) -> dict[str, Written]:
+        """The profiles of a file, naming recordings of our folder in place of those that lie beside the file."""
+        return {number: self._with_own_recording(each, path) for number, each in read_file(path).items()}
+
+    def _with_own_recording(self, written: Written, path: Path) -> Written:
+        if written.profile.greeting_audio is None:
+            return written
+        name = self.keep_recording(path.parent / written.profile.greeting_audio)
+        table = written.table | {"greeting_audio": name}
+        return Written(table, read_table(table, str(path), self._recordings))
+
+    def keep_recording(self, file: Path) -> str:
+        """Copy a recording into the folder; the name by which a profile may call it."""
+        name = f"{hashlib.sha256(file.read_bytes()).hexdigest()[:HASH_CHARACTERS]}.wav"
+        if not (self._recordings / name).exists():
+            self._recordings.mkdir(mode=0o700, parents=True, exist_ok=True)
+            # Under another name first: nobody may find half of it.
+            with tempfile.NamedTemporaryFile(dir=self._recordings, delete=False) as copy:
+                copy.write(file.read_bytes())
+            Path(copy.name).rename(self._recordings / name)
+        return name
+
+
+def without_none(table: Mapping[str, Any]) -> dict[str, Any]:
+    """The table without what is None in it: TOML has no word for that."""
+    return {
+        key: without_none(value) if isinstance(value, Mapping) else value
+        for key, value in table.items()
+        if value is not None
+    }
