@@ -148,8 +148,8 @@ class Service:
         **settings: str,
     ) -> "Service":
         """
-        `settings` are further variables; `public_url` is where the carrier believes the service to be. `numbers` say
-        who answers; without them `profile` does. `send_buffer` is that of its connections, in bytes.
+        `settings` are further variables; `public_url` is where the carrier believes the service to be.
+        `numbers` say who answers; without them `profile` does. `send_buffer` is that of its connections, in bytes.
         `authorise` says who may use the phone in the browser.
         """
         async with AsyncExitStack() as starting:

@@ -298,6 +298,7 @@ async def test_a_call_is_kept_on_disk(service: Service) -> None:
         "call.json",
         "caller.wav",
         "events.jsonl",
+        "model.raw",
     ]
 
 
