@@ -123,14 +123,15 @@ class Conditions:
         between two of the carrier's frames, for the begin of audio or for its end, the estimate is a frame lower.
         Both ends rest on echoes, and the later begin and the earlier end is taken: the doubt counts twice.
 
-        Not known at all is a start buffer before its first echoes, and in the caller's silence how uneven the
-        network is: then, only, the estimate may be too high by as much.
+        Not known at all is a start buffer before its first echoes, a burst that nobody measured, and in the caller's
+        silence how uneven the network is: then, only, the estimate may be too high by as much.
         """
         if exact:
             return -FRAME_MS - self.doubt_ms, FRAME_MS + self.doubt_ms
         network, carrier = self.network, self.oddities
         unknown_ms: float = max(carrier.start_buffer_ms - self.traits.start_buffer_ms, 0)
         unknown_ms += network.uplink_jitter_ms if carrier.silence_suppressed else 0
+        unknown_ms += carrier.marks_burst_ms if not self.traits.mark_spread_ms else 0
         low_ms = network.uplink_jitter_ms + network.downlink_jitter_ms + carrier.start_buffer_ms + FRAME_MS
         return -low_ms - FRAME_MS - 2 * self.doubt_ms, unknown_ms
 

@@ -24,6 +24,9 @@ PHASE_STAMPS = 64  # so many stamps tell together where the boundaries lie
 # Without a media message for this long the stream's own clock can't date an echo, call time must. It is less once
 # the carrier was seen to pause in the caller's silence.
 STALE_MEDIA_MS = 150
+# So long may messages be held up, by the network or by our own process standing still, where the carrier was never
+# seen to pause. The next frame shows whether they were.
+HELD_UP_MS = 1_000
 PAUSE_MS = 300  # a gap between two frames that shows it
 KNOWN_STAMPS = 25  # so many frames show how unevenly they travel
 EVEN_MS = 5  # frames that come so evenly came without jitter
@@ -108,12 +111,14 @@ class Delays:
 
     def is_dated(self, now: int) -> bool:
         """Whether the caller's frames come, so that they date what comes between them."""
-        patience_ms = FRAME_MS + EVEN_MS if self._pauses and self._stamps > KNOWN_STAMPS else STALE_MEDIA_MS
+        patience_ms = STALE_MEDIA_MS
+        if self._stamps > KNOWN_STAMPS:
+            patience_ms = FRAME_MS + EVEN_MS if self._pauses else HELD_UP_MS
         return now <= self._stamp_ms + patience_ms + self.jitter_ms
 
     def is_doubtful(self, now: int) -> bool:
         """Whether an echo that comes now may be misdated: it came late, or the carrier pauses and no frame will."""
-        return self._pauses and self._stamp_ms + FRAME_MS + EVEN_MS < now and self.is_dated(now)
+        return self._stamp_ms + FRAME_MS + EVEN_MS < now and self.is_dated(now)
 
     @property
     def gap(self) -> int:

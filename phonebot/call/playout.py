@@ -267,8 +267,9 @@ class PlayoutLedger:
         tolerance_ms = self._tolerance_ms(now)
         if mark.bare:  # the carrier's lag may be in its echo: that depends on whether the queue was empty
             tolerance_ms += delays.mark_lag_ms
-        differ_ms = run.confirm(mark, at_ms, delays.likely, tolerance_ms)
-        if delays.is_dated(now) and not doubtful:
+        is_dated = delays.is_dated(now)
+        differ_ms = run.confirm(mark, at_ms, delays.likely, tolerance_ms, is_dated)
+        if is_dated and not doubtful:
             delays.measure_spread(differ_ms)
 
     def _doubted(self, run: Run, mark: Pending, now: int) -> Doubt:

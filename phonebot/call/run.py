@@ -155,13 +155,16 @@ class Run:
             time_ms = end_ms
         raise AssertionError("only a pending mark is asked for")
 
-    def confirm(self, mark: Pending, at_ms: float, reckoning: Reckoning, tolerance_ms: float) -> float:
+    def confirm(
+        self, mark: Pending, at_ms: float, reckoning: Reckoning, tolerance_ms: float, is_dated: bool = True
+    ) -> float:
         """
         The audio before `mark` had played by carrier time `at_ms`. Older marks are retired with it.
 
         The echo is sent when the frame in which that audio ends has ended, and is dated to `tolerance_ms` more. One
         that comes within that time only confirms what was reckoned. An earlier one shows that audio began before we
-        thought; a later one that the queue had run dry, or, where it can't have, that the echo was slow.
+        thought; a later one that the queue had run dry, or, where it can't have, that the echo was slow: one that
+        no frame of the caller dates may be late by any time, for our process may have stood still.
 
         Returns by how much echoes are seen to differ in the time they take, in ms.
         """
@@ -169,7 +172,7 @@ class Run:
         firm = self.is_firm(mark)
         latest_ms = at_ms
         earliest_ms = latest_ms - tolerance_ms - (FRAME_MS if mark.bare else 0)
-        slow = firm and 0 < earliest_ms - due_ms < SLOW_ECHO_MS
+        slow = firm and earliest_ms - due_ms > 0 and (earliest_ms - due_ms < SLOW_ECHO_MS or not is_dated)
         reckoned = slow or (earliest_ms <= due_ms <= latest_ms and not dry)
         while self.marks.popleft() is not mark:
             pass

@@ -191,6 +191,24 @@ def test_audio_cut_into_pieces_is_still_the_same_audio() -> None:
     assert b"".join(b64decode(piece) for piece in sent) == b64decode(payload)
 
 
+@pytest.mark.parametrize("seed", range(30))
+def test_what_was_heard_is_exact_after_our_process_stood_still(seed: int) -> None:
+    """What arrives meanwhile waits, and a mark may be read before the frame that tells how late it is."""
+    rng = Random(seed)
+    oddities = Oddities(first_timestamp_ms=rng.randint(60, 180))
+    driver = CallDriver(network=Network(0.3, 1.0, 0.3, 1.0), oddities=oddities, seed=seed)
+    driver.hum(True)
+    driver.begin("a")
+    for number in range(40):
+        driver.later(number * 25 + rng.random() * 3, lambda: driver.more("a", 200))
+    driver.run(rng.randint(1_000, 1_040))
+    driver.freeze(400)
+    driver.run(rng.randint(1_900, 2_000))
+    driver.feed(SpeechStarted(0))
+    driver.run(800)
+    assert abs(driver.believed_ms(a=8_000)["a"] - driver.heard_ms("a")) <= 20
+
+
 @given(st.integers(0, 5_000))
 def test_the_length_of_base64_is_told_without_decoding_it(length: int) -> None:
     assert base64_length(base64_silence(length)) == length
