@@ -123,8 +123,8 @@ class Conditions:
         between two of the carrier's frames, for the begin of audio or for its end, the estimate is a frame lower.
         Both ends rest on echoes, and the later begin and the earlier end is taken: the doubt counts twice.
 
-        Not known at all is a start buffer before its first echoes, a burst that nobody measured, and in the caller's
-        silence how uneven the network is: then, only, the estimate may be too high by as much.
+        Not known at all is a start buffer before its first echoes, a burst that nobody measured, and in his silence
+        how uneven the network is: then, only, the estimate may be too high by as much.
         """
         if exact:
             return -FRAME_MS - self.doubt_ms, FRAME_MS + self.doubt_ms
