@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from phonebot.store.calls import CallStore
 from phonebot.store.database import Database
 from phonebot.store.numbers import NumberStore
 from phonebot.store.recordings import Recordings
@@ -9,10 +10,11 @@ from phonebot.store.recordings import Recordings
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """The database, what it knows of numbers, and the files of calls."""
+    """The database, what it knows of numbers and calls, and the files of calls."""
 
     database: Database
     numbers: NumberStore
+    calls: CallStore
     recordings: Recordings
 
     @classmethod
@@ -24,7 +26,7 @@ class Store:
         """
         database, recordings = Database(database_url), Recordings(storage_url)
         await database.upgrade()
-        return cls(database, NumberStore(database), recordings)
+        return cls(database, NumberStore(database), CallStore(database), recordings)
 
     async def close(self) -> None:
         await self.database.close()

@@ -1,0 +1,115 @@
+"""Finished calls, on both databases: filed once, found, deleted with all that belongs to them."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select
+
+from phonebot.errors import NotStored, StoreError
+from phonebot.store.audit import Actor
+from phonebot.store.calls import CallStore, Filters
+from phonebot.store.database import Database
+from phonebot.store.tables import AuditRow, CallRow, CallText, NumberRow, ToolCallRow, TurnRow, UsageRow
+
+ADA = Actor("ada", "192.0.2.7")
+DESK, SHOP, CALLER = "+15550100000", "+15550100001", "+15550100009"
+NOON = datetime(2026, 11, 27, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def calls(database: Database) -> CallStore:
+    return CallStore(database)
+
+
+def row(sid: str, started_at: datetime = NOON, **terms: Any) -> CallRow:
+    values = {"from_number": CALLER, "to_number": DESK, "number": DESK, "outcome": "caller_hung_up", **terms}
+    return CallRow(call_sid=sid, started_at=started_at, ended_at=started_at + timedelta(minutes=1), **values)
+
+
+async def file(calls: CallStore, sid: str, said: str = "Hello", **terms: Any) -> bool:
+    return await calls.file(
+        row(sid, **terms),
+        [TurnRow(sequence=1, who="caller", text=said)],
+        [ToolCallRow(sequence=1, name="book", start_ms=900)],
+        [UsageRow(sequence=1, at_ms=800, input_text=7)],
+        [said],
+    )
+
+
+async def sids(calls: CallStore, **terms: Any) -> list[str]:
+    return [call.call_sid for call in (await calls.page(Filters(**terms))).calls]
+
+
+async def test_a_filed_call_comes_back_whole(calls: CallStore) -> None:
+    assert await file(calls, "CA1")
+    found = await calls.get("CA1")
+    assert (found.started_at, found.outcome) == (NOON, "caller_hung_up")
+    assert [(turn.who, turn.text) for turn in found.turns] == [("caller", "Hello")]
+    assert [(tool.name, tool.start_ms) for tool in found.tool_calls] == [("book", 900)]
+    assert [(usage.at_ms, usage.input_text) for usage in found.usage] == [(800, 7)]
+
+
+async def test_a_call_filed_twice_stays_as_it_was(calls: CallStore) -> None:
+    await file(calls, "CA1", "first")
+    assert not await file(calls, "CA1", "second")
+    assert [turn.text for turn in (await calls.get("CA1")).turns] == ["first"]
+    assert await sids(calls) == ["CA1"]
+
+
+async def test_calls_are_found_by_each_filter(calls: CallStore) -> None:
+    await file(calls, "CA1", "Zoë is calling")
+    await file(calls, "CA2", started_at=NOON + timedelta(hours=1), number=SHOP, outcome="stream_lost")
+    await file(calls, "CA3", started_at=NOON + timedelta(hours=2), from_number="+15550100008")
+    assert await sids(calls) == ["CA3", "CA2", "CA1"]
+    assert await sids(calls, number=SHOP) == ["CA2"]
+    assert await sids(calls, caller=CALLER) == ["CA2", "CA1"]
+    assert await sids(calls, outcome="stream_lost") == ["CA2"]
+    assert await sids(calls, since=NOON + timedelta(hours=1)) == ["CA3", "CA2"]
+    assert await sids(calls, until=NOON + timedelta(hours=1)) == ["CA1"]
+    assert await sids(calls, text="zoe") == ["CA1"]
+
+
+async def test_pages_follow_each_other_through_calls_of_one_moment(calls: CallStore) -> None:
+    for number in range(5):
+        await file(calls, f"CA{number}")
+    seen, cursor = [], None
+    for _ in range(3):
+        page = await calls.page(Filters(), cursor, limit=2)
+        seen.append([call.call_sid for call in page.calls])
+        cursor = page.cursor
+    assert (seen, cursor) == ([["CA4", "CA3"], ["CA2", "CA1"], ["CA0"]], None)
+
+
+@pytest.mark.parametrize("cursor", ["", "nonsense", "2026-11-27T12:00:00/1", "2026-11-27T12:00:00+00:00/x"])
+async def test_a_wrong_cursor_is_refused(calls: CallStore, cursor: str) -> None:
+    with pytest.raises(StoreError, match="is no cursor"):
+        await calls.page(Filters(), cursor)
+
+
+async def test_a_deleted_call_leaves_only_who_deleted_it(calls: CallStore, database: Database) -> None:
+    await file(calls, "CA1")
+    await calls.delete("CA1", ADA)
+    async with database.read() as session:
+        for table in (CallRow, CallText, TurnRow, ToolCallRow, UsageRow):
+            assert await session.scalar(select(func.count()).select_from(table)) == 0
+        noted = (await session.scalars(select(AuditRow))).one()
+    assert (noted.who, noted.what, noted.target, noted.before) == ("ada", "call.delete", "CA1", None)
+
+
+async def test_a_call_that_is_not_there_is_neither_shown_nor_deleted(calls: CallStore) -> None:
+    with pytest.raises(NotStored, match="there is no call CA1"):
+        await calls.get("CA1")
+    with pytest.raises(NotStored, match="there is no call CA1"):
+        await calls.delete("CA1", ADA)
+
+
+async def test_calls_expire_by_their_numbers_days_or_the_defaults(calls: CallStore, database: Database) -> None:
+    async with database.begin() as session:
+        for number, days in (("default", 1), (DESK, 30), (SHOP, None)):
+            session.add(NumberRow(number=number, created_at=NOON, retention_days=days))
+    for sid, number in (("CA1", DESK), ("CA2", SHOP), ("CA3", "+15550100002")):
+        await file(calls, sid, number=number)
+    assert await calls.expired(NOON + timedelta(hours=1)) == []
+    assert await calls.expired(NOON + timedelta(days=2)) == ["CA3"]
+    assert await calls.expired(NOON + timedelta(days=31)) == ["CA1", "CA3"]
