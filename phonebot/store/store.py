@@ -5,14 +5,20 @@ from dataclasses import dataclass
 from phonebot.store.database import Database
 from phonebot.store.numbers import NumberStore
 from phonebot.store.recordings import Recordings
+from phonebot.store.sessions import SessionStore
+from phonebot.store.tokens import TokenStore
+from phonebot.store.users import UserStore
 
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """The database, what it knows of numbers, and the files of calls."""
+    """The database, what it knows of numbers and of those who may do what, and the files of calls."""
 
     database: Database
     numbers: NumberStore
+    users: UserStore
+    sessions: SessionStore
+    tokens: TokenStore
     recordings: Recordings
 
     @classmethod
@@ -24,7 +30,14 @@ class Store:
         """
         database, recordings = Database(database_url), Recordings(storage_url)
         await database.upgrade()
-        return cls(database, NumberStore(database), recordings)
+        return cls(
+            database,
+            NumberStore(database),
+            UserStore(database),
+            SessionStore(database),
+            TokenStore(database),
+            recordings,
+        )
 
     async def close(self) -> None:
         await self.database.close()
