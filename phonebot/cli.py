@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import secrets
 import signal
 import sys
 from collections.abc import Coroutine
@@ -95,7 +96,16 @@ def serve(
 
 
 async def _serve(settings: "Settings", dev: bool) -> None:
-    from phonebot.serving import embedded_model, listen, serve_until_signalled, stored_profiles
+    from pydantic import SecretStr
+
+    from phonebot.serving import (
+        embedded_model,
+        listen,
+        one_time_path,
+        opened_store,
+        serve_until_signalled,
+        stored_profiles,
+    )
     from phonebot.web.app import create_app, local_url
 
     async with AsyncExitStack() as resources:
@@ -105,12 +115,22 @@ async def _serve(settings: "Settings", dev: bool) -> None:
                 model = await resources.enter_async_context(embedded_model())
                 settings = settings.model_copy(update={"model_url": model.url})
             errors.print("[bold yellow]DEVELOPMENT MODE: no signature is checked; loopback only[/bold yellow]")
-        profiles = await resources.enter_async_context(stored_profiles(settings))
+        if settings.secret_key is None:  # in development alone; here, since one-time links are signed with it too
+            settings = settings.model_copy(update={"secret_key": SecretStr(secrets.token_urlsafe(32))})
+        store = await resources.enter_async_context(opened_store(settings))
+        profiles = await resources.enter_async_context(stored_profiles(settings, store))
         listener = listen(settings.host, settings.port)
         public_url = settings.public_url or local_url(settings.host, listener.getsockname()[1])
-        app = create_app(settings.model_copy(update={"public_url": public_url}), profiles)
+        app = create_app(settings.model_copy(update={"public_url": public_url}), profiles, store=store)
         errors.print(f"phonebot {__version__} listens on {settings.host}:{listener.getsockname()[1]}")
         errors.print(f"voice webhook: {public_url}/twilio/voice")
+        errors.print(f"console: {public_url}/")
+        assert settings.secret_key is not None
+        path = await one_time_path(store, settings.secret_key.get_secret_value(), settings.admin_password, dev)
+        if path:
+            errors.print("sign in by this link, once, within an hour:")
+            # For copying: it may run over the edge, but must not be broken.
+            errors.print(f"{public_url}{path}", soft_wrap=True, highlight=False, markup=False)
         await serve_until_signalled(app, listener)
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
+from pydantic import SecretStr
 from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
@@ -21,6 +22,9 @@ from phonebot.settings import Settings
 from phonebot.simulator.dialogue import Script, load_script
 from phonebot.simulator.server import ModelServer
 from phonebot.simulator.server import serve as serve_model
+from phonebot.store.audit import Actor
+from phonebot.store.links import OneTimeLinks
+from phonebot.store.store import Store
 from phonebot.storing import open_store
 from phonebot.web.app import SERVER_OPTIONS
 from phonebot.web.editing import ProfileEditor
@@ -71,21 +75,44 @@ async def embedded_model(
 
 
 @asynccontextmanager
-async def stored_profiles(settings: Settings) -> AsyncIterator[StoredProfiles]:
+async def opened_store(settings: Settings) -> AsyncIterator[Store]:
+    """The store, while the block runs. Raises StoreError for one that cannot be used."""
+    store = await open_store(settings)
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+@asynccontextmanager
+async def stored_profiles(settings: Settings, store: Store) -> AsyncIterator[StoredProfiles]:
     """
     The profiles of the store, followed while the block runs. First what changed in the file of profiles goes there.
 
     Raises ProfileError for a file that is wrong, StoreError for a store that cannot be used.
     """
-    store = await open_store(settings)
-    try:
-        if settings.profiles:
-            for version in await ProfileEditor(store.numbers, settings.audio).follow_file(settings.profiles):
-                _log.info("%s: version %d is from %s", version.number, version.sequence, settings.profiles)
-        async with StoredProfiles(store.numbers, settings.audio).following() as profiles:
-            yield profiles
-    finally:
-        await store.close()
+    if settings.profiles:
+        for version in await ProfileEditor(store.numbers, settings.audio).follow_file(settings.profiles):
+            _log.info("%s: version %d is from %s", version.number, version.sequence, settings.profiles)
+    async with StoredProfiles(store.numbers, settings.audio).following() as profiles:
+        yield profiles
+
+
+async def one_time_path(store: Store, secret_key: str, admin_password: SecretStr | None, dev: bool) -> str | None:
+    """
+    The path of a link that lets one person in, once; None: people log in with their passwords.
+
+    With `admin_password` it becomes the password of `admin`, if nobody can log in as an admin yet; without it the
+    link leads to where he chooses one. With `dev` the link signs in, whoever there is. Raises StoreUnavailable.
+    """
+    lacks_admin = await store.users.lacks_admin()
+    if lacks_admin and admin_password:
+        await store.users.first_admin(admin_password.get_secret_value(), Actor("PHONEBOT_ADMIN_PASSWORD"))
+        lacks_admin = False
+    if not (dev or lacks_admin):
+        return None
+    token = OneTimeLinks(store.database, secret_key).make("sign-in" if dev else "setup")
+    return f"/setup?token={token}"
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -120,6 +120,12 @@ def _database_url(url: SecretStr) -> SecretStr:
     return url
 
 
+def _admin_password(password: SecretStr) -> SecretStr:
+    if not 12 <= len(password.get_secret_value()) <= 1000:
+        raise ValueError("is too short or too long")
+    return password
+
+
 def _storage_url(url: str) -> str:
     if not url.startswith(("file:///", "s3://")):
         raise ValueError("is no address of a storage")
@@ -174,6 +180,13 @@ class Settings(BaseModel):
 
     secret_key: Annotated[Secret | None, _SECRET] = None
     """Signs the tokens that admit a media stream; the same for all processes. Required without `--dev`."""
+
+    # Not Secret, for the same reason as the database's URL.
+    admin_password: Annotated[
+        Annotated[SecretStr, AfterValidator(_admin_password)] | None,
+        Allowed("12 to 1000 characters (secret)"),
+    ] = None
+    """The password of the console's first user, `admin`. Not looked at once somebody can log in as an admin."""
 
     profiles: Annotated[Annotated[Path, AfterValidator(_path)] | None, _PATH_ALLOWED] = None
     """A TOML file of profiles, see profiles.md. What changed in it is taken into the database at each start."""
@@ -337,7 +350,6 @@ class Settings(BaseModel):
 
 PLANNED = frozenset(
     {
-        "PHONEBOT_ADMIN_PASSWORD",
         "PHONEBOT_DRAIN_S",
         "PHONEBOT_MODEL_PROVIDERS",
     }

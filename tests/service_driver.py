@@ -50,6 +50,7 @@ from phonebot.simulator.server import ModelServer
 from phonebot.simulator.server import serve as serve_model
 from phonebot.simulator.session import Session
 from phonebot.simulator.signing import signature
+from phonebot.store.store import Store
 from phonebot.web.app import create_app
 from phonebot.web.console.access import Authorise
 from phonebot.web.live import LiveCalls
@@ -145,12 +146,13 @@ class Service:
         signs: bool = True,
         send_buffer: int | None = None,
         authorise: Authorise | None = None,
+        store: Store | None = None,
         **settings: str,
     ) -> "Service":
         """
         `settings` are further variables; `public_url` is where the carrier believes the service to be.
         `numbers` say who answers; without them `profile` does. `send_buffer` is that of its connections, in bytes.
-        `authorise` says who may use the phone in the browser.
+        `authorise` says who may use the phone in the browser; with `store` there is the console.
         """
         async with AsyncExitStack() as starting:
             model = None
@@ -178,7 +180,9 @@ class Service:
                 return witnesses[-1]
 
             answering = numbers or Numbers.single(profile)
-            app = create_app(load(variables, env_file=None), answering, watch=(watch,), authorise=authorise)
+            app = create_app(
+                load(variables, env_file=None), answering, watch=(watch,), authorise=authorise, store=store
+            )
             await starting.enter_async_context(running(app, listener))
             return cls(
                 url, folder / "calls", model, witnesses, app.state.live, public_url or url, starting.pop_all()

@@ -6,15 +6,21 @@ from phonebot.store.calls import CallStore
 from phonebot.store.database import Database
 from phonebot.store.numbers import NumberStore
 from phonebot.store.recordings import Recordings
+from phonebot.store.sessions import SessionStore
+from phonebot.store.tokens import TokenStore
+from phonebot.store.users import UserStore
 
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """The database, what it knows of numbers and calls, and the files of calls."""
+    """The database, what it knows of numbers, of calls and of those who may do what, and the files of calls."""
 
     database: Database
     numbers: NumberStore
     calls: CallStore
+    users: UserStore
+    sessions: SessionStore
+    tokens: TokenStore
     recordings: Recordings
 
     @classmethod
@@ -26,7 +32,15 @@ class Store:
         """
         database, recordings = Database(database_url), Recordings(storage_url)
         await database.upgrade()
-        return cls(database, NumberStore(database), CallStore(database), recordings)
+        return cls(
+            database,
+            NumberStore(database),
+            CallStore(database),
+            UserStore(database),
+            SessionStore(database),
+            TokenStore(database),
+            recordings,
+        )
 
     async def close(self) -> None:
         await self.database.close()

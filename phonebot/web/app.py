@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route, WebSocketRoute
+from starlette.routing import BaseRoute, Route, WebSocketRoute
 
 from phonebot.agents.profile import Profile
 from phonebot.bridge import Bridge, Journal
@@ -25,6 +25,7 @@ from phonebot.call.call import Call
 from phonebot.call.inputs import Input, ModelReady
 from phonebot.call.plan import CarrierTraits, plan_for
 from phonebot.carrier.messages import MAX_MESSAGE_BYTES, Start, StreamReader
+from phonebot.errors import StoreError
 from phonebot.realtime import providers
 from phonebot.realtime.connection import ModelConnection, connect
 from phonebot.realtime.events import Session
@@ -32,8 +33,10 @@ from phonebot.realtime.providers import Endpoint
 from phonebot.replay.log import About
 from phonebot.replay.recorder import Recorder, Writer
 from phonebot.settings import LOOPBACK_HOSTS, Settings
+from phonebot.store.store import Store
 from phonebot.web.admission import Admission, Arrival, Gate
 from phonebot.web.console.access import Authorise
+from phonebot.web.console.console import Console
 from phonebot.web.console.phone import ConsolePhone
 from phonebot.web.console.trials import Trials
 from phonebot.web.feed import Feed
@@ -69,14 +72,16 @@ def create_app(
     watch: tuple[Watch, ...] = (),
     writer: Writer | None = None,
     authorise: Authorise | None = None,
+    store: Store | None = None,
 ) -> Starlette:
     """
     The service for these settings and profiles. Without an auth token every request passes as the carrier's.
     `writer` None: the logs go where the settings say.
 
     Its calls in progress are `state.live`, a LiveCalls: set `draining` there and it takes no new ones. What happens
-    in them is told by `state.feed`, a Feed. `authorise` says who may use the phone in the browser; without it there
-    is none.
+    in them is told by `state.feed`, a Feed. With `store`, which stays the caller's to close, there is the console,
+    for those who log in. `authorise` says who may use the phone in the browser of a service without a store;
+    without both there is none.
     """
     public_url = settings.public_url or local_url(settings.host, settings.port)
     token = settings.twilio_auth_token
@@ -91,6 +96,8 @@ def create_app(
 
     urls = own_urls(public_url, settings.host, settings.port)
     phone = ConsolePhone(Trials(secret_key), calls.answer, live, feed, numbers.profile_for, urls)
+
+    console = Console(store, secret_key, urls) if store else None
 
     async def healthz(request: Request) -> Response:
         return PlainTextResponse("ok")
@@ -115,12 +122,20 @@ def create_app(
             Route("/healthz", healthz),
             Route("/readyz", readyz),
             Route("/metrics", metrics.answer),
-            *(phone.routes(authorise) if authorise else ()),
+            *_pages(phone, console, authorise),
         ],
+        exception_handlers={StoreError: console.frame.store_away} if console else {},
         lifespan=lifespan,
     )
     app.state.live, app.state.feed = live, feed
     return app
+
+
+def _pages(phone: ConsolePhone, console: Console | None, authorise: Authorise | None) -> list[BaseRoute]:
+    """What people see in a browser."""
+    if console:
+        return [*console.routes(), *phone.routes(console.guard.authorise, console.phone_page)]
+    return phone.routes(authorise) if authorise else []
 
 
 def local_url(host: str, port: int) -> str:

@@ -7,7 +7,7 @@ The phone in the browser: its page, what the page asks for, and its door.
     GET  /console/static/   what the pages load: open to all
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 
 from jinja2 import Environment, FileSystemLoader
 from starlette.requests import Request
@@ -66,8 +66,10 @@ class ConsolePhone:
         self._urls = tuple(urls)
         self._origins = Origins(self._urls)
 
-    def routes(self, authorise: Authorise) -> list[BaseRoute]:
-        """All of it. `authorise` says who may call."""
+    def routes(
+        self, authorise: Authorise, own_page: Callable[[Request], Awaitable[Response]] | None = None
+    ) -> list[BaseRoute]:
+        """All of it. `authorise` says who may call; `own_page` is shown in place of the plain page."""
         headers = page_headers(self._urls)
 
         async def page(request: Request) -> Response:
@@ -82,7 +84,7 @@ class ConsolePhone:
         trying = TryIt(authorise, self._trials, self._origins, self._saved, MEDIA_PATH)
         door = PhoneDoor(authorise, self._trials, self._origins, self._saved, self._live, self._feed, self._answer)
         return [
-            Route(PAGE_PATH, page),
+            Route(PAGE_PATH, own_page or page),
             Route(TRY_PATH, trying.answer, methods=["POST"]),
             WebSocketRoute(MEDIA_PATH, door),
             Mount(STATIC_PATH, StaticFiles(directory=STATIC)),
