@@ -15,6 +15,7 @@ from sqlalchemy import select
 from phonebot.errors import StoreUnavailable
 from phonebot.serving import one_time_path
 from phonebot.store.audit import Actor
+from phonebot.store.calls import CallStore
 from phonebot.store.database import Database
 from phonebot.store.links import OneTimeLinks
 from phonebot.store.numbers import NumberStore
@@ -45,7 +46,8 @@ async def store(migrated_sqlite: Path, tmp_path: Path, clock: Clock) -> AsyncIte
     database = Database(f"sqlite:///{tmp_path}/phonebot.db")
     users, sessions = UserStore(database, QUICK), SessionStore(database, clock)
     recordings = Recordings((tmp_path / "calls").as_uri())
-    opened = Store(database, NumberStore(database), users, sessions, TokenStore(database), recordings)
+    numbers, calls, tokens = NumberStore(database), CallStore(database), TokenStore(database)
+    opened = Store(database, numbers, calls, users, sessions, tokens, recordings)
     for role in ("viewer", "operator", "admin"):
         await users.create(role, PASSWORD, role, ADA)
     yield opened
