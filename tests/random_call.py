@@ -569,6 +569,8 @@ class RandomCall:
         if not heard_ms:
             self.cases.add("an item never heard")
         low_ms, high_ms = self.conditions.bounds_ms(exact)
+        if cut is None:  # believed heard in full: perhaps by an estimate
+            high_ms = max(high_ms, self.conditions.bounds_ms(False)[1])
         edge_ms = self.conditions.edge_ms
         assert low_ms - edge_ms <= error_ms <= high_ms + edge_ms, (error_ms, item, heard_ms, cut)
         if item.complete and heard_ms >= item.sent_ms - edge_ms:
