@@ -7,14 +7,14 @@ delta waits for the next one, and at an item's end the last frame is filled with
 whole or not at all, and where one ends is known.
 """
 
-from base64 import b64encode
 from binascii import a2b_base64
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from phonebot.audio.base64 import base64_length
+from phonebot.audio.g711 import FRAME_BYTES
+from phonebot.call.audio_path import encoded
 
-FRAME_BYTES = 160  # 20 ms of mu-law at 8 kHz
 PIECE_CHARACTERS = 1920  # 180 ms, 9 frames: base64 splits without decoding at every 4 characters, 3 bytes
 SILENCE = b"\xff"  # mu-law zero
 
@@ -45,7 +45,7 @@ class Frames:
         if skipped >= self.length:
             return None
         rest = a2b_base64(self.payload)[skipped:]
-        return Frames(self.item_id, heard, _encoded(rest), self.length - skipped)
+        return Frames(self.item_id, heard, encoded(rest), self.length - skipped)
 
     def pieces(self, first: tuple[int, ...] = ()) -> "Iterator[Frames]":
         """Cut into pieces of at most 180 ms, the first ones of so many bytes, which are whole frames too."""
@@ -54,9 +54,9 @@ class Frames:
             audio = a2b_base64(payload)
             for size in first:
                 if begin < len(audio):
-                    yield self._part(begin, _encoded(audio[begin : begin + size]))
+                    yield self._part(begin, encoded(audio[begin : begin + size]))
                 begin += size
-            payload = _encoded(audio[begin:])
+            payload = encoded(audio[begin:])
         for at in range(0, len(payload), PIECE_CHARACTERS):
             yield self._part(begin + at * 3 // 4, payload[at : at + PIECE_CHARACTERS])
 
@@ -90,19 +90,15 @@ class Framer:
         begin = item_start - len(self._rest)
         whole = len(audio) - len(audio) % FRAME_BYTES
         self._rest, self._start = audio[whole:], begin + whole
-        return Frames(item_id, begin, _encoded(audio[:whole]), whole) if whole else None
+        return Frames(item_id, begin, encoded(audio[:whole]), whole) if whole else None
 
     def finish(self) -> Frames | None:
         """The item has ended: its last frame, filled with silence; None if nothing was left over."""
         rest, self._rest = self._rest, b""
         if not rest:
             return None
-        return Frames(self._item_id, self._start, _encoded(rest.ljust(FRAME_BYTES, SILENCE)), len(rest))
+        return Frames(self._item_id, self._start, encoded(rest.ljust(FRAME_BYTES, SILENCE)), len(rest))
 
     def drop(self) -> None:
         """What is left over is not to be heard."""
         self._rest = b""
-
-
-def _encoded(audio: bytes) -> str:
-    return b64encode(audio).decode("ascii")

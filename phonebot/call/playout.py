@@ -33,9 +33,10 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from phonebot.audio.g711 import FRAME_BYTES
 from phonebot.call.actions import Action, ClearPlayback, PlayAudio, SendMark
 from phonebot.call.delays import FRAME_MS, PLAIN, ROUNDING_MS, Delays, Reckoning
-from phonebot.call.framing import FRAME_BYTES, Framer, Frames
+from phonebot.call.framing import Framer, Frames
 from phonebot.call.plan import CarrierTraits
 from phonebot.call.run import BYTES_PER_MS, STAMP_JITTER_MS, Pending, Run, Segment
 from phonebot.call.unheard import Unheard

@@ -10,8 +10,9 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from phonebot.audio.g711 import FRAME_BYTES
 from phonebot.call.delays import FRAME_MS, Reckoning
-from phonebot.call.framing import FRAME_BYTES, Frames
+from phonebot.call.framing import Frames
 
 BYTES_PER_MS = 8
 # Timestamps are measured: they may lie so far off the frame's true time.

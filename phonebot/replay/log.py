@@ -41,6 +41,7 @@ from msgspec.structs import replace
 
 from phonebot.audio import wav
 from phonebot.audio.base64 import base64_length
+from phonebot.audio.g711 import FRAME_BYTES
 from phonebot.call.actions import Action, PlayAudio, Tell
 from phonebot.call.inputs import Input
 from phonebot.call.plan import CallPlan
@@ -63,7 +64,7 @@ MAX_EVENTS_BYTES = 64 * 1024 * 1024
 MAX_AUDIO_BYTES = wav.DATA_LIMIT_BYTES
 """Of each audio file."""
 MAX_BLOCK_FRAMES = 50
-MAX_LEFT_OVER = 159  # less than a frame
+MAX_LEFT_OVER = FRAME_BYTES - 1
 OWN_AUDIO = "="  # the model was told the frame's own audio
 
 AudioFile: TypeAlias = Literal["caller.wav", "bot.wav", "model.raw"]

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phonebot.call.framing import FRAME_BYTES, PIECE_CHARACTERS, Framer, Frames
+from phonebot.audio.g711 import FRAME_BYTES
+from phonebot.call.framing import PIECE_CHARACTERS, Framer, Frames
 
 
 def b64(audio: bytes) -> str:
