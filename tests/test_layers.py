@@ -24,7 +24,8 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "bridge": ("outbox", "call", "carrier", "realtime", "agents", "audio", "errors", "replay"),
     "simulator": ("errors", "audio"),
     "store": ("errors",),
-    "web": ("bridge", "call", "carrier", "realtime", "agents", "audio", "errors", "replay", "store"),
+    "callbook": ("store", "replay", "errors"),
+    "web": ("bridge", "call", "callbook", "carrier", "realtime", "agents", "audio", "errors", "replay", "store"),
     "web.app": ("settings",),  # beside what is allowed to the rest of web
 }
 TOP = frozenset(

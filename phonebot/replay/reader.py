@@ -92,7 +92,7 @@ def read(folder: Path) -> CallLog:
     as `open` does. What a folder can make this hold in memory is bounded by the limits of this module and of
     `phonebot.replay.log`.
     """
-    header = _read_header(folder)
+    header = read_header(folder)
     reader = _EventsReader(folder)
     with _open(folder, EVENTS_FILE) as file:
         # Lines that are written from now on may refer to audio that is not there when its file is read.
@@ -127,7 +127,8 @@ class _Cover(Struct, frozen=True):
     version: int = 0
 
 
-def _read_header(folder: Path) -> Header:
+def read_header(folder: Path) -> Header:
+    """What call.json says. Raises LogError, and OSError as `open` does."""
     with _open(folder, HEADER_FILE) as file:
         text = file.read(MAX_HEADER_BYTES + 1)
     if len(text) > MAX_HEADER_BYTES:

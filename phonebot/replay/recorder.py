@@ -12,7 +12,6 @@ time, which frames would have to wait for.
 import asyncio
 import logging
 import os
-import re
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -44,6 +43,7 @@ from phonebot.replay.log import (
     LogEncoder,
     LogPart,
 )
+from phonebot.replay.spool import hold, sid_in_name
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +54,6 @@ MAX_HELD_BYTES = 3 * 1024 * 1024
 """Of a log, that may wait for the disk: six minutes of a caller, one of a model's PCM16. Then audio is dropped."""
 MAX_HELD_SILENT_BYTES = 2 * MAX_HELD_BYTES
 """The same without audio: more ends the log."""
-MAX_SID_CHARACTERS = 64
 MAX_SAME_NAMES = 100
 
 TOO_SLOW_FOR_AUDIO = "The disk was too slow: from some moment on no audio was kept."
@@ -280,10 +279,13 @@ class _Files:
 
     def __init__(self, root: Path, header: Header) -> None:
         self.folder = _new_folder(root, header)
-        self._write_header(header)
+        # Closed last: until then the log is locked.
         self._open = ExitStack()
         self._events = self._open.enter_context((self.folder / EVENTS_FILE).open("wb"))
+        hold(self._events)
+        self._write_header(header)
         # The audio files come with their first audio.
+        self._audio = self._open.enter_context(ExitStack())
         self._wavs: dict[AudioFile, WavWriter] = {}
         self._raw: BinaryIO | None = None
 
@@ -302,20 +304,21 @@ class _Files:
         self._open.close()
 
     def finish(self, header: Header) -> None:
-        try:
-            self.close()
-        finally:
-            self._write_header(header)
+        with self._open:
+            try:
+                self._audio.close()
+            finally:
+                self._write_header(header)
 
     def _append_raw(self, audio: bytes) -> None:
         if self._raw is None:
-            self._raw = self._open.enter_context((self.folder / MODEL_FILE).open("wb"))
+            self._raw = self._audio.enter_context((self.folder / MODEL_FILE).open("wb"))
         self._raw.write(audio)
         self._raw.flush()
 
     def _append_wav(self, file: AudioFile, audio: bytes) -> None:
         if file not in self._wavs:
-            self._wavs[file] = self._open.enter_context(WavWriter(self.folder / file))
+            self._wavs[file] = self._audio.enter_context(WavWriter(self.folder / file))
         self._wavs[file].append(audio)
         self._wavs[file].sync()
 
@@ -329,9 +332,7 @@ class _Files:
 def _new_folder(root: Path, header: Header) -> Path:
     """A folder of its own for the call: `<UTC start>-<call_sid>`, and a number if there is one of that name."""
     root.mkdir(parents=True, exist_ok=True)
-    # The sid came from outside: nothing in it may lead to another folder.
-    sid = re.sub(r"[^A-Za-z0-9_-]", "_", header.call_sid)[:MAX_SID_CHARACTERS]
-    name = f"{header.started:%Y%m%dT%H%M%SZ}-{sid}"
+    name = f"{header.started:%Y%m%dT%H%M%SZ}-{sid_in_name(header.call_sid)}"
     for number in range(1, MAX_SAME_NAMES + 1):
         folder = root / (name if number == 1 else f"{name}-{number}")
         try:

@@ -12,8 +12,9 @@ A call is filed as a whole, in one transaction: what is there is all there.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Literal, TypeAlias
 
-from sqlalchemy import ColumnElement, and_, delete, or_, select
+from sqlalchemy import ColumnElement, and_, delete, func, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
@@ -23,10 +24,16 @@ from phonebot.store import audit
 from phonebot.store.audit import Actor
 from phonebot.store.database import Database
 from phonebot.store.search import found_by, searchable
-from phonebot.store.tables import CallRow, CallText, NumberRow, ToolCallRow, TurnRow, UsageRow
+from phonebot.store.tables import AuditRow, CallRow, CallText, NumberRow, ToolCallRow, TurnRow, UsageRow
 
 DEFAULT = "default"
 PAGE_CALLS = 50
+KEYS_AT_ONCE = 500  # of a query: SQLite has a limit of 32,766 parameters, and long queries are slow to compile
+FILING_LOCK = 0x66696C65  # with a hash of the sid: PostgreSQL's locks of two numbers are apart from those of one
+DELETED = "call.delete"
+"""In the audit. What it stands for is never filed again."""
+
+Filed: TypeAlias = Literal["new", "known", "deleted"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,26 +69,52 @@ class CallStore:
         tool_calls: Iterable[ToolCallRow] = (),
         usage: Iterable[UsageRow] = (),
         text: Iterable[str | None] = (),
-    ) -> bool:
+    ) -> Filed:
         """
-        Keep a call that has ended; `text` is what it is found by. False: it was there already, and stays as it is.
+        Keep a call that has ended; `text` is what it is found by.
 
-        Raises SQLAlchemy's IntegrityError for rows that break a rule of the tables.
+        "known": its sid or its storage key is there already, and stays as it is. "deleted": the call was deleted,
+        before it was filed or since, and nothing of it is kept. Raises SQLAlchemy's IntegrityError for rows that
+        break a rule of the tables.
         """
         call.turns, call.tool_calls, call.usage = list(turns), list(tool_calls), list(usage)
         call.search = CallText(text=searchable(text))
         try:
             async with self._database.begin() as session:
-                if await _id(session, call.call_sid) is not None:
-                    return False
+                await self._in_turn(session, call.call_sid)
+                if await _is_known(session, call):
+                    return "known"
+                if await _is_deleted(session, call.call_sid):
+                    return "deleted"
                 session.add(call)
         except IntegrityError:
             # Another process may have filed it between our look and our row.
             async with self._database.read() as session:
-                if await _id(session, call.call_sid) is None:
+                if not await _is_known(session, call):
                     raise
-            return False
-        return True
+            return "known"
+        return "new"
+
+    async def storage_key(self, call_sid: str) -> str | None:
+        """Under which its files are kept; None: none are. Raises NotStored when there is no such call."""
+        async with self._database.read() as session:
+            rows = await session.scalars(select(CallRow.storage_key).where(CallRow.call_sid == call_sid))
+            found = rows.all()
+        if not found:
+            raise _missing(call_sid)
+        return found[0]
+
+    async def owners(self, keys: Iterable[str]) -> dict[str, str]:
+        """The sids of the calls whose files are kept under these keys, by key; no entry where there is none."""
+        wanted = select(CallRow.storage_key, CallRow.call_sid)
+        found: dict[str, str] = {}
+        async with self._database.read() as session:
+            asked = list(keys)
+            for first in range(0, len(asked), KEYS_AT_ONCE):
+                some = asked[first : first + KEYS_AT_ONCE]
+                rows = await session.execute(wanted.where(CallRow.storage_key.in_(some)))
+                found.update({key: sid for key, sid in rows if key is not None})
+        return found
 
     async def get(self, call_sid: str) -> CallRow:
         """The call with its turns, tool calls and usage. Raises NotStored."""
@@ -109,14 +142,20 @@ class CallStore:
         calls = tuple(found[:limit])
         return Page(calls, _cursor(calls[-1]) if len(found) > limit else None)
 
-    async def delete(self, call_sid: str, actor: Actor) -> None:
-        """Delete all rows of a call. The audit keeps who did so, and nothing of the call. Raises NotStored."""
+    async def delete(self, call_sid: str, actor: Actor) -> bool:
+        """
+        Delete all rows of a call, and let it never be filed from now on. False: it was not filed.
+
+        The audit keeps who did so, once, and nothing of the call.
+        """
         async with self._database.begin() as session:
+            await self._in_turn(session, call_sid)
             call_id = await _id(session, call_sid)
-            if call_id is None:
-                raise _missing(call_sid)
-            await session.execute(delete(CallRow).where(CallRow.id == call_id))
-            audit.note(session, actor, "call.delete", call_sid)
+            if call_id is not None:
+                await session.execute(delete(CallRow).where(CallRow.id == call_id))
+            if not await _is_deleted(session, call_sid):
+                audit.note(session, actor, DELETED, call_sid)
+        return call_id is not None
 
     async def expired(self, now: datetime) -> list[str]:
         """
@@ -137,9 +176,26 @@ class CallStore:
             wanted = select(CallRow.call_sid).where(or_(*over)).order_by(CallRow.ended_at, CallRow.id)
             return list((await session.scalars(wanted)).all())
 
+    async def _in_turn(self, session: AsyncSession, call_sid: str) -> None:
+        """Nobody else files or deletes this call until the transaction ends. SQLite has one that writes at a time."""
+        if not self._database.is_sqlite:
+            await session.execute(select(func.pg_advisory_xact_lock(FILING_LOCK, func.hashtext(call_sid))))
+
 
 async def _id(session: AsyncSession, call_sid: str) -> int | None:
     return await session.scalar(select(CallRow.id).where(CallRow.call_sid == call_sid))
+
+
+async def _is_known(session: AsyncSession, call: CallRow) -> bool:
+    same = CallRow.call_sid == call.call_sid
+    if call.storage_key is not None:
+        same = or_(same, CallRow.storage_key == call.storage_key)
+    return await session.scalar(select(CallRow.id).where(same).limit(1)) is not None
+
+
+async def _is_deleted(session: AsyncSession, call_sid: str) -> bool:
+    noted = select(AuditRow.id).where(AuditRow.target == call_sid, AuditRow.what == DELETED)
+    return await session.scalar(noted.limit(1)) is not None
 
 
 def _missing(call_sid: str) -> NotStored:

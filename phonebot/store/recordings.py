@@ -84,6 +84,10 @@ class Recordings:
     def __repr__(self) -> str:
         return f"Recordings({self.name})"
 
+    def are_in(self, folder: Path) -> bool:
+        """Whether this folder is where the files are kept: what lies there need not be put."""
+        return self._folder is not None and _same(folder, self._folder)
+
     async def put(self, key: str, folder: Path) -> int:
         """
         Keep the files of a folder under a key, in place of those of the same names; the number of files.

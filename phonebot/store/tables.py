@@ -191,7 +191,7 @@ class CallRow(Table):
     latency_p50_ms: Mapped[int | None]
     latency_p95_ms: Mapped[int | None]
     has_audio: Mapped[bool] = mapped_column(default=False)
-    storage_key: Mapped[str | None] = mapped_column(String(300))
+    storage_key: Mapped[str | None] = mapped_column(String(300), unique=True)
     note: Mapped[str] = mapped_column(Text, default="")
     tags: Mapped[list[str]] = mapped_column(Json, default=list)
 

@@ -24,6 +24,7 @@ from phonebot.call.actions import Action, Ended, Outcome
 from phonebot.call.call import Call
 from phonebot.call.inputs import Input, ModelReady
 from phonebot.call.plan import CarrierTraits, plan_for
+from phonebot.callbook import CallBook
 from phonebot.carrier.messages import MAX_MESSAGE_BYTES, Start, StreamReader
 from phonebot.errors import StoreError
 from phonebot.realtime import providers
@@ -80,8 +81,8 @@ def create_app(
 
     Its calls in progress are `state.live`, a LiveCalls: set `draining` there and it takes no new ones. What happens
     in them is told by `state.feed`, a Feed. With `store`, which stays the caller's to close, there is the console,
-    for those who log in. `authorise` says who may use the phone in the browser of a service without a store;
-    without both there is none.
+    for those who log in, and past calls are in `state.book`, a CallBook (None without one). `authorise` says who
+    may use the phone in the browser of a service without a store; without both there is none.
     """
     public_url = settings.public_url or local_url(settings.host, settings.port)
     token = settings.twilio_auth_token
@@ -98,6 +99,7 @@ def create_app(
     phone = ConsolePhone(Trials(secret_key), calls.answer, live, feed, numbers.profile_for, urls)
 
     console = Console(store, secret_key, urls) if store else None
+    book = CallBook(store.calls, store.recordings, settings.data_dir / "calls") if store else None
 
     async def healthz(request: Request) -> Response:
         return PlainTextResponse("ok")
@@ -127,7 +129,7 @@ def create_app(
         exception_handlers={StoreError: console.frame.store_away} if console else {},
         lifespan=lifespan,
     )
-    app.state.live, app.state.feed = live, feed
+    app.state.live, app.state.feed, app.state.book = live, feed, book
     return app
 
 

@@ -1,5 +1,6 @@
 """Finished calls, on both databases: filed once, found, deleted with all that belongs to them."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -8,7 +9,7 @@ from sqlalchemy import func, select
 
 from phonebot.errors import NotStored, StoreError
 from phonebot.store.audit import Actor
-from phonebot.store.calls import CallStore, Filters
+from phonebot.store.calls import CallStore, Filed, Filters
 from phonebot.store.database import Database
 from phonebot.store.tables import AuditRow, CallRow, CallText, NumberRow, ToolCallRow, TurnRow, UsageRow
 
@@ -27,7 +28,7 @@ def row(sid: str, started_at: datetime = NOON, **terms: Any) -> CallRow:
     return CallRow(call_sid=sid, started_at=started_at, ended_at=started_at + timedelta(minutes=1), **values)
 
 
-async def file(calls: CallStore, sid: str, said: str = "Hello", **terms: Any) -> bool:
+async def file(calls: CallStore, sid: str, said: str = "Hello", **terms: Any) -> Filed:
     return await calls.file(
         row(sid, **terms),
         [TurnRow(sequence=1, who="caller", text=said)],
@@ -42,7 +43,7 @@ async def sids(calls: CallStore, **terms: Any) -> list[str]:
 
 
 async def test_a_filed_call_comes_back_whole(calls: CallStore) -> None:
-    assert await file(calls, "CA1")
+    assert await file(calls, "CA1") == "new"
     found = await calls.get("CA1")
     assert (found.started_at, found.outcome) == (NOON, "caller_hung_up")
     assert [(turn.who, turn.text) for turn in found.turns] == [("caller", "Hello")]
@@ -52,9 +53,28 @@ async def test_a_filed_call_comes_back_whole(calls: CallStore) -> None:
 
 async def test_a_call_filed_twice_stays_as_it_was(calls: CallStore) -> None:
     await file(calls, "CA1", "first")
-    assert not await file(calls, "CA1", "second")
+    assert await file(calls, "CA1", "second") == "known"
     assert [turn.text for turn in (await calls.get("CA1")).turns] == ["first"]
     assert await sids(calls) == ["CA1"]
+
+
+async def test_a_log_is_filed_once_whatever_sid_it_is_filed_under(calls: CallStore) -> None:
+    await file(calls, "CA1", storage_key="20261127T120000Z-CA1")
+    assert await file(calls, "CA1-2", storage_key="20261127T120000Z-CA1") == "known"
+    assert await calls.owners(["20261127T120000Z-CA1", "20261127T120000Z-CA2"]) == {"20261127T120000Z-CA1": "CA1"}
+    assert await calls.storage_key("CA1") == "20261127T120000Z-CA1"
+
+
+async def test_a_call_filed_by_many_at_once_is_filed_once(calls: CallStore) -> None:
+    done = await asyncio.gather(*(file(calls, "CA1", str(number)) for number in range(8)))
+    assert sorted(done) == ["known"] * 7 + ["new"]
+    assert await sids(calls) == ["CA1"]
+
+
+async def test_a_call_that_is_filed_and_deleted_at_once_is_not_there_afterwards(calls: CallStore) -> None:
+    for number in range(20):
+        await asyncio.gather(file(calls, f"CA{number}"), calls.delete(f"CA{number}", ADA))
+    assert await sids(calls) == []
 
 
 async def test_calls_are_found_by_each_filter(calls: CallStore) -> None:
@@ -89,7 +109,8 @@ async def test_a_wrong_cursor_is_refused(calls: CallStore, cursor: str) -> None:
 
 async def test_a_deleted_call_leaves_only_who_deleted_it(calls: CallStore, database: Database) -> None:
     await file(calls, "CA1")
-    await calls.delete("CA1", ADA)
+    assert await calls.delete("CA1", ADA)
+    assert not await calls.delete("CA1", ADA)
     async with database.read() as session:
         for table in (CallRow, CallText, TurnRow, ToolCallRow, UsageRow):
             assert await session.scalar(select(func.count()).select_from(table)) == 0
@@ -97,11 +118,20 @@ async def test_a_deleted_call_leaves_only_who_deleted_it(calls: CallStore, datab
     assert (noted.who, noted.what, noted.target, noted.before) == ("ada", "call.delete", "CA1", None)
 
 
-async def test_a_call_that_is_not_there_is_neither_shown_nor_deleted(calls: CallStore) -> None:
+async def test_a_call_that_is_not_there_is_not_shown(calls: CallStore) -> None:
     with pytest.raises(NotStored, match="there is no call CA1"):
         await calls.get("CA1")
     with pytest.raises(NotStored, match="there is no call CA1"):
-        await calls.delete("CA1", ADA)
+        await calls.storage_key("CA1")
+
+
+@pytest.mark.parametrize("was_filed", [True, False])
+async def test_a_call_that_was_deleted_is_never_filed(calls: CallStore, was_filed: bool) -> None:
+    if was_filed:
+        await file(calls, "CA1")
+    assert await calls.delete("CA1", ADA) == was_filed
+    assert await file(calls, "CA1") == "deleted"
+    assert await sids(calls) == []
 
 
 async def test_calls_expire_by_their_numbers_days_or_the_defaults(calls: CallStore, database: Database) -> None:

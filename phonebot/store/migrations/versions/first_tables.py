@@ -79,6 +79,7 @@ def upgrade() -> None:
         sa.CheckConstraint("kind IN ('twilio', 'browser', 'outbound')", name=op.f("ck_calls_kind")),
         sa.PrimaryKeyConstraint("id", name="pk_calls"),
         sa.UniqueConstraint("call_sid", name="uq_calls_call_sid"),
+        sa.UniqueConstraint("storage_key", name="uq_calls_storage_key"),
     )
     op.create_index("ix_calls_ended_at", "calls", ["ended_at"])
     op.create_index("ix_calls_from_number_started_at", "calls", ["from_number", "started_at"])
