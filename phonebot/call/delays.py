@@ -30,6 +30,7 @@ HELD_UP_MS = 1_000
 PAUSE_MS = 300  # a gap between two frames that shows it
 KNOWN_STAMPS = 25  # so many frames show how unevenly they travel
 EVEN_MS = 5  # frames that come so evenly came without jitter
+UNSEEN = 1.25  # how uneven the network may be, as against what has shown of it
 ROUNDING_MS = 1.5  # call time and stamps are in whole ms, and a clock may run fast
 JITTER_BUCKET_MS = 2_000
 JITTER_BUCKETS = 5
@@ -208,9 +209,16 @@ class Delays:
 
     @property
     def surest_trip_ms(self) -> float:
-        """No message of ours arrives sooner, however unevenly the network or the carrier's echoes have run."""
+        """
+        No message of ours arrives sooner, however unevenly the network or the carrier's echoes have run.
+
+        The slowest round trip tells most: it was the quickest possible one and, at most, all there is of unevenness
+        and the carrier's lag.
+        """
         uneven_ms = max(self.jitter_ms, self._differ_ms)
-        return self.round_trip_ms - uneven_ms - self.spread_ms - FRAME_MS - ROUNDING_MS
+        slowest_ms = self.round_trip_ms + self._differ_ms
+        surely_ms = max(self.round_trip_ms, slowest_ms - self.mark_lag_ms)
+        return surely_ms - UNSEEN * uneven_ms - self.spread_ms - FRAME_MS - ROUNDING_MS
 
     @property
     def _differ_ms(self) -> int:

@@ -35,7 +35,7 @@ from dataclasses import dataclass, replace
 
 from phonebot.audio.g711 import FRAME_BYTES
 from phonebot.call.actions import Action, ClearPlayback, PlayAudio, SendMark
-from phonebot.call.delays import FRAME_MS, PLAIN, ROUNDING_MS, Delays, Reckoning
+from phonebot.call.delays import FRAME_MS, PLAIN, ROUNDING_MS, UNSEEN, Delays, Reckoning
 from phonebot.call.framing import Framer, Frames
 from phonebot.call.plan import CarrierTraits
 from phonebot.call.run import BYTES_PER_MS, STAMP_JITTER_MS, Pending, Run, Segment
@@ -95,11 +95,12 @@ class Doubt:
     """
     An echo that came late after the newest frame of the caller: the network held it up, or he fell silent.
 
-    Should the carrier have paused, the audio before `position` had played by `at_ms`, and not when we thought.
+    Should the carrier have paused, the audio before `position` had played by `at_ms`, and not by `dated_ms`.
     """
 
     run: Run
-    position: int
+    position: int | None  # None: there was none
+    dated_ms: float
     at_ms: float
     probe_sent_ms: int | None  # to measure the round trip by, once it is known
 
@@ -214,6 +215,9 @@ class PlayoutLedger:
         in_turn = self._delays.arrive(stamp_ms, now)
         if self._doubt:
             self._resolve(self._doubt, in_turn)
+        if not in_turn:
+            for closed in self._closed:
+                closed.undecided = [replace(echo, at_ms=echo.latest_ms) for echo in closed.undecided]
 
     def _resolve(self, doubt: Doubt, in_turn: bool) -> None:
         """The next frame came in its turn, so the echo was dated right; or the carrier had paused."""
@@ -222,7 +226,15 @@ class PlayoutLedger:
         if not in_turn and run.confirmed == doubt.position:
             run.confirmed_ms = max(run.confirmed_ms, doubt.at_ms)
         if doubt.probe_sent_ms is not None:
-            self._delays.measure_round_trip(doubt.probe_sent_ms, run.confirmed_ms if in_turn else doubt.at_ms)
+            self._delays.measure_round_trip(doubt.probe_sent_ms, doubt.dated_ms if in_turn else doubt.at_ms)
+
+    def _measure(self, sent_ms: int, now: int) -> None:
+        """A ping came back. What can't be told from one that waits for the next frame is not measured."""
+        dated_ms = self._delays.date_ms(now)
+        if not self._delays.is_doubtful(now):
+            self._delays.measure_round_trip(sent_ms, dated_ms)
+        elif not self._doubt:
+            self._doubt = Doubt(self._run, None, dated_ms, now, sent_ms)
 
     def echo(self, name: str, now: int) -> tuple[Settlement, ...]:
         """
@@ -231,7 +243,7 @@ class PlayoutLedger:
         An echo that names no pending mark (a double, a stranger's) changes nothing.
         """
         if (sent_ms := self._pings.pop(name, None)) is not None:
-            self._delays.measure_round_trip(sent_ms, self._delays.date_ms(now))
+            self._measure(sent_ms, now)
             return ()
         if any(name == closed.fence for closed in self._closed):
             return self._requeued(self._settle_through(name, now))
@@ -281,7 +293,7 @@ class PlayoutLedger:
             if before and before.run is run and before.position == run.confirmed:
                 due_ms += max(before.at_ms - run.confirmed_ms, 0.0)
             at_ms = min(at_ms, due_ms)
-        return Doubt(run, mark.position, at_ms, mark.sent_ms if mark.probe else None)
+        return Doubt(run, mark.position, self._delays.date_ms(now), at_ms, mark.sent_ms if mark.probe else None)
 
     def _tolerance_ms(self, now: int) -> float:
         """How far an echo's date may be off, to the late side."""
@@ -501,9 +513,10 @@ class PlayoutLedger:
                 at_ms = self._delays.less_lag(at_ms)
             if not self._delays.mark_lag_ms:
                 self._delays.measure_round_trip(closed.cleared_ms, at_ms)
-            if not self._closed:  # later audio counts from here: the queue was empty when the clear took effect
-                self._run.confirmed_ms = max(self._run.confirmed_ms, at_ms)
-                self._run.has_begun = True
+            # Later audio counts from here: the queue was empty when the clear took effect.
+            following = self._closed[0].run if self._closed else self._run
+            following.confirmed_ms = max(following.confirmed_ms, at_ms)
+            following.has_begun = True
             settled.append(Settlement(fence, self._heard(closed, at_ms, now), exact=True))
             break
         return tuple(settled)
@@ -512,8 +525,7 @@ class PlayoutLedger:
         """Heard of a run whose fence came back: its clear had taken effect by `at_ms`."""
         run, delays = closed.run, self._delays
         if closed.undecided and delays.is_dated(now) and run.flushed_ms is None:
-            is_prompt = delays.spread_ms < FRAME_MS and not delays.mark_lag_ms
-            run.flush(closed.undecided[0].mark if is_prompt else None, at_ms)
+            run.flush(self._surely_flushed(closed.undecided), at_ms)
         elif closed.undecided:
             self._decide(closed, now)
         if run.flushed_ms is not None:
@@ -527,6 +539,16 @@ class PlayoutLedger:
             tolerance_ms = self._tolerance_ms(now) + delays.mark_lag_ms
             position = min(position, run.held_back(effect_ms, delays.likely, tolerance_ms))
         return run.heard(position)
+
+    def _surely_flushed(self, together: list[Echo]) -> Pending | None:
+        """Of echoes that came in one go with a fence, the first that can't be one of audio that was played."""
+        if self._delays.spread_ms >= FRAME_MS:
+            return None
+        first = together[0].mark
+        if not self._delays.mark_lag_ms:
+            return first
+        # It may have waited for the lag's end; what is behind more audio would have waited for longer.
+        return next((echo.mark for echo in together if echo.mark.position > first.position), None)
 
     # ---------------------------------------------------------------------------------- where no fence comes back
 
@@ -551,7 +573,7 @@ class PlayoutLedger:
         A round trip is measured in whole frames, and whether something fell into one frame or the next is decided
         by ms: each is tried. Marks tell what had not played by now; what is after now they can't tell.
         """
-        likely, jitter_ms = self._delays.likely, self._delays.jitter_ms
+        likely, jitter_ms = self._delays.likely, UNSEEN * self._delays.jitter_ms
         tolerance_ms = STAMP_JITTER_MS + self._delays.spread_ms + self._delays.mark_lag_ms
         lowest = run.sent
         for trip_ms in self._delays.possible_trips_ms:
@@ -563,4 +585,6 @@ class PlayoutLedger:
                 seen_ms = min(end_ms, now)
                 unseen = int((end_ms - seen_ms) * BYTES_PER_MS)
                 lowest = min(lowest, run.held_back(seen_ms, slow, tolerance_ms) + unseen)
-        return lowest - lowest % FRAME_BYTES
+        # Audio begins and ends at boundaries: what is short of a frame by as much as stamps are off is one.
+        lowest += STAMP_JITTER_MS * BYTES_PER_MS
+        return min(lowest - lowest % FRAME_BYTES, run.sent)

@@ -92,7 +92,9 @@ class Run:
 
     def schedule(self, reckoning: Reckoning) -> Iterator[tuple[Pending, float, float]]:
         """Each pending mark with the carrier times at which the audio before it begins and ends to play."""
-        position, time_ms = self.confirmed, self.confirmed_ms + (self.slack_ms if reckoning.cautious else 0.0)
+        position, time_ms = self.confirmed, self.confirmed_ms
+        if reckoning.cautious and self.slack_ms > STAMP_JITTER_MS:  # what is less is no frame, but how stamps are
+            time_ms += self.slack_ms
         # Whether the queue ran dry for a moment, and a start buffer counts anew, is decided by less than a frame.
         dry_ms = FRAME_MS if reckoning.cautious and reckoning.buffer_ms else 0
         for mark in self.marks:
@@ -132,18 +134,21 @@ class Run:
         """
         The most that can have played at `at_ms`, seeing which marks have been answered by then.
 
-        One that is late by more than a frame and `tolerance_ms` holds the position back, unless it is overdue or
-        its audio followed on other audio without a gap.
+        One that is not, though its audio should have ended by then, holds the position back: by less than a frame
+        whatever has become of it; else if it is late by more than a frame and `tolerance_ms`, unless it is overdue.
+        One whose audio followed on other audio without a gap does not.
         """
         firm = self.anchored
-        for mark, _, end_ms in self.schedule(reckoning):
+        for mark, begin_ms, end_ms in self.schedule(reckoning):
             firm = firm and not mark.bare
-            if firm:
+            # One that was there when the echo right before it was sent would have come with that: it is lost.
+            if firm or (mark.position == self.confirmed and self.anchored and begin_ms <= self.confirmed_ms):
                 continue
-            late_ms = at_ms - end_ms - FRAME_MS - tolerance_ms
+            late_ms = at_ms - end_ms
             if late_ms <= 0:
                 break
-            if late_ms < OVERDUE_MS and not mark.answered:
+            overdue_ms = late_ms - FRAME_MS - tolerance_ms
+            if not mark.answered and (late_ms <= FRAME_MS or 0 < overdue_ms < OVERDUE_MS):
                 return mark.position
         return self.sent
 

@@ -1,0 +1,100 @@
+"""
+Calls that one random call in a thousand is like, and that were settled wrongly once: each against the truth.
+
+What is asserted of a call is in random_call.py; test_heard.py makes the random ones.
+"""
+
+from dataclasses import dataclass
+
+import pytest
+from random_call import Answer, Conditions, Moment, RandomCall
+
+from phonebot.call.plan import CarrierTraits
+from phonebot.simulator.carrier import Oddities
+from phonebot.simulator.network import Network
+
+
+@dataclass(frozen=True)
+class Interruption:
+    """The caller begins to speak at that moment and goes on for so long."""
+
+    moment: Moment
+    offset_ms: int = 0
+    speech_ms: int = 600
+
+
+ODDLY_EVEN = Oddities(timestamp_jitter_ms=3, drift_ppm=-200.0, silence_suppressed=True)
+SLOW_TO_ECHO = Oddities(first_timestamp_ms=142, start_buffer_ms=150, marks_delay_ms=100, marks_lag_ms=80)
+MUTE = Oddities(drift_ppm=-200.0, start_buffer_ms=150, marks_lost=1.0, clear_echoes=False)
+LAGGING = Oddities(drift_ppm=200.0, short_frame="hold", start_buffer_ms=150, marks_lag_ms=80)
+FOUR_ITEMS = Answer((2_000, 2_000, 195, 2_000), delta_ms=400, late_ms=500)
+
+CALLS: dict[str, tuple[Conditions, tuple[Answer | Interruption, ...]]] = {
+    "a clear within a start buffer that nobody has measured, and no echo of what it flushed": (
+        Conditions(oddities=Oddities(start_buffer_ms=150, clear_echoes=False)),
+        (Answer(speed=None), Interruption("in the tail", 47)),
+    ),
+    "two clears whose fences come back together, the second one before anything was played": (
+        Conditions(Network(0, 60, 0, 60), SLOW_TO_ECHO, seed=65536, traits=CarrierTraits(mark_lag_ms=80)),
+        (
+            Answer(delta_ms=10),
+            Interruption("in the first frame", 763, 1_500),
+            Interruption("in mid-item", 123, 1_500),
+            Answer(),
+            Interruption("in mid-item", 88, 1_500),
+        ),
+    ),
+    "an echo of a ping in the caller's silence, which no frame dates": (
+        Conditions(Network(0, 0, 100, 0), Oddities(silence_suppressed=True, marks_delay_ms=100)),
+        (Answer(), Interruption("before the first audio", 3, 100), Interruption("in mid-item", 2, 100)),
+    ),
+    "a clear and audio that fare differently, and no echo of anything": (
+        Conditions(Network(300, 100, 200, 100), MUTE, output="pcm24k", seed=18806, traits=CarrierTraits(150)),
+        (
+            Answer((300, 300), delta_ms=400, late_ms=100),
+            Answer((300, 300), delta_ms=400, late_ms=100),
+            Interruption("in mid-item", 400),
+        ),
+    ),
+    "a mark that was lost where the queue may have run dry": (
+        Conditions(Network(200, 0, 20, 0), Oddities(marks_lost=0.1), output="pcma", seed=16685),
+        (Answer((768, 229, 620, 300), speed=8.0, delta_ms=100, late_ms=100), Interruption("in mid-item", 212, 100)),
+    ),
+    "an estimate that is a ms short of a frame": (
+        Conditions(Network(0, 0, 200, 0), ODDLY_EVEN, output="pcm24k", seed=8227),
+        (Answer((2_778, 2_000, 1_000, 300), speed=1.0), Interruption("in mid-item", 0, 100)),
+    ),
+    "a round trip that was quick once and slow once": (
+        Conditions(
+            Network(40, 60, 40, 60),
+            Oddities(marks_delay_ms=100),
+            interrupt_response=False,
+            output="pcm24k",
+            seed=25279,
+        ),
+        (
+            Answer((2_000, 3_662, 300), speed=8.0),
+            Answer(delta_ms=20, stalls=((134, 500),), late_ms=500),
+            Interruption("in mid-item", 568, 1_500),
+            Interruption("now", 40, 1_500),
+            Answer(delta_ms=20, stalls=((134, 500),)),
+            Interruption("in mid-item", 1_399, 100),
+        ),
+    ),
+    "flushed echoes that come a frame before a fence with a lag": (
+        Conditions(Network(0, 60, 0, 60), LAGGING, output="pcm24k", traits=CarrierTraits(150, 80)),
+        (FOUR_ITEMS, Interruption("in mid-item", 400)),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_what_was_heard_is_known_after(name: str) -> None:
+    conditions, happens = CALLS[name]
+    call = RandomCall(conditions)
+    for step in happens:
+        if isinstance(step, Answer):
+            call.answer(step)
+        else:
+            call.interrupt(step.moment, step.offset_ms, step.speech_ms)
+    call.finish()
