@@ -3,6 +3,7 @@ A call in virtual time in which anything may happen, held against what the emula
 
     call = RandomCall(Conditions(...))
     call.answer(Answer(...))            # the model begins a response
+    call.play(1_000)                    # audio of our own is queued behind it
     call.interrupt("in mid-item")       # the caller speaks at that moment
     call.finish()                       # AssertionError where the model believes what was not heard
 
@@ -22,7 +23,7 @@ from driver import CallDriver
 
 from phonebot.audio.g711 import alaw_to_ulaw, ulaw_to_alaw, ulaw_to_pcm
 from phonebot.call.actions import ClearPlayback, Cut, Line, PlayAudio
-from phonebot.call.inputs import ModelReady
+from phonebot.call.inputs import ModelReady, PlayClip
 from phonebot.call.plan import CallPlan, CarrierTraits
 from phonebot.call.run import OVERDUE_MS, STAMP_JITTER_MS
 from phonebot.realtime.events import (
@@ -32,16 +33,19 @@ from phonebot.realtime.events import (
     AudioFormat,
     CancelResponse,
     Command,
+    CreateItem,
     CreateResponse,
     DeleteItem,
     ErrorDetail,
     ErrorEvent,
     Event,
+    ItemAdded,
     ItemDeleted,
     ItemTruncated,
     Message,
     OutputItemAdded,
     OutputItemDone,
+    Part,
     Response,
     ResponseCreated,
     ResponseDone,
@@ -183,6 +187,7 @@ CASES: dict[str, Callable[[Conditions], bool] | None] = {
     "interrupted again": None,
     "within 50 ms of a clear": None,
     "late deltas": None,
+    "our own audio in the queue": None,
     "interrupt_response true": lambda c: c.interrupt_response,
     "interrupt_response false": lambda c: not c.interrupt_response,
     "server_vad": lambda c: c.detection == "server_vad",
@@ -219,6 +224,11 @@ class _Item:
     complete: bool = False
     truncated_ms: int | None = None
     deleted: bool = False
+    told: str | None = None  # of our own audio: the words of it that the model was told
+
+    @property
+    def is_own(self) -> bool:
+        return not self.response
 
     @property
     def believed_ms(self) -> float:
@@ -307,6 +317,14 @@ class RandomCall:
         self.cases |= set(answer_cases(answer))
         self._event(ResponseCreated(Response(response.id, "in_progress")))
         self._generate(response)
+
+    def play(self, ms: int) -> None:
+        """The call is asked to play audio of our own."""
+        item = _Item(f"clip_{next(self._numbers)}", "", ms, sent_ms=ms, complete=True)
+        self._items[item.name] = item
+        self.cases.add("our own audio in the queue")
+        audio = b64encode(bytes([self._level(item)]) * (ms * BYTES_PER_MS)).decode()
+        self.driver.feed(PlayClip(item.text, audio, item.name))
 
     def _generate(self, response: _Response) -> None:
         """Schedule all that the response will bring."""
@@ -421,6 +439,9 @@ class RandomCall:
                 for response in self._responses:
                     if response.id == command.response_id or command.response_id is None:
                         self._cancel(response, "client_cancelled")
+            case CreateItem(Message("assistant", (Part(text=str(text)),), id=str(item_id)) as message):
+                self._items[item_id].told = text
+                self.driver.later(MODEL_MS, lambda: self._event(ItemAdded(message)))
             case CreateResponse():
                 self.answer(Answer())
 
@@ -567,7 +588,7 @@ class RandomCall:
     def _check(self, item: _Item, heard_ms: float, cut: Cut | None) -> None:
         if not item.sent_ms:
             return
-        error_ms = item.believed_ms - heard_ms
+        error_ms = (self._claimed_ms(item, cut) if item.is_own else item.believed_ms) - heard_ms
         exact = cut is None or cut.settled in ("fence", "at_once")
         self.cases.add("settled by the fence" if exact else "settled low")
         if not heard_ms:
@@ -579,6 +600,14 @@ class RandomCall:
         assert low_ms - edge_ms <= error_ms <= high_ms + edge_ms, (error_ms, item, heard_ms, cut)
         if item.complete and heard_ms >= item.sent_ms - edge_ms:
             self.cases.add("an item heard in full")
+
+    def _claimed_ms(self, item: _Item, cut: Cut | None) -> float:
+        """How much of our own audio was heard, by what the call says; the model was told the same, in words."""
+        lines = [line.text for line in self.driver.did(Line) if isinstance(line, Line) and line.item_id == item.name]
+        assert [item.told] == lines or (item.told is None and lines in ([], [""])), (item, lines)
+        if cut is not None:
+            return cut.heard_ms
+        return item.sent_ms if item.told else 0
 
     def _check_lines(self, heard: dict[str, float], settled: dict[str, Cut]) -> None:
         """The text of a cut item ends where the caller stopped hearing it, if its whole length was known then."""

@@ -19,6 +19,7 @@ FRAME_MS = 20
 PLAIN = CarrierTraits()
 # Before the first round trip is measured. It cancels out: it delays the begin of audio as much as its end.
 UNKNOWN_ROUND_TRIP_MS = 200
+UNKNOWN_JITTER_MS = 100  # before there were frames that show it
 UNEVEN_MS = 8  # a stamp further off the others' frames begins a new count of frames
 PHASE_STAMPS = 64  # so many stamps tell together where the boundaries lie
 # Without a media message for this long the stream's own clock can't date an echo, call time must. It is less once
@@ -30,7 +31,8 @@ HELD_UP_MS = 1_000
 PAUSE_MS = 300  # a gap between two frames that shows it
 KNOWN_STAMPS = 25  # so many frames show how unevenly they travel
 EVEN_MS = 5  # frames that come so evenly came without jitter
-UNSEEN = 1.25  # how uneven the network may be, as against what has shown of it
+# What frames have shown of the jitter may be too little by this much, in parts of it, were there only one of them.
+UNSEEN_FRAMES = 16
 ROUNDING_MS = 1.5  # call time and stamps are in whole ms, and a clock may run fast
 JITTER_BUCKET_MS = 2_000
 JITTER_BUCKETS = 5
@@ -73,6 +75,10 @@ class Delays:
         # How late frames came, at most, in each of the last few periods.
         self._lateness_ms: deque[tuple[int, int]] = deque([(0, 0)], maxlen=JITTER_BUCKETS)
         self._round_trips_ms: deque[int] = deque(maxlen=8)
+        self._frames = 0
+        # Those of them that began after `_known_ms`: many frames had put call time right.
+        self._true_trips_ms: deque[int] = deque(maxlen=8)
+        self._known_ms: int | None = None
         self._loses_marks = False  # a mark was never echoed though a later one was
         self._spread_ms = 0.0  # how slow one echo was compared with another
         self._buffers_ms: deque[int] = deque(maxlen=8)
@@ -86,9 +92,12 @@ class Delays:
         if not self._stamps:
             self._ahead_ms = ahead_ms(stamp_ms, now)
         stamp_ms += self._ahead_ms
+        self._frames += 1
         in_turn = stamp_ms <= self._stamp_ms + FRAME_MS + UNEVEN_MS
         self._pauses = self._pauses or stamp_ms > self._stamp_ms + PAUSE_MS
         self._stamp_ms = self._boundary_ms(stamp_ms)
+        if self._known_ms is None and self._stamps > KNOWN_STAMPS:
+            self._known_ms = now
         bucket = now // JITTER_BUCKET_MS
         newest, lateness_ms = self._lateness_ms[-1]
         late_ms = now - self._stamp_ms
@@ -136,7 +145,10 @@ class Delays:
         return self._stamp_ms + FRAME_MS if self.is_dated(now) else now
 
     def measure_round_trip(self, sent_ms: int, echoed_ms: float) -> None:
-        self._round_trips_ms.append(max(int(echoed_ms - sent_ms), 0))
+        trip_ms = max(int(echoed_ms - sent_ms), 0)
+        self._round_trips_ms.append(trip_ms)
+        if self._known_ms is not None and sent_ms >= self._known_ms:
+            self._true_trips_ms.append(trip_ms)
 
     def miss_mark(self) -> None:
         """A mark was not echoed, and never will be."""
@@ -157,10 +169,15 @@ class Delays:
         """How much later than another an echo may be sent."""
         return max(self._spread_ms, self._traits.mark_spread_ms)
 
-    @property
-    def uneven_ms(self) -> float:
-        """By how much an echo, or the begin of audio that met an empty queue, may be later than it seems."""
-        return self.spread_ms + self.buffer_ms
+    def undated_ms(self, now: int) -> int:
+        """How much later than it was sent an echo may seem that comes now: nothing, if frames date it."""
+        if self.is_dated(now):
+            return 0
+        return self.jitter_ms if self._stamps > KNOWN_STAMPS else max(self.jitter_ms, UNKNOWN_JITTER_MS)
+
+    def uneven_ms(self, now: int) -> float:
+        """By how much an echo that comes now, or the begin of audio on an empty queue, may be later than it seems."""
+        return self.spread_ms + self.buffer_ms + self.undated_ms(now)
 
     def effect_ms(self, cleared_ms: int, echo_ms: float, now: int) -> tuple[float, float]:
         """
@@ -170,7 +187,7 @@ class Delays:
         dates it, it may have been earlier, though not before the clear can have arrived; and not later than it
         will have. Nothing tells which: a jittery network and uneven echoes together leave the shorter time open.
         """
-        slow_ms = self.spread_ms + (0 if self.is_dated(now) else self.jitter_ms)
+        slow_ms = self.spread_ms + self.undated_ms(now)
         if slow_ms < FRAME_MS or not self._round_trips_ms:
             return echo_ms, echo_ms
         first_ms = replace(self.likely, trip_ms=self.quickest_trip_ms).takes_effect_ms(cleared_ms)
@@ -215,10 +232,11 @@ class Delays:
         The slowest round trip tells most: it was the quickest possible one and, at most, all there is of unevenness
         and the carrier's lag.
         """
-        uneven_ms = max(self.jitter_ms, self._differ_ms)
-        slowest_ms = self.round_trip_ms + self._differ_ms
+        # The first ones were measured on a clock that the network had still held up.
+        uneven_ms = max(self.jitter_ms, self._differ_ms - self.jitter_ms) * self._unseen
+        slowest_ms = max(self._true_trips_ms, default=0)
         surely_ms = max(self.round_trip_ms, slowest_ms - self.mark_lag_ms)
-        return surely_ms - UNSEEN * uneven_ms - self.spread_ms - FRAME_MS - ROUNDING_MS
+        return surely_ms - uneven_ms - self.spread_ms - FRAME_MS - ROUNDING_MS
 
     @property
     def _differ_ms(self) -> int:
@@ -247,6 +265,15 @@ class Delays:
     def jitter_ms(self) -> int:
         """How unevenly messages have travelled lately."""
         return max(lateness_ms for _, lateness_ms in self._lateness_ms)
+
+    @property
+    def most_jitter_ms(self) -> float:
+        """As unevenly as messages may travel, if few frames have shown how they do."""
+        return self.jitter_ms * self._unseen
+
+    @property
+    def _unseen(self) -> float:
+        return 1 + UNSEEN_FRAMES / max(self._frames, KNOWN_STAMPS)
 
     @property
     def buffer_ms(self) -> int:

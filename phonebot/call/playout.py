@@ -35,7 +35,7 @@ from dataclasses import dataclass, replace
 
 from phonebot.audio.g711 import FRAME_BYTES
 from phonebot.call.actions import Action, ClearPlayback, PlayAudio, SendMark
-from phonebot.call.delays import FRAME_MS, PLAIN, ROUNDING_MS, UNSEEN, Delays, Reckoning
+from phonebot.call.delays import FRAME_MS, PLAIN, ROUNDING_MS, Delays, Reckoning
 from phonebot.call.framing import Framer, Frames
 from phonebot.call.plan import CarrierTraits
 from phonebot.call.run import BYTES_PER_MS, STAMP_JITTER_MS, Pending, Run, Segment
@@ -68,11 +68,16 @@ class Settlement:
 
 @dataclass(frozen=True, slots=True)
 class Echo:
-    """`mark` came back and was sent at `at_ms`, as its date says; at `latest_ms` where the carrier has paused."""
+    """
+    `mark` came back and was sent at `at_ms`, as its date says; at `latest_ms` where the carrier has paused.
+
+    `uneven_ms`: by so much may it seem later than it was.
+    """
 
     mark: Pending
     at_ms: float
     latest_ms: float
+    uneven_ms: float
 
 
 @dataclass(slots=True)
@@ -88,6 +93,10 @@ class Cleared:
     undecided: list[Echo]
     gap: int = 0  # in which they came
     noted_ms: int = 0  # when the last of them did
+
+    def redate(self) -> None:
+        """The carrier has paused."""
+        self.undecided = [replace(echo, at_ms=echo.latest_ms) for echo in self.undecided]
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +226,7 @@ class PlayoutLedger:
             self._resolve(self._doubt, in_turn)
         if not in_turn:
             for closed in self._closed:
-                closed.undecided = [replace(echo, at_ms=echo.latest_ms) for echo in closed.undecided]
+                closed.redate()
 
     def _resolve(self, doubt: Doubt, in_turn: bool) -> None:
         """The next frame came in its turn, so the echo was dated right; or the carrier had paused."""
@@ -298,7 +307,7 @@ class PlayoutLedger:
     def _tolerance_ms(self, now: int) -> float:
         """How far an echo's date may be off, to the late side."""
         delays = self._delays
-        return ROUNDING_MS + delays.spread_ms + (0 if delays.is_dated(now) else delays.jitter_ms)
+        return ROUNDING_MS + delays.spread_ms + delays.undated_ms(now)
 
     # ---------------------------------------------------------------------------------- interruptions
 
@@ -444,7 +453,7 @@ class PlayoutLedger:
         if mark in closed.run.marks and all(mark is not echo.mark for echo in closed.undecided):
             at_ms = self._delays.date_ms(now)
             latest_ms = max(at_ms, now) if self._delays.is_doubtful(now) else at_ms
-            closed.undecided.append(Echo(mark, at_ms, latest_ms))
+            closed.undecided.append(Echo(mark, at_ms, latest_ms, self._delays.uneven_ms(now)))
             closed.gap, closed.noted_ms = self._delays.gap, now
 
     def _together(self, closed: Cleared, now: int) -> bool:
@@ -459,9 +468,11 @@ class PlayoutLedger:
 
         Should a carrier take its time to flush them, what is impossible shows it.
         """
-        run, uneven_ms = closed.run, self._delays.uneven_ms
+        run = closed.run
+        if not self._delays.is_dated(now):
+            closed.redate()
         for echo in closed.undecided:
-            if run.flushed_ms is None and run.is_too_much(echo.mark, echo.latest_ms, uneven_ms):
+            if run.flushed_ms is None and run.is_too_much(echo.mark, echo.latest_ms, echo.uneven_ms):
                 run.flush(echo.mark, echo.at_ms)
             elif run.flushed_ms is None:
                 self._confirm(run, echo.mark, echo.at_ms, now)
@@ -469,6 +480,8 @@ class PlayoutLedger:
 
     def _decide(self, closed: Cleared, now: int) -> None:
         """Nothing tells whether these echoes were played: were they on schedule?"""
+        if not self._delays.is_dated(now):
+            closed.redate()
         for echo in closed.undecided:
             self._judge(closed, echo, now)
         closed.undecided.clear()
@@ -482,9 +495,8 @@ class PlayoutLedger:
         played_ms = at_ms if mark.bare else self._delays.less_lag(at_ms)
         before_clear = at_ms < closed.cleared_ms + self._delays.surest_trip_ms
         in_doubt_ms = due_ms - FRAME_MS - STAMP_JITTER_MS
-        too_much = run.is_too_much(
-            mark, echo.latest_ms, self._delays.uneven_ms
-        )  # whatever the round trips seem to say
+        # Whatever the round trips seem to say.
+        too_much = run.is_too_much(mark, echo.latest_ms, echo.uneven_ms)
         if not too_much and (before_clear or mark.position == run.confirmed or played_ms >= due_ms):
             self._confirm(run, mark, at_ms, now)
         elif too_much or at_ms < in_doubt_ms:
@@ -573,7 +585,7 @@ class PlayoutLedger:
         A round trip is measured in whole frames, and whether something fell into one frame or the next is decided
         by ms: each is tried. Marks tell what had not played by now; what is after now they can't tell.
         """
-        likely, jitter_ms = self._delays.likely, UNSEEN * self._delays.jitter_ms
+        likely, jitter_ms = self._delays.likely, self._delays.most_jitter_ms
         tolerance_ms = STAMP_JITTER_MS + self._delays.spread_ms + self._delays.mark_lag_ms
         lowest = run.sent
         for trip_ms in self._delays.possible_trips_ms:

@@ -150,6 +150,11 @@ class Calls(RuleBasedStateMachine):
         self.call.answer(answer)
 
     @precondition(lambda self: not self.interrupted)
+    @rule(ms=item_lengths)
+    def our_own_audio_is_played(self, ms: int) -> None:
+        self.call.play(ms)
+
+    @precondition(lambda self: not self.interrupted)
     @rule(moment=st.sampled_from(MOMENTS), offset_ms=st.integers(0, 1_500), speech_ms=speeches)
     def the_caller_interrupts(self, moment: Moment, offset_ms: int, speech_ms: int) -> None:
         self.interrupted = True
