@@ -603,7 +603,9 @@ class RandomCall:
 
     def _claimed_ms(self, item: _Item, cut: Cut | None) -> float:
         """How much of our own audio was heard, by what the call says; the model was told the same, in words."""
-        lines = [line.text for line in self.driver.did(Line) if isinstance(line, Line) and line.item_id == item.name]
+        lines = [
+            line.text for line in self.driver.did(Line) if isinstance(line, Line) and line.item_id == item.name
+        ]
         assert [item.told] == lines or (item.told is None and lines in ([], [""])), (item, lines)
         if cut is not None:
             return cut.heard_ms

@@ -7,7 +7,7 @@ import pytest
 from rehearsed import interrupted, saved
 from typer.testing import CliRunner
 
-from phonebot.call import call as core
+from phonebot.call.items import Items
 from phonebot.cli import app
 from phonebot.replay.archive import pack
 
@@ -38,7 +38,7 @@ def test_a_folder_of_logs_stands_for_them_all(folder: Path) -> None:
 
 
 def test_a_call_that_differs_is_shown_where(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(core.Call, "_truncate", lambda *_: [])
+    monkeypatch.setattr(Items, "_truncate", lambda *_: [])
     code, output = run(folder)
     assert code == 1
     assert output.startswith("differs")
@@ -74,14 +74,14 @@ def test_a_script_reads_json(folder: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert code == 0
     (told,) = json.loads(output)
     assert told == {"log": str(folder), "length_ms": interrupted().now_ms, "holds": True, "problem": None}
-    monkeypatch.setattr(core.Call, "_truncate", lambda *_: [])
+    monkeypatch.setattr(Items, "_truncate", lambda *_: [])
     code, output = run("--json", folder)
     assert code == 1
     assert json.loads(output)[0]["problem"].startswith("At 0:0")
 
 
 def test_an_update_says_what_changed_and_then_the_call_holds(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(core.Call, "_truncate", lambda *_: [])
+    monkeypatch.setattr(Items, "_truncate", lambda *_: [])
     code, output = run("--update", folder)
     assert code == 0
     assert "updated" in output
@@ -92,7 +92,7 @@ def test_an_update_says_what_changed_and_then_the_call_holds(folder: Path, monke
 
 def test_an_update_says_what_is_still_not_as_expected(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "expected.toml").write_text("barge_ins = 0\n")
-    monkeypatch.setattr(core.Call, "_truncate", lambda *_: [])
+    monkeypatch.setattr(Items, "_truncate", lambda *_: [])
     code, output = run("--update", folder)
     assert code == 1
     assert "there are 1 barge-ins, expected were 0" in output

@@ -10,7 +10,7 @@ A call: inputs in, actions out.
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Any, Literal
+from typing import Any
 
 from phonebot.audio.base64 import base64_length, base64_silence, is_base64
 from phonebot.call import turns
@@ -19,7 +19,6 @@ from phonebot.call.actions import (
     BargeIn,
     CloseModel,
     CloseStream,
-    Cut,
     Ended,
     FalseAlarm,
     Floor,
@@ -57,13 +56,12 @@ from phonebot.call.interruptions import (
     Said,
     Take,
 )
+from phonebot.call.items import Items
 from phonebot.call.listening import Ear, Heard, ear_for
 from phonebot.call.plan import CallPlan, Clip
 from phonebot.call.playout import PlayoutLedger, Settlement
 from phonebot.call.responses import Responses
-from phonebot.call.run import BYTES_PER_MS
 from phonebot.call.transcript import SpokenItem
-from phonebot.call.truncations import Truncations
 from phonebot.call.turns import PlayoutEnded, Turn
 from phonebot.carrier.messages import Dtmf, Mark, Media, Start, Stop
 from phonebot.realtime import events
@@ -92,27 +90,17 @@ class Call:
         self._interruptions = Interruptions(plan, self._bot_now) if plan.decides else None
         self._ledger = PlayoutLedger(plan.carrier, holds=plan.caution.hold_ms > 0)
         self._responses = Responses()
-        # The assistant's items whose line is not final, in the order in which the model began them.
-        self._items: dict[str, SpokenItem] = {}
-        # The ids of those that are: what still comes of them is ignored.
-        self._final: set[str] = set()
         # What we play ourselves; its items are among the others. Of the opening: what was not begun yet.
         self._clips = Clips()
         self._opening = plan.opening
-        # The items each clear has stopped, by the fence that will settle them.
-        self._stopped: dict[str, list[SpokenItem]] = {}
+        self._items = Items(self._responses, self._clips)
         # The response that is a greeting not to be interrupted; "": it has not begun, None: there is none any more.
         self._greeting: str | None = None
         # Of the pause: how much was still to be heard (None: nothing was playing), and what the positions rest on.
         self._unheard_ms: int | None = None
         self._held_settled: Settled = "at_once"
-        # Never heard, and to be removed once their response is done: an item can't be deleted while it grows.
-        self._unheard: list[SpokenItem] = []
-        self._truncations = Truncations()
         # When the model should have begun to answer the caller's turn; None: it has, or need not.
         self._answer_due_ms: int | None = None
-        # What the session turned out to be; None until the model is ready.
-        self._model: ModelReady | None = None
         self._early: deque[Media] = deque(maxlen=EARLY_FRAMES)
         self._caller_leg = CallerLeg()
         # Finds the caller's turns; None: the model does, or is not ready yet.
@@ -163,7 +151,7 @@ class Call:
         if self._interruptions:
             decided, media = self._listen(self._interruptions, media, now)
             opened = opened + decided
-        if self._model is None:
+        if self._items.model is None:
             self._early.append(media)
             return opened
         told = self._append(media, now)
@@ -180,9 +168,7 @@ class Call:
         self._carrier_ms = now
         actions = self._settle(self._ledger.echo(mark.name, now), "timeout", now)
         for segment in self._ledger.played():
-            if item := self._items.get(segment.item_id):
-                item.played_bytes = segment.item_start + segment.length
-                actions += self._heard_in_full(item)
+            actions += self._items.confirm(segment.item_id, segment.item_start + segment.length)
         actions += self._ledger.release(now)
         if self._ledger.empty:
             actions += self._floor(PlayoutEnded)
@@ -203,7 +189,7 @@ class Call:
     # ------------------------------------------------------------------------------ the model's connection
 
     def _ready(self, ready: ModelReady, now: int) -> list[Action]:
-        self._model = ready
+        self._items.model = ready
         self._caller_leg = CallerLeg(ready.input_format)
         if self.plan.turns:
             self._ear = ear_for(self.plan.turns, self._caller_leg, ready.input_format)
@@ -241,16 +227,11 @@ class Call:
         if self._responses.refused(error.event_id, busy=is_busy(error)) and is_busy(error):
             return []
         if already_shorter_ms(error) is not None:
-            return self._truncate_again(error)
+            return self._items.truncate_again(error)
         how = severity(error)
         if how == "fatal":
             return self._lost(ModelLost(error.message), now)
         return [] if how == "harmless" else self._complain(f"the model reports: {error.message}", now)
-
-    def _truncate_again(self, error: events.ErrorDetail) -> list[Action]:
-        trouble = Trouble(f"truncation refused: {error.message}")
-        again = self._truncations.shortened(error)
-        return [trouble, *(self._truncate(again.item_id, again.content_index, again.audio_end_ms) if again else [])]
 
     # ------------------------------------------------------------------------------ what we play ourselves
 
@@ -260,23 +241,23 @@ class Call:
         actions: list[Action] = []
         for clip in opening:
             actions += self._play_clip(clip, now)
-        if opening and self._items and not self.plan.greeting_interruptible:
-            self._greeting = next(reversed(self._items.values())).response_id
+        if opening and not self.plan.greeting_interruptible:
+            self._greeting = self._items.newest_response
         return actions + self._ledger.ping(now)
 
     def _play_clip(self, clip: Clip, now: int) -> list[Action]:
         if objection := self._clips.objection(clip):
             return [Trouble(objection)]
         item = self._clips.begin(clip)
-        self._items[item.item_id] = item
+        self._items.add(item)
         if self.turn is Turn.CALLER and self.plan.interruptible:
-            return self._settle_item(item, 0, "at_once")
+            return self._items.settle(item, 0, "at_once")
         self._clips.wait(item, clip)
         return self._play_waiting(now)
 
     def _play_waiting(self, now: int) -> list[Action]:
         """Play the clips that wait, unless that would split an answer."""
-        if any(item.received_ms and not (item.complete or item.stopped) for item in self._items.values()):
+        if self._items.growing:
             return []
         actions: list[Action] = []
         for item, clip in self._clips.take_waiting():
@@ -386,7 +367,7 @@ class Call:
             return self._responses.pending
         if response_id == self._responses.active:
             return True
-        return not silent and any(item.response_id == response_id for item in self._items.values())
+        return not silent and any(item.response_id == response_id for item in self._items)
 
     def _listen(self, interruptions: Interruptions, media: Media, now: int) -> tuple[list[Action], Media]:
         """What a frame decides, and the frame as the model may hear it."""
@@ -416,7 +397,7 @@ class Call:
                 case GoOn(why, text):
                     actions += [*self._resume(now), FalseAlarm(why, text)]
                 case Forget(item_id):
-                    actions += self._delete(item_id) if self._can("deletes") else []
+                    actions += self._items.delete(item_id) if self._items.can("deletes") else []
         return actions
 
     def _hold(self, now: int) -> list[Action]:
@@ -451,7 +432,7 @@ class Call:
         """Whether the service ends its response when the caller speaks."""
         detection = self.plan.session.turn_detection
         interrupts = isinstance(detection, events.TurnDetection) and detection.interrupt_response is not False
-        return interrupts and self._can("interrupts")
+        return interrupts and self._items.can("interrupts")
 
     def _answers_by_itself(self) -> bool:
         detection = self.plan.session.turn_detection
@@ -464,7 +445,7 @@ class Call:
         Nothing happens when nothing is left to play and nothing is being generated. `by_service`: the service knows
         of it too, and ends its response if that is its way.
         """
-        items = [item for item in self._items.values() if not item.stopped]
+        items = self._items.unstopped()
         active = {self._responses.active} if self._responses.active else set()
         self._responses.fence(active | {item.response_id for item in items})
         actions: list[Action] = []
@@ -473,30 +454,24 @@ class Call:
         elif self._ledger.empty:
             self._ledger.drop()
             for item in items:
-                actions += self._settle_item(item, item.played_bytes, "at_once")
+                actions += self._items.settle(item, item.played_bytes, "at_once")
         else:
             unheard_ms = self._ledger.unheard_ms(now)
             fence, actions = self._ledger.clear(now)
             actions.append(BargeIn(unheard_ms))
-            self._await_fence(items, fence)
+            self._items.stop(items, fence)
         if active and not (by_service and self._cancels_by_itself()):
             actions.append(Tell(events.CancelResponse(self._responses.active)))
         return actions
-
-    def _await_fence(self, items: list[SpokenItem], fence: str) -> None:
-        """A clear has cut them: the fence will tell where."""
-        self._stopped[fence] = items
-        for item in items:
-            item.stopped = True
 
     def _drop_held(self, items: list[SpokenItem]) -> list[Action]:
         """The bot was paused, and has been interrupted by that."""
         actions: list[Action] = [] if self._unheard_ms is None else [BargeIn(self._unheard_ms)]
         if fence := self._ledger.abandon():
-            self._await_fence(items, fence)
+            self._items.stop(items, fence)
             return actions
         for item in items:
-            actions += self._settle_item(item, item.played_bytes, self._held_settled)
+            actions += self._items.settle(item, item.played_bytes, self._held_settled)
         return actions
 
     def _settle(self, settlements: Iterable[Settlement], low: Settled, now: int) -> list[Action]:
@@ -504,91 +479,31 @@ class Call:
         actions: list[Action] = []
         for settlement in settlements:
             settled: Settled = "fence" if settlement.exact else low
-            if settlement.fence not in self._stopped:
+            stopped = self._items.stopped_by(settlement.fence)
+            if stopped is None:
                 actions += self._settle_held(settlement, settled, now)
                 continue
-            for item in self._stopped.pop(settlement.fence):
+            for item in stopped:
                 heard = settlement.heard.get(item.item_id, item.played_bytes)
-                actions += self._settle_item(item, heard, settled)
+                actions += self._items.settle(item, heard, settled)
         return actions
 
     def _settle_held(self, settlement: Settlement, settled: Settled, now: int) -> list[Action]:
         """It is known where the pause has cut, and the bot goes on there, if it was to go on."""
         self._held_settled = settled
         actions: list[Action] = []
-        for item in list(self._items.values()):
-            item.played_bytes = settlement.heard.get(item.item_id, item.played_bytes)
-            actions += self._heard_in_full(item)
+        for item in self._items:
+            actions += self._items.confirm(item.item_id, settlement.heard.get(item.item_id, item.played_bytes))
         if not self._ledger.held:
             actions += self._ledger.release(now)
             actions += self._floor(PlayoutEnded) if self._ledger.empty else []
         return actions + self._ask(now)
 
-    def _settle_item(self, item: SpokenItem, played_bytes: int, settled: Settled) -> list[Action]:
-        item.played_bytes, item.stopped = played_bytes, True
-        if item.heard_in_full:
-            return self._heard_in_full(item)
-        item.heard_ms = min(played_bytes // BYTES_PER_MS, item.received_ms)
-        cut = Cut(item.item_id, item.heard_ms, item.received_ms, settled)
-        if not item.heard_ms:
-            self._forget(item)
-            return [*self._remove(item), cut]
-        item.cut = True
-        if item.is_clip:
-            told = self._clips.settle(item, item.heard_text())
-        else:
-            told = self._truncate(item.item_id, item.content_index, item.heard_ms)
-        return [*told, cut, *self._cut_line(item)]
-
-    def _cut_line(self, item: SpokenItem) -> list[Action]:
-        """The line of an item that was cut, once there is text: that may come after the cut."""
-        if item.final_text is None and not item.text:
-            return []
-        self._forget(item)
-        return [Line("bot", item.item_id, item.heard_text(), cut=True, heard_ms=item.heard_ms)]
-
-    def _truncate(self, item_id: str, content_index: int, audio_end_ms: int) -> list[Action]:
-        if not self._can("truncates"):
-            return []
-        truncation = self._truncations.ask(item_id, content_index, audio_end_ms)
-        return [Tell(truncation)] if truncation else []
-
-    def _remove(self, item: SpokenItem) -> list[Action]:
-        """Nothing of the item was heard: the model shall not believe it said it."""
-        if item.is_clip:
-            return self._clips.settle(item, "")
-        if not self._can("deletes"):
-            return self._truncate(item.item_id, item.content_index, 0) if item.received_ms else []
-        if item.response_id == self._responses.active:
-            self._unheard.append(item)  # it can't be deleted while it grows
-            return []
-        return self._delete(item.item_id)
-
-    def _delete(self, item_id: str) -> list[Action]:
-        self._clips.places.removed(item_id)
-        return [Tell(events.DeleteItem(item_id))]
-
-    def _can(self, what: Literal["truncates", "deletes", "interrupts"]) -> bool:
-        return self._model is None or bool(getattr(self._model, what))
-
-    def _heard_in_full(self, item: SpokenItem) -> list[Action]:
-        """The line is final once all of its audio was heard and all of its text is known."""
-        if not item.heard_in_full or item.final_text is None:
-            return []
-        self._forget(item)
-        told = self._clips.settle(item, item.final_text) if item.is_clip else []
-        return [*told, Line("bot", item.item_id, item.final_text, heard_ms=item.received_ms)]
-
-    def _forget(self, item: SpokenItem) -> None:
-        """The item is final."""
-        self._items.pop(item.item_id, None)
-        self._final.add(item.item_id)
-
     # ------------------------------------------------------------------------------ the model's answers
 
     def _response_created(self, event: events.ResponseCreated, now: int) -> list[Action]:
         response_id = event.response.id
-        actions = self._delete_unheard(lambda item: item.response_id != response_id)  # only one can be active
+        actions = self._items.delete_unheard(lambda item: item.response_id != response_id)  # only one can be active
         self._answer_due_ms = None
         crossed = self._responses.asked and self.turn is Turn.CALLER
         self._responses.created(response_id)
@@ -602,27 +517,22 @@ class Call:
     def _item_added(self, event: events.OutputItemAdded, now: int) -> list[Action]:
         added = event.item
         self._clips.places.added(added.id)
-        if not isinstance(added, events.Message) or not added.id or added.id in self._final:
+        if not isinstance(added, events.Message) or not added.id or self._items.is_final(added.id):
             return []
-        item = self._item(added.id, event.response_id)
+        item = self._items.item(added.id, event.response_id)
         if event.response_id not in self._responses.fenced or item.received_ms:
             return []
-        self._forget(item)  # begun before the model knew of the interruption
-        return self._remove(item)
-
-    def _item(self, item_id: str, response_id: str) -> SpokenItem:
-        if item_id not in self._items:
-            self._items[item_id] = SpokenItem(item_id, response_id)
-        return self._items[item_id]
+        self._items.forget(item)  # begun before the model knew of the interruption
+        return self._items.remove(item)
 
     def _audio(self, event: events.AudioDelta, now: int) -> list[Action]:
-        if event.response_id in self._responses.fenced or event.item_id in self._final:
+        if event.response_id in self._responses.fenced or self._items.is_final(event.item_id):
             return []
         if not is_base64(event.audio):
             return self._complain(f"audio of item {event.item_id} is no base64", now)
         if self._ledger.waiting_ms > MAX_WAITING_MS:
             return self._complain(f"item {event.item_id} is endless: its audio is not taken any more", now)
-        item = self._item(event.item_id, event.response_id)
+        item = self._items.item(event.item_id, event.response_id)
         item.content_index = event.content_index
         item.receive(base64_length(event.audio), self._bot_leg.bytes_per_ms)
         payload = self._bot_leg.feed(item.item_id, event.audio)
@@ -640,19 +550,17 @@ class Call:
             return []
         item.complete = True
         actions = self._play(item, self._bot_leg.finish(item.item_id), now)
-        return actions + self._ledger.finish(now) + self._heard_in_full(item) + self._play_waiting(now)
+        return actions + self._ledger.finish(now) + self._items.heard_in_full(item) + self._play_waiting(now)
 
     def _spoken_text(self, event: events.SpokenTextDelta, now: int) -> list[Action]:
-        if event.item_id not in self._final:
-            self._item(event.item_id, event.response_id).text_parts.append(event.delta)
+        if not self._items.is_final(event.item_id):
+            self._items.item(event.item_id, event.response_id).text_parts.append(event.delta)
         return []
 
     def _spoken_text_done(self, event: events.SpokenTextDone, now: int) -> list[Action]:
-        if event.item_id in self._final:
+        if self._items.is_final(event.item_id):
             return []
-        item = self._item(event.item_id, event.response_id)
-        item.final_text = event.transcript
-        return self._cut_line(item) if item.cut else self._heard_in_full(item)
+        return self._items.text_is_known(self._items.item(event.item_id, event.response_id), event.transcript)
 
     def _item_done(self, event: events.OutputItemDone, now: int) -> list[Action]:
         item = event.item
@@ -661,8 +569,9 @@ class Call:
             output = events.FunctionCallOutput(item.call_id, f"There is no function {item.name}.")
             self._responses.want()
             return [Tell(events.CreateItem(output)), *self._ask(now)]
-        if isinstance(item, events.Message) and item.status == "incomplete" and item.id in self._items:
-            self._items[item.id].complete = False  # its audio ended, but not because all was said
+        spoken = self._items.get(item.id)
+        if spoken and isinstance(item, events.Message) and item.status == "incomplete":
+            spoken.complete = False  # its audio ended, but not because all was said
         return []
 
     def _response_done(self, event: events.ResponseDone, now: int) -> list[Action]:
@@ -679,8 +588,8 @@ class Call:
                 return actions
         else:
             self._responses.done(response.id)
-        actions += self._complete(response.id)
-        actions += self._delete_unheard(lambda item: item.response_id == response.id)
+        actions += self._items.complete(response.id)
+        actions += self._items.delete_unheard(lambda item: item.response_id == response.id)
         if was_active and response.id not in self._responses.fenced:
             actions += self._floor(events.ResponseDone)
         return actions + self._play_waiting(now) + self._ask(now) + self._bot_stopped(now)
@@ -695,26 +604,6 @@ class Call:
         if not retried:
             self._responses.done(response.id)
         return self._complain(f"the model's response failed: {error.message}", now)
-
-    def _complete(self, response_id: str) -> list[Action]:
-        """Nothing more comes of a response, however it ended: its items are as long as they are."""
-        actions: list[Action] = []
-        for item in [item for item in self._items.values() if item.response_id == response_id]:
-            item.final_text = item.text
-            if item.cut:
-                actions += self._cut_line(item)
-            elif not item.received_ms:
-                self._forget(item)  # a message without audio was not said
-            elif response_id not in self._responses.fenced:
-                item.complete = True
-                actions += self._heard_in_full(item)
-        return actions
-
-    def _delete_unheard(self, chosen: Callable[[SpokenItem], bool]) -> list[Action]:
-        """Remove what was never heard and could not be removed while it grew."""
-        deleted = [item for item in self._unheard if chosen(item)]
-        self._unheard = [item for item in self._unheard if not chosen(item)]
-        return [action for item in deleted for action in self._delete(item.item_id)]
 
     # ------------------------------------------------------------------------------ time, and the end
 
@@ -734,19 +623,13 @@ class Call:
         return [CloseStream(code, reason), *self._end(reason, now)]
 
     def _end(self, outcome: Outcome, now: int) -> list[Action]:
-        actions = (
-            self._drop_held([item for item in self._items.values() if not item.stopped])
-            if self._ledger.held
-            else []
-        )
+        actions = self._drop_held(self._items.unstopped()) if self._ledger.held else []
         actions += self._settle(self._ledger.settle_all(now), "call_end", now)
         heard = self._ledger.hang_up(now)
-        for item in list(self._items.values()):
+        for item in self._items:
             if not item.cut:
-                actions += self._settle_item(item, heard.get(item.item_id, item.played_bytes), "call_end")
-        for item in self._items.values():  # heard, and the end of its text never came
-            heard_ms = item.heard_ms if item.cut else item.received_ms
-            actions.append(Line("bot", item.item_id, item.text, cut=item.cut, heard_ms=heard_ms))
+                actions += self._items.settle(item, heard.get(item.item_id, item.played_bytes), "call_end")
+        actions += self._items.last_lines()
         self.ended = True
         # The model is told nothing more: its conversation ends with the call.
         said: list[Action] = [action for action in actions if not isinstance(action, Tell)]

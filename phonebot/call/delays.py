@@ -176,7 +176,7 @@ class Delays:
         return self.jitter_ms if self._stamps > KNOWN_STAMPS else max(self.jitter_ms, UNKNOWN_JITTER_MS)
 
     def uneven_ms(self, now: int) -> float:
-        """By how much an echo that comes now, or the begin of audio on an empty queue, may be later than it seems."""
+        """By how much an echo that comes now, or audio's begin on an empty queue, may be later than it seems."""
         return self.spread_ms + self.buffer_ms + self.undated_ms(now)
 
     def effect_ms(self, cleared_ms: int, echo_ms: float, now: int) -> tuple[float, float]:

@@ -10,6 +10,7 @@ from rehearsed import INTERRUPTED, interrupted, kept, log_of, rehearsed
 from phonebot.call import call as core
 from phonebot.call.actions import Action, Cut, Floor, OpenModel, PlayAudio, SendMark, Tell
 from phonebot.call.inputs import Tick
+from phonebot.call.items import Items
 from phonebot.call.turns import Turn
 from phonebot.realtime.events import AppendAudio, Session
 from phonebot.replay.differences import compared, described
@@ -30,8 +31,8 @@ def test_the_first_difference_stands_on_the_time_line_between_what_was_around_it
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     log = log_of(interrupted())
-    truncate = core.Call._truncate
-    monkeypatch.setattr(core.Call, "_truncate", lambda call, item, part, ms: truncate(call, item, part, ms - 20))
+    truncate = Items._truncate
+    monkeypatch.setattr(Items, "_truncate", lambda items, item, part, ms: truncate(items, item, part, ms - 20))
     (cut,) = (action for step in log.steps for action in step.actions if isinstance(action, Cut))
     text = shown(log)
     assert f"- tell the model: truncate ITEM to {cut.heard_ms} ms" in text
@@ -46,7 +47,7 @@ def test_the_first_difference_stands_on_the_time_line_between_what_was_around_it
 
 def test_each_line_fits_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     log = log_of(interrupted())
-    monkeypatch.setattr(core.Call, "_truncate", lambda *_: [])
+    monkeypatch.setattr(Items, "_truncate", lambda *_: [])
     assert max(map(len, described(play(log)).splitlines())) <= 78
 
 
@@ -132,7 +133,7 @@ def test_control_characters_of_a_log_do_not_reach_the_terminal() -> None:
 
 def test_the_same_call_differs_in_the_same_words_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
     log = log_of(rehearsed(*INTERRUPTED))
-    monkeypatch.setattr(core.Call, "_truncate", lambda *_: [])
+    monkeypatch.setattr(Items, "_truncate", lambda *_: [])
     assert described(play(log)) == described(play(log)) != ""
 
 

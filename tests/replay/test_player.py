@@ -10,6 +10,7 @@ from rehearsed import INTERRUPTED, interrupted, kept, log_of, rehearsed, saved
 from phonebot.call import call as core
 from phonebot.call.actions import Cut, Floor, PlayAudio, Tell
 from phonebot.call.inputs import Tick
+from phonebot.call.items import Items
 from phonebot.call.turns import Turn
 from phonebot.carrier.messages import Media
 from phonebot.realtime.events import AudioDelta, AudioDone, SpokenTextDone, TruncateItem
@@ -157,9 +158,9 @@ def test_the_actions_of_the_last_input_may_be_torn_off_by_a_crash() -> None:
 def test_a_truncation_that_goes_elsewhere_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     """A fault put into the core."""
     log = log_of(interrupted())
-    truncate = core.Call._truncate
+    truncate = Items._truncate
     monkeypatch.setattr(
-        core.Call, "_truncate", lambda call, item, part, ms: truncate(call, item, part, max(ms - 20, 0))
+        Items, "_truncate", lambda items, item, part, ms: truncate(items, item, part, max(ms - 20, 0))
     )
     (difference,) = play(log).differences
     told = [action.command for action in difference.found if isinstance(action, Tell)]

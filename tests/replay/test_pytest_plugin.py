@@ -73,7 +73,7 @@ def test_calls_are_chosen_as_other_tests_are(repository: Path, arguments: list[s
 
 def test_a_call_that_differs_fails_with_the_difference(repository: Path) -> None:
     (repository / "conftest.py").write_text(
-        "from phonebot.call.call import Call\nCall._truncate = lambda *_: []  # a core that does something else\n"
+        "from phonebot.call.items import Items\nItems._truncate = lambda *_: []  # something else\n"
     )
     code, output = pytest_in(repository)
     assert (code, "2 failed, 1 passed" in output) == (1, True), output

@@ -8,6 +8,7 @@ from rehearsed import interrupted, saved
 from phonebot.call import call as core
 from phonebot.call import framing
 from phonebot.call.inputs import Input, Tick
+from phonebot.call.items import Items
 from phonebot.replay.player import play
 from phonebot.replay.reader import CallLog, read
 from phonebot.replay.update import update
@@ -65,7 +66,7 @@ def test_a_log_updated_and_updated_back_is_what_it_was(tmp_path: Path, monkeypat
 def test_a_folder_that_cannot_be_written_keeps_its_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = saved(tmp_path / "call", interrupted())
     before = contents(folder)
-    monkeypatch.setattr(core.Call, "_truncate", lambda *_: [])
+    monkeypatch.setattr(Items, "_truncate", lambda *_: [])
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
