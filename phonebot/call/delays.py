@@ -144,6 +144,10 @@ class Delays:
         """
         return self._stamp_ms + FRAME_MS if self.is_dated(now) else now
 
+    def seen_ms(self, now: int) -> int:
+        """What was echoed by then has come back by now: frames and echoes keep their order."""
+        return self._stamp_ms if self.is_dated(now) else now - self.undated_ms(now)
+
     def measure_round_trip(self, sent_ms: int, echoed_ms: float) -> None:
         trip_ms = max(int(echoed_ms - sent_ms), 0)
         self._round_trips_ms.append(trip_ms)
@@ -175,9 +179,10 @@ class Delays:
             return 0
         return self.jitter_ms if self._stamps > KNOWN_STAMPS else max(self.jitter_ms, UNKNOWN_JITTER_MS)
 
-    def uneven_ms(self, now: int) -> float:
-        """By how much an echo that comes now, or audio's begin on an empty queue, may be later than it seems."""
-        return self.spread_ms + self.buffer_ms + self.undated_ms(now)
+    @property
+    def uneven_ms(self) -> float:
+        """By how much a dated echo, or the begin of audio on an empty queue, may be later than it seems."""
+        return self.spread_ms + self.buffer_ms
 
     def effect_ms(self, cleared_ms: int, echo_ms: float, now: int) -> tuple[float, float]:
         """

@@ -71,13 +71,18 @@ class Echo:
     """
     `mark` came back and was sent at `at_ms`, as its date says; at `latest_ms` where the carrier has paused.
 
-    `uneven_ms`: by so much may it seem later than it was.
+    `is_dated`: by a frame of the caller. If not, it may seem later by `undated_ms` than it was.
     """
 
     mark: Pending
     at_ms: float
     latest_ms: float
-    uneven_ms: float
+    is_dated: bool
+    undated_ms: int
+
+    @property
+    def is_doubtful(self) -> bool:
+        return self.latest_ms > self.at_ms
 
 
 @dataclass(slots=True)
@@ -94,9 +99,11 @@ class Cleared:
     gap: int = 0  # in which they came
     noted_ms: int = 0  # when the last of them did
 
-    def redate(self) -> None:
-        """The carrier has paused."""
-        self.undecided = [replace(echo, at_ms=echo.latest_ms) for echo in self.undecided]
+    def redate(self, in_turn: bool) -> None:
+        """The carrier's next frame came in its turn, so the echoes were dated right; or it had paused."""
+        for index, echo in enumerate(self.undecided):
+            at_ms = echo.at_ms if in_turn else echo.latest_ms
+            self.undecided[index] = replace(echo, at_ms=at_ms, latest_ms=at_ms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,9 +231,8 @@ class PlayoutLedger:
         in_turn = self._delays.arrive(stamp_ms, now)
         if self._doubt:
             self._resolve(self._doubt, in_turn)
-        if not in_turn:
-            for closed in self._closed:
-                closed.redate()
+        for closed in self._closed:
+            closed.redate(in_turn)
 
     def _resolve(self, doubt: Doubt, in_turn: bool) -> None:
         """The next frame came in its turn, so the echo was dated right; or the carrier had paused."""
@@ -261,7 +267,7 @@ class PlayoutLedger:
                 self._note(closed, mark, now)
                 return ()
         if mark := self._run.find(name):
-            self._confirm(self._run, mark, self._delays.date_ms(now), now)
+            self._confirm(self._run, self._echo(mark, now))
             if self._unheard is not None:
                 self._unheard.forget_before(self._run.confirmed)
         return ()
@@ -270,13 +276,18 @@ class PlayoutLedger:
         """The segments that, since the last call, were confirmed as played to their end."""
         return list(self._run.retire_segments())
 
-    def _confirm(self, run: Run, mark: Pending, at_ms: float, now: int) -> None:
+    def _echo(self, mark: Pending, now: int) -> Echo:
         delays = self._delays
-        if self._doubt and not delays.is_dated(now):
+        at_ms = delays.date_ms(now)
+        latest_ms = max(at_ms, now) if delays.is_doubtful(now) else at_ms
+        return Echo(mark, at_ms, latest_ms, delays.is_dated(now), delays.undated_ms(now))
+
+    def _confirm(self, run: Run, echo: Echo) -> None:
+        delays, mark, at_ms = self._delays, echo.mark, echo.at_ms
+        if self._doubt and not echo.is_dated:
             self._resolve(self._doubt, in_turn=False)
-        doubtful = delays.is_doubtful(now)
-        if doubtful:
-            self._doubt = self._doubted(run, mark, now)
+        if echo.is_doubtful:
+            self._doubt = self._doubted(run, echo)
         elif mark.probe:
             delays.measure_round_trip(mark.sent_ms, at_ms)
         if run.marks[0] is not mark:
@@ -284,30 +295,28 @@ class PlayoutLedger:
         met_empty_ms, began = run.met_empty_ms, run.confirmed
         if not mark.bare:
             at_ms = delays.less_lag(at_ms)
-            if met_empty_ms is not None and not doubtful:
+            if met_empty_ms is not None and not echo.is_doubtful:
                 delays.measure_buffer(at_ms - met_empty_ms - (mark.position - began) / BYTES_PER_MS)
-        tolerance_ms = self._tolerance_ms(now)
+        tolerance_ms = self._tolerance_ms(echo.undated_ms)
         if mark.bare:  # the carrier's lag may be in its echo: that depends on whether the queue was empty
             tolerance_ms += delays.mark_lag_ms
-        is_dated = delays.is_dated(now)
-        differ_ms = run.confirm(mark, at_ms, delays.likely, tolerance_ms, is_dated)
-        if is_dated and not doubtful:
+        differ_ms = run.confirm(mark, at_ms, delays.likely, tolerance_ms, echo.is_dated)
+        if echo.is_dated and not echo.is_doubtful:
             delays.measure_spread(differ_ms)
 
-    def _doubted(self, run: Run, mark: Pending, now: int) -> Doubt:
+    def _doubted(self, run: Run, echo: Echo) -> Doubt:
         """What an echo tells should the carrier have paused: no more than that it came now."""
-        before, at_ms = self._doubt, float(now)
+        before, mark, at_ms = self._doubt, echo.mark, echo.latest_ms
         if run.is_firm(mark):
             due_ms, _ = run.due(mark, self._delays.likely)
             if before and before.run is run and before.position == run.confirmed:
                 due_ms += max(before.at_ms - run.confirmed_ms, 0.0)
             at_ms = min(at_ms, due_ms)
-        return Doubt(run, mark.position, self._delays.date_ms(now), at_ms, mark.sent_ms if mark.probe else None)
+        return Doubt(run, mark.position, echo.at_ms, at_ms, mark.sent_ms if mark.probe else None)
 
-    def _tolerance_ms(self, now: int) -> float:
+    def _tolerance_ms(self, undated_ms: int) -> float:
         """How far an echo's date may be off, to the late side."""
-        delays = self._delays
-        return ROUNDING_MS + delays.spread_ms + delays.undated_ms(now)
+        return ROUNDING_MS + self._delays.spread_ms + undated_ms
 
     # ---------------------------------------------------------------------------------- interruptions
 
@@ -451,9 +460,7 @@ class PlayoutLedger:
         if closed.undecided and not self._together(closed, now):
             self._accept(closed, now)
         if mark in closed.run.marks and all(mark is not echo.mark for echo in closed.undecided):
-            at_ms = self._delays.date_ms(now)
-            latest_ms = max(at_ms, now) if self._delays.is_doubtful(now) else at_ms
-            closed.undecided.append(Echo(mark, at_ms, latest_ms, self._delays.uneven_ms(now)))
+            closed.undecided.append(self._echo(mark, now))
             closed.gap, closed.noted_ms = self._delays.gap, now
 
     def _together(self, closed: Cleared, now: int) -> bool:
@@ -470,18 +477,18 @@ class PlayoutLedger:
         """
         run = closed.run
         if not self._delays.is_dated(now):
-            closed.redate()
+            closed.redate(in_turn=False)
         for echo in closed.undecided:
-            if run.flushed_ms is None and run.is_too_much(echo.mark, echo.latest_ms, echo.uneven_ms):
+            if run.flushed_ms is None and self._is_too_much(run, echo):
                 run.flush(echo.mark, echo.at_ms)
             elif run.flushed_ms is None:
-                self._confirm(run, echo.mark, echo.at_ms, now)
+                self._confirm(run, echo)
         closed.undecided.clear()
 
     def _decide(self, closed: Cleared, now: int) -> None:
         """Nothing tells whether these echoes were played: were they on schedule?"""
         if not self._delays.is_dated(now):
-            closed.redate()
+            closed.redate(in_turn=False)
         for echo in closed.undecided:
             self._judge(closed, echo, now)
         closed.undecided.clear()
@@ -496,9 +503,9 @@ class PlayoutLedger:
         before_clear = at_ms < closed.cleared_ms + self._delays.surest_trip_ms
         in_doubt_ms = due_ms - FRAME_MS - STAMP_JITTER_MS
         # Whatever the round trips seem to say.
-        too_much = run.is_too_much(mark, echo.latest_ms, echo.uneven_ms)
+        too_much = self._is_too_much(run, echo)
         if not too_much and (before_clear or mark.position == run.confirmed or played_ms >= due_ms):
-            self._confirm(run, mark, at_ms, now)
+            self._confirm(run, echo)
         elif too_much or at_ms < in_doubt_ms:
             run.flush(mark, at_ms)
         elif played_ms < in_doubt_ms:  # its audio had played, but it came before its time
@@ -507,6 +514,9 @@ class PlayoutLedger:
             mark.answered = True
         # In between both may be: what was reckoned is a lower bound, good to a frame. It stands, and so it is one
         # frame at most that may be missing, while a burst of flushed echoes can't pull each other forward.
+
+    def _is_too_much(self, run: Run, echo: Echo) -> bool:
+        return run.is_too_much(echo.mark, echo.latest_ms, self._delays.uneven_ms + echo.undated_ms)
 
     def _settle_through(self, fence: str, now: int) -> tuple[Settlement, ...]:
         """A fence came back: its clear is settled exactly, older ones, whose fence was lost, by their estimate."""
@@ -548,7 +558,7 @@ class PlayoutLedger:
         if run.flushed_ms is not None:
             position = min(position, run.limit)
         elif delays.silence_tells:
-            tolerance_ms = self._tolerance_ms(now) + delays.mark_lag_ms
+            tolerance_ms = self._tolerance_ms(delays.undated_ms(now)) + delays.mark_lag_ms
             position = min(position, run.held_back(effect_ms, delays.likely, tolerance_ms))
         return run.heard(position)
 
@@ -583,7 +593,7 @@ class PlayoutLedger:
         The least that can have played when a round trip ends at `ends_ms`.
 
         A round trip is measured in whole frames, and whether something fell into one frame or the next is decided
-        by ms: each is tried. Marks tell what had not played by now; what is after now they can't tell.
+        by ms: each is tried. Marks tell what had not played a while ago; what is after that they can't tell.
         """
         likely, jitter_ms = self._delays.likely, self._delays.most_jitter_ms
         tolerance_ms = STAMP_JITTER_MS + self._delays.spread_ms + self._delays.mark_lag_ms
@@ -594,7 +604,7 @@ class PlayoutLedger:
             end_ms = ends_ms(quick)
             lowest = min(lowest, run.position(end_ms, slow))
             if self._delays.silence_tells:
-                seen_ms = min(end_ms, now)
+                seen_ms = min(end_ms, self._delays.seen_ms(now))
                 unseen = int((end_ms - seen_ms) * BYTES_PER_MS)
                 lowest = min(lowest, run.held_back(seen_ms, slow, tolerance_ms) + unseen)
         # Audio begins and ends at boundaries: what is short of a frame by as much as stamps are off is one.

@@ -175,6 +175,8 @@ class Run:
         Returns by how much echoes are seen to differ in the time they take, in ms.
         """
         due_ms, dry = self.due(mark, reckoning)
+        if mark.bare and self.anchored and mark.position == self.confirmed and at_ms <= self.confirmed_ms:
+            due_ms, dry = at_ms, False  # it came with the echo of the audio before it: it had waited behind that
         firm = self.is_firm(mark)
         latest_ms = at_ms
         earliest_ms = latest_ms - tolerance_ms - (FRAME_MS if mark.bare else 0)
