@@ -27,6 +27,7 @@ ODDLY_EVEN = Oddities(timestamp_jitter_ms=3, drift_ppm=-200.0, silence_suppresse
 SLOW_TO_ECHO = Oddities(first_timestamp_ms=142, start_buffer_ms=150, marks_delay_ms=100, marks_lag_ms=80)
 MUTE = Oddities(drift_ppm=-200.0, start_buffer_ms=150, marks_lost=1.0, clear_echoes=False)
 LAGGING = Oddities(drift_ppm=200.0, short_frame="hold", start_buffer_ms=150, marks_lag_ms=80)
+BURSTS = Oddities(start_buffer_ms=150, silence_suppressed=True, marks_burst_ms=60)
 FOUR_ITEMS = Answer((2_000, 2_000, 195, 2_000), delta_ms=400, late_ms=500)
 
 CALLS: dict[str, tuple[Conditions, tuple[Answer | Interruption, ...]]] = {
@@ -80,6 +81,26 @@ CALLS: dict[str, tuple[Conditions, tuple[Answer | Interruption, ...]]] = {
             Answer(delta_ms=20, stalls=((134, 500),)),
             Interruption("in mid-item", 1_399, 100),
         ),
+    ),
+    "echoes that go on when the caller's frames do not": (
+        Conditions(Network(200, 0, 0, 0), Oddities(silence_suppressed=True)),
+        (Answer(), Interruption("in mid-item", 1, 100), Answer(), Interruption("in mid-item", 400)),
+    ),
+    "audio that comes at the very end of what is played, at a carrier that would then begin late": (
+        Conditions(Network(0, 60, 0, 0), Oddities(start_buffer_ms=40), traits=CarrierTraits(40)),
+        (Answer((3_318, 1_635, 392), speed=1.0), Interruption("in mid-item", 251)),
+    ),
+    "marks that could have been back, were the network even": (
+        Conditions(Network(0, 100, 200, 100), seed=11224),
+        (Answer((1_000,), stalls=((1, 500),)), Interruption("in mid-item", 1, 100)),
+    ),
+    "echoes of a network whose jitter no frame has shown": (
+        Conditions(Network(300, 100, 0, 0), Oddities(silence_suppressed=True), seed=504),
+        (Answer(speed=1.0, delta_ms=100, followed=True), Interruption("in the tail", 186, 1_500)),
+    ),
+    "echoes in bursts, before the caller's first frame and after": (
+        Conditions(Network(200, 20, 200, 0), BURSTS),
+        (Answer((2_207, 312, 466, 300), delta_ms=100), Interruption("in mid-item", 117, 1_500)),
     ),
     "flushed echoes that come a frame before a fence with a lag": (
         Conditions(Network(0, 60, 0, 60), LAGGING, output="pcm24k", traits=CarrierTraits(150, 80)),
