@@ -23,6 +23,7 @@ from phonebot.errors import NotStored, StoreError
 from phonebot.store import audit
 from phonebot.store.audit import Actor
 from phonebot.store.database import Database
+from phonebot.store.overview import Overview, overview
 from phonebot.store.search import found_by, searchable
 from phonebot.store.tables import AuditRow, CallRow, CallText, NumberRow, ToolCallRow, TurnRow, UsageRow
 
@@ -157,6 +158,12 @@ class CallStore:
                 audit.note(session, actor, DELETED, call_sid)
         return call_id is not None
 
+    async def overview(self, since: datetime, until: datetime, number: str | None = None) -> Overview:
+        """What the calls came to that began from `since` on and before `until`, of one number or of all."""
+        conditions = _conditions(Filters(number=number, since=since, until=until))
+        async with self._database.read() as session:
+            return await overview(session, conditions)
+
     async def expired(self, now: datetime) -> list[str]:
         """
         The sids of the calls that ended longer ago than their number keeps them, the oldest first.
@@ -177,7 +184,7 @@ class CallStore:
             return list((await session.scalars(wanted)).all())
 
     async def _in_turn(self, session: AsyncSession, call_sid: str) -> None:
-        """Nobody else files or deletes this call until the transaction ends. SQLite has one that writes at a time."""
+        """Nobody else files or deletes this call until the transaction ends. SQLite has one writer at a time."""
         if not self._database.is_sqlite:
             await session.execute(select(func.pg_advisory_xact_lock(FILING_LOCK, func.hashtext(call_sid))))
 
