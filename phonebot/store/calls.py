@@ -29,6 +29,7 @@ from phonebot.store.tables import AuditRow, CallRow, CallText, NumberRow, ToolCa
 
 DEFAULT = "default"
 PAGE_CALLS = 50
+MAX_NUMBERS = 1000
 KEYS_AT_ONCE = 500  # of a query: SQLite has a limit of 32,766 parameters, and long queries are slow to compile
 FILING_LOCK = 0x66696C65  # with a hash of the sid: PostgreSQL's locks of two numbers are apart from those of one
 DELETED = "call.delete"
@@ -39,10 +40,15 @@ Filed: TypeAlias = Literal["new", "known", "deleted"]
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """Which calls are meant; None: any. `since` is the first moment at which they may begin, `until` is past it."""
+    """
+    Which calls are meant; None: any. `since` is the first moment at which they may begin, `until` is past it.
+
+    `caller_part` is in the caller's number, whatever stands before and after it.
+    """
 
     number: str | None = None
     caller: str | None = None
+    caller_part: str | None = None
     outcome: str | None = None
     since: datetime | None = None
     until: datetime | None = None
@@ -143,6 +149,14 @@ class CallStore:
         calls = tuple(found[:limit])
         return Page(calls, _cursor(calls[-1]) if len(found) > limit else None)
 
+    async def numbers(self) -> list[str]:
+        """The numbers of ours that have calls, MAX_NUMBERS at most."""
+        async with self._database.read() as session:
+            found = await session.scalars(
+                select(CallRow.number).distinct().order_by(CallRow.number).limit(MAX_NUMBERS)
+            )
+            return list(found)
+
     async def delete(self, call_sid: str, actor: Actor) -> bool:
         """
         Delete all rows of a call, and let it never be filed from now on. False: it was not filed.
@@ -216,6 +230,8 @@ def _conditions(filters: Filters) -> list[ColumnElement[bool]]:
         (CallRow.outcome, filters.outcome),
     )
     conditions: list[ColumnElement[bool]] = [column == value for column, value in equal if value is not None]
+    if filters.caller_part is not None:
+        conditions.append(CallRow.from_number.contains(filters.caller_part, autoescape=True))
     if filters.since is not None:
         conditions.append(CallRow.started_at >= filters.since)
     if filters.until is not None:

@@ -48,6 +48,11 @@ async def test_figures_are_added_up_by_day_and_number_and_in_all(calls: CallStor
             DayFigures(date(2026, 11, 23), SHOP, Figures(1, 30_000)),
             DayFigures(date(2026, 11, 24), DESK, Figures(1, 30_000, 1, 0.5, 100, 100)),
         ),
+        {
+            date(2026, 11, 23): Figures(3, 90_000, 1, 0.25, 700, 900, 4, 10_000, 8000, 2, 2),
+            date(2026, 11, 24): Figures(1, 30_000, 1, 0.5, 100, 100),
+        },
+        {DESK: Figures(3, 90_000, 2, 0.75, 500, 900, 4, 10_000, 8000, 2, 2), SHOP: Figures(1, 30_000)},
     )
     assert desk.minutes == 1
 
@@ -63,7 +68,7 @@ async def test_an_overview_has_the_calls_of_its_span_and_number_alone(calls: Cal
 
 
 async def test_an_overview_without_calls_is_empty(calls: CallStore) -> None:
-    assert await calls.overview(MONDAY, MONDAY + DAY) == Overview(Figures(), ())
+    assert await calls.overview(MONDAY, MONDAY + DAY) == Overview(Figures(), (), {}, {})
 
 
 @pytest.mark.parametrize(
