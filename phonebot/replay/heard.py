@@ -36,10 +36,16 @@ SILENCE = b"\xff"
 
 @dataclass(frozen=True, slots=True)
 class Legs:
-    """Two legs of equal length, mu-law. Byte n is at n / 8 ms of call time."""
+    """
+    Legs of equal length, mu-law. Byte n is at n / 8 ms of call time.
+
+    `unheard` is what the bot would have gone on to say where he was interrupted, as far as it had been sent, up to
+    where it spoke again; silence everywhere else.
+    """
 
     caller: bytes
     heard: bytes
+    unheard: bytes = b""
 
 
 @dataclass(slots=True)
@@ -89,9 +95,9 @@ def legs(log: CallLog) -> Legs:
     end_ms = max((step.now_ms for step in log.steps), default=0)
     if end_ms > MAX_CALL_MS:
         raise LogError(EVENTS_FILE, None, f"a call of {end_ms} ms; a call lasts {MAX_CALL_MS} ms at most")
-    caller, heard = _caller_leg(log), _heard_leg(log)
+    caller, (heard, unheard) = _caller_leg(log), _bot_legs(log)
     length = max(len(caller), len(heard))
-    return Legs(bytes(caller.ljust(length, SILENCE)), bytes(heard.ljust(length, SILENCE)))
+    return Legs(*(bytes(leg[:length].ljust(length, SILENCE)) for leg in (caller, heard, unheard)))
 
 
 def write_heard(log: CallLog, path: Path) -> None:
@@ -119,13 +125,14 @@ def _caller_leg(log: CallLog) -> bytearray:
     return leg
 
 
-def _heard_leg(log: CallLog) -> bytearray:
+def _bot_legs(log: CallLog) -> tuple[bytearray, bytearray]:
+    """What was heard of the bot, and what was not."""
     runs = _runs(log)
     round_trip_ms = _round_trip_ms(runs)
     over_ms = next(
         (step.now_ms for step in log.steps if isinstance(step.input, (Stop, CarrierClosed))), MAX_CALL_MS
     )
-    leg = bytearray()
+    leg, unheard = bytearray(), bytearray()
     free_ms = 0.0  # when the queue is empty again
     before: defaultdict[str, int] = defaultdict(int)  # bytes of each item that were heard in earlier runs
     for run in runs:
@@ -135,10 +142,16 @@ def _heard_leg(log: CallLog) -> bytearray:
             if piece.item_id is not None:
                 before[piece.item_id] += min(max(heard - piece.start, 0), len(piece.audio))
             length = min(heard - piece.start, int((over_ms - piece.begins_ms) * BYTES_PER_MS), len(piece.audio))
-            if length > 0:
-                _place(leg, round(piece.begins_ms * BYTES_PER_MS), piece.audio[:length])
+            length = max(length, 0)
+            begins = round(piece.begins_ms * BYTES_PER_MS)
+            if length:
+                del unheard[begins:]
+                _place(leg, begins, piece.audio[:length])
                 free_ms = piece.begins_ms + length / BYTES_PER_MS
-    return leg
+            # A bot that was only paused says the rest in the next run.
+            if run.cuts:
+                _place(unheard, begins + length, piece.audio[length:])
+    return leg, unheard
 
 
 # ------------------------------------------------------------------------------------------- what was sent

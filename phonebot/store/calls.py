@@ -23,11 +23,13 @@ from phonebot.errors import NotStored, StoreError
 from phonebot.store import audit
 from phonebot.store.audit import Actor
 from phonebot.store.database import Database
+from phonebot.store.overview import Overview, overview
 from phonebot.store.search import found_by, searchable
 from phonebot.store.tables import AuditRow, CallRow, CallText, NumberRow, ToolCallRow, TurnRow, UsageRow
 
 DEFAULT = "default"
 PAGE_CALLS = 50
+MAX_NUMBERS = 1000
 KEYS_AT_ONCE = 500  # of a query: SQLite has a limit of 32,766 parameters, and long queries are slow to compile
 FILING_LOCK = 0x66696C65  # with a hash of the sid: PostgreSQL's locks of two numbers are apart from those of one
 DELETED = "call.delete"
@@ -38,10 +40,15 @@ Filed: TypeAlias = Literal["new", "known", "deleted"]
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """Which calls are meant; None: any. `since` is the first moment at which they may begin, `until` is past it."""
+    """
+    Which calls are meant; None: any. `since` is the first moment at which they may begin, `until` is past it.
+
+    `caller_part` is in the caller's number, whatever stands before and after it.
+    """
 
     number: str | None = None
     caller: str | None = None
+    caller_part: str | None = None
     outcome: str | None = None
     since: datetime | None = None
     until: datetime | None = None
@@ -142,6 +149,14 @@ class CallStore:
         calls = tuple(found[:limit])
         return Page(calls, _cursor(calls[-1]) if len(found) > limit else None)
 
+    async def numbers(self) -> list[str]:
+        """The numbers of ours that have calls, MAX_NUMBERS at most."""
+        async with self._database.read() as session:
+            found = await session.scalars(
+                select(CallRow.number).distinct().order_by(CallRow.number).limit(MAX_NUMBERS)
+            )
+            return list(found)
+
     async def delete(self, call_sid: str, actor: Actor) -> bool:
         """
         Delete all rows of a call, and let it never be filed from now on. False: it was not filed.
@@ -156,6 +171,12 @@ class CallStore:
             if not await _is_deleted(session, call_sid):
                 audit.note(session, actor, DELETED, call_sid)
         return call_id is not None
+
+    async def overview(self, since: datetime, until: datetime, number: str | None = None) -> Overview:
+        """What the calls came to that began from `since` on and before `until`, of one number or of all."""
+        conditions = _conditions(Filters(number=number, since=since, until=until))
+        async with self._database.read() as session:
+            return await overview(session, conditions)
 
     async def expired(self, now: datetime) -> list[str]:
         """
@@ -177,7 +198,7 @@ class CallStore:
             return list((await session.scalars(wanted)).all())
 
     async def _in_turn(self, session: AsyncSession, call_sid: str) -> None:
-        """Nobody else files or deletes this call until the transaction ends. SQLite has one that writes at a time."""
+        """Nobody else files or deletes this call until the transaction ends. SQLite has one writer at a time."""
         if not self._database.is_sqlite:
             await session.execute(select(func.pg_advisory_xact_lock(FILING_LOCK, func.hashtext(call_sid))))
 
@@ -209,6 +230,8 @@ def _conditions(filters: Filters) -> list[ColumnElement[bool]]:
         (CallRow.outcome, filters.outcome),
     )
     conditions: list[ColumnElement[bool]] = [column == value for column, value in equal if value is not None]
+    if filters.caller_part is not None:
+        conditions.append(CallRow.from_number.contains(filters.caller_part, autoescape=True))
     if filters.since is not None:
         conditions.append(CallRow.started_at >= filters.since)
     if filters.until is not None:

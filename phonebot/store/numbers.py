@@ -161,6 +161,23 @@ class NumberStore:
             rows = await session.scalars(of_number.order_by(ProfileVersion.sequence.desc()))
             return [_version(version, number) for version in rows]
 
+    async def which(self, number: str, version: str) -> tuple[str, int] | None:
+        """
+        Of which number, this one or `default`, a profile of this version is, and its newest sequence there.
+
+        None: it is neither's, or not any more.
+        """
+        wanted = (
+            select(NumberRow.number, ProfileVersion.sequence)
+            .join(NumberRow, NumberRow.id == ProfileVersion.number_id)
+            .where(ProfileVersion.version == version, NumberRow.number.in_((number, "default")))
+            .order_by(NumberRow.number == "default", ProfileVersion.sequence.desc())
+            .limit(1)
+        )
+        async with self._database.read() as session:
+            found = (await session.execute(wanted)).one_or_none()
+        return None if found is None else (found.number, found.sequence)
+
     async def save(
         self,
         number: str,

@@ -31,12 +31,12 @@ def searchable(parts: Iterable[str | None]) -> str:
 
     Case, accents, forms of the same letter and kinds of space make no difference.
     """
-    return "\n".join(filter(None, (_plain(part) for part in parts if part)))
+    return "\n".join(filter(None, (plain(part) for part in parts if part)))
 
 
 def terms(query: str) -> list[str]:
     """What a query asks for: its words, and what stands in double quotes as a whole. The longest comes first."""
-    found = (_plain(quoted or word) for quoted, word in _TERM.findall(query[:MAX_QUERY_CHARACTERS]))
+    found = (plain(quoted or word) for quoted, word in _TERM.findall(query[:MAX_QUERY_CHARACTERS]))
     # A long one is rare: where it is missing, the others need not be looked for.
     return sorted(dict.fromkeys(filter(None, found)), key=len, reverse=True)[:MAX_WORDS]
 
@@ -46,7 +46,8 @@ def found_by(query: str) -> list[ColumnElement[bool]]:
     return [_Position(CallText.text, literal(term)) > 0 for term in terms(query)]
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
+    """A part as it is looked for: one line, in which case, accents and forms of the same letter are gone."""
     folded = unicodedata.normalize("NFKD", text).casefold()
     # PostgreSQL keeps no NUL.
     letters = "".join(letter for letter in folded if letter != "\0" and not unicodedata.combining(letter))

@@ -98,8 +98,8 @@ def create_app(
     urls = own_urls(public_url, settings.host, settings.port)
     phone = ConsolePhone(Trials(secret_key), calls.answer, live, feed, numbers.profile_for, urls)
 
-    console = Console(store, secret_key, urls) if store else None
     book = CallBook(store.calls, store.recordings, settings.data_dir / "calls") if store else None
+    console = Console(store, book, secret_key, urls) if store and book else None
 
     async def healthz(request: Request) -> Response:
         return PlainTextResponse("ok")

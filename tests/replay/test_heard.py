@@ -20,10 +20,11 @@ from rehearsed import (
 )
 
 from phonebot.audio import wav
-from phonebot.call.actions import ClearPlayback, FalseAlarm, Held, PlayAudio, SendMark
+from phonebot.call.actions import ClearPlayback, Cut, FalseAlarm, Held, PlayAudio, SendMark
 from phonebot.carrier.messages import Mark, Media
+from phonebot.realtime.events import AudioDelta
 from phonebot.rehearsal.virtual import VirtualCall
-from phonebot.replay.heard import legs, write_heard
+from phonebot.replay.heard import Legs, legs, write_heard
 from phonebot.replay.log import LogError
 from phonebot.replay.reader import CallLog, Step, read
 from phonebot.simulator.caller import HangUp, Interrupt
@@ -143,6 +144,36 @@ def test_without_a_cut_the_mark_behind_the_clear_tells() -> None:
     cleared = Step(600, FRAME, (ClearPlayback(), SendMark("fence")))
     echoes = (Step(140, Mark(2, "a"), ()), cleared, Step(640, Mark(3, "b"), ()), Step(640, Mark(4, "fence"), ()))
     assert heard(sent, *echoes) == [(140, 640)]
+
+
+def interrupted_by_hand(*later: Step) -> Legs:
+    """Two seconds were sent, and cut when 0.5 s of them were heard."""
+    delta = AudioDelta("resp_1", "item_1", 0, 0, audio(2000))
+    sent = Step(100, delta, (PlayAudio(audio(2000)), SendMark("b")))
+    cleared = Step(600, FRAME, (ClearPlayback(), SendMark("fence")))
+    settled = Step(640, Mark(3, "fence"), (Cut("item_1", 500, 2000, "fence"),))
+    steps = (sent, cleared, settled, *later, Step(3000, FRAME, ()), Step(3000, Media(2, 2, 3000, audio(20)), ()))
+    return legs(CallLog(log_of(interrupted()).header, plan(), steps))
+
+
+def test_what_was_not_heard_lies_where_it_would_have_been() -> None:
+    both = interrupted_by_hand()
+    (heard_at,), (unheard_at,) = spoken(both.heard), spoken(both.unheard)
+    assert heard_at[1] == unheard_at[0]
+    assert (heard_at[1] - heard_at[0], unheard_at[1] - unheard_at[0]) == (500, 1500)
+    assert len(both.unheard) == len(both.heard)
+
+
+def test_what_was_not_heard_ends_where_the_bot_speaks_again() -> None:
+    both = interrupted_by_hand(Step(1000, FRAME, (PlayAudio(audio(300)),)))
+    _, (again, _) = spoken(both.heard)
+    ((_, end),) = spoken(both.unheard)
+    assert end == again
+
+
+def test_of_a_bot_that_was_only_paused_nothing_is_unheard() -> None:
+    log = read(Path(__file__).parents[2] / "fixtures" / "calls" / "backchannel")
+    assert set(legs(log).unheard) == {0xFF}
 
 
 def test_nothing_is_heard_after_the_end() -> None:

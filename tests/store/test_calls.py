@@ -84,10 +84,18 @@ async def test_calls_are_found_by_each_filter(calls: CallStore) -> None:
     assert await sids(calls) == ["CA3", "CA2", "CA1"]
     assert await sids(calls, number=SHOP) == ["CA2"]
     assert await sids(calls, caller=CALLER) == ["CA2", "CA1"]
+    assert await sids(calls, caller_part="0100009") == ["CA2", "CA1"]
+    assert await sids(calls, caller_part="%") == []
     assert await sids(calls, outcome="stream_lost") == ["CA2"]
     assert await sids(calls, since=NOON + timedelta(hours=1)) == ["CA3", "CA2"]
     assert await sids(calls, until=NOON + timedelta(hours=1)) == ["CA1"]
     assert await sids(calls, text="zoe") == ["CA1"]
+
+
+async def test_numbers_are_those_that_have_calls(calls: CallStore) -> None:
+    for sid, number in (("CA1", SHOP), ("CA2", DESK), ("CA3", SHOP)):
+        await file(calls, sid, number=number)
+    assert await calls.numbers() == [DESK, SHOP]
 
 
 async def test_pages_follow_each_other_through_calls_of_one_moment(calls: CallStore) -> None:

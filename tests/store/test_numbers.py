@@ -281,3 +281,13 @@ async def test_a_deleted_number_is_gone_with_its_versions(numbers: NumberStore, 
     with pytest.raises(NotStored):
         await numbers.delete(DESK, ADA)
     assert (await save(numbers)).version.sequence == 1
+
+
+async def test_a_version_is_found_at_its_number_or_at_the_default(numbers: NumberStore) -> None:
+    await save(numbers, name="old")
+    await save(numbers, name="new")
+    await save(numbers, "default", name="shared")
+    assert await numbers.which(DESK, "hash of old") == (DESK, 1)
+    assert await numbers.which(DESK, "hash of new") == (DESK, 2)
+    assert await numbers.which(DESK, "hash of shared") == ("default", 1)
+    assert await numbers.which("+15550100001", "hash of new") is None

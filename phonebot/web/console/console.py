@@ -4,6 +4,8 @@ The console: where its parts meet, and its first pages.
     GET /                  to the first page
     GET /console/numbers   who answers which number        (viewer)
     GET /console/phone     the phone, to try one           (operator)
+    GET /console/calls     past calls                      (calls_page.py, call_page.py, call_files.py)
+    GET /console/overview  figures of them                 (overview_page.py)
 """
 
 from collections.abc import Iterable
@@ -16,12 +18,19 @@ from starlette.routing import BaseRoute, Route
 
 from phonebot.agents.numbers import DEFAULT
 from phonebot.agents.profile import Profile
+from phonebot.callbook import CallBook
+from phonebot.store.annotations import Annotations
 from phonebot.store.links import OneTimeLinks
 from phonebot.store.numbers import Entry
+from phonebot.store.snippets import Snippets
 from phonebot.store.store import Store
+from phonebot.web.console.call_files import CallFiles
+from phonebot.web.console.call_page import CallPage
+from phonebot.web.console.calls_page import CallList
 from phonebot.web.console.frame import HOME, Frame
 from phonebot.web.console.guard import Guard, Visitor
 from phonebot.web.console.login import Login
+from phonebot.web.console.overview_page import OverviewPage
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +48,7 @@ class Line:
 class Console:
     """`urls` are those by which the service is reached, the public one first."""
 
-    def __init__(self, store: Store, secret_key: str, urls: Iterable[str]) -> None:
+    def __init__(self, store: Store, book: CallBook, secret_key: str, urls: Iterable[str]) -> None:
         urls = tuple(urls)
         links = OneTimeLinks(store.database, secret_key)
         self._numbers = store.numbers
@@ -47,6 +56,12 @@ class Console:
         # http is let through by the settings for this machine alone.
         self.guard = Guard(store.sessions, self.frame, secret_key, urls, secure=urls[0].startswith("https://"))
         self._login = Login(store.users, store.sessions, links, self.guard, self.frame)
+        self._past_calls = (
+            OverviewPage(store.calls, self.guard, self.frame),
+            CallList(book, store.calls, Snippets(store.database), self.guard, self.frame),
+            CallPage(book, Annotations(store.database), store.numbers, self.guard, self.frame),
+            CallFiles(book, self.guard, self.frame),
+        )
         self.phone_page = self.guard.require("operator", self._phone)
         """In place of the phone's own page."""
 
@@ -54,6 +69,7 @@ class Console:
         return [
             Route("/", self.guard.require("viewer", self._home), methods=["GET"]),
             Route("/console/numbers", self.guard.require("viewer", self._list), methods=["GET"]),
+            *(route for pages in self._past_calls for route in pages.routes()),
             *self._login.routes(),
         ]
 

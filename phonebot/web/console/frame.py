@@ -12,11 +12,14 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from phonebot.web.console.figures import FILTERS
 from phonebot.web.console.phone import page_headers, templates
 
-HOME = "console/numbers"
+templates.filters.update(FILTERS)
+
+HOME = "console/overview"
 # It stays with us: a path of the console's, and no second slash or backslash with which a host could begin.
-_LOCAL = re.compile(r"/(console/[A-Za-z0-9_-]+(\?[A-Za-z0-9_.~%=&+-]*)?)")
+_LOCAL = re.compile(r"/(console(?:/[A-Za-z0-9_-]+)+(\?[A-Za-z0-9_.~%=&+-]*)?)")
 _MAX_NEXT_CHARACTERS = 500
 
 log = logging.getLogger(__name__)

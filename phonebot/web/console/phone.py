@@ -35,8 +35,8 @@ STATIC_FROM_PAGE, TRY_FROM_PAGE = "static", "try"
 # Nothing inline, nothing from elsewhere. connect-src names the sockets: not every browser counts them to 'self'.
 PAGE_HEADERS = {
     "content-security-policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'{sockets}; "
-        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; media-src 'self'; "
+        "connect-src 'self'{sockets}; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     ),
     "permissions-policy": "microphone=(self), camera=(), geolocation=()",
     "referrer-policy": "same-origin",

@@ -76,12 +76,16 @@ async def test_who_is_not_signed_in_is_asked_to_and_comes_back(visit: Visit) -> 
     assert (phone.status, 'data-number="+15550100000"' in phone.text) == (200, True)
 
 
-async def test_the_first_page_lists_the_numbers(visit: Visit, store: Store) -> None:
+def test_a_page_below_a_page_is_come_back_to() -> None:
+    assert local_path("/console/calls/CA1?log=yes") == "console/calls/CA1?log=yes"
+
+
+async def test_the_numbers_are_listed_with_their_greetings(visit: Visit, store: Store) -> None:
     greeting = "Hello <b>& welcome</b>"
     await store.numbers.save("+15550100000", {"name": "Front desk", "greeting": greeting}, "hash", ADA)
     await visit.sign_in("operator")
     home = await visit.get("/")
-    assert (home.status, home.to) == (303, "./console/numbers")
+    assert (home.status, home.to) == (303, "./console/overview")
     page = await visit.get("/console/numbers")
     assert page.status == 200
     for shown in ("+15550100000", "Front desk", "Hello &lt;b&gt;&amp; welcome&lt;/b&gt;", ">default<", "built in"):
@@ -256,6 +260,8 @@ async def test_an_address_tries_so_often_and_no_more(visit: Visit) -> None:
         "/\\evil.example",
         "/console/../\\evil.example",
         "/console//evil.example",
+        "/console/calls//evil.example",
+        "/console/calls/../../evil",
         "/console/numbers\r\nSet-Cookie: a=b",
         "/console/numbers\n",
         "javascript:alert(1)",
@@ -320,7 +326,7 @@ async def test_the_link_lets_the_admin_choose_his_password_once(
     unlike = await visit.post("/setup", fields | {"password": PASSWORD, "again": OTHER})
     assert (unlike.status, "not the same" in unlike.text) == (422, True)
     done = await visit.post("/setup", fields | {"password": PASSWORD, "again": PASSWORD})
-    assert (done.status, done.to) == (303, "./console/numbers")
+    assert (done.status, done.to) == (303, "./console/overview")
     assert (await visit.get("/console/numbers")).status == 200
     again = await visit.post("/setup", fields | {"password": OTHER, "again": OTHER})
     assert again.status == 403
@@ -364,7 +370,7 @@ async def test_in_development_the_link_signs_in_once(empty: Store, visit: Visit)
     assert path is not None
     page = await visit.get(path)
     fields = {"csrf": page.field("csrf"), "token": page.field("token")}
-    assert (await visit.post("/setup", fields)).to == "./console/numbers"
+    assert (await visit.post("/setup", fields)).to == "./console/overview"
     assert "Signed in as <strong>admin</strong>, admin" in (await visit.get("/console/numbers")).text
     assert (await visit.post("/setup", fields)).status == 403
 

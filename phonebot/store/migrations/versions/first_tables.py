@@ -197,6 +197,13 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["call_id"], ["calls.id"], name="fk_turns_call_id", ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("call_id", "sequence", name="pk_turns"),
     )
+    op.create_index(
+        "ix_turns_call_id_latency_ms",
+        "turns",
+        ["call_id", "latency_ms"],
+        sqlite_where=sa.text("latency_ms IS NOT NULL"),
+        postgresql_where=sa.text("latency_ms IS NOT NULL"),
+    )
     op.create_table(
         "usage",
         sa.Column("call_id", ID, nullable=False),

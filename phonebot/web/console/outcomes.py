@@ -1,0 +1,32 @@
+"""How a call ended, in words that a person understands."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """`badge` is the look of it: something to act upon, to know of, or the usual. `means` is a sentence."""
+
+    words: str
+    badge: Literal["danger", "warning", "success", ""]
+    means: str
+
+
+ENDINGS: dict[str, Ending] = {
+    "caller_hung_up": Ending("Caller hung up", "success", "The caller ended the call."),
+    "time_limit": Ending("Time limit", "warning", "The call reached the longest time that its profile allows."),
+    "stream_lost": Ending("Connection lost", "warning", "The connection to the carrier broke off."),
+    "model_failed": Ending("Model failed", "danger", "The model could not be reached, or stopped answering."),
+    "carrier_faults": Ending(
+        "Carrier faults", "danger", "The carrier sent too many messages that it must not send."
+    ),
+}
+UNKNOWN = Ending("Unknown", "", "phonebot does not know how this call ended.")
+
+
+def ending(outcome: str | None) -> Ending:
+    """That of an outcome; a newer one's own name with spaces."""
+    if not outcome:
+        return UNKNOWN
+    return ENDINGS.get(outcome) or Ending(outcome.replace("_", " ").capitalize(), "", "")
