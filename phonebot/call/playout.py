@@ -537,7 +537,7 @@ class PlayoutLedger:
                 self._delays.measure_round_trip(closed.cleared_ms, at_ms)
             # Later audio counts from here: the queue was empty when the clear took effect.
             following = self._closed[0].run if self._closed else self._run
-            following.confirmed_ms = max(following.confirmed_ms, at_ms)
+            following.confirmed_ms = max(following.confirmed_ms, at_ms) if following.has_begun else at_ms
             following.has_begun = True
             settled.append(Settlement(fence, self._heard(closed, at_ms, now), exact=True))
             break

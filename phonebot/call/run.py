@@ -101,7 +101,7 @@ class Run:
             arrives_ms = reckoning.takes_effect_ms(mark.sent_ms)
             if mark.position == position:
                 begin_ms = max(time_ms, arrives_ms)
-            elif arrives_ms + dry_ms > time_ms:
+            elif arrives_ms + dry_ms > time_ms or position == 0:  # a clear leaves an empty queue
                 begin_ms = max(time_ms, reckoning.begins_ms(mark.sent_ms))
             else:
                 begin_ms = time_ms
