@@ -35,6 +35,7 @@ class Visit:
 
     def __init__(self, service: Service) -> None:
         self._service = service
+        self.url = service.url
         self.http = aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True))
 
     async def __aenter__(self) -> Self:

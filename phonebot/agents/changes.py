@@ -77,7 +77,11 @@ def _change(key: str, before: Any, after: Any) -> Change:
     pieces: tuple[Piece, ...] = ()
     if len(texts) == 2 and any(len(text) > LONG_CHARACTERS or "\n" in text for text in texts):
         pieces = tuple(_shortened(list(text_pieces(*texts))))
-    return Change(key, *(None if each is None else shown(each) for each in (before, after)), pieces)
+    return Change(key, _shown(before), _shown(after), pieces)
+
+
+def _shown(value: Any) -> str | None:
+    return None if value is None else shown(value)
 
 
 def _words(before: str, after: str) -> Iterator[Piece]:

@@ -136,7 +136,8 @@ def create_app(
 def _pages(phone: ConsolePhone, console: Console | None, authorise: Authorise | None) -> list[BaseRoute]:
     """What people see in a browser."""
     if console:
-        return [*console.routes(), *phone.routes(console.guard.authorise, console.phone_page)]
+        guard = console.guard
+        return [*console.routes(), *phone.routes(guard.authorise, console.phone_page, guard.authorise_try)]
     return phone.routes(authorise) if authorise else []
 
 
