@@ -106,6 +106,18 @@ class Section:
     lead: str
     fields: tuple[Field, ...]
 
+    @property
+    def rare(self) -> tuple[Field, ...]:
+        """What stands under "More"."""
+        return tuple(field for field in self.fields if field.rare)
+
+    @property
+    def rare_types(self) -> tuple[str, ...]:
+        """The types of turn_detection with which anything of it has a meaning; none: with each."""
+        if any(not field.types for field in self.rare):
+            return ()
+        return tuple(dict.fromkeys(kind for field in self.rare for kind in field.types))
+
 
 def _switch(key: str, label: str, hint: str, **more: Any) -> Field:
     return Field(key, label, "switch", hint, choices=(("true", "Yes"), ("false", "No")), **more)
@@ -188,6 +200,7 @@ SECTIONS = (
                 "A longer answer ends in the middle of a sentence.",
                 unset="the model's own",
                 unit="tokens",
+                suggestions=("inf",),
                 rare=True,
             ),
         ),

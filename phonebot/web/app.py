@@ -40,6 +40,7 @@ from phonebot.web.console.access import Authorise
 from phonebot.web.console.console import Console
 from phonebot.web.console.phone import ConsolePhone
 from phonebot.web.console.trials import Trials
+from phonebot.web.editing import ProfileEditor
 from phonebot.web.feed import Feed
 from phonebot.web.live import LiveCalls
 from phonebot.web.media import MediaEndpoint, MediaSocket
@@ -99,7 +100,7 @@ def create_app(
     phone = ConsolePhone(Trials(secret_key), calls.answer, live, feed, numbers.profile_for, urls)
 
     book = CallBook(store.calls, store.recordings, settings.data_dir / "calls") if store else None
-    console = Console(store, book, secret_key, urls) if store and book else None
+    console = _console(settings, store, book, secret_key, urls) if store and book else None
 
     async def healthz(request: Request) -> Response:
         return PlainTextResponse("ok")
@@ -155,6 +156,12 @@ def own_urls(public_url: str, host: str, port: int) -> tuple[str, ...]:
         if named in names:
             urls += [url.replace(named, name, 1) for name in names]
     return tuple(dict.fromkeys(urls))
+
+
+def _console(
+    settings: Settings, store: Store, book: CallBook, secret_key: str, urls: tuple[str, ...]
+) -> Console:
+    return Console(store, book, ProfileEditor(store.numbers, settings.audio), secret_key, urls)
 
 
 class CallDesk:

@@ -11,7 +11,7 @@ import hashlib
 import hmac
 import logging
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 from urllib.parse import parse_qsl, quote
@@ -215,7 +215,7 @@ async def read_fields(request: Request, max_bytes: int) -> tuple[dict[str, str],
 
 
 async def _read_multipart(request: Request, body: bytes) -> tuple[dict[str, str], dict[str, bytes]]:
-    async def pieces() -> AsyncIterator[bytes]:
+    async def pieces() -> AsyncGenerator[bytes, None]:
         yield body
         yield b""
 
@@ -223,10 +223,13 @@ async def _read_multipart(request: Request, body: bytes) -> tuple[dict[str, str]
         request.headers, pieces(), max_files=MAX_FILES, max_fields=MAX_FORM_FIELDS, max_part_size=len(body)
     )
     fields, files = dict[str, str](), dict[str, bytes]()
-    async with await parser.parse() as form:
+    form = await parser.parse()
+    try:
         for name, value in form.multi_items():
             if not isinstance(value, UploadFile):
                 fields[name] = value
             elif content := await value.read():
                 files[name] = content
+    finally:
+        await form.close()
     return fields, files
