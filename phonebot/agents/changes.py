@@ -54,6 +54,19 @@ def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Change]
     return [_change(key, old.get(key), new.get(key)) for key in keys if old.get(key) != new.get(key)]
 
 
+def merged(base: Mapping[str, Any], theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> dict[str, Any]:
+    """What `theirs` became of `base`, and with it what `ours` changed, which wins where both changed a key."""
+    result = dict(theirs)
+    for key in base.keys() | ours.keys():
+        if ours.get(key) == base.get(key):
+            continue
+        if key in ours:
+            result[key] = ours[key]
+        else:
+            result.pop(key, None)
+    return {key: result[key] for key in [*(key for key in ours if key in result), *result]}
+
+
 def text_pieces(before: str, after: str) -> Iterator[Piece]:
     """A text with what left it and what came."""
     old, new = before.splitlines(keepends=True), after.splitlines(keepends=True)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from phonebot.agents.changes import Change, Piece, changes, text_pieces
+from phonebot.agents.changes import Change, Piece, changes, merged, text_pieces
 
 LINES = "".join(f"line {n}\n" for n in range(20))
 
@@ -64,3 +64,22 @@ def test_the_pieces_hold_both_texts(before: str, after: str) -> None:
     pieces = list(text_pieces(before, after))
     assert "".join(piece.text for piece in pieces if piece.fate != "new") == before
     assert "".join(piece.text for piece in pieces if piece.fate != "gone") == after
+
+
+@pytest.mark.parametrize(
+    ("ours", "result"),
+    [
+        ({"name": "desk", "greeting": "Hi"}, {"name": "desk", "greeting": "Hello", "voice": "marin"}),
+        ({"name": "mine", "greeting": "Hi"}, {"name": "mine", "greeting": "Hello", "voice": "marin"}),
+        ({"name": "desk", "greeting": "Hey"}, {"name": "desk", "greeting": "Hey", "voice": "marin"}),
+        ({"name": "desk"}, {"name": "desk", "voice": "marin"}),
+        (
+            {"name": "desk", "greeting": "Hi", "record": False},
+            {"name": "desk", "greeting": "Hello", "record": False, "voice": "marin"},
+        ),
+    ],
+)
+def test_what_two_changed_is_joined_key_by_key(ours: dict[str, object], result: dict[str, object]) -> None:
+    base = {"name": "desk", "greeting": "Hi"}
+    theirs = {"name": "desk", "greeting": "Hello", "voice": "marin"}
+    assert merged(base, theirs, ours) == result

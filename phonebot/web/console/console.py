@@ -6,6 +6,7 @@ The console: where its parts meet.
     /console/overview      figures of past calls                (overview_page.py)
     /console/calls ...     past calls                           (calls_page.py, call_page.py, call_files.py)
     /console/numbers ...   who answers which number             (numbers.py, editor.py, versions.py, manage.py)
+    /console/settings ...  health.py, account.py, tokens.py, people.py, audit.py
 """
 
 from collections.abc import Iterable
@@ -16,19 +17,25 @@ from starlette.routing import BaseRoute, Route
 
 from phonebot.callbook import CallBook
 from phonebot.store.annotations import Annotations
+from phonebot.store.audit import AuditStore
 from phonebot.store.links import OneTimeLinks
 from phonebot.store.snippets import Snippets
 from phonebot.store.store import Store
+from phonebot.web.console.account import AccountPages
+from phonebot.web.console.audit import AuditPages
 from phonebot.web.console.call_files import CallFiles
 from phonebot.web.console.call_page import CallPage
 from phonebot.web.console.calls_page import CallList
 from phonebot.web.console.editor import EditorPages
 from phonebot.web.console.frame import HOME, Frame
 from phonebot.web.console.guard import Guard, Visitor
+from phonebot.web.console.health import Checkup, HealthPages
 from phonebot.web.console.login import Login
 from phonebot.web.console.manage import ManagePages
 from phonebot.web.console.numbers import NumbersPages
 from phonebot.web.console.overview_page import OverviewPage
+from phonebot.web.console.people import PeoplePages
+from phonebot.web.console.tokens import TokenPages
 from phonebot.web.console.versions import VersionsPages
 from phonebot.web.editing import ProfileEditor
 
@@ -37,7 +44,13 @@ class Console:
     """`urls` are those by which the service is reached, the public one first."""
 
     def __init__(
-        self, store: Store, book: CallBook, editor: ProfileEditor, secret_key: str, urls: Iterable[str]
+        self,
+        store: Store,
+        book: CallBook,
+        editor: ProfileEditor,
+        checkup: Checkup,
+        secret_key: str,
+        urls: Iterable[str],
     ) -> None:
         urls = tuple(urls)
         links = OneTimeLinks(store.database, secret_key)
@@ -54,6 +67,11 @@ class Console:
             EditorPages(store.numbers, editor, guard, frame),
             VersionsPages(store.numbers, guard, frame),
             ManagePages(store.numbers, guard, frame),
+            HealthPages(checkup, guard, frame),
+            AccountPages(store.users, store.sessions, guard, frame),
+            TokenPages(store.tokens, guard, frame),
+            PeoplePages(store.users, links, guard, frame, urls),
+            AuditPages(AuditStore(store.database), guard, frame),
         )
         self.phone_page = guard.require("operator", self._phone)
         """In place of the phone's own page."""

@@ -2,7 +2,8 @@
 The page of a number: what answers it, and how to change that.
 
     GET  /console/numbers/{number}         the editor; `like`: begin with another number's profile     (viewer)
-    POST /console/numbers/{number}         `do`: save, or see it as toml or form                       (operator)
+    POST /console/numbers/{number}         `do`: save; see it as toml or form; join it with what       (operator)
+                                           somebody saved meanwhile
     POST /console/numbers/{number}/check   what is wrong with it, to be put beside the fields          (operator)
     POST /console/numbers/{number}/table   its table as JSON, for the phone beside the editor          (operator)
 
@@ -19,7 +20,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from phonebot.agents.changes import Change, changes
+from phonebot.agents.changes import Change, changes, merged
 from phonebot.agents.form_fields import FIELDS, SECTIONS
 from phonebot.agents.numbers import DEFAULT, is_number
 from phonebot.agents.profile import MAX_PROMPT_CHARACTERS, Profile
@@ -29,6 +30,7 @@ from phonebot.web.console.draft import CALLERS, NOTE, TEXT, Draft, Problem, View
 from phonebot.web.console.frame import Frame
 from phonebot.web.console.guard import Guard, Visitor
 from phonebot.web.console.numbers import no_number, page_of
+from phonebot.web.console.versions import number_in
 from phonebot.web.editing import ProfileEditor
 
 # A form is sent with up to nine bytes for a character, and a recording along with it.
@@ -38,8 +40,13 @@ MAX_EDITOR_BYTES = 9 * MAX_PROMPT_CHARACTERS + 64 * 1024 + MAX_RECORDING_BYTES
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """Somebody has saved `newest` meanwhile. `theirs` is what he changed, `ours` what saving now would change."""
+    """
+    Somebody has saved `newest` since version `base`; 0: there was none.
 
+    `theirs` is what he changed, `ours` what saving now would change.
+    """
+
+    base: int
     newest: Version
     theirs: list[Change]
     ours: list[Change]
@@ -87,6 +94,11 @@ class EditorPages:
             case "form" | "toml" as view:
                 shown = draft.seen_as(view).checked(self._check_of(number))
                 return self._page(request, visitor, shown, entry, expected=_expected(visitor), changed=True)
+            case "join" if entry is not None and draft.table is not None:
+                base = await self._profile(number, number_in(form.get("base", "")) or 0)
+                table = merged(base, entry.newest.profile, draft.table)
+                joined = replace(Draft.of(table, view=draft.view), callers=draft.callers, note=draft.note)
+                return self._page(request, visitor, joined.checked(self._check_of(number)), entry, changed=True)
         return await self._save(request, visitor, draft.checked(self._check_of(number)), entry)
 
     async def _save(self, request: Request, visitor: Visitor, draft: Draft, entry: Entry | None) -> Response:
@@ -137,14 +149,18 @@ class EditorPages:
             return replace(draft, problems=(*draft.problems, Problem("greeting_audio", f"the recording: {error}")))
         return Draft.sent({**visitor.form, "greeting_audio": name})
 
-    async def _conflict(self, number: str, expected: int, newest: Version, table: dict[str, Any]) -> Conflict:
-        try:
-            base = (await self._numbers.get(number, expected)).profile if expected else {}
-        except NotStored:  # the number was deleted and made anew
-            base = {}
+    async def _conflict(self, number: str, base: int, newest: Version, table: dict[str, Any]) -> Conflict:
+        before = await self._profile(number, base)
         # Beside the calls: comparing long texts takes a while.
-        theirs = await asyncio.to_thread(changes, base, newest.profile)
-        return Conflict(newest, theirs, await asyncio.to_thread(changes, newest.profile, table))
+        theirs = await asyncio.to_thread(changes, before, newest.profile)
+        return Conflict(base, newest, theirs, await asyncio.to_thread(changes, newest.profile, table))
+
+    async def _profile(self, number: str, sequence: int) -> dict[str, Any]:
+        """That of a version; an empty one for 0, or if the number was deleted and made anew."""
+        try:
+            return (await self._numbers.get(number, sequence)).profile if sequence else {}
+        except NotStored:
+            return {}
 
     async def _entry(self, number: str) -> Entry | None:
         try:
@@ -200,5 +216,4 @@ LABELS = {
 
 def _expected(visitor: Visitor) -> int:
     """The sequence that the editor began with; 0: none."""
-    sent = visitor.form.get("expected", "")
-    return int(sent) if sent.isdecimal() and len(sent) < 10 else 0
+    return number_in(visitor.form.get("expected", "")) or 0

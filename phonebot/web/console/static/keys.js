@@ -1,7 +1,8 @@
 /*
 Keys that every page has: `/` goes to the page's search, Ctrl+S or Cmd+S saves the page's form.
 
-A page marks them with `data-search` and `data-save`; the form's button with `data-save-button`.
+A page marks them with `data-search` and `data-save`; the form's button with `data-save-button`. What is shown to be
+copied has `data-secret`: it is selected whole.
 */
 
 document.addEventListener("keydown", (event) => {
@@ -20,3 +21,8 @@ document.addEventListener("keydown", (event) => {
     form.requestSubmit(button);
   }
 });
+
+document.addEventListener("focusin", ({ target }) => {
+  if (target.matches?.("[data-secret]")) target.select();
+});
+document.querySelector("[data-secret]")?.select();
