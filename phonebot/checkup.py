@@ -8,7 +8,9 @@ A probe changes nothing that stays and costs nothing, but for `model_session`, w
 
 import asyncio
 import logging
+import os
 import secrets
+import socket
 import ssl
 import tempfile
 import time
@@ -256,6 +258,8 @@ def _reason(error: Exception) -> str:
     cause = error.__cause__ or error
     if isinstance(error, aiohttp.ClientConnectorCertificateError | ssl.SSLCertVerificationError):
         return "its certificate is not valid"
-    if isinstance(cause, OSError) and cause.strerror:
-        return cause.strerror
+    if isinstance(cause, socket.gaierror):
+        return "its name is not known"
+    if isinstance(cause, OSError) and cause.errno:
+        return os.strerror(cause.errno).lower()
     return type(error).__name__

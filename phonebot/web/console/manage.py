@@ -53,7 +53,7 @@ class ManagePages:
     async def _delete(self, request: Request, visitor: Visitor) -> Response:
         number, typed = request.path_params["number"], visitor.form.get("typed", "").strip()
         if typed != number:
-            return await self._page(request, visitor, 422, typed=typed, problem=f"Type {number} to delete it.")
+            return await self._page(request, visitor, 422, typed=typed, problem=f"This is not {number}.")
         await self._numbers.delete(number, visitor.actor)
         return self._frame.moved(request, f"console/numbers?gone={page_of(number).rpartition('/')[2]}")
 
