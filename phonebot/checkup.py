@@ -14,6 +14,7 @@ import socket
 import ssl
 import tempfile
 import time
+from base64 import b64encode
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -175,10 +176,11 @@ def twilio(account_sid: str | None, auth_token: str | None, api_url: str, public
             told = f"{missing} is not set: the account is not asked"
             return Check(name, "off", told, "Set it to have it checked.")
         url = f"{api_url}/2010-04-01/Accounts/{account_sid}/IncomingPhoneNumbers.json?PageSize={PAGE_NUMBERS}"
-        auth = aiohttp.BasicAuth(account_sid, auth_token)
+        credentials = b64encode(f"{account_sid}:{auth_token}".encode()).decode()
+        headers = {"Authorization": f"Basic {credentials}"}  # RFC 7617, section 2
         try:
             async with (
-                aiohttp.ClientSession(auth=auth, trust_env=True) as http,
+                aiohttp.ClientSession(headers=headers, trust_env=True) as http,
                 http.get(url, allow_redirects=False) as response,
             ):
                 body = await response.content.read(MAX_ANSWER_BYTES)

@@ -62,6 +62,16 @@ class Visit:
             cookies = tuple(response.headers.getall("set-cookie", []))
             return Answer(response.status, await response.text(), headers, cookies)
 
+    async def send(self, page: str, path: str, fields: dict[str, str] | None = None, **files: bytes) -> Answer:
+        """Send a form of a page with the page's token: to `path`, with files if there are any."""
+        fields = {"csrf": (await self.get(page)).field("csrf"), **(fields or {})}
+        if not files:
+            return await self.post(path, fields)
+        form = aiohttp.FormData(fields)
+        for name, content in files.items():
+            form.add_field(name, content, filename=name)
+        return await self.ask("POST", path, data=form, headers={"Origin": self.url})
+
     async def sign_in(self, name: str, password: str = PASSWORD, wanted: str = "") -> Answer:
         """As a person would: the page is loaded, and its form sent."""
         page = await self.get("/login")

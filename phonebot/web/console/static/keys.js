@@ -25,4 +25,4 @@ document.addEventListener("keydown", (event) => {
 document.addEventListener("focusin", ({ target }) => {
   if (target.matches?.("[data-secret]")) target.select();
 });
-document.querySelector("[data-secret]")?.select();
+document.querySelector("[data-secret]")?.focus();
