@@ -160,9 +160,7 @@ def own_urls(public_url: str, host: str, port: int) -> tuple[str, ...]:
     return tuple(dict.fromkeys(urls))
 
 
-def _console(
-    settings: Settings, store: Store, book: CallBook, secret_key: str, urls: tuple[str, ...]
-) -> Console:
+def _console(settings: Settings, store: Store, book: CallBook, secret_key: str, urls: tuple[str, ...]) -> Console:
     """`urls` are those by which the service is reached, the public one first."""
     editor, found = ProfileEditor(store.numbers, settings.audio), checkup_of(settings, store, urls[0])
     return Console(store, book, editor, found, secret_key, urls)
