@@ -8,6 +8,7 @@ The list of numbers.
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 from urllib.parse import quote, urlencode
 
 from starlette.requests import Request
@@ -39,7 +40,7 @@ class Line:
     greeting: str
     sequence: int | None
     answering: int | None
-    saved: str
+    saved: datetime | None
     author: str
     page: str
     phone: str
@@ -157,7 +158,7 @@ def _line(entry: Entry) -> Line:
         str(profile.get("greeting", Profile().greeting) or ""),
         entry.newest.sequence,
         entry.released.sequence if entry.released else None,
-        f"{entry.newest.created_at:%Y-%m-%d %H:%M}",
+        entry.newest.created_at,
         entry.newest.author,
         page_of(entry.number),
         phone_path(entry.number),
@@ -167,7 +168,7 @@ def _line(entry: Entry) -> Line:
 def _built_in() -> Line:
     profile = Profile()
     page, phone = page_of(DEFAULT), phone_path(DEFAULT)
-    return Line(DEFAULT, profile.name, profile.greeting or "", None, None, "", "", page, phone)
+    return Line(DEFAULT, profile.name, profile.greeting or "", None, None, None, "", page, phone)
 
 
 def _matches(line: Line, wanted: str) -> bool:

@@ -113,6 +113,7 @@ async def sign_in_for_the_first_time(walk: Walk, link: str) -> None:
     await page.get_by_label("Password").fill(PASSWORD)
     await page.get_by_label("The same again").fill(PASSWORD)
     await page.keyboard.press("Enter")
+    await page.get_by_role("link", name="Numbers", exact=True).click()
     await page.wait_for_url("**/console/numbers")
 
 
