@@ -64,11 +64,15 @@ def demo(
     data_dir: Annotated[Path, typer.Option(envvar="PHONEBOT_DATA_DIR", help="Where the call log goes.")] = Path(
         "data"
     ),
+    keep_open: Annotated[
+        bool,
+        typer.Option("--open", help="Keep the service up afterwards, to change the bot and call it in a browser."),
+    ] = False,
 ) -> None:
     """A recorded caller dials in: no account, no key, no network."""
     from phonebot.demo import demo as hold_demo
 
-    if not run(hold_demo(data_dir, console)):
+    if not run(hold_demo(data_dir, console, keep_open)):
         raise typer.Exit(1)
 
 

@@ -5,13 +5,20 @@ The demo: the whole service in one process, called by a recorded caller.
 
 All over real sockets, signed as by Twilio. What the caller heard is the emulator's word, not ours: the summary sets
 it beside what the model was told.
+
+`keep_open` leaves the service running afterwards, with a console in which the dentist's profile can be changed and
+called. What was changed there is kept for the next time; the recorded call is always answered as it was recorded.
 """
 
+import asyncio
+import os
 import secrets
+import sys
 import tomllib
+import webbrowser
 from collections import Counter, defaultdict
-from collections.abc import Iterator
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from operator import contains
 from pathlib import Path
@@ -20,20 +27,37 @@ import msgspec
 from rich.console import Console
 from rich.markup import escape
 
-from phonebot.agents.numbers import Numbers
+from phonebot.agents.numbers import DEFAULT, Numbers, read_file
+from phonebot.agents.profile import Profile
 from phonebot.audio.g711 import BYTES_PER_MS, FRAME_MS
+from phonebot.bridge import Journal
+from phonebot.carrier.messages import Start
 from phonebot.errors import PhonebotError
 from phonebot.replay.log import HEADER_FILE
-from phonebot.serving import demo_folder, embedded_model, listen, running
-from phonebot.settings import load
+from phonebot.serving import (
+    demo_folder,
+    embedded_model,
+    listen,
+    one_time_path,
+    opened_store,
+    running,
+    signalled,
+)
+from phonebot.settings import Settings, load
 from phonebot.simulator.caller import Caller, load_scenario
 from phonebot.simulator.phone import dial
 from phonebot.simulator.record import CallRecord
+from phonebot.store.numbers import Imported
+from phonebot.store.store import Store
 from phonebot.terminal import Conversation, LiveTranscript
 from phonebot.web.app import create_app
+from phonebot.web.live import LiveCalls
+from phonebot.web.profiles import Answering, StoredProfiles
 
 CALLER = "+15550100001"
 NUMBER = "+15550100002"
+NUMBERS_FILE = "numbers.toml"
+ENDING_S = 10.0  # within which the service is through with a call that was hung up
 
 
 class Expected(msgspec.Struct, forbid_unknown_fields=True):
@@ -74,42 +98,127 @@ class Heard:
         return self.told_ms - self.played_ms
 
 
-async def demo(data_dir: Path, console: Console) -> bool:
-    """Hold the demo call. True if it went as its recording expects."""
-    folder = demo_folder()
-    transcript = LiveTranscript(console)
-    expected = msgspec.convert(tomllib.loads((folder / "expected.toml").read_text()), Expected)
+@dataclass(frozen=True, slots=True)
+class DemoProfiles:
+    """The recorded caller is answered by `recorded`, whoever else comes by `edited`."""
+
+    recorded: Answering
+    edited: Answering
+
+    def profile_for(self, number: str, caller: str = "") -> Profile:
+        return (self.recorded if caller == CALLER else self.edited).profile_for(number, caller)
+
+
+async def demo(data_dir: Path, console: Console, keep_open: bool = False) -> bool:
+    """
+    Hold the demo call. True if it went as its recording expects.
+
+    `keep_open`: the service goes on until SIGINT or SIGTERM, and its console is opened in a browser.
+    """
     async with AsyncExitStack() as resources:
         with console.status("starting the embedded model and the service"):
             server = await resources.enter_async_context(embedded_model())
         listener = listen("127.0.0.1", 0)
-        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        token = secrets.token_hex(16)
-        settings = load(
-            {
-                "PHONEBOT_PUBLIC_URL": url,
-                "PHONEBOT_MODEL_URL": server.url,
-                "PHONEBOT_SECRET_KEY": secrets.token_hex(16),
-                "PHONEBOT_DATA_DIR": str(data_dir),
-                "TWILIO_AUTH_TOKEN": token,
-            },
-            env_file=None,
-        )
-        app = create_app(settings, Numbers.load(folder / "numbers.toml"), watch=(lambda start: transcript,))
+        settings = _settings(data_dir, f"http://127.0.0.1:{listener.getsockname()[1]}", server.url)
+        store = await resources.enter_async_context(_edited(settings)) if keep_open else None
+        numbers: Answering = Numbers.load(demo_folder() / NUMBERS_FILE)
+        if store:
+            stored = StoredProfiles(store.numbers, settings.audio)
+            numbers = DemoProfiles(numbers, await resources.enter_async_context(stored.following()))
+        transcripts: list[LiveTranscript] = []  # one for each call
+
+        def watch(start: Start) -> Journal:
+            transcripts.append(LiveTranscript(console))
+            return transcripts[-1]
+
+        app = create_app(settings, numbers, watch=(watch,), store=store)
         async with running(app, listener):
-            console.print(f"[dim]service  {url}\nmodel    {server.url}[/dim]")
+            console.print(f"[dim]service  {settings.public_url}\nmodel    {server.url}[/dim]")
             console.print(f"[bold]{CALLER} calls {NUMBER}[/bold]\n")
-            caller = Caller(*load_scenario(folder / "caller.toml"))
-            record = await dial(
-                f"{url}/twilio/voice", caller, from_number=CALLER, to_number=NUMBER, auth_token=token
+            record = await _hold_call(settings, app.state.live)
+            is_good = _tell(
+                record,
+                transcripts[0].conversation if transcripts else Conversation(),
+                settings.data_dir / "calls",
+                console,
             )
-    log = call_folder(data_dir / "calls", record.call_sid)
+            if store:
+                await _open_console(settings, store, console)
+                await signalled()
+    return is_good
+
+
+def _settings(data_dir: Path, url: str, model_url: str) -> Settings:
+    return load(
+        {
+            "PHONEBOT_PUBLIC_URL": url,
+            "PHONEBOT_MODEL_URL": model_url,
+            "PHONEBOT_SECRET_KEY": secrets.token_hex(16),
+            "PHONEBOT_DATA_DIR": str(data_dir),
+            # Beside the data of a service that may use the same folder.
+            "PHONEBOT_DATABASE_URL": f"sqlite:///{data_dir.absolute() / 'demo' / 'phonebot.db'}",
+            "TWILIO_AUTH_TOKEN": secrets.token_hex(16),
+        },
+        env_file=None,
+    )
+
+
+@asynccontextmanager
+async def _edited(settings: Settings) -> AsyncIterator[Store]:
+    """The demo's store. The dentist answers the demo's number and all others, until somebody changes that."""
+    async with opened_store(settings) as store:
+        dentist = read_file(demo_folder() / NUMBERS_FILE)[DEFAULT]
+        kept = Imported(dentist.table, dentist.profile.version)
+        await store.numbers.import_file({DEFAULT: kept, NUMBER: kept})
+        yield store
+
+
+async def _open_console(settings: Settings, store: Store, console: Console) -> None:
+    assert settings.secret_key is not None
+    path = await one_time_path(store, settings.secret_key.get_secret_value(), None, dev=True)
+    url = f"{settings.public_url}{path}"
+    console.print("\nThe service goes on: change what the bot says, and call it, in the browser.")
+    console.print("Sign in by this link, once, within an hour; Ctrl-C ends the demo.")
+    # For copying: it may run over the edge, but must not be broken.
+    console.print(url, soft_wrap=True, markup=False)
+    if has_display():
+        # In a thread: some browsers return only when they are closed.
+        await asyncio.to_thread(webbrowser.open, url)
+
+
+def has_display() -> bool:
+    """Whether a browser would have a window; one in the terminal has no microphone."""
+    if sys.platform in ("darwin", "win32"):
+        return True
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
+async def _hold_call(settings: Settings, live: LiveCalls) -> CallRecord:
+    """The recorded caller's call, until the service is through with it, too."""
+    assert settings.twilio_auth_token is not None
+    caller = Caller(*load_scenario(demo_folder() / "caller.toml"))
+    record = await dial(
+        f"{settings.public_url}/twilio/voice",
+        caller,
+        from_number=CALLER,
+        to_number=NUMBER,
+        auth_token=settings.twilio_auth_token.get_secret_value(),
+    )
+    async with asyncio.timeout(ENDING_S):
+        await live.idle()
+    return record
+
+
+def _tell(record: CallRecord, conversation: Conversation, calls: Path, console: Console) -> bool:
+    """Say what came of the call; whether it went as expected. Raises CallFailed when it came to nothing."""
+    expected = msgspec.convert(tomllib.loads((demo_folder() / "expected.toml").read_text()), Expected)
+    log = call_folder(calls, record.call_sid)
     if log is None:
         raise CallFailed(record)
     record.write_wav(log / "heard.wav")
-    heard = cut_items(transcript.conversation, record)
-    problems = list(shortcomings(transcript.conversation, record, heard, expected))
-    _summarise(console, transcript.conversation, record, heard, log)
+    heard = cut_items(conversation, record)
+    problems = list(shortcomings(conversation, record, heard, expected))
+    _summarise(console, conversation, record, heard, log)
     for problem in problems:
         console.print(f"[red]not as expected:[/red] {escape(problem)}")
     return not problems

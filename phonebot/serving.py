@@ -212,6 +212,18 @@ async def serve_until_signalled(app: Starlette, listener: socket.socket) -> None
             loop.remove_signal_handler(number)
 
 
+async def signalled() -> None:
+    """Wait for SIGINT or SIGTERM. Call it from the main thread."""
+    loop, come = asyncio.get_running_loop(), asyncio.Event()
+    for number in STOP_SIGNALS:
+        loop.add_signal_handler(number, come.set)
+    try:
+        await come.wait()
+    finally:
+        for number in STOP_SIGNALS:
+            loop.remove_signal_handler(number)
+
+
 @asynccontextmanager
 async def running(app: ASGIApp, listener: socket.socket) -> AsyncIterator[None]:
     """The app serves while the block runs."""

@@ -19,6 +19,10 @@ import pytest
 from playwright.async_api import BrowserContext, Page, ViewportSize, async_playwright
 from service_driver import PATIENCE_S, Service
 
+from phonebot.audio import wav
+from phonebot.audio.g711 import pcm_to_ulaw, ulaw_to_pcm
+from phonebot.serving import demo_folder
+
 SCHEMES: tuple[Literal["light"], Literal["dark"]] = ("light", "dark")
 REMEDY = "needs Chromium: apt-get install chromium"
 SCREENS = Path(__file__).parent.parent / "artifacts" / "screens"
@@ -92,6 +96,19 @@ def chromium() -> str:
     pytest.skip(REMEDY)
 
 
+def recording(path: Path, *pieces: bytes | int) -> Path:
+    """What the microphone plays: mu-law, or so many ms of silence."""
+    audio = b"".join(ulaw_to_pcm(b"\xff" * 8 * piece if isinstance(piece, int) else piece) for piece in pieces)
+    wav.write(path, wav.Wav("pcm16", 8000, 1, audio))
+    return path
+
+
+def phrase(name: str) -> bytes:
+    """One of the demo caller's."""
+    read = wav.read(demo_folder() / name)
+    return read.data if read.encoding == "pcmu" else pcm_to_ulaw(read.data)
+
+
 @asynccontextmanager
 async def browser(microphone: Path, allowed: bool = True) -> AsyncIterator[BrowserContext]:
     """A browser whose microphone plays a WAV file once. Not `allowed`: whoever asks for it is told no."""
@@ -163,10 +180,10 @@ class PhonePage:
         rates: list[int] = await self.page.evaluate("window.rates")
         return rates
 
-    async def photograph(self, name: str) -> None:
+    async def photograph(self, name: str, wide: ViewportSize = WIDE, narrow: ViewportSize = NARROW) -> None:
         """The whole page in both schemes, wide and narrow; afterwards it is as it was."""
         SCREENS.mkdir(parents=True, exist_ok=True)
-        for width, size in (("wide", WIDE), ("narrow", NARROW)):
+        for width, size in (("wide", wide), ("narrow", narrow)):
             await self.page.set_viewport_size(size)
             for scheme in SCHEMES:
                 await self.page.emulate_media(color_scheme=scheme)

@@ -35,6 +35,7 @@ class Visit:
 
     def __init__(self, service: Service) -> None:
         self._service = service
+        self.url = service.url
         self.http = aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True))
 
     async def __aenter__(self) -> Self:
@@ -60,6 +61,16 @@ class Visit:
             headers = {name.lower(): value for name, value in response.headers.items()}
             cookies = tuple(response.headers.getall("set-cookie", []))
             return Answer(response.status, await response.text(), headers, cookies)
+
+    async def send(self, page: str, path: str, fields: dict[str, str] | None = None, **files: bytes) -> Answer:
+        """Send a form of a page with the page's token: to `path`, with files if there are any."""
+        fields = {"csrf": (await self.get(page)).field("csrf"), **(fields or {})}
+        if not files:
+            return await self.post(path, fields)
+        form = aiohttp.FormData(fields)
+        for name, content in files.items():
+            form.add_field(name, content, filename=name)
+        return await self.ask("POST", path, data=form, headers={"Origin": self.url})
 
     async def sign_in(self, name: str, password: str = PASSWORD, wanted: str = "") -> Answer:
         """As a person would: the page is loaded, and its form sent."""

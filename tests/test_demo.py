@@ -9,9 +9,22 @@ from pathlib import Path
 import pytest
 from service_driver import COMMAND, environment
 
+from phonebot.agents.numbers import Numbers
+from phonebot.agents.profile import Profile
 from phonebot.audio import wav
 from phonebot.call.actions import Cut, Line
-from phonebot.demo import CallFailed, Expected, Heard, call_folder, cut_items, shortcomings
+from phonebot.demo import (
+    CALLER,
+    NUMBER,
+    CallFailed,
+    DemoProfiles,
+    Expected,
+    Heard,
+    call_folder,
+    cut_items,
+    has_display,
+    shortcomings,
+)
 from phonebot.replay.reader import read
 from phonebot.simulator.carrier import Carrier, Piece, Violation
 from phonebot.simulator.record import CallRecord, StreamRecord
@@ -170,3 +183,31 @@ async def test_the_demo_holds_its_call_and_shows_what_came_of_it(tmp_path: Path)
     assert log.header.outcome == "caller_hung_up"
     (cut,) = [action for step in log.steps for action in step.actions if isinstance(action, Cut)]
     assert (cut.heard_ms, cut.received_ms) == (told_ms, received_ms)
+
+
+def test_whoever_is_not_the_recorded_caller_is_answered_as_it_was_edited() -> None:
+    recorded, edited = Profile(name="recorded"), Profile(name="edited")
+    profiles = DemoProfiles(Numbers.single(recorded), Numbers.single(edited))
+    assert profiles.profile_for(NUMBER, CALLER) == recorded
+    assert profiles.profile_for(NUMBER, "browser:admin") == edited
+    assert profiles.profile_for(NUMBER) == edited
+
+
+@pytest.mark.parametrize(
+    ("platform", "environ", "has"),
+    [
+        ("linux", {}, False),
+        ("linux", {"DISPLAY": ":0"}, True),
+        ("linux", {"WAYLAND_DISPLAY": "wayland-0"}, True),
+        ("darwin", {}, True),
+    ],
+)
+def test_a_browser_is_opened_where_it_would_have_a_window(
+    monkeypatch: pytest.MonkeyPatch, platform: str, environ: dict[str, str], has: bool
+) -> None:
+    monkeypatch.setattr("sys.platform", platform)
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    assert has_display() == has

@@ -25,7 +25,20 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "simulator": ("errors", "audio"),
     "store": ("errors",),
     "callbook": ("store", "replay", "errors"),
-    "web": ("bridge", "call", "callbook", "carrier", "realtime", "agents", "audio", "errors", "replay", "store"),
+    "checkup": ("errors", "realtime", "store"),
+    "web": (
+        "bridge",
+        "call",
+        "callbook",
+        "carrier",
+        "checkup",
+        "realtime",
+        "agents",
+        "audio",
+        "errors",
+        "replay",
+        "store",
+    ),
     "web.app": ("settings",),  # beside what is allowed to the rest of web
 }
 TOP = frozenset(

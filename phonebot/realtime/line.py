@@ -197,12 +197,12 @@ def _route(url: str) -> dict[str, Any]:
     local = parts.hostname in ("localhost", "::1") or (parts.hostname or "").startswith("127.")
     route: dict[str, Any] = {"proxy": None if local else True}
     if parts.scheme == "wss":
-        route["ssl"] = _tls()
+        route["ssl"] = tls()
     return route
 
 
 @cache
-def _tls() -> ssl.SSLContext:
+def tls() -> ssl.SSLContext:
     """Made once: reading the certificate authorities takes longer than a frame lasts."""
     return ssl.create_default_context()
 

@@ -49,6 +49,8 @@ log = logging.getLogger(__name__)
 # The library logs upgrade requests, and so keys, at DEBUG.
 _wire_log = logging.getLogger(f"{__name__}.wire")
 _wire_log.setLevel(logging.WARNING)
+# Who connects and leaves, as one does who looks whether we are there, is worth no traceback.
+_wire_log.addFilter(lambda record: record.msg != "opening handshake failed")
 
 MAX_FRAME_BYTES = 21 * 1024 * 1024  # 15 MiB of audio in base64, and the JSON around it
 MAX_OUTBOX_CHARACTERS = 64 * 1024 * 1024

@@ -1,17 +1,18 @@
 """
-Links that let in whoever has one, once, within an hour: how the first admin chooses his password.
+Links that let in whoever has one, once: how a user chooses his password.
 
     links = OneTimeLinks(database, secret_key)
-    token = links.make("setup")
-    purpose = links.purpose(token)        # may be asked again and again: a page is loaded
+    token = links.make("password", "bob", state)
+    link = links.read(token)              # may be asked again and again: a page is loaded
     await links.spend(token)              # True once, on all processes together
 """
 
 import hashlib
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Literal, TypeAlias
 
 from itsdangerous import BadData, URLSafeSerializer
 from sqlalchemy import delete
@@ -20,8 +21,26 @@ from sqlalchemy.exc import IntegrityError
 from phonebot.store.database import Database
 from phonebot.store.tables import SpentToken
 
-Purpose: TypeAlias = Literal["setup", "sign-in"]
-LIFETIME = timedelta(hours=1)
+Purpose: TypeAlias = Literal["setup", "sign-in", "password"]
+LIFETIMES: Mapping[Purpose, timedelta] = {
+    "setup": timedelta(hours=1),
+    "sign-in": timedelta(hours=1),
+    "password": timedelta(days=3),
+}
+"""Who starts phonebot has the first two before him; the third is sent to somebody."""
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """
+    What a link is for: "setup", the first admin's password; "sign-in"; "password", that of `user`.
+
+    `state`: of the user when it was made (`UserStore.state`); it is void once that has changed.
+    """
+
+    purpose: Purpose
+    user: str = ""
+    state: str = ""
 
 
 class OneTimeLinks:
@@ -36,12 +55,12 @@ class OneTimeLinks:
         )
         self._clock = clock
 
-    def make(self, purpose: Purpose) -> str:
+    def make(self, purpose: Purpose, user: str = "", state: str = "") -> str:
         """A new token."""
-        expires = int((self._clock() + LIFETIME).timestamp())
-        return str(self._serializer.dumps([purpose, secrets.token_urlsafe(16), expires]))
+        expires = int((self._clock() + LIFETIMES[purpose]).timestamp())
+        return str(self._serializer.dumps([purpose, secrets.token_urlsafe(16), expires, user, state]))
 
-    def purpose(self, token: str) -> Purpose | None:
+    def read(self, token: str) -> Link | None:
         """What it is for; None: it is no token of ours, or has expired. Whether it was used is not looked at."""
         read = self._read(token)
         return read and read[0]
@@ -60,11 +79,11 @@ class OneTimeLinks:
             return False
         return True
 
-    def _read(self, token: str) -> tuple[Purpose, str, datetime] | None:
+    def _read(self, token: str) -> tuple[Link, str, datetime] | None:
         try:
-            purpose, nonce, expires = self._serializer.loads(token)
+            purpose, nonce, expires, user, state = self._serializer.loads(token)
         except BadData:
             return None
-        known: Any = purpose if purpose in get_args(Purpose) else None
         expires_at = datetime.fromtimestamp(expires, UTC)
-        return (known, nonce, expires_at) if known and self._clock() < expires_at else None
+        known = purpose in LIFETIMES and self._clock() < expires_at
+        return (Link(purpose, user, state), nonce, expires_at) if known else None

@@ -127,6 +127,19 @@ class NumberStore:
         ]
         return sorted(found, key=lambda entry: (entry.number.startswith("+"), entry.number))
 
+    async def entry(self, number: str) -> Entry:
+        """One number as `entries` has it."""
+        async with self._database.read() as session:
+            row = await _number(session, number)
+            released = await _newest(session, row, FOR_EVERYONE)
+            return Entry(
+                number,
+                newest=_version(await _find(session, number, None), number),
+                released=_version(released, number) if released else None,
+                created_at=row.created_at,
+                retention_days=row.retention_days,
+            )
+
     async def answering(self) -> tuple[int, dict[str, list[Version]]]:
         """
         `changes`, and for each number what may answer: versions for test callers, newest first, then everyone's.
@@ -153,12 +166,14 @@ class NumberStore:
         async with self._database.read() as session:
             return _version(await _find(session, number, sequence), number)
 
-    async def versions(self, number: str) -> list[Version]:
-        """All versions, the newest first."""
+    async def versions(self, number: str, before: int | None = None, limit: int | None = None) -> list[Version]:
+        """All versions, the newest first; those before a sequence; at most so many."""
         async with self._database.read() as session:
             row = await _number(session, number)
             of_number = select(ProfileVersion).where(ProfileVersion.number_id == row.id)
-            rows = await session.scalars(of_number.order_by(ProfileVersion.sequence.desc()))
+            if before is not None:
+                of_number = of_number.where(ProfileVersion.sequence < before)
+            rows = await session.scalars(of_number.order_by(ProfileVersion.sequence.desc()).limit(limit))
             return [_version(version, number) for version in rows]
 
     async def which(self, number: str, version: str) -> tuple[str, int] | None:
@@ -193,7 +208,7 @@ class NumberStore:
         Save a checked profile, whose hash is `version`, as the newest of the number, which need not exist yet.
 
         `expected`: the sequence that the editor began with, 0 for none. Raises ChangedMeanwhile if there is another
-        one by now.
+        one by now, NotStored if there is none any more.
         """
         draft = _Draft(profile, version, note, _sorted(test_callers))
         async with _change(self._database) as session:
@@ -201,6 +216,8 @@ class NumberStore:
             newest = await _newest(session, row)
             if newest is not None and expected not in (None, newest.sequence):
                 raise ChangedMeanwhile(_version(newest, number))
+            if newest is None and expected:
+                raise NotStored(f"{number} was deleted meanwhile: save it again as a new number")
             return await _add(session, row, draft, actor, "profile.save")
 
     async def roll_back(self, number: str, sequence: int, actor: Actor, *, note: str = "") -> Saved:
@@ -329,8 +346,8 @@ async def _find(session: AsyncSession, number: str, sequence: int | None) -> Pro
     return found
 
 
-async def _newest(session: AsyncSession, row: NumberRow) -> ProfileVersion | None:
-    of_number = select(ProfileVersion).where(ProfileVersion.number_id == row.id)
+async def _newest(session: AsyncSession, row: NumberRow, *conditions: ColumnElement[bool]) -> ProfileVersion | None:
+    of_number = select(ProfileVersion).where(ProfileVersion.number_id == row.id, *conditions)
     found: ProfileVersion | None = await session.scalar(of_number.order_by(ProfileVersion.sequence.desc()).limit(1))
     return found
 

@@ -29,7 +29,8 @@ PREFIX = "phonebot_"
 """By it those who search code and logs for secrets know one."""
 TOUCH = timedelta(minutes=1)
 """How often at most it is written that a token is used."""
-MAX_NAME_CHARACTERS = 100
+MAX_NAME_CHARACTERS = 90
+"""So that an author or actor, of 100 characters, can be `token` and its name."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ user: otherwise the time would tell names.
 
 import asyncio
 import base64
+import hashlib
 import re
 import secrets
 import unicodedata
@@ -38,6 +39,7 @@ ROLES: tuple[Role, ...] = get_args(Role)
 FIRST_ADMIN = "admin"
 MIN_PASSWORD_CHARACTERS = 12
 MAX_PASSWORD_CHARACTERS = 1000
+STATE_CHARACTERS = 16
 # One lane: calls are held by the same machine, and a password is never worth a late frame.
 HASHER = PasswordHasher(time_cost=3, memory_cost=64 * 1024, parallelism=1)
 
@@ -94,6 +96,13 @@ class UserStore:
     async def get(self, name: str) -> User:
         async with self._database.read() as session:
             return user_of(await _row(session, name))
+
+    async def state(self, name: str) -> str:
+        """Changes when he gets another password, or is disabled or let in again; it tells neither."""
+        async with self._database.read() as session:
+            row = await _row(session, name)
+        kept = f"{row.id}\0{row.disabled}\0{row.password_hash or ''}"
+        return hashlib.sha256(kept.encode()).hexdigest()[:STATE_CHARACTERS]
 
     async def create(self, name: str, password: str | None, role: Role, actor: Actor) -> User:
         """Raises UserRefused for a name or a password that cannot be, and for a name that is taken."""

@@ -18,6 +18,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 
+from phonebot import checkup
 from phonebot.agents.profile import Profile
 from phonebot.bridge import Bridge, Journal
 from phonebot.call.actions import Action, Ended, Outcome
@@ -38,8 +39,10 @@ from phonebot.store.store import Store
 from phonebot.web.admission import Admission, Arrival, Gate
 from phonebot.web.console.access import Authorise
 from phonebot.web.console.console import Console
+from phonebot.web.console.health import Checkup
 from phonebot.web.console.phone import ConsolePhone
 from phonebot.web.console.trials import Trials
+from phonebot.web.editing import ProfileEditor
 from phonebot.web.feed import Feed
 from phonebot.web.live import LiveCalls
 from phonebot.web.media import MediaEndpoint, MediaSocket
@@ -99,7 +102,7 @@ def create_app(
     phone = ConsolePhone(Trials(secret_key), calls.answer, live, feed, numbers.profile_for, urls)
 
     book = CallBook(store.calls, store.recordings, settings.data_dir / "calls") if store else None
-    console = Console(store, book, secret_key, urls) if store and book else None
+    console = _console(settings, store, book, secret_key, urls) if store and book else None
 
     async def healthz(request: Request) -> Response:
         return PlainTextResponse("ok")
@@ -136,7 +139,8 @@ def create_app(
 def _pages(phone: ConsolePhone, console: Console | None, authorise: Authorise | None) -> list[BaseRoute]:
     """What people see in a browser."""
     if console:
-        return [*console.routes(), *phone.routes(console.guard.authorise, console.phone_page)]
+        guard = console.guard
+        return [*console.routes(), *phone.routes(guard.authorise, console.phone_page, guard.authorise_try)]
     return phone.routes(authorise) if authorise else []
 
 
@@ -154,6 +158,35 @@ def own_urls(public_url: str, host: str, port: int) -> tuple[str, ...]:
         if named in names:
             urls += [url.replace(named, name, 1) for name in names]
     return tuple(dict.fromkeys(urls))
+
+
+def _console(settings: Settings, store: Store, book: CallBook, secret_key: str, urls: tuple[str, ...]) -> Console:
+    """`urls` are those by which the service is reached, the public one first."""
+    editor, found = ProfileEditor(store.numbers, settings.audio), checkup_of(settings, store, urls[0])
+    return Console(store, book, editor, found, secret_key, urls)
+
+
+def checkup_of(settings: Settings, store: Store, public_url: str) -> Checkup:
+    """What can be checked of this deployment."""
+
+    def endpoint() -> Endpoint:
+        return endpoint_for(settings, Profile())
+
+    def session() -> Session:
+        now = datetime.now().astimezone()
+        return plan_for(Profile(), caller="", number="", now=now, carrier=traits_for(settings)).session
+
+    token = _revealed(settings.twilio_auth_token)
+    return Checkup(
+        (
+            checkup.database(store.database),
+            checkup.storage(store.recordings),
+            checkup.model(endpoint),
+            checkup.twilio(settings.twilio_account_sid, token, settings.twilio_api_url, public_url),
+            checkup.public_url(public_url),
+        ),
+        checkup.model_session(endpoint, session),
+    )
 
 
 class CallDesk:

@@ -18,8 +18,9 @@ from typing import Any
 
 from phonebot.agents.numbers import MAX_FILE_BYTES, Written, is_number, read_file, read_table, read_tables
 from phonebot.agents.profile import Profile, shown
+from phonebot.agents.recordings import read_recording
 from phonebot.agents.toml import parse, text_of_numbers
-from phonebot.errors import ProfileError
+from phonebot.errors import AudioError, ProfileError
 from phonebot.store.audit import Actor
 from phonebot.store.numbers import Imported, NumberStore, Saved, Version
 
@@ -128,6 +129,18 @@ class ProfileEditor:
         name = self.keep_recording(path.parent / written.profile.greeting_audio)
         table = written.table | {"greeting_audio": name}
         return Written(table, read_table(table, str(path), self._recordings))
+
+    def add_recording(self, content: bytes) -> str:
+        """Keep a recording that was sent here; the name by which a profile may call it. Raises AudioError."""
+        with tempfile.NamedTemporaryFile(suffix=".wav") as file:
+            file.write(content)
+            file.flush()
+            path = Path(file.name)
+            try:
+                read_recording(path)
+            except AudioError as error:
+                raise AudioError(str(error).removeprefix(f"{path}: ")) from None
+            return self.keep_recording(path)
 
     def keep_recording(self, file: Path) -> str:
         """Copy a recording into the folder; the name by which a profile may call it."""

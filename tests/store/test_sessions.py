@@ -4,10 +4,11 @@ import pytest
 from sign_in import QUICK, Clock
 from sqlalchemy import select
 
-from phonebot.store.audit import Actor
+from phonebot.errors import NotStored
+from phonebot.store.audit import Actor, AuditStore
 from phonebot.store.bearer import hash_of
 from phonebot.store.database import Database
-from phonebot.store.sessions import MAX_PER_USER, SessionStore
+from phonebot.store.sessions import MAX_PER_USER, SessionStore, id_of
 from phonebot.store.tables import SessionRow
 from phonebot.store.users import User, UserStore
 
@@ -99,3 +100,27 @@ async def test_sessions_that_expired_are_cleared_away(
     secret = await sessions.begin(bob)
     async with database.read() as session:
         assert list(await session.scalars(select(SessionRow.id_hash))) == [hash_of(secret)]
+
+
+async def test_a_user_sees_his_sessions_and_ends_one_of_them(
+    sessions: SessionStore, bob: User, database: Database, clock: Clock
+) -> None:
+    eve = await UserStore(database, QUICK).create("eve", None, "viewer", ADA)
+    first, hers = await sessions.begin(bob, "192.0.2.7", "Mozilla/5.0"), await sessions.begin(eve)
+    clock.advance(minutes=6)
+    second = await sessions.begin(bob)
+    assert [session.id for session in await sessions.all_of(bob)] == [id_of(second), id_of(first)]
+    assert (await sessions.all_of(bob))[1].address == "192.0.2.7"
+    with pytest.raises(NotStored, match="there is no such session"):
+        await sessions.end_one(bob, id_of(hers))
+    await sessions.end_one(bob, id_of(first))
+    assert [await sessions.user(secret) for secret in (first, second, hers)] == [None, bob, eve]
+    clock.advance(hours=12)
+    assert await sessions.all_of(bob) == []
+
+
+async def test_a_login_is_in_the_audit(sessions: SessionStore, bob: User, database: Database) -> None:
+    secret = await sessions.begin(bob, "192.0.2.7")
+    (noted,) = await AuditStore(database).page(what="session.begin")
+    assert (noted.who, noted.target, noted.address) == ("bob", "bob", "192.0.2.7")
+    assert secret not in repr(noted)

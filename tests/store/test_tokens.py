@@ -10,7 +10,7 @@ from phonebot.errors import NotStored
 from phonebot.store.audit import Actor
 from phonebot.store.bearer import hash_of
 from phonebot.store.database import Database
-from phonebot.store.links import OneTimeLinks
+from phonebot.store.links import Link, OneTimeLinks
 from phonebot.store.tables import ApiTokenRow
 from phonebot.store.tokens import TokenRefused, TokenStore
 
@@ -72,7 +72,7 @@ async def test_a_token_ends_when_it_expires_or_is_revoked(tokens: TokenStore, cl
 async def test_a_link_is_spent_once_on_all_processes(database: Database, clock: Clock) -> None:
     one, other = OneTimeLinks(database, KEY, clock), OneTimeLinks(database, KEY, clock)
     token = one.make("setup")
-    assert (one.purpose(token), other.purpose(token)) == ("setup", "setup")
+    assert one.read(token) == other.read(token) == Link("setup")
     spent = await asyncio.gather(*(links.spend(token) for links in (one, other, one, other)))
     assert sorted(spent) == [False, False, False, True]
 
@@ -82,8 +82,17 @@ async def test_a_link_of_another_key_or_of_yesterday_is_none(database: Database,
     token = links.make("sign-in")
     forged = OneTimeLinks(database, "another key", clock).make("sign-in")
     for wrong in (forged, "", "é", token[:-1], token + "A"):
-        assert links.purpose(wrong) is None
+        assert links.read(wrong) is None
         assert not await links.spend(wrong)
     clock.advance(hours=1)
-    assert links.purpose(token) is None
+    assert links.read(token) is None
     assert not await links.spend(token)
+
+
+async def test_a_link_for_a_password_lasts_three_days_and_says_whose(database: Database, clock: Clock) -> None:
+    links = OneTimeLinks(database, KEY, clock)
+    token = links.make("password", "bob", "state")
+    clock.advance(hours=71)
+    assert links.read(token) == Link("password", "bob", "state")
+    clock.advance(hours=1)
+    assert links.read(token) is None

@@ -168,3 +168,19 @@ async def test_changes_are_audited_without_passwords(users: UserStore, database:
 async def test_what_is_asked_of_nobody_says_so(users: UserStore) -> None:
     with pytest.raises(NotStored, match="there is no user eve: check the name"):
         await users.disable("eve", ADA)
+
+
+async def test_a_users_state_changes_with_what_he_logs_in_by(users: UserStore) -> None:
+    await users.create("bob", None, "viewer", ADA)
+    states = [await users.state("bob"), await users.state("BOB")]
+    await users.change_password("bob", PASSWORD, ADA)
+    states.append(await users.state("bob"))
+    await users.disable("bob", ADA)
+    states.append(await users.state("bob"))
+    await users.change_role("bob", "operator", ADA)
+    states.append(await users.state("bob"))
+    assert states[0] == states[1]
+    assert states[3] == states[4]
+    assert len(set(states)) == 3
+    with pytest.raises(NotStored):
+        await users.state("eve")

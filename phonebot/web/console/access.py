@@ -4,12 +4,28 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeAlias
 from urllib.parse import urlsplit
 
-from starlette.requests import HTTPConnection
+from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection, Request
 
 Authorise: TypeAlias = Callable[[HTTPConnection], Awaitable[str | None]]
 """The user's name, by the session cookie of a request or of a WebSocket's request; None: nobody who may."""
 
+AuthoriseTry: TypeAlias = Callable[[Request], Awaitable[str]]
+"""The name of the user who may call from a page. Raises HTTPException 401 or 403, with a sentence as its detail."""
+
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
+
+
+def or_401(authorise: Authorise) -> AuthoriseTry:
+    """For a page that has no token for its forms."""
+
+    async def authorise_try(request: Request) -> str:
+        user = await authorise(request)
+        if user is None:
+            raise HTTPException(401, "you are not signed in: sign in and try again")
+        return user
+
+    return authorise_try
 
 
 class Origins:

@@ -19,7 +19,7 @@ templates.filters.update(FILTERS)
 
 HOME = "console/overview"
 # It stays with us: a path of the console's, and no second slash or backslash with which a host could begin.
-_LOCAL = re.compile(r"/(console(?:/[A-Za-z0-9_-]+)+(\?[A-Za-z0-9_.~%=&+-]*)?)")
+_LOCAL = re.compile(r"/(console(?:/[A-Za-z0-9_+-]+)+(\?[A-Za-z0-9_.~%=&+-]*)?)")
 _MAX_NEXT_CHARACTERS = 500
 
 log = logging.getLogger(__name__)

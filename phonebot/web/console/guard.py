@@ -11,16 +11,19 @@ import hashlib
 import hmac
 import logging
 import secrets
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import TypeAlias
 from urllib.parse import parse_qsl, quote
 
+from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
 from phonebot.errors import StoreError
+from phonebot.store.audit import Actor
 from phonebot.store.sessions import LIFETIME, SessionStore
 from phonebot.store.users import Role, User
 from phonebot.web.body import read_body
@@ -30,6 +33,7 @@ from phonebot.web.console.frame import Frame
 SAFE_METHODS = frozenset({"GET", "HEAD"})
 MAX_FORM_BYTES = 64 * 1024
 MAX_FORM_FIELDS = 100
+MAX_FILES = 2
 CSRF_FIELD, CSRF_HEADER = "csrf", "x-csrf-token"
 FOREIGN = "This page is not the console's. Open the console by its own address."
 OUTDATED = "This form is out of date, and nothing was done. Go back, load the page again, and send it once more."
@@ -39,11 +43,23 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """Who is signed in. `csrf` goes into each form of the page; `form` holds what he sent, if it was a form."""
+    """
+    Who is signed in, from the client at `address`.
+
+    `csrf` goes into each form of the page; `form` holds what he sent, if it was a form, and `files` what came with
+    it, those that are not empty.
+    """
 
     user: User
     csrf: str
     form: Mapping[str, str]
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    address: str = ""
+
+    @property
+    def actor(self) -> Actor:
+        """As the audit names him."""
+        return Actor(self.user.name, self.address)
 
 
 Handler: TypeAlias = Callable[[Request, Visitor], Awaitable[Response]]
@@ -81,7 +97,18 @@ class Guard:
             return None
         return user.name if user and user.may("operator") else None
 
-    def require(self, role: Role, handler: Handler) -> Endpoint:
+    async def authorise_try(self, request: Request) -> str:
+        """The name of who may call from this page. Raises HTTPException: 401, 403. Raises StoreUnavailable."""
+        user = await self.user(request)
+        if user is None:
+            raise HTTPException(401, "you are not signed in: sign in and try again")
+        if not user.may("operator"):
+            raise HTTPException(403, _takes("operator", user))
+        if not self.has_csrf(request, {}, request.cookies[self.session_cookie]):
+            raise HTTPException(403, "this page is out of date: load it again, then call")
+        return user.name
+
+    def require(self, role: Role, handler: Handler, max_form_bytes: int = MAX_FORM_BYTES) -> Endpoint:
         """
         A route's endpoint, for those with this role or a higher one.
 
@@ -96,10 +123,11 @@ class Guard:
             if user is None:
                 return self._sign_in_first(request)
             bound = request.cookies[self.session_cookie]
-            visitor = Visitor(user, self.csrf(bound), await read_form(request))
+            csrf, address = self.csrf(bound), client_address(request)
             if not user.may(role):
-                sentence = f"This takes the role {role}, and you are {user.role}. Ask an admin."
-                return self._frame.refused(request, 403, "Not allowed", sentence, visitor=visitor)
+                visitor = Visitor(user, csrf, {}, address=address)
+                return self._frame.refused(request, 403, "Not allowed", _takes(role, user), visitor=visitor)
+            visitor = Visitor(user, csrf, *await read_fields(request, max_form_bytes), address)
             if not self.has_csrf(request, visitor.form, bound):
                 return self._frame.refused(request, 403, "Not done", OUTDATED, visitor=visitor)
             return await handler(request, visitor)
@@ -151,17 +179,57 @@ class Guard:
         return self._frame.moved(request, f"login?next={quote(wanted, safe='')}")
 
 
+def _takes(role: Role, user: User) -> str:
+    return f"This takes the role {role}, and you are {user.role}. Ask an admin."
+
+
+def client_address(request: HTTPConnection) -> str:
+    """That of the connection; "" when there is none."""
+    return request.client.host if request.client else ""
+
+
 async def read_form(request: Request) -> dict[str, str]:
     """The fields of a form; none of a request that brings none. Raises HTTPException for one that is no form."""
-    if request.method in SAFE_METHODS:
-        return {}
-    if request.headers.get("content-type", "").partition(";")[0].strip() != "application/x-www-form-urlencoded":
-        return {}
-    body = await read_body(request, MAX_FORM_BYTES)
+    return (await read_fields(request, MAX_FORM_BYTES))[0]
+
+
+async def read_fields(request: Request, max_bytes: int) -> tuple[dict[str, str], dict[str, bytes]]:
+    """
+    The fields of a form of so many bytes at most, and its files that are not empty.
+
+    Raises HTTPException for one that is no form.
+    """
+    kind = request.headers.get("content-type", "").partition(";")[0].strip()
+    if request.method in SAFE_METHODS or kind not in ("application/x-www-form-urlencoded", "multipart/form-data"):
+        return {}, {}
+    body = await read_body(request, max_bytes)
     try:
+        if kind == "multipart/form-data":
+            return await _read_multipart(request, body)
         fields = parse_qsl(
             body.decode("ascii"), keep_blank_values=True, errors="replace", max_num_fields=MAX_FORM_FIELDS
         )
-    except ValueError:
+    except (ValueError, MultiPartException):
         raise HTTPException(400, "the body is no form") from None
-    return dict(fields)
+    return dict(fields), {}
+
+
+async def _read_multipart(request: Request, body: bytes) -> tuple[dict[str, str], dict[str, bytes]]:
+    async def pieces() -> AsyncGenerator[bytes, None]:
+        yield body
+        yield b""
+
+    parser = MultiPartParser(
+        request.headers, pieces(), max_files=MAX_FILES, max_fields=MAX_FORM_FIELDS, max_part_size=len(body)
+    )
+    fields, files = dict[str, str](), dict[str, bytes]()
+    form = await parser.parse()
+    try:
+        for name, value in form.multi_items():
+            if not isinstance(value, UploadFile):
+                fields[name] = value
+            elif content := await value.read():
+                files[name] = content
+    finally:
+        await form.close()
+    return fields, files

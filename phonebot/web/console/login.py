@@ -7,25 +7,32 @@ Signing in and out.
 """
 
 import math
+from collections.abc import Mapping
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from phonebot.errors import NotStored, StoreError
 from phonebot.store.audit import Actor
-from phonebot.store.links import OneTimeLinks
+from phonebot.store.links import Link, OneTimeLinks, Purpose
 from phonebot.store.sessions import SessionStore
 from phonebot.store.users import MIN_PASSWORD_CHARACTERS, User, UserRefused, UserStore, checked_password
 from phonebot.web.console.attempts import Attempts, network
 from phonebot.web.console.frame import HOME, Frame, local_path
-from phonebot.web.console.guard import FOREIGN, OUTDATED, Guard, Visitor, read_form
+from phonebot.web.console.guard import FOREIGN, OUTDATED, Guard, Visitor, client_address, read_form
 
 WINDOW_S = 300.0
 ATTEMPTS_OF_AN_ADDRESS = 20
 ATTEMPTS_FOR_A_NAME = 10
 
 WRONG = "The name or the password is wrong."
-VOID = "This link was used already, or is older than an hour. Start phonebot again: it prints a new one."
+_PRINTED = "This link was used already, or is older than an hour. Start phonebot again: it prints a new one."
+VOID: Mapping[Purpose, str] = {
+    "setup": _PRINTED,
+    "sign-in": _PRINTED,
+    "password": "This link was used already, or is older than three days. Ask an admin for a new one.",
+}
 HAS_ADMIN = "There is an admin already. Sign in with his name and password."
 
 
@@ -74,7 +81,7 @@ class Login:
             return self._frame.refused(request, 403, "Not done", FOREIGN)
         if not self._guard.has_csrf(request, form, request.cookies.get(self._guard.form_cookie, "")):
             return await self._login_page(request, 403, OUTDATED, name, wanted)
-        address = network(_address(request))
+        address = network(client_address(request))
         wait_s = max(self._of_addresses.wait_s(address), self._of_names.wait_s(_key(name)))
         if wait_s:
             return await self._too_often(request, name, wanted, wait_s)
@@ -107,52 +114,71 @@ class Login:
 
     async def _show_setup(self, request: Request) -> Response:
         token = request.query_params.get("token", "")
-        purpose = self._links.purpose(token)
-        if purpose is None:
-            return self._frame.refused(request, 403, "No longer valid", VOID)
-        if purpose == "setup" and not await self._users.lacks_admin():
-            return self._frame.refused(request, 403, "No longer valid", HAS_ADMIN)
-        return self._setup_page(request, token)
+        link = self._links.read(token)
+        void = await self._void(link)
+        if link is None or void:
+            return self._frame.refused(request, 403, "No longer valid", void)
+        return self._setup_page(request, link, token)
 
     async def _setup(self, request: Request) -> Response:
         form = await read_form(request)
         token = form.get("token", "")
-        purpose = self._links.purpose(token)
         if not self._guard.is_ours(request):
             return self._frame.refused(request, 403, "Not done", FOREIGN)
-        if purpose is None:
-            return self._frame.refused(request, 403, "No longer valid", VOID)
+        link = self._links.read(token)
+        void = await self._void(link)
+        if link is None or void:
+            return self._frame.refused(request, 403, "No longer valid", void)
         if not self._guard.has_csrf(request, form, request.cookies.get(self._guard.form_cookie, "")):
-            return self._setup_page(request, token, 403, OUTDATED)
-        if purpose == "setup":
-            return await self._choose_password(request, token, form.get("password", ""), form.get("again", ""))
-        if not await self._links.spend(token):
-            return self._frame.refused(request, 403, "No longer valid", VOID)
-        return await self._signed_in(request, await self._users.some_admin(_by_link(request)), HOME)
-
-    async def _choose_password(self, request: Request, token: str, password: str, again: str) -> Response:
-        """A password that is not taken does not use the link up."""
-        try:
-            checked_password(password)
-        except UserRefused as error:
-            return self._setup_page(request, token, 422, f"{error.problem[:1].upper()}{error.problem[1:]}.")
-        if password != again:
-            return self._setup_page(request, token, 422, "The two are not the same: type the password again.")
-        if not await self._links.spend(token):
-            return self._frame.refused(request, 403, "No longer valid", VOID)
-        user = await self._users.first_admin(password, _by_link(request))
+            return self._setup_page(request, link, token, 403, OUTDATED)
+        password = ""
+        if link.purpose != "sign-in":
+            # A password that is not taken does not use the link up.
+            try:
+                password = chosen_password(form)
+            except UserRefused as error:
+                return self._setup_page(request, link, token, 422, sentence(error))
+        user = await self._user_of(link, password, request) if await self._links.spend(token) else None
         if user is None:
-            return self._frame.refused(request, 403, "No longer valid", HAS_ADMIN)
+            return self._frame.refused(request, 403, "No longer valid", VOID[link.purpose])
         return await self._signed_in(request, user, HOME)
 
-    def _setup_page(self, request: Request, token: str, status: int = 200, problem: str = "") -> Response:
+    async def _void(self, link: Link | None) -> str:
+        """Why a link is of no use any more; "" if it may be. Whether it was spent is found when it is used."""
+        match link:
+            case None:
+                return VOID["setup"]
+            case Link("setup") if not await self._users.lacks_admin():
+                return HAS_ADMIN
+            case Link("password", name, state):
+                try:
+                    is_his = await self._users.state(name) == state and not (await self._users.get(name)).disabled
+                except NotStored:
+                    is_his = False
+                return "" if is_his else VOID["password"]
+        return ""
+
+    async def _user_of(self, link: Link, password: str, request: Request) -> User | None:
+        """Whom the link lets in, with this password from now on; None: somebody else was faster."""
+        actor = Actor("one-time link", client_address(request))
+        match link.purpose:
+            case "setup":
+                return await self._users.first_admin(password, actor)
+            case "sign-in":
+                return await self._users.some_admin(actor)
+        await self._users.change_password(link.user, password, Actor(link.user, actor.address))
+        return await self._users.get(link.user)
+
+    def _setup_page(
+        self, request: Request, link: Link, token: str, status: int = 200, problem: str = ""
+    ) -> Response:
         return self._with_form(
             request,
             "setup.html",
             status,
             token=token,
             problem=problem,
-            purpose=self._links.purpose(token),
+            link=link,
             min_characters=MIN_PASSWORD_CHARACTERS,
         )
 
@@ -178,19 +204,25 @@ class Login:
         before = request.cookies.get(self._guard.session_cookie, "")
         if before:
             await self._sessions.end(before)
-        secret = await self._sessions.begin(user, _address(request), request.headers.get("user-agent", ""))
+        secret = await self._sessions.begin(user, client_address(request), request.headers.get("user-agent", ""))
         response = self._frame.moved(request, to)
         self._guard.sign_in(response, secret)
         return response
-
-
-def _address(request: Request) -> str:
-    return request.client.host if request.client else ""
 
 
 def _key(name: str) -> str:
     return name.lower()[:100]
 
 
-def _by_link(request: Request) -> Actor:
-    return Actor("one-time link", _address(request))
+def chosen_password(form: Mapping[str, str]) -> str:
+    """That of a form in which it stands twice. Raises UserRefused for one that cannot be, or is another there."""
+    password = form.get("password", "")
+    checked_password(password)
+    if password != form.get("again", ""):
+        raise UserRefused("the two are not the same: type the password again")
+    return password
+
+
+def sentence(error: StoreError) -> str:
+    """What it says, as a sentence of a page."""
+    return f"{error.problem[:1].upper()}{error.problem[1:]}."

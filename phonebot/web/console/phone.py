@@ -17,7 +17,7 @@ from starlette.staticfiles import StaticFiles
 
 from phonebot.agents.profile import Profile
 from phonebot.web.console import STATIC, TEMPLATES
-from phonebot.web.console.access import Authorise, Origins
+from phonebot.web.console.access import Authorise, AuthoriseTry, Origins, or_401
 from phonebot.web.console.door import PhoneDoor
 from phonebot.web.console.trials import Trials
 from phonebot.web.console.try_it import TryIt, problems
@@ -67,9 +67,16 @@ class ConsolePhone:
         self._origins = Origins(self._urls)
 
     def routes(
-        self, authorise: Authorise, own_page: Callable[[Request], Awaitable[Response]] | None = None
+        self,
+        authorise: Authorise,
+        own_page: Callable[[Request], Awaitable[Response]] | None = None,
+        authorise_try: AuthoriseTry | None = None,
     ) -> list[BaseRoute]:
-        """All of it. `authorise` says who may call; `own_page` is shown in place of the plain page."""
+        """
+        All of it. `authorise` says who may call, and `authorise_try` who may ask to: by default the same.
+
+        `own_page` is shown in place of the plain page.
+        """
         headers = page_headers(self._urls)
 
         async def page(request: Request) -> Response:
@@ -81,7 +88,7 @@ class ConsolePhone:
             )
             return HTMLResponse(text, headers=headers)
 
-        trying = TryIt(authorise, self._trials, self._origins, self._saved, MEDIA_PATH)
+        trying = TryIt(authorise_try or or_401(authorise), self._trials, self._origins, self._saved, MEDIA_PATH)
         door = PhoneDoor(authorise, self._trials, self._origins, self._saved, self._live, self._feed, self._answer)
         return [
             Route(PAGE_PATH, own_page or page),

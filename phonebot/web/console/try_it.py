@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 from phonebot.agents.profile import Profile
 from phonebot.errors import ProfileError
 from phonebot.web.body import read_body
-from phonebot.web.console.access import Authorise, Origins
+from phonebot.web.console.access import AuthoriseTry, Origins
 from phonebot.web.console.trials import Trials
 
 MAX_BODY_BYTES = 512 * 1024
@@ -35,12 +35,13 @@ class TryIt:
     The route's handler: answers `{"token", "call_sid", "url"}`, `url` being the WebSocket's.
 
     Anything else is `{"problems": [...]}`, a sentence each: 400 for what is no such body, 401 for who is not signed
-    in, 403 for another site's page, 413, 422 for a profile that breaks rules, key by key.
+    in, 403 for who may not call, for another site's page and for one that is out of date, 413, 422 for a profile
+    that breaks rules, key by key.
     """
 
     def __init__(
         self,
-        authorise: Authorise,
+        authorise: AuthoriseTry,
         trials: Trials,
         origins: Origins,
         saved: Callable[[str], Profile],
@@ -56,10 +57,8 @@ class TryIt:
         url = self._origins.socket_url(request, self._socket_path)
         if url is None:
             return problems(403, "this page is not the console's: open the console by its own address")
-        user = await self._authorise(request)
-        if user is None:
-            return problems(401, "you are not signed in: sign in and try again")
         try:
+            user = await self._authorise(request)
             wanted = _decode(await read_body(request, MAX_BODY_BYTES))
             profile = self._profile(wanted)
         except HTTPException as error:

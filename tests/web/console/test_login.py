@@ -223,7 +223,18 @@ async def test_a_viewer_may_not_do_what_an_operator_may(visit: Visit, service: S
     page = await visit.get("/console/phone")
     assert (page.status, "This takes the role operator, and you are viewer." in page.text) == (403, True)
     assert "console/phone" not in (await visit.get("/console/numbers")).text
-    assert (await visit.post("/console/try", {})).status == 401
+    refused = await visit.post("/console/try", {})
+    assert (refused.status, "takes the role operator" in refused.text) == (403, True)
+
+
+async def test_a_call_takes_the_token_of_the_page(visit: Visit) -> None:
+    await visit.sign_in("operator")
+    for token in ("", "0" * 64):
+        refused = await visit.post("/console/try", {}, **{"X-CSRF-Token": token})
+        assert (refused.status, "this page is out of date" in refused.text) == (403, True)
+    csrf = (await visit.get("/console/numbers")).field("csrf")
+    headers = {"X-CSRF-Token": csrf, "Origin": visit.url}
+    assert (await visit.ask("POST", "/console/try", json={}, headers=headers)).status == 200
 
 
 async def test_a_session_before_is_replaced(visit: Visit, service: Service) -> None:

@@ -8,12 +8,11 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from browser_driver import NARROW, REFUSE_8000, PhonePage, browser
+from browser_driver import NARROW, REFUSE_8000, PhonePage, browser, phrase, recording
 from phone_driver import by_cookie
 from service_driver import MODEL_KEY, Ear, Service, StartService, Witness
 
 from phonebot.agents.numbers import Numbers
-from phonebot.audio import wav
 from phonebot.audio.g711 import pcm_to_ulaw, ulaw_to_pcm
 from phonebot.call.actions import ClearPlayback, Cut, Line, PlayAudio, Trouble
 from phonebot.call.inputs import CarrierFault
@@ -31,22 +30,9 @@ CUTS = 5
 FRAME_MS = 20
 
 
-def recording(path: Path, *pieces: bytes | int) -> Path:
-    """What the microphone plays: mu-law, or so many ms of silence."""
-    audio = b"".join(ulaw_to_pcm(b"\xff" * 8 * piece if isinstance(piece, int) else piece) for piece in pieces)
-    wav.write(path, wav.Wav("pcm16", 8000, 1, audio))
-    return path
-
-
 def tone(ms: int) -> bytes:
     samples = [int(8000 * math.sin(2 * math.pi * TONE_HZ * n / 8000)) for n in range(ms * 8)]
     return pcm_to_ulaw(struct.pack(f"<{len(samples)}h", *samples))
-
-
-def phrase(name: str) -> bytes:
-    """One of the demo caller's."""
-    read = wav.read(demo_folder() / name)
-    return read.data if read.encoding == "pcmu" else pcm_to_ulaw(read.data)
 
 
 def heard_frames(witness: Witness) -> list[bytes]:

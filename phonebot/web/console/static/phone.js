@@ -26,7 +26,7 @@ export const STATES = ["ready", "asking", "connecting", "talking", "ending", "en
 const IDLE = new Set(["ready", "ended"]);
 
 /* Something that a person can do something about; its sentences are for him. */
-class Problem extends Error {
+export class Problem extends Error {
   constructor(...sentences) {
     super(sentences.join(" "));
     this.sentences = sentences;
@@ -419,7 +419,8 @@ const FLOOR_DB = 54; // what is softer shows as nothing
 
 /*
 The phone as the page shows it. `data-try`, `data-number` say what is called; set `profile` to a function, which may be
-async, to try a profile that is not saved. `data-echo-cancellation="off"` and `data-sample-rate` are for tests.
+async, to try a profile that is not saved; what it throws as a Problem is shown. `data-echo-cancellation="off"` and
+`data-sample-rate` are for tests.
 */
 export class PhonePanel extends HTMLElement {
   profile = () => null;
@@ -451,17 +452,22 @@ export class PhonePanel extends HTMLElement {
     return this.querySelector(`[data-part="${part}"]`);
   }
 
-  async #clicked(event) {
+  #clicked(event) {
     const button = event.target.closest("button");
     if (!button) return;
     if (button.dataset.key) this.#press(button.dataset.key);
-    else if (button.dataset.part === "call") this.phone.call(await this.#wanted());
+    else if (button.dataset.part === "call") this.#call();
     else if (button.dataset.part === "hang-up") this.phone.hangUp();
     else if (button.dataset.part === "mute") this.phone.mute(button.getAttribute("aria-pressed") !== "true");
   }
 
-  async #wanted() {
-    return { number: this.dataset.number ?? "", profile: await this.profile() };
+  async #call() {
+    try {
+      const profile = await this.profile();
+      this.phone.call({ number: this.dataset.number ?? "", profile });
+    } catch (error) {
+      this.#showProblems(sentencesOf(error));
+    }
   }
 
   #typed = (event) => {

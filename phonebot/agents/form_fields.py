@@ -1,0 +1,393 @@
+"""
+The fields of a form for a profile: a line here for each key of profile.py.
+
+Limits and defaults are the profile's own. A key that has no field is found by a test.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+from pydantic import BaseModel
+
+from phonebot.agents.profile import BargeIn, LocalVad, NoVad, Profile, SemanticVad, ServerVad, Transcription
+
+Kind: TypeAlias = Literal["text", "long text", "number", "switch", "choice", "words"]
+"""`number` may have words beside it (`suggestions`); `words` is a list, separated by commas or lines."""
+
+Choice: TypeAlias = tuple[str, str]
+"""A value, and what it is called. The value "" leaves the key out."""
+
+TURNS = "turn_detection.type"
+_SERVER, _SEMANTIC, _LOCAL, _KEYS = "", "semantic_vad", "local", "none"
+_BY_EAR = (_SERVER, _LOCAL)
+_DETECTED = (_SERVER, _SEMANTIC, _LOCAL)
+# Where the keys below a key are: of turn_detection it depends on the type, whose default is left out in the form.
+_TABLES: dict[str, Mapping[str, type[BaseModel]]] = {
+    "": {"": Profile},
+    "turn_detection": {_SERVER: ServerVad, _SEMANTIC: SemanticVad, _LOCAL: LocalVad, _KEYS: NoVad},
+    "transcription": {"": Transcription},
+    "barge_in": {"": BargeIn},
+}
+
+
+def shown(value: Any) -> str:
+    """A value of a profile as a form shows it; "" for none."""
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "true" if value else "false"
+        case list():
+            return ", ".join(map(str, value))
+    return str(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """
+    A key in the form.
+
+    `hint` says what it means, `unset` what holds without it, if the profile's own default does not say it.
+    `types` are those of turn_detection with which it has a meaning; none: it has one with each. `rare` stands under
+    "More".
+    """
+
+    key: str
+    label: str
+    kind: Kind
+    hint: str
+    unset: str = ""
+    unit: str = ""
+    choices: tuple[Choice, ...] = ()
+    suggestions: tuple[str, ...] = ()
+    types: tuple[str, ...] = ()
+    rare: bool = False
+
+    @property
+    def default(self) -> str:
+        """What holds when the field is empty, for its placeholder."""
+        if self.unset:
+            return self.unset
+        value = next(iter(self._models.values())).model_fields[self._name].get_default()
+        return shown(value)
+
+    @property
+    def allowed(self) -> tuple[tuple[tuple[str, ...], str], ...]:
+        """What is allowed, as the end of a sentence; by the types of turn_detection for which it is that."""
+        texts: dict[str, tuple[str, ...]] = {}
+        for kind, model in self._models.items():
+            text = model.model_fields[self._name].description or ""
+            texts[text] = (*texts.get(text, ()), kind)
+        return tuple((types, text) for text, types in texts.items())
+
+    def has_meaning(self, values: Mapping[str, str]) -> bool:
+        """Whether it counts, with the other fields as they are."""
+        if self.types and values.get(TURNS, "") not in self.types:
+            return False
+        within = self.key.partition(".")[0]
+        return self.key == within or values.get(within, "") != "false"
+
+    @property
+    def _name(self) -> str:
+        return self.key.rpartition(".")[2]
+
+    @property
+    def _models(self) -> Mapping[str, type[BaseModel]]:
+        tables = _TABLES[self.key.rpartition(".")[0]]
+        return {kind: model for kind, model in tables.items() if self._name in model.model_fields}
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """Fields that belong together. `lead`: what they are about, in a sentence."""
+
+    title: str
+    lead: str
+    fields: tuple[Field, ...]
+
+    @property
+    def rare(self) -> tuple[Field, ...]:
+        """What stands under "More"."""
+        return tuple(field for field in self.fields if field.rare)
+
+    @property
+    def rare_types(self) -> tuple[str, ...]:
+        """The types of turn_detection with which anything of it has a meaning; none: with each."""
+        if any(not field.types for field in self.rare):
+            return ()
+        return tuple(dict.fromkeys(kind for field in self.rare for kind in field.types))
+
+
+def _switch(key: str, label: str, hint: str, **more: Any) -> Field:
+    return Field(key, label, "switch", hint, choices=(("true", "Yes"), ("false", "No")), **more)
+
+
+SECTIONS = (
+    Section(
+        "What the bot says",
+        "",
+        (
+            Field("name", "Name", "text", "What you call it; callers never hear it."),
+            Field(
+                "language",
+                "Language",
+                "text",
+                "Of the call: a tag such as en-US or de. It replaces {language} in the prompt.",
+                suggestions=("en-US", "en-GB", "de-DE", "es-ES", "fr-FR", "it-IT", "nl-NL", "pt-BR"),
+            ),
+            Field(
+                "greeting",
+                "Greeting",
+                "long text",
+                "What the bot says first.",
+                unset="none: the bot waits for the caller to speak",
+            ),
+            Field(
+                "greeting_audio",
+                "Recorded greeting",
+                "text",
+                "A recording in which the greeting is said: it plays before the model is connected.",
+                unset="none: the model speaks the greeting",
+                rare=True,
+            ),
+            Field("prompt", "Prompt", "long text", "What the model is told to be and to do."),
+        ),
+    ),
+    Section(
+        "Voice and model",
+        "",
+        (
+            Field(
+                "voice",
+                "Voice",
+                "text",
+                "Models differ in what they offer.",
+                unset="the model's own",
+                suggestions=(
+                    "marin",
+                    "cedar",
+                    "alloy",
+                    "ash",
+                    "ballad",
+                    "coral",
+                    "echo",
+                    "sage",
+                    "shimmer",
+                    "verse",
+                ),
+            ),
+            Field(
+                "model",
+                "Model",
+                "text",
+                "On Azure the name of a deployment.",
+                unset="the deployment's",
+                suggestions=("gpt-realtime-2.1", "gpt-realtime", "gpt-realtime-mini"),
+            ),
+            Field(
+                "temperature",
+                "Temperature",
+                "number",
+                "How varied the answers are. It reaches models of the beta dialect alone.",
+                unset="the model's own",
+                rare=True,
+            ),
+            Field(
+                "max_output_tokens",
+                "Longest answer",
+                "number",
+                "A longer answer ends in the middle of a sentence.",
+                unset="the model's own",
+                unit="tokens",
+                suggestions=("inf",),
+                rare=True,
+            ),
+        ),
+    ),
+    Section(
+        "Turn taking",
+        "Who decides that the caller's turn begins and ends.",
+        (
+            Field(
+                TURNS,
+                "Decided",
+                "choice",
+                "",
+                choices=(
+                    (_SERVER, "By loudness, by the model's service"),
+                    (_SEMANTIC, "By the words: whether the caller has finished"),
+                    (_LOCAL, "By phonebot, for services that tell nothing of it"),
+                    (_KEYS, "By the caller, with the key #"),
+                ),
+            ),
+            Field(
+                "turn_detection.eagerness",
+                "Eagerness",
+                "choice",
+                "How soon it answers.",
+                choices=(("low", "Low"), ("medium", "Medium"), ("high", "High"), ("auto", "Auto")),
+                types=(_SEMANTIC,),
+            ),
+            Field(
+                "turn_detection.silence_duration_ms",
+                "Pause that ends a turn",
+                "number",
+                "Shorter answers faster and interrupts slow speakers.",
+                unit="ms",
+                types=_BY_EAR,
+            ),
+            Field(
+                "turn_detection.threshold",
+                "Threshold",
+                "number",
+                "How loud speech must be, or how far above the noise. Raise it for noisy callers.",
+                types=_BY_EAR,
+            ),
+            Field(
+                "turn_detection.min_speech_ms",
+                "Speech that begins a turn",
+                "number",
+                "Raise it where coughs and clicks interrupt the bot.",
+                unit="ms",
+                types=(_LOCAL,),
+            ),
+            Field(
+                "turn_detection.prefix_padding_ms",
+                "Audio before the turn",
+                "number",
+                "How much from before the detected start belongs to it.",
+                unit="ms",
+                types=_BY_EAR,
+                rare=True,
+            ),
+            Field(
+                "turn_detection.idle_timeout_ms",
+                "Speak up after",
+                "number",
+                "After so long a silence the model speaks by itself.",
+                unset="never",
+                unit="ms",
+                types=(_SERVER,),
+                rare=True,
+            ),
+            _switch(
+                "turn_detection.create_response",
+                "Answers",
+                "Whether the model answers when the caller's turn ends.",
+                types=_DETECTED,
+                rare=True,
+            ),
+            _switch(
+                "turn_detection.interrupt_response",
+                "Service stops the answer",
+                "Whether the model's service stops its answer by itself when the caller speaks; if not, phonebot"
+                " does.",
+                types=_DETECTED,
+                rare=True,
+            ),
+        ),
+    ),
+    Section(
+        "Interruptions",
+        "By default any speech that is detected stops the bot, at once.",
+        (
+            _switch("interruptible", "Bot may be interrupted", "Whether the caller can interrupt the bot at all."),
+            _switch(
+                "greeting_interruptible", "Greeting may be interrupted", "Whether he can interrupt the greeting."
+            ),
+            Field(
+                "barge_in.min_speech_ms",
+                "Speech that interrupts",
+                "number",
+                "What is shorter is ignored while the bot speaks; 300 keeps most coughs out.",
+                unit="ms",
+                rare=True,
+            ),
+            Field(
+                "barge_in.hold_ms",
+                "Pause to listen",
+                "number",
+                "For how long, at most, the bot pauses until the words are known; without any it goes on.",
+                unit="ms",
+                rare=True,
+            ),
+            Field(
+                "barge_in.backchannels",
+                "Words that do not interrupt",
+                "words",
+                "Such as mhm, uh-huh: separated by commas. They need the pause to listen.",
+                unset="none",
+                rare=True,
+            ),
+            _switch(
+                "barge_in.echo_guard",
+                "Echo guard",
+                "Whether the bot's own voice, coming back from a loudspeaker, is told from the caller.",
+                rare=True,
+            ),
+            _switch("barge_in.keys", "Keys interrupt", "Whether any key stops the bot, too.", rare=True),
+            Field(
+                "barge_in.when_not_interruptible",
+                "Said meanwhile",
+                "choice",
+                "What becomes of what is said while the bot may not be interrupted.",
+                choices=(("heard", "The model hears it and answers afterwards"), ("withheld", "It hears silence")),
+                rare=True,
+            ),
+        ),
+    ),
+    Section(
+        "Hearing",
+        "",
+        (
+            Field(
+                "noise_reduction",
+                "Noise reduction",
+                "choice",
+                "Filters the caller's audio before the model hears it.",
+                unset="off",
+                choices=(("near_field", "For handsets and headsets"), ("far_field", "For loudspeaker phones")),
+            ),
+            Field(
+                "transcription",
+                "Write down the caller's words",
+                "choice",
+                "The model hears the caller either way.",
+                unset="yes",
+                choices=(("false", "No"),),
+            ),
+            Field(
+                "transcription.language",
+                "Caller's language",
+                "text",
+                "If it is always the same: a code such as en or de.",
+                unset="detected",
+            ),
+            Field(
+                "transcription.prompt",
+                "Words to expect",
+                "long text",
+                "Such as names, which are then written correctly.",
+                unset="none",
+                rare=True,
+            ),
+            Field(
+                "transcription.model",
+                "Transcription model",
+                "text",
+                "On Azure the name of a transcription deployment of the same resource.",
+                rare=True,
+            ),
+        ),
+    ),
+    Section(
+        "The call",
+        "",
+        (
+            Field("max_call_s", "Longest call", "number", "Then the call is ended.", unit="s"),
+            _switch("record", "Record", "Whether the audio of the call is kept with its log."),
+        ),
+    ),
+)
+FIELDS = tuple(field for section in SECTIONS for field in section.fields)
