@@ -55,6 +55,8 @@ MAX_LISTED = 1_000
 MAX_COMMANDS = 100
 """That a process takes at a time."""
 MAX_BLOCKS = 20
+ROWS_AT_ONCE = 25
+"""To prepare more in one go would keep the event loop, and so the frames of calls, for several ms."""
 
 What: TypeAlias = Literal["hang_up", "listen"]
 Key: TypeAlias = tuple[str, str]
@@ -132,8 +134,9 @@ class LiveStore:
         forgotten = list(forget)
         async with self._writing() as session:
             known = await self._touch(session, process)
-            if rows:
-                await session.execute(self._upsert(), rows)
+            upsert = self._upsert()
+            for begin in range(0, len(rows), ROWS_AT_ONCE):
+                await session.execute(upsert, rows[begin : begin + ROWS_AT_ONCE])
             if forgotten:
                 await session.execute(
                     delete(LiveCallRow).where(LiveCallRow.process == process, LiveCallRow.call_sid.in_(forgotten))
