@@ -27,6 +27,7 @@ from phonebot.store.links import OneTimeLinks
 from phonebot.store.store import Store
 from phonebot.storing import open_store
 from phonebot.web.app import SERVER_OPTIONS
+from phonebot.web.board import Board
 from phonebot.web.editing import ProfileEditor
 from phonebot.web.live import LiveCalls
 from phonebot.web.profiles import StoredProfiles
@@ -144,6 +145,13 @@ class Server(uvicorn.Server):
         # What there is now stays: the collector need not walk through it every few seconds, while frames wait.
         gc.freeze()
         gc.set_threshold(YOUNG_OBJECTS, 10, OLD_ROUNDS)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        # It waits for the answers under way, and those that follow calls would go on for ever.
+        board = getattr(getattr(self.config.app, "state", None), "board", None)
+        if isinstance(board, Board):
+            board.close()
+        await super().shutdown(sockets)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -252,12 +252,13 @@ class LiveStore:
         async with self._reading() as session:
             return await session.scalar(select(LiveCommand.outcome).where(LiveCommand.id == command))
 
-    async def renew(self, command: int, lasts_s: float) -> None:
-        """Go on listening."""
+    async def renew(self, command: int, lasts_s: float) -> str | None:
+        """Go on listening, unless that is over: then its outcome comes back."""
         async with self._writing() as session:
             await session.execute(
                 update(LiveCommand).where(LiveCommand.id == command).values(until=self._in(lasts_s))
             )
+            return await session.scalar(select(LiveCommand.outcome).where(LiveCommand.id == command))
 
     async def withdraw(self, command: int) -> None:
         """Listen no longer."""

@@ -313,7 +313,7 @@ class LiveCallRow(Table):
     __tablename__ = "live_calls"
 
     process: Mapped[str] = mapped_column(String(200), primary_key=True)
-    call_sid: Mapped[str] = mapped_column(String(64), primary_key=True, index=True)
+    call_sid: Mapped[str] = mapped_column(String(100), primary_key=True, index=True)
     number: Mapped[str] = mapped_column(Number)
     caller: Mapped[str] = mapped_column(Number)
     started_at: Mapped[datetime]
@@ -334,7 +334,7 @@ class LiveCommand(Table):
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     process: Mapped[str] = mapped_column(String(200), index=True)
-    call_sid: Mapped[str] = mapped_column(String(64))
+    call_sid: Mapped[str] = mapped_column(String(100))
     what: Mapped[str] = mapped_column(String(16))
     who: Mapped[str] = mapped_column(String(100))
     asked_at: Mapped[datetime]
@@ -348,7 +348,7 @@ class LiveAudio(Table):
     __tablename__ = "live_audio"
 
     process: Mapped[str] = mapped_column(String(200), primary_key=True)
-    call_sid: Mapped[str] = mapped_column(String(64), primary_key=True)
+    call_sid: Mapped[str] = mapped_column(String(100), primary_key=True)
     sequence: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     at: Mapped[datetime]
     sound: Mapped[bytes] = mapped_column(LargeBinary)

@@ -98,7 +98,7 @@ def upgrade() -> None:
     op.create_table(
         "live_audio",
         sa.Column("process", sa.String(length=200), nullable=False),
-        sa.Column("call_sid", sa.String(length=64), nullable=False),
+        sa.Column("call_sid", sa.String(length=100), nullable=False),
         sa.Column("sequence", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("at", MOMENT, nullable=False),
         sa.Column("sound", sa.LargeBinary(), nullable=False),
@@ -107,7 +107,7 @@ def upgrade() -> None:
     op.create_table(
         "live_calls",
         sa.Column("process", sa.String(length=200), nullable=False),
-        sa.Column("call_sid", sa.String(length=64), nullable=False),
+        sa.Column("call_sid", sa.String(length=100), nullable=False),
         sa.Column("number", sa.String(length=100), nullable=False),
         sa.Column("caller", sa.String(length=100), nullable=False),
         sa.Column("started_at", MOMENT, nullable=False),
@@ -122,7 +122,7 @@ def upgrade() -> None:
         "live_commands",
         sa.Column("id", ID, nullable=False),
         sa.Column("process", sa.String(length=200), nullable=False),
-        sa.Column("call_sid", sa.String(length=64), nullable=False),
+        sa.Column("call_sid", sa.String(length=100), nullable=False),
         sa.Column("what", sa.String(length=16), nullable=False),
         sa.Column("who", sa.String(length=100), nullable=False),
         sa.Column("asked_at", MOMENT, nullable=False),
