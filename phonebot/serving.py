@@ -27,7 +27,6 @@ from phonebot.store.links import OneTimeLinks
 from phonebot.store.store import Store
 from phonebot.storing import open_store
 from phonebot.web.app import SERVER_OPTIONS
-from phonebot.web.board import Board
 from phonebot.web.editing import ProfileEditor
 from phonebot.web.live import LiveCalls
 from phonebot.web.profiles import StoredProfiles
@@ -147,10 +146,9 @@ class Server(uvicorn.Server):
         gc.set_threshold(YOUNG_OBJECTS, 10, OLD_ROUNDS)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        # It waits for the answers under way, and those that follow calls would go on for ever.
-        board = getattr(getattr(self.config.app, "state", None), "board", None)
-        if isinstance(board, Board):
-            board.close()
+        # Streams of events do not end by themselves, and uvicorn waits for them.
+        if isinstance(self.config.app, Starlette) and "stopping" in self.config.app.state:
+            self.config.app.state.stopping.set()
         await super().shutdown(sockets)
 
     @contextlib.contextmanager

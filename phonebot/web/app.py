@@ -4,6 +4,7 @@ Builds the Starlette app: the only place where all parts meet.
     voice webhook -> Gate.issue -> TwiML -> media stream -> Gate.admit -> Bridge(Call) <-> model
 """
 
+import asyncio
 import logging
 import secrets
 from collections.abc import AsyncIterator, Callable
@@ -85,10 +86,10 @@ def create_app(
     `writer` None: the logs go where the settings say.
 
     Its calls in progress are `state.live`, a LiveCalls: set `draining` there and it takes no new ones. What happens
-    in them is told by `state.feed`, a Feed, and in those of all processes by `state.board`, a Board. With `store`,
-    which stays the caller's to close, there is the console, for those who log in, and past calls are in
-    `state.book`, a CallBook (None without one). `authorise` says who may use the phone in the browser of a service
-    without a store; without both there is none.
+    in them is told by `state.feed`, a Feed, and in those of all processes by `state.board`, a Board; answers that
+    follow them end when `state.stopping` is set. With `store`, which stays the caller's to close, there is the
+    console, for those who log in, and past calls are in `state.book`, a CallBook (None without one). `authorise`
+    says who may use the phone in the browser of a service without a store; without both there is none.
     """
     public_url = settings.public_url or local_url(settings.host, settings.port)
     token = settings.twilio_auth_token
@@ -105,8 +106,9 @@ def create_app(
     urls = own_urls(public_url, settings.host, settings.port)
     phone = ConsolePhone(Trials(secret_key), calls.answer, live, feed, numbers.profile_for, urls)
 
+    stopping = asyncio.Event()
     book = CallBook(store.calls, store.recordings, settings.data_dir / "calls") if store else None
-    console = _console(settings, store, book, secret_key, urls) if store and book else None
+    console = _console(settings, store, book, secret_key, urls, board, stopping) if store and book else None
 
     async def healthz(request: Request) -> Response:
         return PlainTextResponse("ok")
@@ -120,7 +122,6 @@ def create_app(
             yield
             # The calls close their logs; only then may the writer be closed.
             live.draining = True
-            board.close()
             await live.finish()
 
     app = Starlette(
@@ -138,6 +139,7 @@ def create_app(
         lifespan=lifespan,
     )
     app.state.live, app.state.feed, app.state.board, app.state.book = live, feed, board, book
+    app.state.stopping = stopping
     return app
 
 
@@ -165,10 +167,18 @@ def own_urls(public_url: str, host: str, port: int) -> tuple[str, ...]:
     return tuple(dict.fromkeys(urls))
 
 
-def _console(settings: Settings, store: Store, book: CallBook, secret_key: str, urls: tuple[str, ...]) -> Console:
+def _console(
+    settings: Settings,
+    store: Store,
+    book: CallBook,
+    secret_key: str,
+    urls: tuple[str, ...],
+    board: Board,
+    stopping: asyncio.Event,
+) -> Console:
     """`urls` are those by which the service is reached, the public one first."""
     editor, found = ProfileEditor(store.numbers, settings.audio), checkup_of(settings, store, urls[0])
-    return Console(store, book, editor, found, secret_key, urls)
+    return Console(store, book, editor, found, secret_key, urls, board, stopping)
 
 
 def checkup_of(settings: Settings, store: Store, public_url: str) -> Checkup:

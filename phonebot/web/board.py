@@ -53,7 +53,6 @@ class Board:
         self._held = held
         self._live = live
         self._others = OtherCalls(live, feed) if live else None
-        self._closed = False
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -69,13 +68,6 @@ class Board:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
             await publisher.finish()
-
-    def close(self) -> None:
-        """The process stops: who watches or listens has to go. Calls are not concerned."""
-        self._closed = True
-        self._feed.close()
-        for call in self._held:
-            call.close()
 
     # ------------------------------------------------------------------------------ what there is
 
@@ -164,7 +156,7 @@ class Board:
         newest: int | None = None
         heard_s = renewed_s = loop.time()
         try:
-            while not self._closed and loop.time() < heard_s + NOTHING_HEARD_S:
+            while loop.time() < heard_s + NOTHING_HEARD_S:
                 for sequence, sound in await live.audio(key, newest):
                     newest, heard_s = sequence, loop.time()
                     half = len(sound) // 2

@@ -221,6 +221,11 @@ class Subscription:
         self._closed(self)
         self._filled.set()
 
+    @property
+    def waiting(self) -> tuple[Event, ...]:
+        """What can be read at once."""
+        return tuple(self._queue)
+
     def __enter__(self) -> Self:
         return self
 
@@ -246,7 +251,6 @@ class Feed:
 
     def __init__(self, process: str = "") -> None:
         self.process = process
-        self._closed = False
         self._calls: dict[str, CallFeed] = {}
         self._subscriptions: list[Subscription] = []
 
@@ -281,9 +285,6 @@ class Feed:
         What comes first is a Snapshot of each call that is in progress; a call that begins later has one too.
         """
         subscription = Subscription(call_sid, self.unsubscribe)
-        if self._closed:
-            subscription.close()
-            return subscription
         self._subscriptions.append(subscription)
         for call in self._calls.values():
             if call_sid in (None, call.call_sid):
@@ -296,12 +297,6 @@ class Feed:
         for listeners in (self._subscriptions, *(call.listeners for call in self._calls.values())):
             if subscription in listeners:
                 listeners.remove(subscription)
-
-    def close(self) -> None:
-        """The process stops: end all subscriptions, those included that will come."""
-        self._closed = True
-        for subscription in list(self._subscriptions):
-            subscription.close()
 
 
 class CallFeed:

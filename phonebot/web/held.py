@@ -53,7 +53,7 @@ class HeldCall:
             self._taps.remove(tap)
 
     def close(self) -> None:
-        """It is over, or whoever listens has to go."""
+        """It is over."""
         for tap in self._taps:
             tap.close()
 
