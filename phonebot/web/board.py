@@ -96,8 +96,8 @@ class Board:
             if self._others is None:
                 yield events
                 return
-            await self._others.watch(events)
-            try:
+            try:  # who leaves while he waits for the first calls has to leave there, too
+                await self._others.watch(events)
                 yield events
             finally:
                 await self._others.leave(events)

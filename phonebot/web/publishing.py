@@ -141,7 +141,9 @@ class Publisher:
             self._away = True
         except Exception:
             # A fault of ours in one write must not end those to come.
-            log.exception("calls in progress could not be written")
+            if not self._away:
+                log.exception("calls in progress could not be written")
+            self._away = True
         else:
             if self._away:
                 log.info("other processes learn of the calls of this one again")
