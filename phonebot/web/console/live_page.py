@@ -17,6 +17,7 @@ The sound is mu-law at 8 kHz in two channels, a byte of the caller and one of th
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, suppress
+from dataclasses import asdict
 from datetime import UTC, datetime
 
 import msgspec
@@ -31,6 +32,7 @@ from phonebot.store.users import Role
 from phonebot.web.board import Board
 from phonebot.web.console.frame import Frame
 from phonebot.web.console.guard import Guard, Visitor
+from phonebot.web.console.outcomes import ENDINGS
 from phonebot.web.console.streamed import Streamed
 from phonebot.web.feed import CallEnded, Event, LineSettled, Lost, Snapshot, Subscription, TurnTaken
 from phonebot.web.sound import Sound
@@ -62,7 +64,8 @@ class LivePages:
         ]
 
     async def _page(self, request: Request, visitor: Visitor) -> Response:
-        return self._frame.page(request, "live.html", visitor=visitor, here="live")
+        outcomes = {name: asdict(ending) for name, ending in ENDINGS.items()}
+        return self._frame.page(request, "live.html", visitor=visitor, here="live", outcomes=outcomes)
 
     async def _events(self, request: Request, visitor: Visitor) -> Response:
         if self._streams >= MAX_STREAMS:

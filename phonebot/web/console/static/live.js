@@ -17,15 +17,7 @@ const LAST_LINES = 2;
 
 const ROLE_WORDS = { caller: "Caller", bot: "Bot", note: "Note" };
 const TURN_WORDS = { idle: "Nobody speaks", caller: "Caller speaks", thinking: "Bot thinks", bot: "Bot speaks" };
-const TURN_BADGES = { caller: "badge-success", bot: "badge-accent" };
-const OUTCOME_WORDS = {
-  caller_hung_up: "The caller hung up",
-  operator_hung_up: "Hung up by an operator",
-  model_failed: "The model failed",
-  stream_lost: "The connection broke off",
-  carrier_faults: "The carrier's messages were faulty",
-  time_limit: "The time limit was reached",
-};
+const TURN_BADGES = { caller: "success", bot: "accent" };
 
 /* One call, and its card. */
 class Card {
@@ -35,8 +27,12 @@ class Card {
   #transcript = new Transcript();
   #view;
   #turn = "idle";
+  #endings;
+  #ending = null; // how it ended; null: it goes on
 
-  constructor(template) {
+  /* `endings`: {words, badge} of each outcome. */
+  constructor(template, endings) {
+    this.#endings = endings;
     this.node = template.content.firstElementChild.cloneNode(true);
     this.#view = new TranscriptView(this.node, ROLE_WORDS);
   }
@@ -111,6 +107,7 @@ class Card {
   #end(outcome) {
     this.ended = true;
     this.#turn = "idle";
+    this.#ending = this.#endings[outcome] ?? { words: "Ended", badge: "" };
     this.node.dataset.ended = outcome;
     this.part("stale").hidden = true;
     for (const name of ["open", "listen", "hang-up"]) this.part(name)?.setAttribute("hidden", "");
@@ -122,9 +119,9 @@ class Card {
   #showTurn() {
     this.node.dataset.turn = this.#turn;
     const badge = this.part("turn");
-    const words = this.ended ? (OUTCOME_WORDS[this.node.dataset.ended] ?? "Ended") : TURN_WORDS[this.#turn];
+    const { words, badge: look } = this.#ending ?? { words: TURN_WORDS[this.#turn], badge: TURN_BADGES[this.#turn] };
     if (badge.textContent === words) return;
-    badge.className = `badge ${TURN_BADGES[this.#turn] ?? ""}`;
+    badge.className = look ? `badge badge-${look}` : "badge";
     badge.textContent = words;
   }
 
@@ -149,9 +146,11 @@ export class LivePage extends HTMLElement {
   #timer = 0;
   #skewMs = 0;
   #ear = null; // {callSid, ear}
+  #endings = {};
   #expected = new Set(); // calls that are told of because they were there already
 
   connectedCallback() {
+    this.#endings = JSON.parse(this.dataset.outcomes);
     this.addEventListener("click", (event) => this.#clicked(event));
     document.addEventListener("visibilitychange", this.#seen);
     this.#timer = setInterval(() => this.#keepTime(), 500);
@@ -211,7 +210,7 @@ export class LivePage extends HTMLElement {
   }
 
   #add(snapshot) {
-    const card = new Card(this.#part("call"));
+    const card = new Card(this.#part("call"), this.#endings);
     card.receive(snapshot);
     card.keepTime(this.#skewMs);
     this.#cards.set(snapshot.call_sid, card);
