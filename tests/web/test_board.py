@@ -8,15 +8,31 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from service_driver import CALL_SID, PROFILE, SPEECH, Service, StartService
+from service_driver import (
+    CALL_SID,
+    COMMAND,
+    MODEL_KEY,
+    PROFILE,
+    SECRET_KEY,
+    SPEECH,
+    TOKEN,
+    Clerk,
+    Ear,
+    Service,
+    StartService,
+    environment,
+    listening_socket,
+)
 from sqlalchemy import select, update
 
-from phonebot.errors import ListeningRefused, NotStored
+from phonebot.errors import ListeningRefused, NotStored, StoreUnavailable
 from phonebot.replay.player import play
-from phonebot.simulator.caller import Say, WaitForQuiet
+from phonebot.simulator.caller import Caller, Say, WaitForQuiet
+from phonebot.simulator.phone import dial
+from phonebot.simulator.server import serve as serve_model
 from phonebot.store.audit import Actor
 from phonebot.store.database import Database
-from phonebot.store.live import GONE_S, STALE_S, LiveCall, LiveStore
+from phonebot.store.live import GONE_S, STALE_S, LiveStore
 from phonebot.store.store import Store
 from phonebot.store.tables import AuditRow, LiveProcess
 from phonebot.web.feed import CallEnded, LineSettled, Snapshot, Subscription
@@ -87,7 +103,7 @@ async def test_a_call_of_one_process_is_seen_heard_and_ended_in_another(
     calling = asyncio.create_task(one.dial(*CHATTY))
     async with other.board.watch() as events:
         begun = await reach(events, Snapshot)
-        said = await reach(events, Snapshot, lambda event: len(event.lines) >= 3)
+        said = await reach(events, Snapshot, lambda event: len(event.lines) >= 2)
         assert (begun.call_sid, begun.caller, begun.number) == (said.call_sid, "+15550100001", "+15550100002")
         assert [line.role for line in said.lines[:2]] == ["bot", "caller"]
         assert (begun.process, begun.stale) == ((await other.board.calls())[0].process, False)
@@ -141,20 +157,66 @@ async def test_a_call_that_is_not_recorded_is_not_listened_to(
         await stream.closed()
 
 
-async def test_the_calls_of_a_killed_process_are_marked_then_vanish(other: Service, database: Database) -> None:
-    """It wrote its call, and says nothing any more."""
-    snapshot = b'{"type":"snapshot","call_sid":"CA9","kind":"phone","started":"2026-01-02T03:04:05Z",' + (
-        b'"caller":"+15550100001","number":null,"profile":null,"profile_version":null}'
-    )
-    call = LiveCall("CA9", "", "+15550100001", datetime.now(UTC), 1, snapshot.decode())
-    await LiveStore(database).write("web-9/1-dead", [call])
-    async with other.board.watch() as events:
-        assert not (await reach(events, Snapshot)).stale
+async def test_the_calls_of_a_killed_process_are_marked_then_vanish_and_its_words_are_kept(
+    other: Service, database: Database, database_url: str, tmp_path: Path
+) -> None:
+    (tmp_path / "numbers.toml").write_text('[default]\ngreeting = "Hi"\n')
+    with listening_socket() as free:
+        url = f"http://127.0.0.1:{free.getsockname()[1]}"
+    async with serve_model(minds=Clerk, ear=Ear(), key=MODEL_KEY) as model, other.board.watch() as events:
+        settings = {
+            "PHONEBOT_DATABASE_URL": database_url,
+            "PHONEBOT_DATA_DIR": str(tmp_path / "killed"),
+            "PHONEBOT_PROFILES": str(tmp_path / "numbers.toml"),
+            "PHONEBOT_PUBLIC_URL": url,
+            "PHONEBOT_PORT": url.rpartition(":")[2],
+            "PHONEBOT_SECRET_KEY": SECRET_KEY,
+            "PHONEBOT_MODEL_URL": model.url,
+            "PHONEBOT_MODEL_TOKEN": MODEL_KEY,
+            "TWILIO_AUTH_TOKEN": TOKEN,
+        }
+        killed = await asyncio.create_subprocess_exec(
+            *COMMAND, "serve", env=environment(**settings), stderr=asyncio.subprocess.PIPE
+        )
+        try:
+            assert killed.stderr is not None
+            while b"voice webhook" not in await killed.stderr.readline():
+                assert killed.returncode is None
+            calling = asyncio.create_task(dial(f"{url}/twilio/voice", Caller(*CHATTY), auth_token=TOKEN))
+            begun = await reach(events, Snapshot, lambda event: event.lines)
+            assert f"/{killed.pid}-" in begun.process
+        finally:
+            killed.kill()
+            await killed.communicate()
+        await calling
         await silence(database, STALE_S + 1)
-        assert (await reach(events, Snapshot)).stale
+        assert (await reach(events, Snapshot, lambda event: event.stale)).call_sid == begun.call_sid
         await silence(database, GONE_S + 1)
         assert (await reach(events, CallEnded)).outcome == "stream_lost"
     assert await other.board.calls() == []
+    kept = await LiveStore(database).last_of(begun.call_sid)
+    assert kept is not None
+    assert begun.lines[0].text in kept
+
+
+async def test_while_the_database_is_away_own_calls_are_seen_and_ended(
+    one: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*_: Any, **__: Any) -> Any:
+        raise StoreUnavailable("the database is away: wait")
+
+    stream = await one.started_stream()
+    for what in ("listed", "write", "note", "ask"):
+        monkeypatch.setattr(LiveStore, what, away)
+    async with one.board.watch() as events:
+        assert (await reach(events, Snapshot)).call_sid == CALL_SID
+        with pytest.raises(StoreUnavailable):
+            async with one.board.listen(CALL_SID, ADA):
+                pass
+        await one.board.hang_up(CALL_SID, ADA)
+        assert (await reach(events, CallEnded)).outcome == "operator_hung_up"
+    assert await stream.closed() == 1000
+    monkeypatch.undo()
 
 
 async def silence(database: Database, seconds: float) -> None:
