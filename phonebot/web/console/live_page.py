@@ -27,7 +27,6 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from phonebot.errors import ListeningRefused, NotStored, StoreError
-from phonebot.store.audit import Actor
 from phonebot.store.users import Role
 from phonebot.web.board import Board
 from phonebot.web.console.frame import Frame
@@ -78,7 +77,7 @@ class LivePages:
             return _problem(503, "Too many calls are followed in this process: try again in a moment.")
         stack = AsyncExitStack()
         try:
-            listening = self._board.listen(request.path_params["call_sid"], _actor(request, visitor))
+            listening = self._board.listen(request.path_params["call_sid"], visitor.actor)
             sounds = await stack.enter_async_context(listening)
         except NotStored:
             return _problem(404, "The call has ended.")
@@ -90,7 +89,7 @@ class LivePages:
 
     async def _hang_up(self, request: Request, visitor: Visitor) -> Response:
         try:
-            await self._board.hang_up(request.path_params["call_sid"], _actor(request, visitor))
+            await self._board.hang_up(request.path_params["call_sid"], visitor.actor)
         except NotStored:
             return _problem(404, "The call has ended already.")
         except StoreError:
@@ -183,10 +182,6 @@ def _in_turn(sound: Sound) -> bytes:
     both = bytearray(2 * len(sound.caller))
     both[0::2], both[1::2] = sound.caller, sound.bot
     return bytes(both)
-
-
-def _actor(request: Request, visitor: Visitor) -> Actor:
-    return Actor(visitor.user.name, request.client.host if request.client else "")
 
 
 def _problem(status: int, sentence: str) -> Response:
