@@ -36,6 +36,7 @@ from phonebot.call.inputs import (
     ModelFault,
     ModelLost,
     ModelReady,
+    OperatorHangUp,
     Tick,
 )
 from phonebot.carrier.messages import Media, Start, StreamReader, StreamWriter
@@ -139,6 +140,19 @@ class Bridge:
             self._to_carrier.close(1000)
             await asyncio.wait([writer], timeout=CLOSE_TIMEOUT_S)
             writer.cancel()
+
+    # ---------------------------------------------------------------------------------- who watches it
+
+    def hang_up(self, by: str) -> None:
+        """End the call now, because the operator of this name wants it. Nothing happens when it has ended."""
+        self._feed(OperatorHangUp(by))
+
+    def attach(self, journal: Journal) -> None:
+        """Tell this one, too, from now on."""
+        self._journals = (*self._journals, journal)
+
+    def detach(self, journal: Journal) -> None:
+        self._journals = tuple(each for each in self._journals if each is not journal)
 
     # ---------------------------------------------------------------------------------- the core
 

@@ -15,6 +15,7 @@ The tree of errors.
     │   ├── StoreUnavailable      it cannot be reached or used now; another try may work
     │   ├── StoreTooNew           its tables were made by a newer version of phonebot
     │   └── NotStored             what was asked for is not there
+    ├── ListeningRefused     nobody may listen to a call, or not now
     ├── LogError             a call log that cannot be read (replay/log.py)
     ├── ExportRefused        the place for an exported log is taken (replay/export.py)
     ├── UpdateRefused        a zipped log is not rewritten (replaying.py)
@@ -126,3 +127,14 @@ class StoreTooNew(StoreError):
 
 class NotStored(StoreError):
     """What was asked for is not there."""
+
+
+class ListeningRefused(PhonebotError):
+    """Nobody may listen to a call, or not now. `why` says so, and the remedy if there is one."""
+
+    def __init__(self, call_sid: str, why: str) -> None:
+        super().__init__(call_sid, why)
+        self.call_sid, self.why = call_sid, why
+
+    def __str__(self) -> str:
+        return f"nobody can listen to the call {self.call_sid}: {self.why}"

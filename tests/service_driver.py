@@ -52,6 +52,7 @@ from phonebot.simulator.session import Session
 from phonebot.simulator.signing import signature
 from phonebot.store.store import Store
 from phonebot.web.app import create_app
+from phonebot.web.board import Board
 from phonebot.web.console.access import Authorise
 from phonebot.web.live import LiveCalls
 from phonebot.web.profiles import Answering
@@ -129,6 +130,7 @@ class Service:
     model: ModelServer | None
     witnesses: list[Witness]
     live: LiveCalls
+    board: Board
     public_url: str
     _running: AsyncExitStack = field(repr=False)
 
@@ -184,9 +186,8 @@ class Service:
                 load(variables, env_file=None), answering, watch=(watch,), authorise=authorise, store=store
             )
             await starting.enter_async_context(running(app, listener))
-            return cls(
-                url, folder / "calls", model, witnesses, app.state.live, public_url or url, starting.pop_all()
-            )
+            live, board = app.state.live, app.state.board
+            return cls(url, folder / "calls", model, witnesses, live, board, public_url or url, starting.pop_all())
         raise AssertionError("what starts is returned or raises")
 
     async def stop(self) -> None:

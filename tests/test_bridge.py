@@ -14,7 +14,7 @@ from phonebot import bridge, outbox
 from phonebot.bridge import Bridge, ConnectModel, Journal, StreamClosed
 from phonebot.call.actions import Action, ClearPlayback, CloseStream, Ended, PlayAudio, SendMark, Trouble
 from phonebot.call.call import Call
-from phonebot.call.inputs import CallerAudioDropped, CarrierClosed, Input, ModelLost, ModelReady
+from phonebot.call.inputs import CallerAudioDropped, CarrierClosed, Input, ModelLost, ModelReady, OperatorHangUp
 from phonebot.call.plan import CallPlan
 from phonebot.carrier.messages import Media, Start, StreamReader
 from phonebot.errors import ModelProtocolError, ModelRefused, ModelUnreachable
@@ -183,6 +183,33 @@ async def test_a_call_that_is_hung_up_closes_both_sockets() -> None:
     assert shell.socket.close_code == 1000
     assert shell.model.closed
     assert shell.notes.did[-1] == Ended("caller_hung_up")
+
+
+async def test_an_operator_ends_the_call_and_both_sockets_close() -> None:
+    shell = Shell(GREETING_PLAN)
+    await shell.seen(ModelReady)
+    shell.bridge.hang_up("ada")
+    shell.bridge.hang_up("ada")
+    await shell.ended()
+    assert shell.socket.close_code == 1000
+    assert shell.model.closed
+    assert shell.notes.all(OperatorHangUp) == [OperatorHangUp("ada")]
+    assert shell.notes.did[-1] == Ended("operator_hung_up")
+
+
+async def test_a_journal_is_told_what_happens_while_it_is_attached() -> None:
+    shell = Shell()
+    await shell.seen(ModelReady)
+    shell.frame(1)
+    await shell.seen(Media)
+    notes = Notes()
+    shell.bridge.attach(notes)
+    shell.frame(2)
+    await shell.seen(Media, 2)
+    shell.bridge.detach(notes)
+    shell.hang_up()
+    await shell.ended()
+    assert [type(received) for received in notes.inputs] == [Media]
 
 
 async def test_frames_and_commands_go_out_in_the_order_of_the_actions() -> None:

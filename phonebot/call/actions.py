@@ -11,7 +11,9 @@ from phonebot.call.turns import Turn
 from phonebot.realtime.events import Command, Frozen, Session
 
 Settled: TypeAlias = Literal["fence", "timeout", "turn_end", "at_once", "call_end"]
-Outcome: TypeAlias = Literal["caller_hung_up", "stream_lost", "model_failed", "carrier_faults", "time_limit"]
+Outcome: TypeAlias = Literal[
+    "caller_hung_up", "operator_hung_up", "stream_lost", "model_failed", "carrier_faults", "time_limit"
+]
 
 # ---------------------------------------------------------------------------------------- to the carrier
 

@@ -41,6 +41,7 @@ from phonebot.call.inputs import (
     ModelFault,
     ModelLost,
     ModelReady,
+    OperatorHangUp,
     PlayClip,
     Tick,
 )
@@ -619,6 +620,9 @@ class Call:
         decided = self._decide(self._interruptions.tick(now), now) if self._interruptions else []
         return heard + decided + self._settle(self._ledger.settle_due(now), "timeout", now) + self._ask(now)
 
+    def _operator(self, wish: OperatorHangUp, now: int) -> list[Action]:
+        return self._hang_up(1000, "operator_hung_up", now)
+
     def _hang_up(self, code: int, reason: Outcome, now: int) -> list[Action]:
         return [CloseStream(code, reason), *self._end(reason, now)]
 
@@ -669,6 +673,7 @@ _RECEIVE: dict[type, Callable[[Call, Any, int], list[Action]]] = {
     ModelFault: Call._model_fault,
     CallerAudioDropped: Call._audio_dropped,
     PlayClip: Call._play_clip,
+    OperatorHangUp: Call._operator,
     Tick: Call._tick,
     events.ErrorEvent: Call._error,
     events.SpeechStarted: Call._told_of_speech,

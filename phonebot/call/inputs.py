@@ -68,6 +68,12 @@ class PlayClip(Clip, frozen=True):
     """
 
 
+class OperatorHangUp(Frozen, frozen=True):
+    """Whoever watches the call ends it, now. `by` is his name."""
+
+    by: str
+
+
 class Tick(Frozen, frozen=True):
     """Call time reached `Call.wakeup_ms`."""
 
@@ -86,6 +92,7 @@ Input: TypeAlias = (
     | ModelFault
     | CallerAudioDropped
     | PlayClip
+    | OperatorHangUp
     | Tick
     | Event
 )

@@ -21,7 +21,7 @@ from pathlib import Path
 from phonebot.audio import wav
 from phonebot.audio.g711 import SAMPLE_RATE_HZ
 from phonebot.call.actions import ClearPlayback, Cut, PlayAudio, SendMark
-from phonebot.call.inputs import CarrierClosed
+from phonebot.call.inputs import CarrierClosed, OperatorHangUp
 from phonebot.carrier.messages import Mark, Media, Stop
 from phonebot.realtime.events import AudioDelta, AudioDone
 from phonebot.replay.log import EVENTS_FILE, LogError
@@ -130,7 +130,8 @@ def _bot_legs(log: CallLog) -> tuple[bytearray, bytearray]:
     runs = _runs(log)
     round_trip_ms = _round_trip_ms(runs)
     over_ms = next(
-        (step.now_ms for step in log.steps if isinstance(step.input, (Stop, CarrierClosed))), MAX_CALL_MS
+        (step.now_ms for step in log.steps if isinstance(step.input, (Stop, CarrierClosed, OperatorHangUp))),
+        MAX_CALL_MS,
     )
     leg, unheard = bytearray(), bytearray()
     free_ms = 0.0  # when the queue is empty again

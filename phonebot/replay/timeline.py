@@ -44,6 +44,7 @@ _FALSE_ALARMS = {
 }
 _ENDS = {
     "caller_hung_up": "The caller hung up",
+    "operator_hung_up": "An operator hung up",
     "stream_lost": "The connection to the caller was lost",
     "model_failed": "The model failed",
     "carrier_faults": "The carrier sent too much that it must not",

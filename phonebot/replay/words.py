@@ -149,6 +149,7 @@ _INPUTS: dict[type[Struct], Callable[[Any], str]] = {
     happens.ModelFault: lambda it: f"the model sends nonsense: {quoted(it.problem)}",
     happens.CallerAudioDropped: lambda it: f"{it.frames} frames of the caller were dropped",
     happens.PlayClip: lambda it: f"a clip of {_length(it.audio)} is to be played: {quoted(it.text)}",
+    happens.OperatorHangUp: lambda it: f"{quoted(it.by)} hangs up for us",
     happens.Tick: lambda _: "a tick",
     model.ErrorEvent: lambda it: f"the model reports: {quoted(it.error.message)}",
     model.SpeechStarted: lambda it: f"the model hears the caller speak, at {_seconds(it.audio_start_ms)} of him",

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from phonebot.store.calls import CallStore
 from phonebot.store.database import Database
+from phonebot.store.live import LiveStore
 from phonebot.store.numbers import NumberStore
 from phonebot.store.recordings import Recordings
 from phonebot.store.sessions import SessionStore
@@ -13,11 +14,16 @@ from phonebot.store.users import UserStore
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """The database, what it knows of numbers, of calls and of those who may do what, and the files of calls."""
+    """
+    The database, the files of calls, and what is known of numbers, of calls and of those who may do what.
+
+    `calls` are those that have ended, `live` those in progress.
+    """
 
     database: Database
     numbers: NumberStore
     calls: CallStore
+    live: LiveStore
     users: UserStore
     sessions: SessionStore
     tokens: TokenStore
@@ -36,6 +42,7 @@ class Store:
             database,
             NumberStore(database),
             CallStore(database),
+            LiveStore(database),
             UserStore(database),
             SessionStore(database),
             TokenStore(database),

@@ -3,6 +3,7 @@ The tables. docs/store.md says in a line what is in each.
 
     numbers -< profile_versions        calls -< turns, tool_calls, usage; - call_texts
     users -< sessions                  api_tokens, spent_tokens, audit, counters
+    live_processes, live_calls, live_commands, live_audio: calls in progress
 
 A call's rows hold no reference to a number: a number may go, its calls stay until they are deleted themselves. All
 that has a call's content refers to it and is deleted with it.
@@ -23,6 +24,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Text,
@@ -289,6 +291,67 @@ class UsageRow(Table):
     output_text: Mapped[int] = mapped_column(default=0)
     output_audio: Mapped[int] = mapped_column(default=0)
     cost_usd: Mapped[float | None]
+
+
+class LiveProcess(Table):
+    """A process that holds calls. `seen_at`: when it last said so."""
+
+    __tablename__ = "live_processes"
+
+    process: Mapped[str] = mapped_column(String(200), primary_key=True)
+    seen_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class LiveCallRow(Table):
+    """
+    A call in progress, as its process wrote it last.
+
+    `counter` grows with each change. `snapshot` is JSON text: the transcript so far, and how the call stands.
+    `outcome`: how it ended; then the row goes in some seconds. None: it has not.
+    """
+
+    __tablename__ = "live_calls"
+
+    process: Mapped[str] = mapped_column(String(200), primary_key=True)
+    call_sid: Mapped[str] = mapped_column(String(100), primary_key=True, index=True)
+    number: Mapped[str] = mapped_column(Number)
+    caller: Mapped[str] = mapped_column(Number)
+    started_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+    counter: Mapped[int] = mapped_column(BigInteger)
+    snapshot: Mapped[str]
+    outcome: Mapped[str | None] = mapped_column(String(40))
+
+
+class LiveCommand(Table):
+    """
+    What an operator wants of a call that another process holds: `hang_up`, or `listen`, which holds `until`.
+
+    `outcome` is the process's: `done`, or why not. None: it has not said yet.
+    """
+
+    __tablename__ = "live_commands"
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    process: Mapped[str] = mapped_column(String(200), index=True)
+    call_sid: Mapped[str] = mapped_column(String(100))
+    what: Mapped[str] = mapped_column(String(16))
+    who: Mapped[str] = mapped_column(String(100))
+    asked_at: Mapped[datetime]
+    until: Mapped[datetime | None]
+    outcome: Mapped[str | None] = mapped_column(String(40))
+
+
+class LiveAudio(Table):
+    """Half a second of a call that somebody in another process listens to: mu-law, the caller's, then the bot's."""
+
+    __tablename__ = "live_audio"
+
+    process: Mapped[str] = mapped_column(String(200), primary_key=True)
+    call_sid: Mapped[str] = mapped_column(String(100), primary_key=True)
+    sequence: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    at: Mapped[datetime]
+    sound: Mapped[bytes] = mapped_column(LargeBinary)
 
 
 class UserRow(Table):

@@ -4,6 +4,7 @@ Builds the Starlette app: the only place where all parts meet.
     voice webhook -> Gate.issue -> TwiML -> media stream -> Gate.admit -> Bridge(Call) <-> model
 """
 
+import asyncio
 import logging
 import secrets
 from collections.abc import AsyncIterator, Callable
@@ -37,6 +38,7 @@ from phonebot.replay.recorder import Recorder, Writer
 from phonebot.settings import LOOPBACK_HOSTS, Settings
 from phonebot.store.store import Store
 from phonebot.web.admission import Admission, Arrival, Gate
+from phonebot.web.board import Board, process_name
 from phonebot.web.console.access import Authorise
 from phonebot.web.console.console import Console
 from phonebot.web.console.health import Checkup
@@ -44,6 +46,7 @@ from phonebot.web.console.phone import ConsolePhone
 from phonebot.web.console.trials import Trials
 from phonebot.web.editing import ProfileEditor
 from phonebot.web.feed import Feed
+from phonebot.web.held import HeldCall, HeldCalls
 from phonebot.web.live import LiveCalls
 from phonebot.web.media import MediaEndpoint, MediaSocket
 from phonebot.web.metrics import CallMetrics, Metrics
@@ -83,26 +86,29 @@ def create_app(
     `writer` None: the logs go where the settings say.
 
     Its calls in progress are `state.live`, a LiveCalls: set `draining` there and it takes no new ones. What happens
-    in them is told by `state.feed`, a Feed. With `store`, which stays the caller's to close, there is the console,
-    for those who log in, and past calls are in `state.book`, a CallBook (None without one). `authorise` says who
-    may use the phone in the browser of a service without a store; without both there is none.
+    in them is told by `state.feed`, a Feed, and in those of all processes by `state.board`, a Board; answers that
+    follow them end when `state.stopping` is set. With `store`, which stays the caller's to close, there is the
+    console, for those who log in, and past calls are in `state.book`, a CallBook (None without one). `authorise`
+    says who may use the phone in the browser of a service without a store; without both there is none.
     """
     public_url = settings.public_url or local_url(settings.host, settings.port)
     token = settings.twilio_auth_token
     secret_key = settings.secret_key.get_secret_value() if settings.secret_key else secrets.token_urlsafe(32)
     door = Door(public_url, (token.get_secret_value(),) if token else (), settings.twilio_account_sid)
-    gate, live, feed = Gate(secret_key), LiveCalls(), Feed()
+    gate, live, feed, held = Gate(secret_key), LiveCalls(), Feed(process_name()), HeldCalls()
+    board = Board(feed, held, store.live if store else None)
     metrics = Metrics(live)
     writer = writer or Writer(settings.data_dir / "calls")
-    calls = CallDesk(settings, numbers, live, metrics, feed, writer, watch)
+    calls = CallDesk(settings, numbers, live, metrics, feed, held, writer, watch)
     webhooks = Webhooks(door, numbers, gate, live)
     media = MediaEndpoint(door, gate, live, calls.hold)
 
     urls = own_urls(public_url, settings.host, settings.port)
     phone = ConsolePhone(Trials(secret_key), calls.answer, live, feed, numbers.profile_for, urls)
 
+    stopping = asyncio.Event()
     book = CallBook(store.calls, store.recordings, settings.data_dir / "calls") if store else None
-    console = _console(settings, store, book, secret_key, urls) if store and book else None
+    console = _console(settings, store, book, secret_key, urls, board, stopping) if store and book else None
 
     async def healthz(request: Request) -> Response:
         return PlainTextResponse("ok")
@@ -112,7 +118,7 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with calls.writer:
+        async with calls.writer, board.running():
             yield
             # The calls close their logs; only then may the writer be closed.
             live.draining = True
@@ -132,7 +138,8 @@ def create_app(
         exception_handlers={StoreError: console.frame.store_away} if console else {},
         lifespan=lifespan,
     )
-    app.state.live, app.state.feed, app.state.book = live, feed, book
+    app.state.live, app.state.feed, app.state.board, app.state.book = live, feed, board, book
+    app.state.stopping = stopping
     return app
 
 
@@ -160,10 +167,18 @@ def own_urls(public_url: str, host: str, port: int) -> tuple[str, ...]:
     return tuple(dict.fromkeys(urls))
 
 
-def _console(settings: Settings, store: Store, book: CallBook, secret_key: str, urls: tuple[str, ...]) -> Console:
+def _console(
+    settings: Settings,
+    store: Store,
+    book: CallBook,
+    secret_key: str,
+    urls: tuple[str, ...],
+    board: Board,
+    stopping: asyncio.Event,
+) -> Console:
     """`urls` are those by which the service is reached, the public one first."""
     editor, found = ProfileEditor(store.numbers, settings.audio), checkup_of(settings, store, urls[0])
-    return Console(store, book, editor, found, secret_key, urls)
+    return Console(store, book, editor, found, secret_key, urls, board, stopping)
 
 
 def checkup_of(settings: Settings, store: Store, public_url: str) -> Checkup:
@@ -199,6 +214,7 @@ class CallDesk:
         live: LiveCalls,
         metrics: Metrics,
         feed: Feed,
+        held: HeldCalls,
         writer: Writer,
         watch: tuple[Watch, ...],
     ) -> None:
@@ -208,6 +224,7 @@ class CallDesk:
         self._live = live
         self._metrics = metrics
         self._feed = feed
+        self._held = held
         self._watch = watch
 
     async def hold(self, socket: MediaSocket, reader: StreamReader, start: Start, admission: Admission) -> None:
@@ -254,10 +271,12 @@ class CallDesk:
 
         journal = CallLog(recorder, lambda outcome: self._live.ended(start.call_sid, outcome))
         figures = CallMetrics(self._metrics)
-        told = self._feed.begin(about, plan.opening)
+        told = self._feed.begin(about, plan.opening, audible=profile.record)
         journals: tuple[Journal, ...] = (journal, figures, told, *(watch(start) for watch in self._watch))
         try:
-            await Bridge(Call(plan), start, socket, reader, connect_model, journals).run()
+            bridge = Bridge(Call(plan), start, socket, reader, connect_model, journals)
+            with self._held.holding(HeldCall(told, bridge, profile.record)):
+                await bridge.run()
         finally:
             recorder.close(journal.outcome)
             figures.ended(journal.outcome)

@@ -16,7 +16,7 @@ Events are msgspec Structs that name themselves in `type`; `msgspec.json.encode(
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Literal, Self, TypeAlias
@@ -43,6 +43,7 @@ from phonebot.call.turns import Turn
 from phonebot.carrier.messages import Dtmf, Media
 from phonebot.realtime.events import SpokenTextDelta, SpokenTextDone
 from phonebot.replay.log import About, Kind
+from phonebot.web.sound import Unplayed
 
 MAX_QUEUED = 500
 """Events that may wait for a subscriber: some minutes of one call."""
@@ -85,6 +86,8 @@ class Snapshot(Happening, frozen=True, kw_only=True, tag="snapshot"):
     A call in progress, or one that begins: its `lines` so far, oldest first.
 
     `texts` is what the bot is about to have said, by item: it may yet be cut. `started` is wall-clock time.
+    `process` holds the call; `stale`: nothing was heard of that process for some seconds. `audible`: the profile
+    lets the call be recorded, and so be listened to.
     """
 
     kind: Kind
@@ -96,6 +99,9 @@ class Snapshot(Happening, frozen=True, kw_only=True, tag="snapshot"):
     turn: Turn = Turn.IDLE
     lines: tuple[Said, ...] = ()
     texts: dict[str, str] = {}
+    process: str = ""
+    stale: bool = False
+    audible: bool = True
 
 
 class TurnTaken(Happening, frozen=True, kw_only=True, tag="turn"):
@@ -190,9 +196,10 @@ class Subscription:
     It ends after CallEnded, if it is of one call, and after `Lost`.
     """
 
-    def __init__(self, feed: "Feed", call_sid: str | None) -> None:
+    def __init__(self, call_sid: str | None, closed: "Callable[[Subscription], None]") -> None:
+        """`closed` is told when nobody reads it any more."""
         self.call_sid = call_sid
-        self._feed = feed
+        self._closed = closed
         self._queue: deque[Event] = deque()
         self._filled = asyncio.Event()
         self._over = False  # nothing more is put into the queue
@@ -211,8 +218,13 @@ class Subscription:
     def close(self) -> None:
         """Nothing more comes. What waits can still be read."""
         self._over = True
-        self._feed.unsubscribe(self)
+        self._closed(self)
         self._filled.set()
+
+    @property
+    def waiting(self) -> tuple[Event, ...]:
+        """What can be read at once."""
+        return tuple(self._queue)
 
     def __enter__(self) -> Self:
         return self
@@ -235,20 +247,21 @@ class Subscription:
 
 
 class Feed:
-    """The calls in progress in this process, and those who watch them."""
+    """The calls in progress in this process, and those who watch them. `process` is its name among others."""
 
-    def __init__(self) -> None:
+    def __init__(self, process: str = "") -> None:
+        self.process = process
         self._calls: dict[str, CallFeed] = {}
         self._subscriptions: list[Subscription] = []
 
-    def begin(self, about: About, opening: tuple[Clip, ...] = ()) -> "CallFeed":
+    def begin(self, about: About, opening: tuple[Clip, ...] = (), audible: bool = True) -> "CallFeed":
         """
         A call begins: give what is returned to its bridge as a journal, and close it when the call is over.
 
-        `opening` is what its plan has played first.
+        `opening` is what its plan has played first. `audible`: see Snapshot.
         """
         listeners = [each for each in self._subscriptions if each.call_sid in (None, about.call_sid)]
-        call = self._calls[about.call_sid] = CallFeed(self, about, opening, listeners)
+        call = self._calls[about.call_sid] = CallFeed(self, about, opening, audible, listeners)
         return call
 
     def end(self, call: "CallFeed") -> None:
@@ -271,7 +284,7 @@ class Feed:
 
         What comes first is a Snapshot of each call that is in progress; a call that begins later has one too.
         """
-        subscription = Subscription(self, call_sid)
+        subscription = Subscription(call_sid, self.unsubscribe)
         self._subscriptions.append(subscription)
         for call in self._calls.values():
             if call_sid in (None, call.call_sid):
@@ -289,9 +302,21 @@ class Feed:
 class CallFeed:
     """A bridge's journal that keeps a call's snapshot, and tells its listeners what changes it."""
 
-    def __init__(self, feed: Feed, about: About, opening: tuple[Clip, ...], listeners: list[Subscription]) -> None:
+    def __init__(
+        self,
+        feed: Feed,
+        about: About,
+        opening: tuple[Clip, ...],
+        audible: bool,
+        listeners: list[Subscription],
+    ) -> None:
         self.call_sid = about.call_sid
         self.listeners = listeners
+        # Grows with all that may have changed the snapshot.
+        self.changes = 1
+        self.outcome: Outcome | None = None  # None: the call goes on
+        self.unplayed = Unplayed()
+        self._audible = audible
         self._feed = feed
         self._about = about
         self._started = datetime.now(UTC)
@@ -304,7 +329,6 @@ class CallFeed:
         self._final: set[str] = set()
         # How much there was of the items that were cut and have no line yet, in ms.
         self._of_ms: dict[str, int] = {}
-        self._ended = False
         if listeners:
             self._tell(self.snapshot())
 
@@ -322,12 +346,16 @@ class CallFeed:
             turn=self._turn,
             lines=tuple(self._lines),
             texts=dict(self._texts),
+            process=self._feed.process,
+            audible=self._audible,
         )
 
     def happened(self, now: int, received: Input, actions: list[Action]) -> None:
         if type(received) is Media and len(actions) == 1 and type(actions[0]) is Tell:
             return  # fifty times a second
         self._at_ms = now
+        self.changes += 1
+        self.unplayed.happened(received, actions)
         self._note_input(received)
         for action in actions:
             match action:
@@ -349,9 +377,10 @@ class CallFeed:
 
     def close(self, outcome: Outcome) -> None:
         """The call is over. The first word of it counts."""
-        if self._ended:
+        if self.outcome is not None:
             return
-        self._ended = True
+        self.outcome = outcome
+        self.changes += 1
         self._feed.end(self)
         self._tell(CallEnded(call_sid=self.call_sid, at_ms=self._at_ms, outcome=outcome))
 

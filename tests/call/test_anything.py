@@ -15,6 +15,7 @@ from phonebot.call.inputs import (
     ModelFault,
     ModelLost,
     ModelReady,
+    OperatorHangUp,
     PlayClip,
     Tick,
 )
@@ -90,6 +91,7 @@ ends: st.SearchStrategy[Input] = st.sampled_from(
     [
         Stop(9, "AC", "CA"),
         CarrierClosed(1006),
+        OperatorHangUp("ada"),
         ModelLost("gone"),
         e.ErrorEvent(e.ErrorDetail("", code="invalid_api_key")),
     ]

@@ -22,7 +22,15 @@ from phonebot.call.actions import (
     Trouble,
 )
 from phonebot.call.call import CARRIER_FAULTS, MODEL_FAULTS, SILENT_CARRIER_MS, Call
-from phonebot.call.inputs import CarrierClosed, CarrierFault, ModelFault, ModelLost, ModelReady, Tick
+from phonebot.call.inputs import (
+    CarrierClosed,
+    CarrierFault,
+    ModelFault,
+    ModelLost,
+    ModelReady,
+    OperatorHangUp,
+    Tick,
+)
 from phonebot.call.plan import CallPlan
 from phonebot.call.turns import Turn
 from phonebot.carrier.messages import Media, Start, Stop
@@ -694,6 +702,23 @@ def test_a_call_ends_at_its_time_limit() -> None:
     driver.run(6_000)
     assert driver.closed == CloseStream(1000, "time_limit")
     assert driver.log[-1][0] == pytest.approx(5_000, abs=2)
+
+
+def test_an_operator_ends_a_call_at_once_and_what_was_heard_until_then_stands() -> None:
+    driver = CallDriver()
+    driver.say("item_1", 2_000, "Hello there")
+    driver.run(500)
+    actions = driver.feed(OperatorHangUp("ada"))
+    (cut,) = (action for action in actions if isinstance(action, Cut))
+    assert 0 < cut.heard_ms < 500
+    assert actions[0] == CloseStream(1000, "operator_hung_up")
+    assert actions[-2:] == [CloseModel(), Ended("operator_hung_up")]
+    assert driver.feed(OperatorHangUp("ada")) == []
+
+
+def test_an_operator_may_end_a_call_that_has_not_begun() -> None:
+    ends = [CloseStream(1000, "operator_hung_up"), CloseModel(), Ended("operator_hung_up")]
+    assert Call(PLAN).receive(OperatorHangUp("ada"), 0) == ends
 
 
 def test_a_timestamp_from_another_time_is_refused_and_the_call_goes_on() -> None:

@@ -3,12 +3,14 @@ The console: where its parts meet.
 
     GET /                  to the first page
     GET /console/phone     the phone, to try a number           (operator)
+    /console/live ...      calls in progress                    (live_page.py)
     /console/overview      figures of past calls                (overview_page.py)
     /console/calls ...     past calls                           (calls_page.py, call_page.py, call_files.py)
     /console/numbers ...   who answers which number             (numbers.py, editor.py, versions.py, manage.py)
     /console/settings ...  health.py, account.py, tokens.py, people.py, audit.py
 """
 
+import asyncio
 from collections.abc import Iterable
 
 from starlette.requests import Request
@@ -21,6 +23,7 @@ from phonebot.store.audit import AuditStore
 from phonebot.store.links import OneTimeLinks
 from phonebot.store.snippets import Snippets
 from phonebot.store.store import Store
+from phonebot.web.board import Board
 from phonebot.web.console.account import AccountPages
 from phonebot.web.console.audit import AuditPages
 from phonebot.web.console.call_files import CallFiles
@@ -30,6 +33,7 @@ from phonebot.web.console.editor import EditorPages
 from phonebot.web.console.frame import HOME, Frame
 from phonebot.web.console.guard import Guard, Visitor
 from phonebot.web.console.health import Checkup, HealthPages
+from phonebot.web.console.live_page import LivePages
 from phonebot.web.console.login import Login
 from phonebot.web.console.manage import ManagePages
 from phonebot.web.console.numbers import NumbersPages
@@ -41,7 +45,7 @@ from phonebot.web.editing import ProfileEditor
 
 
 class Console:
-    """`urls` are those by which the service is reached, the public one first."""
+    """`urls` are those by which the service is reached, the public one first. `stopping`: see LivePages."""
 
     def __init__(
         self,
@@ -51,6 +55,8 @@ class Console:
         checkup: Checkup,
         secret_key: str,
         urls: Iterable[str],
+        board: Board,
+        stopping: asyncio.Event,
     ) -> None:
         urls = tuple(urls)
         links = OneTimeLinks(store.database, secret_key)
@@ -59,6 +65,7 @@ class Console:
         self.guard = guard = Guard(store.sessions, frame, secret_key, urls, secure=urls[0].startswith("https://"))
         self._pages = (
             Login(store.users, store.sessions, links, guard, frame),
+            LivePages(board, guard, frame, stopping),
             OverviewPage(store.calls, guard, frame),
             CallList(book, store.calls, Snippets(store.database), guard, frame),
             CallPage(book, Annotations(store.database), store.numbers, guard, frame),

@@ -13,6 +13,7 @@ from sign_in import PASSWORD, QUICK
 from phonebot.store.audit import Actor
 from phonebot.store.calls import CallStore
 from phonebot.store.database import Database
+from phonebot.store.live import LiveStore
 from phonebot.store.numbers import NumberStore
 from phonebot.store.recordings import Recordings
 from phonebot.store.sessions import SessionStore
@@ -33,6 +34,7 @@ async def roles(database: Database, tmp_path: Path) -> Store:
         database,
         NumberStore(database),
         CallStore(database),
+        LiveStore(database),
         users,
         SessionStore(database),
         TokenStore(database),

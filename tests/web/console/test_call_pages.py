@@ -20,6 +20,7 @@ from phonebot.audio import wav
 from phonebot.store.audit import Actor
 from phonebot.store.calls import CallStore
 from phonebot.store.database import Database
+from phonebot.store.live import LiveStore
 from phonebot.store.numbers import NumberStore
 from phonebot.store.recordings import Recordings
 from phonebot.store.sessions import SessionStore
@@ -44,6 +45,7 @@ async def opened(database_url: str, folder: Path) -> Store:
         database,
         NumberStore(database),
         CallStore(database),
+        LiveStore(database),
         users,
         SessionStore(database),
         TokenStore(database),

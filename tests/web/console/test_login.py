@@ -18,6 +18,7 @@ from phonebot.store.audit import Actor
 from phonebot.store.calls import CallStore
 from phonebot.store.database import Database
 from phonebot.store.links import OneTimeLinks
+from phonebot.store.live import LiveStore
 from phonebot.store.numbers import NumberStore
 from phonebot.store.recordings import Recordings
 from phonebot.store.sessions import SessionStore
@@ -47,7 +48,7 @@ async def store(migrated_sqlite: Path, tmp_path: Path, clock: Clock) -> AsyncIte
     users, sessions = UserStore(database, QUICK), SessionStore(database, clock)
     recordings = Recordings((tmp_path / "calls").as_uri())
     numbers, calls, tokens = NumberStore(database), CallStore(database), TokenStore(database)
-    opened = Store(database, numbers, calls, users, sessions, tokens, recordings)
+    opened = Store(database, numbers, calls, LiveStore(database), users, sessions, tokens, recordings)
     for role in ("viewer", "operator", "admin"):
         await users.create(role, PASSWORD, role, ADA)
     yield opened

@@ -96,6 +96,49 @@ def upgrade() -> None:
     )
     op.bulk_insert(counters, [{"name": "profiles", "value": 0}])
     op.create_table(
+        "live_audio",
+        sa.Column("process", sa.String(length=200), nullable=False),
+        sa.Column("call_sid", sa.String(length=100), nullable=False),
+        sa.Column("sequence", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("at", MOMENT, nullable=False),
+        sa.Column("sound", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("process", "call_sid", "sequence", name="pk_live_audio"),
+    )
+    op.create_table(
+        "live_calls",
+        sa.Column("process", sa.String(length=200), nullable=False),
+        sa.Column("call_sid", sa.String(length=100), nullable=False),
+        sa.Column("number", sa.String(length=100), nullable=False),
+        sa.Column("caller", sa.String(length=100), nullable=False),
+        sa.Column("started_at", MOMENT, nullable=False),
+        sa.Column("updated_at", MOMENT, nullable=False),
+        sa.Column("counter", sa.BigInteger(), nullable=False),
+        sa.Column("snapshot", sa.Text(), nullable=False),
+        sa.Column("outcome", sa.String(length=40), nullable=True),
+        sa.PrimaryKeyConstraint("process", "call_sid", name="pk_live_calls"),
+    )
+    op.create_index("ix_live_calls_call_sid", "live_calls", ["call_sid"])
+    op.create_table(
+        "live_commands",
+        sa.Column("id", ID, nullable=False),
+        sa.Column("process", sa.String(length=200), nullable=False),
+        sa.Column("call_sid", sa.String(length=100), nullable=False),
+        sa.Column("what", sa.String(length=16), nullable=False),
+        sa.Column("who", sa.String(length=100), nullable=False),
+        sa.Column("asked_at", MOMENT, nullable=False),
+        sa.Column("until", MOMENT, nullable=True),
+        sa.Column("outcome", sa.String(length=40), nullable=True),
+        sa.PrimaryKeyConstraint("id", name="pk_live_commands"),
+    )
+    op.create_index("ix_live_commands_process", "live_commands", ["process"])
+    op.create_table(
+        "live_processes",
+        sa.Column("process", sa.String(length=200), nullable=False),
+        sa.Column("seen_at", MOMENT, nullable=False),
+        sa.PrimaryKeyConstraint("process", name="pk_live_processes"),
+    )
+    op.create_index("ix_live_processes_seen_at", "live_processes", ["seen_at"])
+    op.create_table(
         "numbers",
         sa.Column("id", ID, nullable=False),
         sa.Column("number", sa.String(length=100), nullable=False),

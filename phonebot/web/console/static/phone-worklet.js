@@ -12,17 +12,13 @@ end. A mark on an empty queue comes back at once. (Twilio, Media Streams, mark a
 "Played" means: handed to the browser. Its own output comes after that (AudioContext.baseLatency, outputLatency).
 */
 
+import { LINEAR } from "./mulaw.js";
+
 const RATE = 8000;
 const FRAME = 160;
 const QUEUE = 2 ** 20; // bytes: 131 s, and the service sends at most 30 s ahead
 const PROGRESS_FRAMES = 5;
 const SILENCE = 0xff; // mu-law zero (ITU-T G.711, Table 2)
-
-const LINEAR = Float32Array.from({ length: 256 }, (_, code) => {
-  const bits = ~code & 0xff;
-  const magnitude = ((((bits & 0x0f) << 3) + 0x84) << ((bits & 0x70) >> 4)) - 0x84;
-  return (bits & 0x80 ? -magnitude : magnitude) / 32768;
-});
 
 function toMulaw(sample) {
   const linear = Math.max(-32635, Math.min(32635, Math.round(sample * 32768)));

@@ -16,6 +16,9 @@ Events, each with its `detail`:
 `<phonebot-phone>` below is the panel around it; the markup is templates/_phone.html.
 */
 
+import { level, showLevel } from "./levels.js";
+import { element, Transcript, TranscriptView } from "./transcript.js";
+
 const BYTES_PER_MS = 8;
 const FRAME_MS = 20;
 const LEVELS_MS = 50;
@@ -144,38 +147,6 @@ export class Phone extends EventTarget {
 
   #tell(type, detail) {
     this.dispatchEvent(new CustomEvent(type, { detail }));
-  }
-}
-
-/* What was said in a call, made of the service's events (feed.py). */
-export class Transcript {
-  lines = []; // {role: "caller" | "bot" | "note", text, cut, heard_ms, of_ms, rest}
-  texts = new Map(); // by item
-
-  /* True if it has changed. */
-  receive(event) {
-    switch (event.type) {
-      case "snapshot":
-        this.lines = [...event.lines];
-        this.texts = new Map(Object.entries(event.texts));
-        return true;
-      case "text":
-        this.texts.set(event.item_id, (this.texts.get(event.item_id) ?? "") + event.text);
-        return true;
-      case "line":
-        this.texts.delete(event.line.item_id);
-        this.lines.push(event.line);
-        return true;
-      case "cut":
-        return event.heard_ms === 0 && this.texts.delete(event.item_id);
-      case "trouble":
-        this.lines.push({ role: "note", text: event.problem, at_ms: event.at_ms });
-        return true;
-      case "lost":
-        this.lines.push({ role: "note", text: "This page was too slow: the transcript ends here.", at_ms: 0 });
-        return true;
-    }
-    return false;
   }
 }
 
@@ -386,12 +357,6 @@ function hex(text, byte) {
   return text + byte.toString(16).padStart(2, "0");
 }
 
-function level(analyser) {
-  const samples = new Float32Array(analyser.fftSize);
-  analyser.getFloatTimeDomainData(samples);
-  return Math.sqrt(samples.reduce((sum, sample) => sum + sample * sample, 0) / samples.length);
-}
-
 // ------------------------------------------------------------------------------------------------- the panel
 
 const STATE_WORDS = {
@@ -409,13 +374,13 @@ const TURN_WORDS = {
 };
 const OUTCOME_WORDS = {
   caller_hung_up: "You hung up.",
+  operator_hung_up: "An operator ended the call.",
   model_failed: "The model failed: a caller would have heard an apology.",
   stream_lost: "The connection broke off.",
   carrier_faults: "The service took this phone's messages for faulty.",
   time_limit: "The call reached the profile's time limit.",
 };
 const ROLE_WORDS = { caller: "You", bot: "Bot", note: "Note" };
-const FLOOR_DB = 54; // what is softer shows as nothing
 
 /*
 The phone as the page shows it. `data-try`, `data-number` say what is called; set `profile` to a function, which may be
@@ -426,7 +391,7 @@ export class PhonePanel extends HTMLElement {
   profile = () => null;
   phone = null;
   #timer = 0;
-  #shown = 0; // settled lines that are on the page
+  #transcript = null;
 
   connectedCallback() {
     const { try: tryUrl, sampleRate, echoCancellation } = this.dataset;
@@ -436,7 +401,8 @@ export class PhonePanel extends HTMLElement {
       echoCancellation: echoCancellation !== "off",
     });
     this.phone.addEventListener("state", ({ detail }) => this.#showState(detail));
-    this.phone.addEventListener("lines", ({ detail }) => this.#showLines(detail));
+    this.#transcript = new TranscriptView(this, ROLE_WORDS);
+    this.phone.addEventListener("lines", ({ detail }) => this.#transcript.show(detail));
     this.phone.addEventListener("levels", ({ detail }) => this.#showLevels(detail));
     this.addEventListener("click", (event) => this.#clicked(event));
     document.addEventListener("keydown", this.#typed);
@@ -531,54 +497,14 @@ export class PhonePanel extends HTMLElement {
 
   #showLevels({ said, heard }) {
     for (const [part, value] of [["level-said", said], ["level-heard", heard]]) {
-      const shown = value > 0 ? Math.max(0, 1 + (20 * Math.log10(value)) / FLOOR_DB) : 0;
-      this.#find(part).style.setProperty("--level", Math.min(1, shown * 1.15).toFixed(3));
+      showLevel(this.#find(part), value);
     }
-  }
-
-  #showLines({ lines, texts }) {
-    const list = this.#find("lines");
-    if (lines.length < this.#shown) {
-      list.replaceChildren();
-      this.#shown = 0;
-    }
-    for (; this.#shown < lines.length; this.#shown++) list.append(lineOf(lines[this.#shown]));
-    const coming = [...texts.values()].filter(Boolean).join(" ");
-    const bubble = this.#find("coming");
-    bubble.hidden = !coming;
-    bubble.replaceChildren(...(coming ? [element("span", "line-who", "Bot"), element("p", "line-text", coming)] : []));
-    this.#find("empty").hidden = lines.length > 0 || Boolean(coming);
   }
 }
 
 function wordsOf(state, turn, startedAt) {
   if (state === "talking") return TURN_WORDS[turn];
   return state === "ended" && !startedAt ? "Not connected" : STATE_WORDS[state];
-}
-
-function lineOf({ role, text, cut, heard_ms: heardMs, of_ms: ofMs, rest, item_id: itemId }) {
-  const item = element("li", `line line-${role}${cut ? " line-cut" : ""}`);
-  item.append(element("span", "line-who", ROLE_WORDS[role]));
-  const said = element("p", "line-text", text);
-  if (cut && rest?.trim()) said.append(" ", element("del", "line-rest", rest.trim()));
-  item.append(said);
-  if (cut) {
-    const badge = element("span", "badge badge-warning line-heard", `heard ${seconds(heardMs)} of ${seconds(ofMs)}`);
-    Object.assign(badge.dataset, { itemId, heardMs, ofMs });
-    item.append(badge);
-  }
-  return item;
-}
-
-function seconds(ms) {
-  return `${(ms / 1000).toFixed(1)} s`;
-}
-
-function element(name, className, text = "") {
-  const made = document.createElement(name);
-  if (className) made.className = className;
-  made.append(text);
-  return made;
 }
 
 customElements.define("phonebot-phone", PhonePanel);

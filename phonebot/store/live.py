@@ -1,0 +1,363 @@
+"""
+Calls in progress, of all processes: what each is at, and what operators want of them.
+
+    known, commands = await live.write("web-1/4711", [LiveCall(...)], forget=[...], done={...})
+    listed = await live.listed()                # by any process
+    await live.ask("CA1", "hang_up", actor)     # the process that holds it has the command with its next write
+
+A process that holds calls writes about once a second, and with it says that it is alive. One that says nothing for
+STALE_S may be slow or dead: its calls are shown as such, and from GONE_S on no more. Their rows stay for KEPT_S,
+since what was said in them is needed to go on with such a call elsewhere. A slow process whose rows were removed is
+told so, and writes them again.
+
+Moments are those of one clock: the database's, or the machine's for SQLite, which has no other machine.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal, TypeAlias
+
+from sqlalchemy import (
+    ColumnElement,
+    DateTime,
+    Executable,
+    and_,
+    delete,
+    func,
+    literal,
+    or_,
+    select,
+    tuple_,
+    update,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from phonebot.errors import NotStored, StoreUnavailable
+from phonebot.store import audit
+from phonebot.store.audit import Actor
+from phonebot.store.database import Database
+from phonebot.store.tables import NUMBER_CHARACTERS, LiveAudio, LiveCallRow, LiveCommand, LiveProcess, Moment, Table
+
+STALE_S = 10.0
+GONE_S = 30.0
+KEPT_S = 600.0
+"""Also for how long a command is kept."""
+ENDED_S = 10.0
+"""How long the row of a call that has ended stays, so that whoever watches learns how it ended."""
+AUDIO_S = 5.0
+"""How much of a call's sound waits for those who listen in other processes."""
+DEADLINE_S = 8.0
+MAX_LISTED = 1_000
+MAX_COMMANDS = 100
+"""That a process takes at a time."""
+MAX_BLOCKS = 20
+ROWS_AT_ONCE = 25
+"""To prepare more in one go would keep the event loop, and so the frames of calls, for several ms."""
+
+What: TypeAlias = Literal["hang_up", "listen"]
+Key: TypeAlias = tuple[str, str]
+"""Process and CallSid: a call may come back on another process while the first one's row is still there."""
+
+
+@dataclass(frozen=True, slots=True)
+class LiveCall:
+    """
+    A call as its process writes it. `snapshot` is JSON, which nobody here reads.
+
+    `counter` grows with each change. `outcome` None: it has not ended.
+    """
+
+    call_sid: str
+    number: str
+    caller: str
+    started_at: datetime
+    counter: int
+    snapshot: str
+    outcome: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A call in the list of all. `silent_s`: for how long its process has said nothing."""
+
+    key: Key
+    counter: int
+    outcome: str | None
+    silent_s: float
+
+    @property
+    def is_stale(self) -> bool:
+        return self.silent_s >= STALE_S
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What an operator wants of a call. To `listen` is wanted for as long as the command is there."""
+
+    id: int
+    call_sid: str
+    what: str
+    who: str
+
+
+_CALLS, _PROCESSES, _COMMANDS, _AUDIO = (
+    Table.metadata.tables[f"live_{name}"] for name in ("calls", "processes", "commands", "audio")
+)
+
+
+class LiveStore:
+    """All methods raise StoreUnavailable when the database is away, or takes longer than DEADLINE_S."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    # ------------------------------------------------------------------------------ the process that holds calls
+
+    async def write(
+        self,
+        process: str,
+        calls: Iterable[LiveCall] = (),
+        forget: Iterable[str] = (),
+        done: Mapping[int, str] | None = None,
+    ) -> tuple[bool, list[Command]]:
+        """
+        Say that the process is alive, keep these calls, forget those, and take the outcomes of its commands.
+
+        What comes back: whether the process was known, without which all its rows may have gone; and what is wanted
+        of its calls. A command comes again until its outcome is written.
+        """
+        rows = [_values(process, call) for call in calls]
+        forgotten = list(forget)
+        async with self._writing() as session:
+            known = await self._touch(session, process)
+            upsert = self._upsert()
+            for begin in range(0, len(rows), ROWS_AT_ONCE):
+                await session.execute(upsert, rows[begin : begin + ROWS_AT_ONCE])
+            if forgotten:
+                await session.execute(
+                    delete(LiveCallRow).where(LiveCallRow.process == process, LiveCallRow.call_sid.in_(forgotten))
+                )
+            for number, outcome in (done or {}).items():
+                await session.execute(
+                    update(LiveCommand).where(LiveCommand.id == number).values(outcome=outcome[:40])
+                )
+            return known, await self._wanted(session, process)
+
+    async def put_audio(self, key: Key, sequence: int, sound: bytes) -> None:
+        """Keep a block of a call's sound for a moment. `sequence` grows with each block of the process."""
+        process, call_sid = key
+        mine = and_(LiveAudio.process == process, LiveAudio.call_sid == call_sid)
+        async with self._writing() as session:
+            await session.execute(delete(LiveAudio).where(mine, LiveAudio.at < self._ago(AUDIO_S)))
+            row = {"process": process, "call_sid": call_sid, "sequence": sequence, "at": self._now, "sound": sound}
+            await session.execute(_AUDIO.insert().values(row))
+
+    async def tidy(self) -> None:
+        """Remove what nobody needs any more, whichever process left it."""
+        kept = select(LiveProcess.process).where(LiveProcess.seen_at >= self._ago(KEPT_S))
+        async with self._writing() as session:
+            await session.execute(delete(LiveAudio).where(LiveAudio.at < self._ago(2 * AUDIO_S)))
+            await session.execute(delete(LiveCommand).where(LiveCommand.asked_at < self._ago(KEPT_S)))
+            await session.execute(
+                delete(LiveCallRow).where(
+                    or_(
+                        and_(LiveCallRow.outcome.is_not(None), LiveCallRow.updated_at < self._ago(2 * ENDED_S)),
+                        LiveCallRow.process.not_in(kept),
+                    )
+                )
+            )
+            await session.execute(delete(LiveProcess).where(LiveProcess.seen_at < self._ago(KEPT_S)))
+
+    # ------------------------------------------------------------------------------ who watches
+
+    async def listed(self, besides: str = "") -> list[Listed]:
+        """The calls of all processes but one, the oldest first; at most MAX_LISTED. Those that ended say so."""
+        found = (
+            select(LiveCallRow.process, LiveCallRow.call_sid, LiveCallRow.counter, LiveCallRow.outcome)
+            .add_columns(LiveProcess.seen_at, self._now.label("now"))
+            .join(LiveProcess, LiveProcess.process == LiveCallRow.process)
+            .where(LiveProcess.seen_at >= self._ago(GONE_S), LiveCallRow.process != besides)
+            .order_by(LiveCallRow.started_at, LiveCallRow.call_sid)
+            .limit(MAX_LISTED)
+        )
+        async with self._reading() as session:
+            rows = (await session.execute(found)).all()
+        return [
+            Listed((row.process, row.call_sid), row.counter, row.outcome, (row.now - row.seen_at).total_seconds())
+            for row in rows
+        ]
+
+    async def snapshots(self, keys: Iterable[Key]) -> dict[Key, str]:
+        """What was written of these calls, as far as they are there."""
+        wanted = list(keys)
+        if not wanted:
+            return {}
+        found = select(LiveCallRow.process, LiveCallRow.call_sid, LiveCallRow.snapshot).where(
+            tuple_(LiveCallRow.process, LiveCallRow.call_sid).in_(wanted)
+        )
+        async with self._reading() as session:
+            return {(row.process, row.call_sid): row.snapshot for row in await session.execute(found)}
+
+    async def last_of(self, call_sid: str) -> str | None:
+        """The newest snapshot of a call, also of one whose process is dead; None: nothing is kept of it."""
+        newest = (
+            select(LiveCallRow.snapshot)
+            .where(LiveCallRow.call_sid == call_sid)
+            .order_by(LiveCallRow.updated_at.desc())
+            .limit(1)
+        )
+        async with self._reading() as session:
+            return await session.scalar(newest)
+
+    async def ask(self, call_sid: str, what: What, actor: Actor, lasts_s: float | None = None) -> tuple[Key, int]:
+        """
+        Want something of a call in another process; audited. To listen has to be renewed within `lasts_s`.
+
+        What comes back: the call's key, and the number of the command. Raises NotStored when no such call is in
+        progress, or its process has said nothing for too long to be asked.
+        """
+        holder = (
+            select(LiveCallRow.process)
+            .join(LiveProcess, LiveProcess.process == LiveCallRow.process)
+            .where(
+                LiveCallRow.call_sid == call_sid,
+                LiveCallRow.outcome.is_(None),
+                LiveProcess.seen_at >= self._ago(STALE_S),
+            )
+            .order_by(LiveProcess.seen_at.desc())
+            .limit(1)
+        )
+        async with self._writing() as session:
+            process = await session.scalar(holder)
+            if process is None:
+                raise NotStored(f"there is no call {call_sid[:64]} in progress: it may have ended just now")
+            row = {
+                "process": process,
+                "call_sid": call_sid,
+                "what": what,
+                "who": actor.name,
+                "asked_at": self._now,
+                "until": None if lasts_s is None else self._in(lasts_s),
+            }
+            command: int = await session.scalar(_COMMANDS.insert().values(row).returning(_COMMANDS.c.id))
+            audit.note(session, actor, f"call.{what}", call_sid)
+            return (process, call_sid), command
+
+    async def outcome(self, command: int) -> str | None:
+        """What came of a command; None: nothing yet."""
+        async with self._reading() as session:
+            return await session.scalar(select(LiveCommand.outcome).where(LiveCommand.id == command))
+
+    async def renew(self, command: int, lasts_s: float) -> str | None:
+        """Go on listening, unless that is over: then its outcome comes back."""
+        async with self._writing() as session:
+            await session.execute(
+                update(LiveCommand).where(LiveCommand.id == command).values(until=self._in(lasts_s))
+            )
+            return await session.scalar(select(LiveCommand.outcome).where(LiveCommand.id == command))
+
+    async def withdraw(self, command: int) -> None:
+        """Listen no longer."""
+        async with self._writing() as session:
+            await session.execute(delete(LiveCommand).where(LiveCommand.id == command))
+
+    async def note(self, what: What, call_sid: str, actor: Actor) -> None:
+        """Audit what was done to a call of this process."""
+        async with self._writing() as session:
+            audit.note(session, actor, f"call.{what}", call_sid)
+
+    async def audio(self, key: Key, after: int | None) -> list[tuple[int, bytes]]:
+        """The blocks of a call's sound after one, in order. `after` None: the newest one."""
+        process, call_sid = key
+        found = select(LiveAudio.sequence, LiveAudio.sound).where(
+            LiveAudio.process == process, LiveAudio.call_sid == call_sid
+        )
+        if after is None:
+            found = found.order_by(LiveAudio.sequence.desc()).limit(1)
+        else:
+            found = found.where(LiveAudio.sequence > after).order_by(LiveAudio.sequence).limit(MAX_BLOCKS)
+        async with self._reading() as session:
+            return [(row.sequence, row.sound) for row in await session.execute(found)]
+
+    # ------------------------------------------------------------------------------ shared
+
+    @asynccontextmanager
+    async def _writing(self) -> AsyncIterator[AsyncSession]:
+        with self._in_time():
+            async with asyncio.timeout(DEADLINE_S), self._database.begin() as session:
+                yield session
+
+    @asynccontextmanager
+    async def _reading(self) -> AsyncIterator[AsyncSession]:
+        with self._in_time():
+            async with asyncio.timeout(DEADLINE_S), self._database.read() as session:
+                yield session
+
+    @contextmanager
+    def _in_time(self) -> Iterator[None]:
+        try:
+            yield
+        except TimeoutError:
+            problem = f"the database {self._database.name} took longer than {DEADLINE_S:g} s: try again"
+            raise StoreUnavailable(problem) from None
+
+    async def _touch(self, session: AsyncSession, process: str) -> bool:
+        """Say that the process is alive; whether it was known."""
+        seen = update(_PROCESSES).where(_PROCESSES.c.process == process).values(seen_at=self._now)
+        connection = await session.connection()
+        if (await connection.execute(seen)).rowcount:
+            return True
+        await session.execute(_PROCESSES.insert().values(process=process, seen_at=self._now))
+        return False
+
+    def _upsert(self) -> Executable:
+        """For many rows at once."""
+        insert = sqlite.insert if self._database.is_sqlite else postgresql.insert
+        statement = insert(_CALLS).values(updated_at=self._now)
+        new = statement.excluded
+        changed = {name: new[name] for name in ("updated_at", "counter", "snapshot", "outcome")}
+        return statement.on_conflict_do_update(index_elements=[_CALLS.c.process, _CALLS.c.call_sid], set_=changed)
+
+    async def _wanted(self, session: AsyncSession, process: str) -> list[Command]:
+        found = (
+            select(LiveCommand.id, LiveCommand.call_sid, LiveCommand.what, LiveCommand.who)
+            .where(
+                LiveCommand.process == process,
+                LiveCommand.outcome.is_(None),
+                or_(LiveCommand.until.is_(None), LiveCommand.until > self._now),
+            )
+            .order_by(LiveCommand.id)
+            .limit(MAX_COMMANDS)
+        )
+        return [Command(row.id, row.call_sid, row.what, row.who) for row in await session.execute(found)]
+
+    @property
+    def _now(self) -> ColumnElement[datetime]:
+        if self._database.is_sqlite:
+            return literal(datetime.now(UTC), Moment())
+        return func.clock_timestamp(type_=DateTime(timezone=True))
+
+    def _in(self, seconds: float) -> ColumnElement[datetime]:
+        if self._database.is_sqlite:
+            return literal(datetime.now(UTC) + timedelta(seconds=seconds), Moment())
+        return self._now + timedelta(seconds=seconds)
+
+    def _ago(self, seconds: float) -> ColumnElement[datetime]:
+        return self._in(-seconds)
+
+
+def _values(process: str, call: LiveCall) -> dict[str, Any]:
+    return {
+        "process": process,
+        "call_sid": call.call_sid,
+        "number": call.number[:NUMBER_CHARACTERS],
+        "caller": call.caller[:NUMBER_CHARACTERS],
+        "started_at": call.started_at,
+        "counter": call.counter,
+        "snapshot": call.snapshot,
+        "outcome": call.outcome,
+    }

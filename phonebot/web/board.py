@@ -1,0 +1,174 @@
+"""
+The calls in progress, of all processes: who asks of them, watches them, hangs up, listens in.
+
+    async with board.watch() as events:                 # or watch(call_sid)
+        async for event in events: ...                  # feed.py: first a Snapshot of each call in progress
+    await board.hang_up(call_sid, actor)
+    async with board.listen(call_sid, actor) as sounds:
+        async for sound in sounds: ...                  # sound.py
+
+What happens in calls of this process is told as it happens; calls of others are seen through the database, about a
+second late (publishing.py writes, others.py reads). Without a database there is this process alone.
+"""
+
+import asyncio
+import logging
+import os
+import secrets
+import socket
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager, suppress
+
+from phonebot.errors import ListeningRefused, NotStored, StoreError
+from phonebot.store.audit import Actor
+from phonebot.store.live import Key, LiveStore
+from phonebot.web.feed import Feed, Snapshot, Subscription
+from phonebot.web.held import UNHEARD, HeldCalls
+from phonebot.web.others import OtherCalls
+from phonebot.web.publishing import Publisher
+from phonebot.web.sound import Sound
+
+log = logging.getLogger(__name__)
+
+OWN_BLOCK_MS = 100
+POLL_AUDIO_S = 0.3
+RENEW_S = 2.0
+LISTEN_S = 8.0
+"""After so long without being renewed to listen is no longer wanted."""
+NOTHING_HEARD_S = 10.0
+"""Then the process that should relay a call is taken for dead."""
+CROWDED = "too many calls of its process are listened to, or this one by too many: wait until somebody stops"
+
+
+def process_name() -> str:
+    """A name for this run of the process, which no other has: `host/pid-random`."""
+    return f"{socket.gethostname()[:100]}/{os.getpid()}-{secrets.token_hex(3)}"
+
+
+class Board:
+    """`feed` and `held` are the calls of this process. `live` None: there is no database."""
+
+    def __init__(self, feed: Feed, held: HeldCalls, live: LiveStore | None = None) -> None:
+        self._feed = feed
+        self._held = held
+        self._live = live
+        self._others = OtherCalls(live, feed) if live else None
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Lets other processes know of the calls held here, while the block runs."""
+        if self._live is None:
+            yield
+            return
+        publisher = Publisher(self._held, self._live, self._feed.process)
+        task = asyncio.create_task(publisher.run(), name="publish the calls in progress")
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            await publisher.finish()
+
+    # ------------------------------------------------------------------------------ what there is
+
+    async def calls(self) -> list[Snapshot]:
+        """The calls in progress, the oldest first. Raises StoreError."""
+        calls = list(self._feed.calls())
+        if self._others:
+            calls += await self._others.calls()
+        return sorted(calls, key=lambda call: call.started)
+
+    async def call(self, call_sid: str) -> Snapshot | None:
+        """A call in progress; None when there is none of that name. Raises StoreError."""
+        own = self._feed.call(call_sid)
+        if own or self._others is None:
+            return own
+        return next((call for call in await self._others.calls() if call.call_sid == call_sid), None)
+
+    @asynccontextmanager
+    async def watch(self, call_sid: str | None = None) -> AsyncIterator[Subscription]:
+        """
+        Watch a call that is in progress or will come; None: all calls.
+
+        What can be read at once is a Snapshot of each call that is in progress.
+        """
+        with self._feed.subscribe(call_sid) as events:
+            if self._others is None:
+                yield events
+                return
+            try:  # who leaves while he waits for the first calls has to leave there, too
+                await self._others.watch(events)
+                yield events
+            finally:
+                await self._others.leave(events)
+
+    # ------------------------------------------------------------------------------ what is done
+
+    async def hang_up(self, call_sid: str, actor: Actor) -> None:
+        """
+        End a call: one of this process at once, else within about a second. Audited.
+
+        A call of this process is ended, too, when that cannot be audited now: the call log has the name. Raises
+        NotStored when there is no such call, else StoreError.
+        """
+        call = self._held.get(call_sid)
+        if call is None:
+            await self._live_or_none(call_sid).ask(call_sid, "hang_up", actor)
+            return
+        call.hang_up(actor.name)
+        log.info("call %.40r is ended by %.100r", call_sid, actor.name)
+        if self._live:
+            try:
+                await self._live.note("hang_up", call_sid, actor)
+            except StoreError as error:
+                log.error("that %.100r ended call %.40r is not audited: %s", actor.name, call_sid, error)
+
+    @asynccontextmanager
+    async def listen(self, call_sid: str, actor: Actor) -> AsyncIterator[AsyncIterator[Sound]]:
+        """
+        What is heard of a call from now on, until it ends; of another process's, one to two seconds later. Audited.
+
+        Raises NotStored when there is no such call, ListeningRefused when nobody may listen to it or too many do,
+        StoreError when it cannot be audited.
+        """
+        call = self._held.get(call_sid)
+        if call:
+            with call.listen(OWN_BLOCK_MS) as tap:
+                if self._live:
+                    await self._live.note("listen", call_sid, actor)
+                yield tap
+            return
+        live, snapshot = self._live_or_none(call_sid), await self.call(call_sid)
+        if snapshot and not snapshot.audible:
+            raise ListeningRefused(call_sid, UNHEARD)
+        key, command = await live.ask(call_sid, "listen", actor, LISTEN_S)
+        async with aclosing(self._relayed(live, key, command)) as sounds:
+            yield sounds
+
+    def _live_or_none(self, call_sid: str) -> LiveStore:
+        if self._live is None:
+            raise NotStored(f"there is no call {call_sid[:64]} in progress: it may have ended just now")
+        return self._live
+
+    async def _relayed(self, live: LiveStore, key: Key, command: int) -> AsyncGenerator[Sound, None]:
+        """The sound of a call as its process writes it to the database."""
+        loop = asyncio.get_running_loop()
+        newest: int | None = None
+        heard_s = renewed_s = loop.time()
+        try:
+            while loop.time() < heard_s + NOTHING_HEARD_S:
+                for sequence, sound in await live.audio(key, newest):
+                    newest, heard_s = sequence, loop.time()
+                    half = len(sound) // 2
+                    yield Sound(sound[:half], sound[half:])
+                if loop.time() >= renewed_s + RENEW_S:
+                    renewed_s = loop.time()
+                    outcome = await live.renew(command, LISTEN_S)
+                    if outcome == "refused":
+                        raise ListeningRefused(key[1], CROWDED)
+                    if outcome:
+                        return
+                await asyncio.sleep(POLL_AUDIO_S)
+        finally:
+            with suppress(StoreError):
+                await live.withdraw(command)

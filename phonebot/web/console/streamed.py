@@ -1,0 +1,59 @@
+"""An answer that goes on until its parts end, its client has gone, or the service stops."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, suppress
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+SEND_S = 30.0
+"""A client that takes nothing for so long is given up."""
+
+
+class Streamed(Response):
+    """`parts` is closed in any case. `stopping` is set when the service stops, which does not wait for this."""
+
+    def __init__(self, parts: AsyncGenerator[bytes, None], media_type: str, stopping: asyncio.Event) -> None:
+        # nginx would collect the parts before it passes them on.
+        headers = {"cache-control": "no-store", "x-accel-buffering": "no", "x-content-type-options": "nosniff"}
+        super().__init__(headers=headers, media_type=media_type)
+        del self.headers["content-length"]
+        self._parts = parts
+        self._stopping = stopping
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        sending = asyncio.create_task(self._send_all(send), name="send parts of an answer")
+        gone = asyncio.create_task(_gone(receive), name="wait until the client has gone")
+        stopping = asyncio.create_task(self._stopping.wait(), name="wait until the service stops")
+        tasks = (sending, gone, stopping)
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            left = gone.done()
+        finally:
+            for task in tasks:
+                task.cancel()
+            results = await asyncio.gather(*tasks, return_exceptions=True)
+        if isinstance(results[0], Exception):
+            raise results[0]
+        if not left:
+            with suppress(TimeoutError):
+                await _part(send, b"", more=False)
+
+    async def _send_all(self, send: Send) -> None:
+        async with aclosing(self._parts) as parts:
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+            with suppress(TimeoutError):
+                async for part in parts:
+                    await _part(send, part)
+
+
+async def _gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _part(send: Send, body: bytes, more: bool = True) -> None:
+    """Raises TimeoutError when the client does not take it."""
+    async with asyncio.timeout(SEND_S):
+        await send({"type": "http.response.body", "body": body, "more_body": more})

@@ -1,0 +1,90 @@
+"""
+The calls that this process holds, and what may be done to them from outside.
+
+A bridge decides nothing, and nobody here does: to hang up is an input of the call, and is in its log.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from phonebot.bridge import Bridge
+from phonebot.errors import ListeningRefused
+from phonebot.web.feed import CallFeed
+from phonebot.web.sound import Tap
+
+MAX_TAPS = 4
+"""Of one call: so many may listen to it at the same time, those of another process counting as one."""
+MAX_ENDED = 1_000
+"""Calls that ended and are not written yet: the database may be away."""
+
+UNHEARD = "its number's profile says record = false: what is not recorded is not listened to either"
+CROWDED = f"{MAX_TAPS} listen to it already: wait until one of them stops"
+
+
+class HeldCall:
+    """A call in progress: what is told of it, and its bridge."""
+
+    def __init__(self, told: CallFeed, bridge: Bridge, audible: bool) -> None:
+        self.call_sid = told.call_sid
+        self.told = told
+        self._bridge = bridge
+        self._audible = audible
+        self._taps: list[Tap] = []
+
+    def hang_up(self, by: str) -> None:
+        """The operator of this name ends the call, at once."""
+        self._bridge.hang_up(by)
+
+    @contextmanager
+    def listen(self, block_ms: int) -> Iterator[Tap]:
+        """What is heard of the call from now on. It costs the call nothing afterwards. Raises ListeningRefused."""
+        if not self._audible:
+            raise ListeningRefused(self.call_sid, UNHEARD)
+        if len(self._taps) >= MAX_TAPS:
+            raise ListeningRefused(self.call_sid, CROWDED)
+        tap = Tap(self.told.unplayed.audio(), block_ms)
+        self._taps.append(tap)
+        self._bridge.attach(tap)
+        try:
+            yield tap
+        finally:
+            self._bridge.detach(tap)
+            self._taps.remove(tap)
+
+    def close(self) -> None:
+        """It is over."""
+        for tap in self._taps:
+            tap.close()
+
+
+class HeldCalls:
+    """All of them. `begun` is told when one begins."""
+
+    def __init__(self) -> None:
+        self.begun: Callable[[], None] = lambda: None
+        # Those that ended, oldest first, until they are taken.
+        self.ended: deque[CallFeed] = deque(maxlen=MAX_ENDED)
+        self._calls: dict[str, HeldCall] = {}
+
+    @contextmanager
+    def holding(self, call: HeldCall) -> Iterator[None]:
+        """The call is in progress while the block runs."""
+        self._calls[call.call_sid] = call
+        self.begun()
+        try:
+            yield
+        finally:
+            call.close()
+            if self._calls.get(call.call_sid) is call:
+                del self._calls[call.call_sid]
+            self.ended.append(call.told)
+
+    def get(self, call_sid: str) -> HeldCall | None:
+        return self._calls.get(call_sid)
+
+    def __iter__(self) -> Iterator[HeldCall]:
+        return iter(list(self._calls.values()))
+
+    def __len__(self) -> int:
+        return len(self._calls)

@@ -1,0 +1,203 @@
+"""
+Lets other processes know of the calls of this one, and takes what their operators want of them.
+
+A task of its own writes about once a second what has changed, in one transaction: nothing of this is in a call's
+way. While the database is away calls go on, and what has changed meanwhile is written when it is back. A process
+without calls writes nothing.
+"""
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Coroutine
+from contextlib import suppress
+from itertools import count
+from typing import Any
+
+import msgspec
+
+from phonebot.errors import ListeningRefused, StoreError
+from phonebot.store.live import ENDED_S, Command, LiveCall, LiveStore
+from phonebot.web.feed import CallFeed
+from phonebot.web.held import HeldCalls
+
+log = logging.getLogger(__name__)
+
+ROUND_S = 0.9
+"""From one write to the next: what was said has to be there within a second."""
+TIDY_S = 60.0
+MAX_BATCH_BYTES = 4 * 1024 * 1024
+"""Of snapshots in one write. The rest waits for the next one, and then goes first."""
+MAX_RELAYS = 20
+"""Calls of this process that are listened to in others."""
+BLOCK_MS = 500
+
+
+class Publisher:
+    """Of one process, whose calls are `held`."""
+
+    def __init__(self, held: HeldCalls, live: LiveStore, process: str) -> None:
+        self._held = held
+        self._live = live
+        self._process = process
+        self._wanted = asyncio.Event()  # there is something to write
+        # What was written of each call: its changes then. The one that was written longest ago is first.
+        self._written: OrderedDict[str, int] = OrderedDict()
+        # Calls that ended, by when their rows go.
+        self._leaving: dict[str, float] = {}
+        # What came of commands, until it is written.
+        self._done: dict[int, str] = {}
+        self._relays: dict[str, asyncio.Task[None]] = {}
+        self._sequences = count()  # of blocks of sound, of all calls
+        self._away = False
+        held.begun = self._wanted.set
+
+    async def run(self) -> None:
+        """Until it is cancelled; then `finish`."""
+        loop = asyncio.get_running_loop()
+        tidied_s = -TIDY_S
+        while True:
+            began_s = loop.time()
+            if began_s >= tidied_s + TIDY_S:
+                tidied_s = began_s
+                await self._attempt(self._live.tidy())
+            if self._is_due:
+                await self._attempt(self.write())
+                await asyncio.sleep(max(began_s + ROUND_S - loop.time(), 0.05))
+            else:
+                self._wanted.clear()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(TIDY_S):
+                        await self._wanted.wait()
+
+    async def finish(self) -> None:
+        """Write the end of what has ended. Nothing runs afterwards."""
+        relays = list(self._relays.values())
+        for relay in relays:
+            relay.cancel()
+        await asyncio.gather(*relays, return_exceptions=True)
+        if self._is_due:
+            await self._attempt(self.write())
+
+    async def write(self) -> None:
+        """One write. Raises StoreError."""
+        now = asyncio.get_running_loop().time()
+        ended = list(self._held.ended)
+        calls = self._changed(ended)
+        forget = [call_sid for call_sid, until_s in self._leaving.items() if now >= until_s]
+        done = dict(self._done)
+        known, commands = await self._live.write(self._process, calls, forget, done)
+        if not known:  # whatever was there has been removed: all that still goes on is written again
+            self._written.clear()
+        for call in calls:
+            self._written[call.call_sid] = call.counter
+            self._written.move_to_end(call.call_sid)
+        self._let_go(calls, ended, forget, now)
+        for command in done:
+            self._done.pop(command, None)
+        self._obey(commands)
+
+    # ------------------------------------------------------------------------------ what is written
+
+    @property
+    def _is_due(self) -> bool:
+        return bool(len(self._held) or self._held.ended or self._leaving or self._done)
+
+    def _changed(self, ended: list[CallFeed]) -> list[LiveCall]:
+        """What has changed since it was written, up to a bound; of a call that ended, how."""
+        told = {feed.call_sid: feed for feed in ended} | {call.call_sid: call.told for call in self._held}
+        waiting = [feed for sid, feed in told.items() if self._written.get(sid) != feed.changes or feed.outcome]
+        order = {sid: place for place, sid in enumerate(self._written)}
+        waiting.sort(key=lambda feed: order.get(feed.call_sid, -1))
+        calls: list[LiveCall] = []
+        room = MAX_BATCH_BYTES
+        for feed in waiting:
+            if room <= 0:
+                break
+            calls.append(_live_call(feed))
+            room -= len(calls[-1].snapshot)
+        return calls
+
+    def _let_go(self, calls: list[LiveCall], ended: list[CallFeed], forgotten: list[str], now: float) -> None:
+        for call_sid in forgotten:
+            self._leaving.pop(call_sid, None)
+        over = {call.call_sid for call in calls if call.outcome}
+        for feed in ended:
+            if feed.call_sid in over or self._held.get(feed.call_sid):  # or it has come back since
+                with suppress(ValueError):
+                    self._held.ended.remove(feed)
+        for call_sid in over:
+            self._written.pop(call_sid, None)
+            self._leaving[call_sid] = now + ENDED_S
+        for call in self._held:
+            self._leaving.pop(call.call_sid, None)
+
+    async def _attempt(self, writing: Coroutine[Any, Any, None]) -> None:
+        try:
+            await writing
+        except StoreError as error:
+            if not self._away:
+                log.warning("other processes do not learn of the calls of this one: %s", error)
+            self._away = True
+        except Exception:
+            # A fault of ours in one write must not end those to come.
+            if not self._away:
+                log.exception("calls in progress could not be written")
+            self._away = True
+        else:
+            if self._away:
+                log.info("other processes learn of the calls of this one again")
+            self._away = False
+
+    # ------------------------------------------------------------------------------ what is wanted
+
+    def _obey(self, commands: list[Command]) -> None:
+        listened: dict[str, list[int]] = {}
+        for command in commands:
+            if command.id in self._done:
+                continue
+            call = self._held.get(command.call_sid)
+            if call is None:
+                self._done[command.id] = "ended"
+            elif command.what == "hang_up":
+                call.hang_up(command.who)
+                self._done[command.id] = "done"
+            elif command.what == "listen":
+                listened.setdefault(command.call_sid, []).append(command.id)
+            else:
+                self._done[command.id] = "unknown"
+        for call_sid in self._relays.keys() - listened.keys():
+            self._relays.pop(call_sid).cancel()
+        for call_sid, numbers in listened.items():
+            self._keep_relay(call_sid, numbers)
+
+    def _keep_relay(self, call_sid: str, commands: list[int]) -> None:
+        relay = self._relays.get(call_sid)
+        if relay is None and len(self._relays) < MAX_RELAYS:
+            self._relays[call_sid] = asyncio.create_task(self._relay(call_sid), name=f"relay {call_sid}")
+        elif relay is None or relay.done():
+            self._done |= dict.fromkeys(commands, "refused")
+
+    async def _relay(self, call_sid: str) -> None:
+        """Write what is heard of a call for those who listen in other processes, until it ends."""
+        call = self._held.get(call_sid)
+        if call is None:
+            return
+        with suppress(ListeningRefused), call.listen(BLOCK_MS) as tap:
+            async for sound in tap:
+                with suppress(StoreError):  # lost: what is heard late is of no use
+                    key = (self._process, call_sid)
+                    await self._live.put_audio(key, next(self._sequences), sound.caller + sound.bot)
+
+
+def _live_call(feed: CallFeed) -> LiveCall:
+    snapshot = feed.snapshot()
+    return LiveCall(
+        snapshot.call_sid,
+        snapshot.number or "",
+        snapshot.caller or "",
+        snapshot.started,
+        feed.changes,
+        msgspec.json.encode(snapshot).decode(),
+        feed.outcome,
+    )
