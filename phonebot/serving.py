@@ -145,6 +145,12 @@ class Server(uvicorn.Server):
         gc.freeze()
         gc.set_threshold(YOUNG_OBJECTS, 10, OLD_ROUNDS)
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        # Streams of events do not end by themselves, and uvicorn waits for them.
+        if isinstance(self.config.app, Starlette) and "stopping" in self.config.app.state:
+            self.config.app.state.stopping.set()
+        await super().shutdown(sockets)
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield

@@ -4,11 +4,14 @@ Builds the Starlette app: the only place where all parts meet.
     voice webhook -> Gate.issue -> TwiML -> media stream -> Gate.admit -> Bridge(Call) <-> model
 """
 
+import asyncio
 import logging
+import re
 import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,7 +19,7 @@ from pydantic import SecretStr
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import BaseRoute, Route, WebSocketRoute
+from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 
 from phonebot import checkup
 from phonebot.agents.profile import Profile
@@ -67,6 +70,7 @@ SERVER_OPTIONS: dict[str, Any] = {
     "access_log": False,
     "server_header": False,
     "lifespan": "on",
+    "timeout_graceful_shutdown": 10,  # for those who do not take the end of what they asked for
 }
 
 
@@ -83,9 +87,10 @@ def create_app(
     `writer` None: the logs go where the settings say.
 
     Its calls in progress are `state.live`, a LiveCalls: set `draining` there and it takes no new ones. What happens
-    in them is told by `state.feed`, a Feed. With `store`, which stays the caller's to close, there is the console,
-    for those who log in, and past calls are in `state.book`, a CallBook (None without one). `authorise` says who
-    may use the phone in the browser of a service without a store; without both there is none.
+    in them is told by `state.feed`, a Feed; the API's streams of it end when `state.stopping` is set. With `store`,
+    which stays the caller's to close, there are the console, for those who log in, and the API; past calls are in
+    `state.book`, a CallBook (None without one). `authorise` says who may use the phone in the browser of a service
+    without a store; without both there is none.
     """
     public_url = settings.public_url or local_url(settings.host, settings.port)
     token = settings.twilio_auth_token
@@ -101,6 +106,7 @@ def create_app(
     urls = own_urls(public_url, settings.host, settings.port)
     phone = ConsolePhone(Trials(secret_key), calls.answer, live, feed, numbers.profile_for, urls)
 
+    stopping = asyncio.Event()
     book = CallBook(store.calls, store.recordings, settings.data_dir / "calls") if store else None
     console = _console(settings, store, book, secret_key, urls) if store and book else None
 
@@ -128,11 +134,12 @@ def create_app(
             Route("/readyz", readyz),
             Route("/metrics", metrics.answer),
             *_pages(phone, console, authorise),
+            *(_api(store, book, feed, stopping, settings.audio, public_url) if store and book else []),
         ],
         exception_handlers={StoreError: console.frame.store_away} if console else {},
         lifespan=lifespan,
     )
-    app.state.live, app.state.feed, app.state.book = live, feed, book
+    app.state.live, app.state.feed, app.state.stopping, app.state.book = live, feed, stopping, book
     return app
 
 
@@ -142,6 +149,18 @@ def _pages(phone: ConsolePhone, console: Console | None, authorise: Authorise | 
         guard = console.guard
         return [*console.routes(), *phone.routes(guard.authorise, console.phone_page, guard.authorise_try)]
     return phone.routes(authorise) if authorise else []
+
+
+def _api(
+    store: Store, book: CallBook, feed: Feed, stopping: asyncio.Event, recordings: Path, public_url: str
+) -> list[BaseRoute]:
+    # Imported here: FastAPI takes 0.2 s, which the demo and the benchmark do without.
+    from phonebot.web.api.api import PATH, create_api
+
+    mount = Mount(PATH, create_api(store, book, feed, stopping, recordings=recordings, public_url=public_url))
+    # All below it is the API's to answer: Starlette's own pattern ends at a line break.
+    mount.path_regex = re.compile(mount.path_regex.pattern, re.DOTALL)
+    return [mount]
 
 
 def local_url(host: str, port: int) -> str:
