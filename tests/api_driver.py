@@ -185,6 +185,7 @@ def app_of(store: Store, folder: Path, url: str) -> Starlette:
             "PHONEBOT_SECRET_KEY": SECRET_KEY,
             "PHONEBOT_DATA_DIR": str(folder),
             "TWILIO_AUTH_TOKEN": TOKEN,
+            "PHONEBOT_MODEL_URL": "ws://127.0.0.1:1",  # where nobody listens
         },
         env_file=None,
     )

@@ -11,7 +11,6 @@ import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -108,7 +107,12 @@ def create_app(
 
     stopping = asyncio.Event()
     book = CallBook(store.calls, store.recordings, settings.data_dir / "calls") if store else None
-    console = _console(settings, store, book, secret_key, urls) if store and book else None
+    console: Console | None = None
+    api: list[BaseRoute] = []
+    if store and book:
+        editor, found = ProfileEditor(store.numbers, settings.audio), checkup_of(settings, store, public_url)
+        console = Console(store, book, editor, found, secret_key, urls)
+        api = [_api(store, book, editor, found, feed, stopping, secret_key, public_url)]
 
     async def healthz(request: Request) -> Response:
         return PlainTextResponse("ok")
@@ -134,7 +138,7 @@ def create_app(
             Route("/readyz", readyz),
             Route("/metrics", metrics.answer),
             *_pages(phone, console, authorise),
-            *(_api(store, book, feed, stopping, settings.audio, public_url) if store and book else []),
+            *api,
         ],
         exception_handlers={StoreError: console.frame.store_away} if console else {},
         lifespan=lifespan,
@@ -152,15 +156,23 @@ def _pages(phone: ConsolePhone, console: Console | None, authorise: Authorise | 
 
 
 def _api(
-    store: Store, book: CallBook, feed: Feed, stopping: asyncio.Event, recordings: Path, public_url: str
-) -> list[BaseRoute]:
+    store: Store,
+    book: CallBook,
+    editor: ProfileEditor,
+    found: Checkup,
+    feed: Feed,
+    stopping: asyncio.Event,
+    secret_key: str,
+    public_url: str,
+) -> BaseRoute:
     # Imported here: FastAPI takes 0.2 s, which the demo and the benchmark do without.
     from phonebot.web.api.api import PATH, create_api
 
-    mount = Mount(PATH, create_api(store, book, feed, stopping, recordings=recordings, public_url=public_url))
+    api = create_api(store, book, editor, found, feed, stopping, secret_key=secret_key, public_url=public_url)
+    mount = Mount(PATH, api)
     # All below it is the API's to answer: Starlette's own pattern ends at a line break.
     mount.path_regex = re.compile(mount.path_regex.pattern, re.DOTALL)
-    return [mount]
+    return mount
 
 
 def local_url(host: str, port: int) -> str:
@@ -177,12 +189,6 @@ def own_urls(public_url: str, host: str, port: int) -> tuple[str, ...]:
         if named in names:
             urls += [url.replace(named, name, 1) for name in names]
     return tuple(dict.fromkeys(urls))
-
-
-def _console(settings: Settings, store: Store, book: CallBook, secret_key: str, urls: tuple[str, ...]) -> Console:
-    """`urls` are those by which the service is reached, the public one first."""
-    editor, found = ProfileEditor(store.numbers, settings.audio), checkup_of(settings, store, urls[0])
-    return Console(store, book, editor, found, secret_key, urls)
 
 
 def checkup_of(settings: Settings, store: Store, public_url: str) -> Checkup:

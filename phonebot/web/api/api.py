@@ -9,7 +9,6 @@ FastAPI takes 0.2 s to import: whoever has no store does without.
 
 import asyncio
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -19,12 +18,14 @@ from starlette.routing import Route
 from phonebot.callbook import CallBook
 from phonebot.store.annotations import Annotations
 from phonebot.store.audit import AuditStore
+from phonebot.store.links import OneTimeLinks
 from phonebot.store.store import Store
 from phonebot.web.api import (
     audit,
     calls,
     exchange,
     files,
+    health,
     live,
     numbers,
     overview,
@@ -38,22 +39,30 @@ from phonebot.web.api.document import document_of
 from phonebot.web.api.parts import Parts
 from phonebot.web.api.route import ApiRoute
 from phonebot.web.api.streams import Source, Streams
+from phonebot.web.console.health import Checkup
 from phonebot.web.editing import ProfileEditor
 
 PATH = "/api/v1"
 DOCUMENT_PATH = "/openapi.json"
-ROUTERS = tuple(
-    module.router for module in (numbers, versions, exchange, calls, files, overview, live, users, tokens, audit)
-)
+RESOURCES = (numbers, versions, exchange, calls, files, overview, live, health, users, tokens, audit)
+ROUTERS = tuple(module.router for module in RESOURCES)
 
 
 def create_api(
-    store: Store, book: CallBook, source: Source, stopping: asyncio.Event, *, recordings: Path, public_url: str
+    store: Store,
+    book: CallBook,
+    editor: ProfileEditor,
+    checkup: Checkup,
+    source: Source,
+    stopping: asyncio.Event,
+    *,
+    secret_key: str,
+    public_url: str,
 ) -> FastAPI:
     """
     `source` is where calls in progress are seen; once `stopping` is set, nobody watches them any more.
 
-    `recordings` is the folder of the recordings that stored profiles name.
+    `secret_key` signs links by which users choose their passwords, which the console takes.
     """
     api = _with_routes()
     problems.install(api)
@@ -69,9 +78,12 @@ def create_api(
         store,
         AuditStore(store.database),
         Annotations(store.database),
-        ProfileEditor(store.numbers, recordings),
+        editor,
         book,
         Streams(source, stopping),
+        OneTimeLinks(store.database, secret_key),
+        checkup,
+        public_url,
     )
     return api
 

@@ -28,6 +28,7 @@ TAGS = {
     "profiles": "Profiles as TOML files, and the recordings of greetings.",
     "calls": "Finished calls: their transcripts, logs and recordings.",
     "live": "Calls in progress.",
+    "health": "Whether what the service needs is there.",
     "users": "Who may log in to the console.",
     "tokens": "Who may use this API.",
     "audit": "Who changed what.",

@@ -9,9 +9,11 @@ from fastapi import Depends, Request
 from phonebot.callbook import CallBook
 from phonebot.store.annotations import Annotations
 from phonebot.store.audit import AuditStore
+from phonebot.store.links import OneTimeLinks
 from phonebot.store.store import Store
 from phonebot.web.api.bearer import Caller
 from phonebot.web.api.streams import Streams
+from phonebot.web.console.health import Checkup
 from phonebot.web.editing import ProfileEditor
 
 HEAVY_AT_ONCE = 2
@@ -20,7 +22,7 @@ HEAVY_AT_ONCE = 2
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """`heavy` is for work on calls' logs."""
+    """`heavy` is for work on calls' logs, `checking` for looking at others' services."""
 
     store: Store
     audit: AuditStore
@@ -28,7 +30,11 @@ class Parts:
     editor: ProfileEditor
     book: CallBook
     streams: Streams
+    links: OneTimeLinks
+    checkup: Checkup
+    public_url: str
     heavy: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(HEAVY_AT_ONCE))
+    checking: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 def _parts(request: Request) -> Parts:

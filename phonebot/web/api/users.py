@@ -1,10 +1,12 @@
 """Who may log in to the console."""
 
+from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field, StrictBool
 
+from phonebot.store.links import LIFETIMES
 from phonebot.store.users import MAX_PASSWORD_CHARACTERS, MIN_PASSWORD_CHARACTERS, Role
 from phonebot.store.users import User as StoredUser
 from phonebot.web.api.parts import Asker, UsedParts
@@ -62,6 +64,13 @@ class UserChange(Sent):
     )
 
 
+class PasswordLink(BaseModel):
+    """Whoever has the link chooses the user's password, once."""
+
+    url: str = Field(examples=["https://bot.example.com/setup?token=..."])
+    expires_at: Moment
+
+
 class NewPassword(Sent):
     """A password."""
 
@@ -114,6 +123,18 @@ async def set_password(name: UserInPath, sent: NewPassword, parts: UsedParts, as
     """Set a user's password; his sessions end."""
     await parts.store.users.change_password(name, sent.password, asker.actor)
     return Response(status_code=204)
+
+
+@router.post("/users/{name}/password-link", operation_id="makePasswordLink", status_code=201, **terms("admin", 404))
+async def make_password_link(name: UserInPath, parts: UsedParts) -> PasswordLink:
+    """
+    Make a link by which a user chooses his password, once, within three days: send it to him alone.
+
+    It is void once he has another password, or was disabled or let in again.
+    """
+    expires_at = datetime.now(UTC) + LIFETIMES["password"]
+    token = parts.links.make("password", name.lower(), await parts.store.users.state(name))
+    return PasswordLink(url=f"{parts.public_url}/setup?token={token}", expires_at=expires_at)
 
 
 def _user(user: StoredUser) -> User:

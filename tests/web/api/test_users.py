@@ -33,6 +33,20 @@ async def test_a_password_that_is_set_ends_the_sessions(api: Api) -> None:
     assert "secret" not in short.body.decode()
 
 
+async def test_a_link_lets_a_user_choose_his_password_once(api: Api) -> None:
+    await api.post("/users", {"name": "ada", "role": "viewer"}, "admin")
+    made = await api.post("/users/Ada/password-link", scope="admin")
+    assert made.status == 201
+    path = made.json["url"].removeprefix("http://127.0.0.1:8080")
+    assert path.startswith("/setup?token=")
+    async with api.http.get(api.url.removesuffix("/api/v1") + path) as page:
+        assert (page.status, 'name="password"' in await page.text()) == (200, True)
+    await api.put("/users/ada/password", {"password": PASSWORD}, "admin")
+    async with api.http.get(api.url.removesuffix("/api/v1") + path) as page:
+        assert page.status == 403
+    assert (await api.post("/users/bob/password-link", scope="admin")).status == 404
+
+
 async def test_the_last_admin_stays_one(api: Api) -> None:
     await api.post("/users", {"name": "ada", "role": "admin", "password": PASSWORD}, "admin")
     for change in ({"role": "viewer"}, {"disabled": True}):
