@@ -1,8 +1,9 @@
-"""The store of this deployment, for commands; and the command that makes its tables."""
+"""The store of this deployment, for commands; those that make its tables, and the first token of its API."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, TypeVar
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 from rich.console import Console
@@ -51,6 +52,23 @@ def upgrade() -> None:
     before, after = asyncio.run(_upgrade(opened))
     told = f"is at {after} already" if before == after else f"was brought from {before or 'nothing'} to {after}"
     console.print(f"the database {escape(opened.name)} {told}", soft_wrap=True)
+
+
+@database.command()
+def token(
+    name: Annotated[str, typer.Argument(help="What the token is for.")],
+    scope: Annotated[list[str], typer.Option(help="read, operate or admin; more than one if need be.")],
+    days: Annotated[int | None, typer.Option(min=1, max=3650, help="After so many days it opens nothing.")] = None,
+) -> None:
+    """Make a token for the API, and print its secret, which is shown only here."""
+    from phonebot.store.audit import COMMAND_LINE
+
+    expires_at = None if days is None else datetime.now(UTC) + timedelta(days=days)
+
+    async def make(settings: "Settings", store: "Store") -> str:
+        return (await store.tokens.create(name, scope, COMMAND_LINE, expires_at)).secret
+
+    print(with_store(make))  # noqa: T201  (for a script: no colours, no line breaks)
 
 
 async def _upgrade(opened: "Database") -> tuple[str | None, str | None]:

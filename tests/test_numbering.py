@@ -1,4 +1,4 @@
-"""`phonebot numbers ...` and `phonebot db upgrade`, as one would type them."""
+"""`phonebot numbers ...` and `phonebot db ...`, as one would type them."""
 
 import asyncio
 import json
@@ -14,6 +14,8 @@ from phonebot import numbering
 from phonebot.cli import main
 from phonebot.linking import LinkFailed, link
 from phonebot.simulator.rest import Number, RestServer, serve
+from phonebot.store.database import Database
+from phonebot.store.tokens import Token, TokenStore
 
 DESK, TESTER = "+15550100000", "+15550100009"
 ACCOUNT, TOKEN = "AC" + "2" * 32, "0123456789abcdef0123456789abcdef"
@@ -165,6 +167,28 @@ def test_an_upgrade_says_what_it_did(terminal: Terminal, tmp_path: Path) -> None
     path = tmp_path / "data" / "phonebot.db"
     assert terminal.type("db", "upgrade") == (0, f"the database {path} was brought from nothing to 0001\n")
     assert terminal.type("db", "upgrade") == (0, f"the database {path} is at 0001 already\n")
+
+
+def test_a_token_is_made_for_the_api_and_only_its_secret_is_printed(terminal: Terminal) -> None:
+    code, said = terminal.type("db", "token", "laptop", "--scope", "read", "--scope", "admin", "--days", "2")
+    assert (code, said.startswith("phonebot_"), said.count("\n")) == (0, True, 1)
+    (token,) = asyncio.run(_tokens())
+    assert (token.name, sorted(token.scopes), token.created_by) == ("laptop", ["admin", "read"], "command line")
+    assert token.expires_at is not None
+    assert round((token.expires_at - token.created_at).total_seconds() / 3600) == 48
+    code, said = terminal.type("db", "token", "other", "--scope", "all")
+    assert (code, said) == (
+        1,
+        "phonebot: a token has one or more of the scopes read, operate, admin: choose from them\n",
+    )
+
+
+async def _tokens() -> list[Token]:
+    database = Database(f"sqlite:///{Path.cwd()}/data/phonebot.db")
+    try:
+        return await TokenStore(database).all()
+    finally:
+        await database.close()
 
 
 def test_a_database_that_is_away_is_told_without_its_password(

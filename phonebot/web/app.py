@@ -6,6 +6,7 @@ Builds the Starlette app: the only place where all parts meet.
 
 import asyncio
 import logging
+import re
 import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -17,7 +18,7 @@ from pydantic import SecretStr
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import BaseRoute, Route, WebSocketRoute
+from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 
 from phonebot import checkup
 from phonebot.agents.profile import Profile
@@ -70,6 +71,7 @@ SERVER_OPTIONS: dict[str, Any] = {
     "access_log": False,
     "server_header": False,
     "lifespan": "on",
+    "timeout_graceful_shutdown": 10,  # for those who do not take the end of what they asked for
 }
 
 
@@ -87,9 +89,9 @@ def create_app(
 
     Its calls in progress are `state.live`, a LiveCalls: set `draining` there and it takes no new ones. What happens
     in them is told by `state.feed`, a Feed, and in those of all processes by `state.board`, a Board; answers that
-    follow them end when `state.stopping` is set. With `store`, which stays the caller's to close, there is the
-    console, for those who log in, and past calls are in `state.book`, a CallBook (None without one). `authorise`
-    says who may use the phone in the browser of a service without a store; without both there is none.
+    follow them end when `state.stopping` is set. With `store`, which stays the caller's to close, there are the
+    console, for those who log in, and the API; past calls are in `state.book`, a CallBook (None without one).
+    `authorise` says who may use the phone in the browser of a service without a store; without both there is none.
     """
     public_url = settings.public_url or local_url(settings.host, settings.port)
     token = settings.twilio_auth_token
@@ -108,7 +110,12 @@ def create_app(
 
     stopping = asyncio.Event()
     book = CallBook(store.calls, store.recordings, settings.data_dir / "calls") if store else None
-    console = _console(settings, store, book, secret_key, urls, board, stopping) if store and book else None
+    console: Console | None = None
+    api: list[BaseRoute] = []
+    if store and book:
+        editor, found = ProfileEditor(store.numbers, settings.audio), checkup_of(settings, store, public_url)
+        console = Console(store, book, editor, found, secret_key, urls, board, stopping)
+        api = [_api(store, book, editor, found, board, stopping, secret_key, public_url)]
 
     async def healthz(request: Request) -> Response:
         return PlainTextResponse("ok")
@@ -134,6 +141,7 @@ def create_app(
             Route("/readyz", readyz),
             Route("/metrics", metrics.answer),
             *_pages(phone, console, authorise),
+            *api,
         ],
         exception_handlers={StoreError: console.frame.store_away} if console else {},
         lifespan=lifespan,
@@ -151,6 +159,26 @@ def _pages(phone: ConsolePhone, console: Console | None, authorise: Authorise | 
     return phone.routes(authorise) if authorise else []
 
 
+def _api(
+    store: Store,
+    book: CallBook,
+    editor: ProfileEditor,
+    found: Checkup,
+    board: Board,
+    stopping: asyncio.Event,
+    secret_key: str,
+    public_url: str,
+) -> BaseRoute:
+    # Imported here: FastAPI takes 0.2 s, which the demo and the benchmark do without.
+    from phonebot.web.api.api import PATH, create_api
+
+    api = create_api(store, book, editor, found, board, stopping, secret_key=secret_key, public_url=public_url)
+    mount = Mount(PATH, api)
+    # All below it is the API's to answer: Starlette's own pattern ends at a line break.
+    mount.path_regex = re.compile(mount.path_regex.pattern, re.DOTALL)
+    return mount
+
+
 def local_url(host: str, port: int) -> str:
     """The public URL of a service that is reached from this machine alone."""
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
@@ -165,20 +193,6 @@ def own_urls(public_url: str, host: str, port: int) -> tuple[str, ...]:
         if named in names:
             urls += [url.replace(named, name, 1) for name in names]
     return tuple(dict.fromkeys(urls))
-
-
-def _console(
-    settings: Settings,
-    store: Store,
-    book: CallBook,
-    secret_key: str,
-    urls: tuple[str, ...],
-    board: Board,
-    stopping: asyncio.Event,
-) -> Console:
-    """`urls` are those by which the service is reached, the public one first."""
-    editor, found = ProfileEditor(store.numbers, settings.audio), checkup_of(settings, store, urls[0])
-    return Console(store, book, editor, found, secret_key, urls, board, stopping)
 
 
 def checkup_of(settings: Settings, store: Store, public_url: str) -> Checkup:

@@ -10,6 +10,7 @@ the same name cannot take their place.
 
 import asyncio
 import hashlib
+import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Mapping
@@ -25,6 +26,8 @@ from phonebot.store.audit import Actor
 from phonebot.store.numbers import Imported, NumberStore, Saved, Version
 
 HASH_CHARACTERS = 16  # of a recording's SHA-256, in its name
+
+_KEPT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")  # no folder, no name that leads out of this one
 
 
 class ProfileEditor:
@@ -44,7 +47,14 @@ class ProfileEditor:
             raise ProfileError(
                 shown(number), 'is not a number in E.164 form, "+" and 7 to 15 digits, nor the word default'
             )
+        self._check_recording(number, table)
         return read_table(table, number, self._recordings)
+
+    def _check_recording(self, source: str, table: Mapping[str, Any]) -> None:
+        """A stored profile names a recording of the folder: whoever edits it may read no other file."""
+        name = table.get("greeting_audio")
+        if isinstance(name, str) and not (_KEPT.fullmatch(name) and (self._recordings / name).is_file()):
+            raise ProfileError(source, f"greeting_audio is {shown(name)}; it must be a recording that is kept here")
 
     async def save(
         self,
@@ -80,7 +90,11 @@ class ProfileEditor:
         """
         if len(content) > MAX_FILE_BYTES:
             raise ProfileError(source, f"has more than {MAX_FILE_BYTES} bytes")
-        written = read_tables(parse(content, source), source, self._recordings)
+        tables = parse(content, source)
+        for table in tables.values():
+            if isinstance(table, dict):
+                self._check_recording(source, table)
+        written = read_tables(tables, source, self._recordings)
         return [
             await self._numbers.save(number, each.table, each.profile.version, actor)
             for number, each in written.items()

@@ -40,8 +40,9 @@ async def audited(database: Database) -> list[tuple[str, str, str, object, objec
 async def test_an_empty_store_has_no_numbers(numbers: NumberStore) -> None:
     assert await numbers.entries() == []
     assert await numbers.answering() == (0, {})
-    with pytest.raises(NotStored, match=r"^there is no number \+15550100000: `phonebot numbers list`"):
-        await numbers.get(DESK)
+    for missing in (numbers.get(DESK), numbers.entry(DESK)):
+        with pytest.raises(NotStored, match=r"^there is no number \+15550100000: `phonebot numbers list`"):
+            await missing
 
 
 async def test_what_is_saved_is_there_with_its_author(numbers: NumberStore) -> None:
@@ -57,12 +58,15 @@ async def test_what_is_saved_is_there_with_its_author(numbers: NumberStore) -> N
     assert await numbers.get(DESK) == saved == await numbers.get(DESK, 1)
     (entry,) = await numbers.entries()
     assert (entry.number, entry.newest, entry.released, entry.retention_days) == (DESK, saved, saved, None)
+    assert await numbers.entry(DESK) == entry
 
 
 async def test_every_version_is_kept(numbers: NumberStore) -> None:
     for name in ("one", "two", "three"):
         await save(numbers, name=name)
     assert await names(numbers) == [(3, "three"), (2, "two"), (1, "one")]
+    assert [version.sequence for version in await numbers.versions(DESK, limit=2)] == [3, 2]
+    assert [version.sequence for version in await numbers.versions(DESK, before=2, limit=2)] == [1]
 
 
 async def test_saving_what_is_there_makes_no_version(numbers: NumberStore, database: Database) -> None:
@@ -144,6 +148,15 @@ async def test_an_editor_who_began_with_an_older_version_is_told(numbers: Number
     assert await names(numbers) == [(2, "two"), (1, "one")]
 
 
+async def test_an_editor_of_a_number_that_was_deleted_is_told(numbers: NumberStore) -> None:
+    await save(numbers)
+    await numbers.delete(DESK, ADA)
+    with pytest.raises(NotStored, match=r"^\+15550100000 was deleted meanwhile: save it again as a new number"):
+        await save(numbers, expected=1)
+    assert await numbers.entries() == []
+    assert (await save(numbers, expected=0)).is_new
+
+
 async def test_editors_at_once_each_make_a_version_or_are_told(numbers: NumberStore) -> None:
     await save(numbers, name="one")
     results = await asyncio.gather(
@@ -187,6 +200,7 @@ async def test_a_number_with_nothing_for_everyone_has_nothing_released(numbers: 
     await save(numbers, test_callers=[TESTER])
     (entry,) = await numbers.entries()
     assert entry.released is None
+    assert await numbers.entry(DESK) == entry
     assert await answering(numbers) == [(1, (TESTER,))]
 
 

@@ -63,8 +63,17 @@ async def test_a_profile_that_is_right_is_saved(editor: ProfileEditor) -> None:
         ),
         (DESK, {"promt": "Hi"}, "promt is not a known key; the nearest is prompt"),
         ("555", {}, 'is not a number in E.164 form, "+" and 7 to 15 digits, nor the word default'),
-        (DESK, {"greeting": "Hi", "greeting_audio": "x.wav"}, "greeting_audio: "),
-        (DESK, {"greeting": "Hi", "greeting_audio": "a\0"}, "greeting_audio: embedded null byte"),
+        (
+            DESK,
+            {"greeting": "Hi", "greeting_audio": "x.wav"},
+            'greeting_audio is "x.wav"; it must be a recording that is kept here',
+        ),
+        (
+            DESK,
+            {"greeting": "Hi", "greeting_audio": "../given/hello.wav"},
+            'greeting_audio is "../given/hello.wav"; ',
+        ),
+        (DESK, {"greeting": "Hi", "greeting_audio": "a\0"}, 'greeting_audio is "a'),
     ],
 )
 async def test_one_that_is_wrong_is_not(

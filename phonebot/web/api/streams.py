@@ -1,0 +1,134 @@
+"""
+Events as they happen, as Server-Sent Events (HTML Living Standard, 9.2): `event:` has the type, `data:` the JSON.
+
+    streams = Streams(board, stopping)
+    response = streams.response(call_sid)       # None: all calls
+
+A stream ends by itself: when its events do, after MAX_STREAM_S (the token may have been revoked since), when a
+client takes nothing for SEND_S, and when the service stops, which does not wait for those who watch.
+"""
+
+import asyncio
+import logging
+
+import msgspec
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from phonebot.web.api.problems import Refused
+from phonebot.web.board import Board
+from phonebot.web.feed import Event
+
+log = logging.getLogger(__name__)
+
+HEARTBEAT_S = 15.0
+"""A comment after so long a silence: proxies close connections on which nothing comes."""
+SEND_S = 30.0
+STOP_S = 1.0
+"""How long a stream has to end when the service stops."""
+MAX_STREAM_S = 3_600.0
+MAX_STREAMS = 100
+"""In this process, all clients together."""
+RETRY_MS = 3_000
+"""How long a client waits until it connects again."""
+
+
+class Streams:
+    """The streams of this process. `stopping` is set when the service stops: then they end, and none begins."""
+
+    def __init__(self, board: Board, stopping: asyncio.Event) -> None:
+        self.board = board
+        self.stopping = stopping
+        self.count = 0
+
+    def response(self, call_sid: str | None) -> Response:
+        """The events of a call, or of all. Raises Refused 503 when there are too many streams, or none any more."""
+        if self.count >= MAX_STREAMS or self.stopping.is_set():
+            raise Refused(
+                503,
+                "too_many_streams",
+                f"{self.count} streams of events are open, or the service is stopping: try again in a moment",
+                {"retry-after": "10"},
+            )
+        return EventStream(self, call_sid)
+
+
+class EventStream(Response):
+    """Sends events until they end, the client has gone, or it must."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, streams: Streams, call_sid: str | None) -> None:
+        super().__init__(headers={"x-accel-buffering": "no"})  # nginx would collect them before it passes them on
+        del self.headers["content-length"]
+        self._streams = streams
+        self._call_sid = call_sid
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._streams.count += 1
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        sending = asyncio.create_task(self._send_all(send), name="send events")
+        others = [
+            asyncio.create_task(_gone(receive), name="wait until the client has gone"),
+            asyncio.create_task(_stopped(self._streams.stopping), name="wait until the service stops"),
+        ]
+        try:
+            await asyncio.wait((sending, *others), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._streams.count -= 1
+            for task in (sending, *others):
+                task.cancel()
+            results = await asyncio.gather(sending, *others, return_exceptions=True)
+        if isinstance(results[0], Exception):
+            raise results[0]
+
+    async def _send_all(self, send: Send) -> None:
+        loop = asyncio.get_running_loop()
+        ends_s = loop.time() + MAX_STREAM_S
+        stopping = asyncio.create_task(self._streams.stopping.wait())
+        async with self._streams.board.watch(self._call_sid) as events:
+            coming = asyncio.ensure_future(anext(events, None))
+            try:
+                await _part(send, b"retry: %d\n\n" % RETRY_MS)
+                while (left_s := ends_s - loop.time()) > 0 and not stopping.done():
+                    await asyncio.wait(
+                        (coming, stopping), timeout=min(HEARTBEAT_S, left_s), return_when=asyncio.FIRST_COMPLETED
+                    )
+                    if not coming.done():
+                        await _part(send, b": here\n\n")
+                        continue
+                    event = coming.result()
+                    if event is None:
+                        break
+                    await _part(send, encoded(event))
+                    coming = asyncio.ensure_future(anext(events, None))
+                await _part(send, b"", more=False)
+            except TimeoutError:
+                log.info("a client that takes no events is left")
+            finally:
+                for task in (coming, stopping):
+                    task.cancel()
+                await asyncio.gather(coming, stopping, return_exceptions=True)
+
+
+async def _gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _stopped(stopping: asyncio.Event) -> None:
+    """Later than the streams know, so that those whose clients listen end as they should."""
+    await stopping.wait()
+    await asyncio.sleep(STOP_S)
+
+
+async def _part(send: Send, body: bytes, more: bool = True) -> None:
+    """Raises TimeoutError when the client does not take it."""
+    async with asyncio.timeout(SEND_S):
+        await send({"type": "http.response.body", "body": body, "more_body": more})
+
+
+def encoded(event: Event) -> bytes:
+    """An event on the line. JSON has no line breaks, so it is one `data:`."""
+    name = str(event.__struct_config__.tag)
+    return b"event: %s\ndata: %s\n\n" % (name.encode(), msgspec.json.encode(event))

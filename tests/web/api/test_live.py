@@ -1,0 +1,197 @@
+"""Calls in progress, watched over real sockets."""
+
+import asyncio
+import json
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from api_driver import Api
+from service_driver import leaving_nothing, until
+
+from phonebot.call.actions import Floor, Line
+from phonebot.call.inputs import Tick
+from phonebot.call.turns import Turn
+from phonebot.replay.log import About
+from phonebot.store.audit import Actor
+from phonebot.store.database import Database
+from phonebot.web import feed as feeds
+from phonebot.web.api import streams
+from phonebot.web.feed import Feed
+
+ABOUT = About(call_sid="CA1", kind="phone", from_number="+15550100123", to_number="+15550100000")
+
+
+@pytest.fixture
+def database_url(migrated_sqlite: Path, tmp_path: Path) -> str:
+    """One kind will do: nothing here depends on it."""
+    shutil.copy(migrated_sqlite, tmp_path / "phonebot.db")
+    return f"sqlite:///{tmp_path}/phonebot.db"
+
+
+class Reader:
+    """Reads Server-Sent Events as a browser does (HTML Living Standard, 9.2.6)."""
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self.response = response
+        self.comments: list[str] = []
+        self.retry: str | None = None
+
+    async def next(self) -> dict[str, Any] | None:
+        """The next event; None: there is none any more."""
+        fields: dict[str, str] = {}
+        async with asyncio.timeout(10):
+            while line := await self.response.content.readline():
+                text = line.decode().rstrip("\n")
+                if text.startswith(":"):
+                    self.comments.append(text)
+                elif text:
+                    name, _, value = text.partition(": ")
+                    fields[name] = value
+                elif "data" in fields:
+                    event: dict[str, Any] = json.loads(fields["data"])
+                    assert fields["event"] == event["type"]
+                    return event
+                else:
+                    self.retry = fields.pop("retry", self.retry)
+        return None
+
+
+@asynccontextmanager
+async def watching(api: Api, path: str) -> AsyncIterator[Reader]:
+    headers = {"Authorization": f"Bearer {api.secrets['read']}"}
+    async with api.http.get(api.url + path, headers=headers) as response:
+        assert (response.status, response.content_type) == (200, "text/event-stream")
+        assert response.headers["cache-control"] == "no-store"
+        yield Reader(response)
+
+
+def feed_of(api: Api) -> Feed:
+    feed: Feed = api.app.state.feed
+    return feed
+
+
+async def test_calls_in_progress_are_listed_and_shown(api: Api) -> None:
+    call = feed_of(api).begin(ABOUT)
+    call.happened(40, Tick(), [Line("caller", "item_1", "Hello")])
+    (listed,) = (await api.get("/live")).json["items"]
+    assert (listed["call_sid"], listed["caller"], listed["lines"][0]["text"]) == ("CA1", "+15550100123", "Hello")
+    assert (await api.get("/live/CA1")).json == listed
+    missing = await api.get("/live/CA2")
+    assert (missing.status, missing.json["code"]) == (404, "not_found")
+    assert (await api.get("/live/CA2/events")).status == 404
+
+
+async def test_a_call_is_watched_from_its_snapshot_to_its_end(api: Api) -> None:
+    call = feed_of(api).begin(ABOUT)
+    async with watching(api, "/live/CA1/events") as events:
+        first = await events.next()
+        assert first is not None
+        assert (first["type"], first["call_sid"]) == ("snapshot", "CA1")
+        assert events.retry == str(streams.RETRY_MS)
+        call.happened(40, Tick(), [Floor(Turn.CALLER)])
+        assert await events.next() == {"type": "turn", "call_sid": "CA1", "at_ms": 40, "turn": Turn.CALLER}
+        call.close("caller_hung_up")
+        ended = await events.next()
+        assert ended is not None
+        assert (ended["type"], ended["outcome"]) == ("ended", "caller_hung_up")
+        assert await events.next() is None
+    await until(lambda: api.parts.streams.count == 0)
+
+
+async def test_all_calls_are_watched_on_one_line_those_to_come_too(api: Api) -> None:
+    async with watching(api, "/live/events") as events:
+        for sid in ("CA1", "CA2"):
+            call = feed_of(api).begin(About(call_sid=sid))
+            call.close("caller_hung_up")
+        told = [await events.next() for _ in range(4)]
+    assert [(event["type"], event["call_sid"]) for event in told if event] == [
+        ("snapshot", "CA1"),
+        ("ended", "CA1"),
+        ("snapshot", "CA2"),
+        ("ended", "CA2"),
+    ]
+
+
+async def test_who_is_too_slow_is_told_so_at_last(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feeds, "MAX_QUEUED", 2)
+    call = feed_of(api).begin(ABOUT)
+    async with watching(api, "/live/CA1/events") as events:
+        await events.next()
+        for now in range(5):
+            call.happened(now, Tick(), [Floor(Turn.CALLER)])
+        assert await events.next() == {"type": "lost"}
+        assert await events.next() is None
+
+
+async def test_a_silent_stream_has_a_heartbeat_and_ends_in_time(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "HEARTBEAT_S", 0.01)
+    monkeypatch.setattr(streams, "MAX_STREAM_S", 0.1)
+    async with watching(api, "/live/events") as events:
+        assert await events.next() is None
+        assert events.comments
+    await until(lambda: api.parts.streams.count == 0)
+
+
+async def test_who_leaves_is_let_go(api: Api) -> None:
+    feed_of(api).begin(ABOUT)
+    async with watching(api, "/live/events") as events:
+        await events.next()
+        assert api.parts.streams.count == 1
+    await until(lambda: api.parts.streams.count == 0)
+
+
+async def test_streams_are_so_many_at_most(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "MAX_STREAMS", 1)
+    async with watching(api, "/live/events"):
+        refused = await api.get("/live/events")
+        assert (refused.status, refused.json["code"]) == (503, "too_many_streams")
+        assert "retry-after" in refused.headers
+
+
+async def test_a_client_that_takes_nothing_is_left(
+    api: Api, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(streams, "SEND_S", 0.05)
+    call = feed_of(api).begin(ABOUT)
+    async with watching(api, "/live/CA1/events") as events:
+        await events.next()
+        transport = events.response.connection.transport  # type: ignore[union-attr]
+        transport.pause_reading()  # type: ignore[union-attr]
+        text = "x" * 200_000
+        async with asyncio.timeout(10):
+            while api.parts.streams.count:
+                call.happened(1, Tick(), [Line("bot", "item_1", text)])
+                await asyncio.sleep(0.001)
+
+
+async def test_the_service_stops_while_it_is_watched(database: Database, tmp_path: Path) -> None:
+    async with leaving_nothing():
+        async with aiohttp.ClientSession() as http:
+            async with Api.serving(database, tmp_path) as api:
+                secret = api.secrets["read"]
+                response = await http.get(f"{api.url}/live/events", headers={"Authorization": f"Bearer {secret}"})
+            events = Reader(response)
+            assert await events.next() is None
+            response.close()
+        await database.close()
+
+
+async def test_a_call_is_ended_by_who_may_operate(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended: list[tuple[str, str]] = []
+
+    async def hang_up(call_sid: str, actor: Actor) -> None:
+        ended.append((call_sid, actor.name))
+
+    monkeypatch.setattr(api.app.state.board, "hang_up", hang_up)
+    assert (await api.post("/live/CA1/hang-up", scope="read")).status == 403
+    assert (await api.post("/live/CA1/hang-up")).status == 202
+    assert ended == [("CA1", "token operate")]
+
+
+async def test_what_is_not_in_progress_cannot_be_ended(api: Api) -> None:
+    assert (await api.post("/live/CA404/hang-up")).status == 404
