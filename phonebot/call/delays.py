@@ -240,7 +240,8 @@ class Delays:
         # The first ones were measured on a clock that the network had still held up.
         uneven_ms = max(self.jitter_ms, self._differ_ms - self.jitter_ms) * self._unseen
         slowest_ms = max(self._true_trips_ms, default=0)
-        surely_ms = max(self.round_trip_ms, slowest_ms - self.mark_lag_ms)
+        quickest_ms = self.round_trip_ms - (0 if self._true_trips_ms else self.most_jitter_ms)
+        surely_ms = max(quickest_ms, slowest_ms - self.mark_lag_ms)
         return surely_ms - uneven_ms - self.spread_ms - FRAME_MS - ROUNDING_MS
 
     @property
@@ -282,9 +283,14 @@ class Delays:
 
     @property
     def buffer_ms(self) -> int:
-        """How long the carrier lets audio wait that meets an empty queue: as it was set, or as measured twice."""
-        measured_ms = min(self._buffers_ms) if len(self._buffers_ms) > 1 else 0
-        return self._traits.start_buffer_ms or measured_ms
+        """
+        How long the carrier lets audio wait that meets an empty queue: as it was set, or as measured.
+
+        Measured once, a frame may have been nothing but the time to the next boundary.
+        """
+        measured_ms = min(self._buffers_ms, default=0)
+        is_sure = len(self._buffers_ms) > 1 or measured_ms > FRAME_MS
+        return self._traits.start_buffer_ms or (measured_ms if is_sure else 0)
 
     @property
     def mark_lag_ms(self) -> int:

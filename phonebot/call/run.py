@@ -178,6 +178,8 @@ class Run:
         if mark.bare and self.anchored and mark.position == self.confirmed and at_ms <= self.confirmed_ms:
             due_ms, dry = at_ms, False  # it came with the echo of the audio before it: it had waited behind that
         firm = self.is_firm(mark)
+        if firm:  # whatever was reckoned of its way
+            due_ms = self.confirmed_ms + (mark.position - self.confirmed) / BYTES_PER_MS
         latest_ms = at_ms
         earliest_ms = latest_ms - tolerance_ms - (FRAME_MS if mark.bare else 0)
         slow = firm and earliest_ms - due_ms > 0 and (earliest_ms - due_ms < SLOW_ECHO_MS or not is_dated)
