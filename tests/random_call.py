@@ -65,6 +65,7 @@ BYTES_PER_MS = 8
 MODEL_MS = 20  # one way to the model
 NOTICE_MS = 200  # of speech, before the model tells of it
 WORD_MS = 300  # a word of the text, blank included, is said in that time
+UNSEEN = 1.1  # as much as the jitter may be taken for, in parts of it
 QUIET_MS = 9_000  # after which nothing more comes of anything: an answer is waited for 8 s
 # Bytes of mu-law that stand for items: those that survive A-law.
 LEVELS = bytes(
@@ -109,7 +110,7 @@ class Conditions:
         Each end of what was heard is dated by an echo. One that waits for others is late by as much as they wait;
         where that is known the middle is taken, which is at most half of it wrong. One that no frame of the caller
         dates is late by the jitter of its way to us, which may also part the echoes that a clear flushed by so
-        much, and a frame, that the first ones seem played. And whether a bare mark met an empty queue, so that its
+        much, and two frames, that the first ones seem played. And whether a bare mark met an empty queue, so that its
         echo was sent without the carrier's lag, shows in no echo; what waited for a lag's end has waited for a
         boundary. Nor shows whether the queue was empty for the carrier, and its start buffer begins, when it held
         back less than a frame.
@@ -117,7 +118,9 @@ class Conditions:
         network, carrier = self.network, self.oddities
         wait_ms = carrier.marks_burst_ms * (1 if self.traits.mark_spread_ms else 2)
         undated_ms = (
-            network.uplink_jitter_ms + FRAME_MS if carrier.silence_suppressed and network.uplink_jitter_ms else 0
+            network.uplink_jitter_ms + 2 * FRAME_MS
+            if carrier.silence_suppressed and network.uplink_jitter_ms
+            else 0
         )
         held_ms = carrier.start_buffer_ms if carrier.short_frame == "hold" else 0
         return held_ms + wait_ms + undated_ms + ceil(carrier.marks_lag_ms / FRAME_MS) * FRAME_MS
@@ -131,6 +134,7 @@ class Conditions:
         between two of the carrier's frames, for the begin of audio or for its end, the estimate is a frame lower.
         Both ends rest on echoes, and the later begin and the earlier end is taken: the doubt counts twice.
 
+        The jitter is taken for a little more than what shows of it.
         A mark that is missing may be lost or late, and is taken to be late for a while.
 
         Not known at all is a start buffer before its first echoes, a burst that nobody measured, and in his silence
@@ -142,7 +146,8 @@ class Conditions:
         unknown_ms: float = max(carrier.start_buffer_ms - self.traits.start_buffer_ms, 0)
         unknown_ms += network.uplink_jitter_ms if carrier.silence_suppressed else 0
         unknown_ms += carrier.marks_burst_ms if not self.traits.mark_spread_ms else 0
-        low_ms = network.uplink_jitter_ms + network.downlink_jitter_ms + carrier.start_buffer_ms + FRAME_MS
+        jitter_ms = UNSEEN * (network.uplink_jitter_ms + network.downlink_jitter_ms)
+        low_ms = jitter_ms + carrier.start_buffer_ms + FRAME_MS
         low_ms += FRAME_MS + STAMP_JITTER_MS + OVERDUE_MS if 0 < carrier.marks_lost < 1 else 0
         return -low_ms - FRAME_MS - 2 * self.doubt_ms, unknown_ms
 

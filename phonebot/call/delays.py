@@ -33,6 +33,7 @@ KNOWN_STAMPS = 25  # so many frames show how unevenly they travel
 EVEN_MS = 5  # frames that come so evenly came without jitter
 # What frames have shown of the jitter may be too little by this much, in parts of it, were there only one of them.
 UNSEEN_FRAMES = 16
+CLOCK_FRAMES = 8  # so many frames put call time right: until then the network may have held all of them up
 ROUNDING_MS = 1.5  # call time and stamps are in whole ms, and a clock may run fast
 JITTER_BUCKET_MS = 2_000
 JITTER_BUCKETS = 5
@@ -76,9 +77,9 @@ class Delays:
         self._lateness_ms: deque[tuple[int, int]] = deque([(0, 0)], maxlen=JITTER_BUCKETS)
         self._round_trips_ms: deque[int] = deque(maxlen=8)
         self._frames = 0
-        # Those of them that began after `_known_ms`: many frames had put call time right.
-        self._true_trips_ms: deque[int] = deque(maxlen=8)
-        self._known_ms: int | None = None
+        # The same, less by how much the clock may have been held up when they began.
+        self._true_trips_ms: deque[float] = deque(maxlen=8)
+        self._first_ms: int | None = None  # when the first frame came
         self._loses_marks = False  # a mark was never echoed though a later one was
         self._spread_ms = 0.0  # how slow one echo was compared with another
         self._buffers_ms: deque[int] = deque(maxlen=8)
@@ -96,8 +97,8 @@ class Delays:
         in_turn = stamp_ms <= self._stamp_ms + FRAME_MS + UNEVEN_MS
         self._pauses = self._pauses or stamp_ms > self._stamp_ms + PAUSE_MS
         self._stamp_ms = self._boundary_ms(stamp_ms)
-        if self._known_ms is None and self._stamps > KNOWN_STAMPS:
-            self._known_ms = now
+        if self._first_ms is None:
+            self._first_ms = now
         bucket = now // JITTER_BUCKET_MS
         newest, lateness_ms = self._lateness_ms[-1]
         late_ms = now - self._stamp_ms
@@ -151,8 +152,8 @@ class Delays:
     def measure_round_trip(self, sent_ms: int, echoed_ms: float) -> None:
         trip_ms = max(int(echoed_ms - sent_ms), 0)
         self._round_trips_ms.append(trip_ms)
-        if self._known_ms is not None and sent_ms >= self._known_ms:
-            self._true_trips_ms.append(trip_ms)
+        frames = max(sent_ms - (self._first_ms or 0), 1) / FRAME_MS
+        self._true_trips_ms.append(trip_ms - self.most_jitter_ms * min(CLOCK_FRAMES / frames, 1.0))
 
     def miss_mark(self) -> None:
         """A mark was not echoed, and never will be."""
@@ -237,11 +238,9 @@ class Delays:
         The slowest round trip tells most: it was the quickest possible one and, at most, all there is of unevenness
         and the carrier's lag.
         """
-        # The first ones were measured on a clock that the network had still held up.
         uneven_ms = max(self.jitter_ms, self._differ_ms - self.jitter_ms) * self._unseen
-        slowest_ms = max(self._true_trips_ms, default=0)
-        quickest_ms = self.round_trip_ms - (0 if self._true_trips_ms else self.most_jitter_ms)
-        surely_ms = max(quickest_ms, slowest_ms - self.mark_lag_ms)
+        trips_ms = self._true_trips_ms or (UNKNOWN_ROUND_TRIP_MS,)
+        surely_ms = max(min(trips_ms), max(trips_ms) - self.mark_lag_ms)
         return surely_ms - uneven_ms - self.spread_ms - FRAME_MS - ROUNDING_MS
 
     @property
