@@ -110,8 +110,8 @@ class Conditions:
         Each end of what was heard is dated by an echo. One that waits for others is late by as much as they wait;
         where that is known the middle is taken, which is at most half of it wrong. One that no frame of the caller
         dates is late by the jitter of its way to us, which may also part the echoes that a clear flushed by so
-        much, and two frames, that the first ones seem played. And whether a bare mark met an empty queue, so that its
-        echo was sent without the carrier's lag, shows in no echo; what waited for a lag's end has waited for a
+        much, and two frames, that the first ones seem played. And whether a bare mark met an empty queue, so that
+        its echo was sent without the carrier's lag, shows in no echo; what waited for a lag's end has waited for a
         boundary. Nor shows whether the queue was empty for the carrier, and its start buffer begins, when it held
         back less than a frame.
         """
