@@ -354,7 +354,7 @@ class LogEncoder:
         if audio and None not in sent and rest <= min(len(audio), MAX_LEFT_OVER) and whole.startswith(sent_audio):
             begin, end = len(whole) - len(audio), len(sent_audio)
             self._left_over = delta.item_id, whole[end:]
-            where = self._part_sent(begin, end, whole[end:]) if sent else self._stored(MODEL_FILE, delta.audio)
+            where = self._part_sent(begin, end, whole[end:]) if sent_audio else self._stored(MODEL_FILE, delta.audio)
         else:
             where = self._stored(MODEL_FILE, delta.audio)
         self._write(now, "in", delta, audio=where)
