@@ -26,6 +26,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "store": ("errors",),
     "callbook": ("store", "replay", "errors"),
     "checkup": ("errors", "realtime", "store"),
+    "filing": ("callbook", "store", "replay", "errors"),
     "web": (
         "bridge",
         "call",
@@ -39,7 +40,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "replay",
         "store",
     ),
-    "web.app": ("settings",),  # beside what is allowed to the rest of web
+    "web.app": ("settings", "filing"),  # beside what is allowed to the rest of web
 }
 TOP = frozenset(
     {

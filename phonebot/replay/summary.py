@@ -41,6 +41,9 @@ from phonebot.replay.reader import CallLog, Step, read
 from phonebot.replay.talk import Talk, talk_of
 from phonebot.replay.utterances import Answer, Utterance
 
+CUT_OFF = "stream_lost"
+"""The outcome of a call whose log has no end: its process was killed, and its stream went with it."""
+
 
 class TurnSaid(Struct, frozen=True, kw_only=True):
     """
@@ -126,11 +129,15 @@ class _Speech:
 
 def summary_of(folder: Path) -> Summary:
     """Raises LogError for what is no log that can be read, OSError as `open` does."""
-    has_audio = any((folder / file).is_file() for file in (CALLER_FILE, BOT_FILE))
-    return summarised(read(folder), has_audio)
+    return summarised(read(folder), has_audio(folder))
 
 
-def summarised(log: CallLog, has_audio: bool = True) -> Summary:
+def has_audio(folder: Path) -> bool:
+    """Whether a log has a recording of its call."""
+    return any((folder / file).is_file() for file in (CALLER_FILE, BOT_FILE))
+
+
+def summarised(log: CallLog, is_recorded: bool = True) -> Summary:
     """Raises LogError for a log whose call is too long to be heard."""
     actions = [action for step in log.steps for action in step.actions]
     talk, spent = talk_of(log), tuple(_spent(log))
@@ -139,7 +146,7 @@ def summarised(log: CallLog, has_audio: bool = True) -> Summary:
         header=log.header,
         length_ms=log.steps[-1].now_ms if log.steps else 0,
         outcome=_outcome(log.header, actions),
-        has_audio=has_audio,
+        has_audio=is_recorded,
         turns=tuple(_turns(log, talk, speech)),
         functions=tuple(_functions(log.steps)),
         spent=spent,
@@ -155,9 +162,8 @@ def summarised(log: CallLog, has_audio: bool = True) -> Summary:
 
 
 def _outcome(header: Header, actions: Sequence[Action]) -> str:
-    """A process that was killed took the stream with it."""
     said = next((action.outcome for action in reversed(actions) if isinstance(action, Ended)), None)
-    return said or header.outcome or "stream_lost"
+    return said or header.outcome or CUT_OFF
 
 
 def _length_ms(utterances: Sequence[Utterance]) -> int:

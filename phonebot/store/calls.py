@@ -30,6 +30,7 @@ from phonebot.store.tables import AuditRow, CallRow, CallText, NumberRow, ToolCa
 DEFAULT = "default"
 PAGE_CALLS = 50
 MAX_NUMBERS = 1000
+EXPIRED_AT_ONCE = 100
 KEYS_AT_ONCE = 500  # of a query: SQLite has a limit of 32,766 parameters, and long queries are slow to compile
 FILING_LOCK = 0x66696C65  # with a hash of the sid: PostgreSQL's locks of two numbers are apart from those of one
 DELETED = "call.delete"
@@ -178,9 +179,9 @@ class CallStore:
         async with self._database.read() as session:
             return await overview(session, conditions)
 
-    async def expired(self, now: datetime) -> list[str]:
+    async def expired(self, now: datetime, limit: int = EXPIRED_AT_ONCE) -> list[str]:
         """
-        The sids of the calls that ended longer ago than their number keeps them, the oldest first.
+        The sids of calls that ended longer ago than their number keeps them: at most `limit`, the oldest first.
 
         What `default` says holds for calls of numbers that have no entry.
         """
@@ -194,7 +195,7 @@ class CallStore:
             ]
             if not over:
                 return []
-            wanted = select(CallRow.call_sid).where(or_(*over)).order_by(CallRow.ended_at, CallRow.id)
+            wanted = select(CallRow.call_sid).where(or_(*over)).order_by(CallRow.ended_at, CallRow.id).limit(limit)
             return list((await session.scalars(wanted)).all())
 
     async def _in_turn(self, session: AsyncSession, call_sid: str) -> None:
