@@ -38,10 +38,10 @@ class Office:
         self.calls, self.recordings = CallStore(database), Recordings(storage)
         self.book = CallBook(self.calls, self.recordings, folder)
 
-    def spool(self, name: str = NAME, sid: str = SID, ended: bool = True) -> Path:
+    def spool(self, name: str = NAME, sid: str = SID, ended: bool = True, fixture: str = FIXTURE.name) -> Path:
         """A log where it was written."""
         log = self.folder / name
-        shutil.copytree(FIXTURE, log)
+        shutil.copytree(FIXTURE.parent / fixture, log)
         header = msgspec.json.decode((log / HEADER_FILE).read_bytes()) | {"call_sid": sid}
         if not ended:
             header |= {"ended": None, "outcome": None, "counts": {}}

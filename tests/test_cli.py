@@ -13,6 +13,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from s3_driver import S3Server
 from service_driver import (
     COMMAND,
     MODEL_KEY,

@@ -46,11 +46,13 @@ TOP = frozenset(
     {
         "bench",
         "calibration",
+        "call_sheet",
         "calling",
         "cli",
         "demo",
         "linking",
         "numbering",
+        "recalling",
         "rehearsal",
         "replaying",
         "serving",
@@ -63,7 +65,7 @@ MEASURING = frozenset({f"calibration.{name}" for name in ("experiments", "figure
 # Those who start a service: the last is the one that is measured.
 REHEARSING = frozenset({"rehearsal.live", "rehearsal.live_command", "rehearsal.service_line"})
 SEE_SETTINGS = frozenset(
-    {"web.app", "serving", "cli", "demo", "numbering", "storing", "bench.subject", *REHEARSING}
+    {"web.app", "serving", "cli", "demo", "numbering", "recalling", "storing", "bench.subject", *REHEARSING}
 )
 # All that a call depends on comes in as an input; otherwise its log would not replay.
 NOT_IN_A_CALL = frozenset(

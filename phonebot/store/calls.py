@@ -31,6 +31,7 @@ DEFAULT = "default"
 PAGE_CALLS = 50
 MAX_NUMBERS = 1000
 EXPIRED_AT_ONCE = 100
+MIN_ENDING = 4
 KEYS_AT_ONCE = 500  # of a query: SQLite has a limit of 32,766 parameters, and long queries are slow to compile
 FILING_LOCK = 0x66696C65  # with a hash of the sid: PostgreSQL's locks of two numbers are apart from those of one
 DELETED = "call.delete"
@@ -102,6 +103,16 @@ class CallStore:
                     raise
             return "known"
         return "new"
+
+    async def sids_ending(self, ending: str) -> list[str]:
+        """The CallSids that end so, two at most; of MIN_ENDING characters, or it must be a whole one."""
+        async with self._database.read() as session:
+            if await _id(session, ending) is not None:
+                return [ending]
+            if len(ending) < MIN_ENDING:
+                return []
+            wanted = select(CallRow.call_sid).where(CallRow.call_sid.endswith(ending, autoescape=True))
+            return list(await session.scalars(wanted.order_by(CallRow.id.desc()).limit(2)))
 
     async def storage_key(self, call_sid: str) -> str | None:
         """Under which its files are kept; None: none are. Raises NotStored when there is no such call."""
