@@ -48,7 +48,14 @@ def list_calls(
     from phonebot.store.calls import Filters
     from phonebot.storing import with_store
 
-    filters = Filters(number, caller, outcome, since and since.astimezone(), until and until.astimezone(), text)
+    filters = Filters(
+        number=number,
+        caller=caller,
+        outcome=outcome,
+        since=since and since.astimezone(),
+        until=until and until.astimezone(),
+        text=text,
+    )
 
     async def work(settings: "Settings", store: "Store") -> "tuple[list[CallRow], bool]":
         return await _pages(_book(settings, store), filters, limit)
