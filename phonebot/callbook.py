@@ -51,6 +51,19 @@ class CallBook:
         """The call with its turns, tool calls and usage. Raises NotStored, also for one that is not filed yet."""
         return await self._calls.get(call_sid)
 
+    async def find(self, name: str) -> str:
+        """
+        The CallSid of the call of this name: a CallSid, also of one that is not filed yet, or the end of one.
+
+        Raises NotStored when there is none, StoreError when several end so.
+        """
+        found = await self._calls.sids_ending(name)
+        if len(found) > 1:
+            raise StoreError(f"several calls end in {name}: give more of the CallSid")
+        if not found and not await asyncio.to_thread(self._spool.of, name):
+            raise _missing(name)
+        return found[0] if found else name
+
     @asynccontextmanager
     async def log(self, call_sid: str) -> AsyncIterator[Path]:
         """
@@ -77,7 +90,7 @@ class CallBook:
         """
         is_filed, names = await self._traces(call_sid)
         if not (is_filed or names):
-            raise NotStored(f"there is no call {call_sid}: check its CallSid")
+            raise _missing(call_sid)
         for name in names:
             if await self._is_in_progress(name):
                 raise StoreError(f"call {call_sid} is in progress: delete it when it has ended")
@@ -145,3 +158,7 @@ class CallBook:
         with file:
             async for piece in await self._recordings.open(key, name):
                 await asyncio.to_thread(file.write, piece)
+
+
+def _missing(call_sid: str) -> NotStored:
+    return NotStored(f"there is no call {call_sid}: check its CallSid")

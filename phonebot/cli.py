@@ -19,6 +19,7 @@ from rich.markup import escape
 from phonebot import __version__
 from phonebot.errors import PhonebotError, ProfileError, SettingsError
 from phonebot.numbering import numbers
+from phonebot.recalling import calls
 from phonebot.storing import database
 
 if TYPE_CHECKING:  # each command imports what it needs: `phonebot --help` is there at once
@@ -338,37 +339,7 @@ async def _calibrate(listening: bool, oddities: list[str], repeats: int) -> "Fig
 
 app.add_typer(numbers, name="numbers")
 app.add_typer(database, name="db")
-
-calls = typer.Typer(help="Past calls.", no_args_is_help=True)
 app.add_typer(calls, name="calls")
-
-
-@calls.command()
-def export(
-    log: Annotated[Path, typer.Argument(help="A call log: its folder, or a zip file of one.")],
-    out: Annotated[
-        Path | None, typer.Option(help="Where to: a zip file or a folder; by default a zip file of its name, here.")
-    ] = None,
-    redact: Annotated[
-        bool,
-        typer.Option("--redact", help="Hide numbers: in texts, as keys, and in the audio where they were said."),
-    ] = False,
-    audio: Annotated[
-        bool, typer.Option("--audio/--no-audio", help="With --redact: whether other audio is kept.")
-    ] = True,
-    heard: Annotated[
-        bool, typer.Option("--heard/--no-heard", help="Add heard.wav: the caller left, what he heard right.")
-    ] = True,
-) -> None:
-    """Write a call's log to take away, with what was heard of the call."""
-    from phonebot.replay.export import export as export_log
-
-    if not (audio or redact):
-        raise typer.BadParameter("--no-audio needs --redact")
-    target = out or Path(f"{log.stem if log.suffix == '.zip' else log.resolve().name}{'-redacted' * redact}.zip")
-    export_log(log, target, redacted=redact, audio=audio, heard=heard)
-    console.print(f"written to {escape(str(target))}", soft_wrap=True)
-
 
 bench = typer.Typer(help="Measure this service against a simulated carrier and model.", no_args_is_help=True)
 app.add_typer(bench, name="bench")

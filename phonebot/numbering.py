@@ -43,13 +43,15 @@ def list_numbers(as_json: AsJson = False) -> None:
         console.print("no numbers yet: the built-in profile answers all. `phonebot numbers set NUMBER` makes one")
     else:
         table = Table(box=None, pad_edge=False)
-        for heading in ("number", "name", "version", "saved", "by"):
+        some_expire = any(entry.retention_days is not None for entry in entries)
+        for heading in ("number", "name", "version", "saved", "by", *(["calls kept"] if some_expire else [])):
             table.add_column(heading, overflow="fold")
         for entry in entries:
             saved = f"{entry.newest.created_at.astimezone():%Y-%m-%d %H:%M}"
             name = str(entry.newest.profile.get("name", ""))
-            cells = (entry.number, name, _state(entry), saved, entry.newest.author)
-            table.add_row(*map(escape, cells))
+            kept = "for good" if entry.retention_days is None else f"{entry.retention_days} days"
+            cells = [entry.number, name, _state(entry), saved, entry.newest.author]
+            table.add_row(*map(escape, cells + [kept] * some_expire))
         console.print(table)
 
 
@@ -115,14 +117,29 @@ def set_profile(
         typer.Option("--test-caller", metavar="NUMBER", help="Only this caller gets it; may be repeated."),
     ] = None,
     release: Annotated[bool, typer.Option("--release", help="Let the newest version answer everyone.")] = False,
+    retention_days: Annotated[
+        int | None,
+        typer.Option(
+            "--retention-days", metavar="N", min=0, max=36_500, help="Delete its calls after N days; 0 keeps them."
+        ),
+    ] = None,
     note: Note = "",
 ) -> None:
-    """Change a number's profile. Calls in progress keep theirs; the next call gets the new one."""
+    """
+    Change a number's profile. Calls in progress keep theirs; the next call gets the new one.
+
+    Or, with --retention-days, how long its calls are kept: that is no part of the profile.
+    """
     from phonebot.storing import with_store
 
     ways = [bool(changes), source is not None, back_to is not None, release]
+    if retention_days is not None:
+        if any(ways) or test_callers:
+            raise typer.BadParameter("give --retention-days alone: it is no part of a profile")
+        _keep_calls(number, retention_days or None)
+        return
     if sum(ways) > 1 or not (any(ways) or test_callers):
-        raise typer.BadParameter("give KEY=VALUE, --from, --back-to, --release or --test-caller")
+        raise typer.BadParameter("give KEY=VALUE, --from, --back-to, --release, --test-caller or --retention-days")
     if test_callers and (release or back_to is not None):
         raise typer.BadParameter("--test-caller goes with KEY=VALUE or --from, or alone")
 
@@ -200,6 +217,18 @@ def link_number(
         was = f" [dim]was {escape(change.before)}[/dim]" if change.before else ""
         console.print(f"{change.name:20} {escape(change.after) or 'none'}{was}", soft_wrap=True)
     console.print(f"{number} calls {url}/twilio/voice{'' if changes else ' already'}", soft_wrap=True)
+
+
+def _keep_calls(number: str, days: int | None) -> None:
+    from phonebot.store.audit import COMMAND_LINE
+    from phonebot.storing import with_store
+
+    async def work(settings: "Settings", store: "Store") -> None:
+        await store.numbers.set_retention(number, days, COMMAND_LINE)
+
+    with_store(work)
+    how_long = "until somebody deletes them" if days is None else f"for {days} days after they ended"
+    console.print(f"calls of {number} are kept {how_long}", soft_wrap=True)
 
 
 def _editor(settings: "Settings", store: "Store") -> "ProfileEditor":

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from databases import KINDS, PostgresServer, postgres_server
 from hypothesis import settings
+from s3_driver import S3Server, s3_server
 
 from phonebot.store.database import Database
 
@@ -65,3 +66,31 @@ async def database(database_url: str) -> AsyncIterator[Database]:
     opened = Database(database_url)
     yield opened
     await opened.close()
+
+
+@pytest.fixture
+async def sqlite(migrated_sqlite: Path, tmp_path: Path) -> AsyncIterator[Database]:
+    """The same in SQLite alone, for what makes no difference to the database."""
+    shutil.copy(migrated_sqlite, tmp_path / "phonebot.db")
+    opened = Database(f"sqlite:///{tmp_path}/phonebot.db")
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[S3Server]:
+    with s3_server() as server:
+        yield server
+
+
+@pytest.fixture(params=["kept here", "in another folder", "in s3"])
+def storage(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The URL of a storage of recordings, empty: where logs are written (`calls` in `tmp_path`), and elsewhere."""
+    if request.param == "kept here":
+        return (tmp_path / "calls").as_uri()
+    if request.param == "in another folder":
+        return (tmp_path / "elsewhere").as_uri()
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    server: S3Server = request.getfixturevalue("s3")
+    return f"s3://{server.bucket()}/some/prefix?region=us-east-1&endpoint={server.endpoint}"

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
+from threading import Thread
 
 READY = "Running on "
 
@@ -30,10 +31,15 @@ def s3_server() -> Iterator[S3Server]:
     command = [sys.executable, "-c", "from moto.server import main; main(['-H', '127.0.0.1', '-p', '0'])"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
+    reading = Thread(target=process.stderr.read)
     try:
         line = next(line for line in process.stderr if READY in line)
+        # It writes a line for each request: nobody reading them, it would wait for ever.
+        reading.start()
         yield S3Server(line.partition(READY)[2].strip())
     finally:
         process.kill()
         process.wait()
+        if reading.ident:
+            reading.join()
         process.stderr.close()

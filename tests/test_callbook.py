@@ -1,16 +1,11 @@
 """Past calls with all that belongs to them: found, read, and deleted without a trace, wherever their logs are."""
 
-import shutil
-from collections.abc import AsyncIterator, Iterator
 from contextlib import nullcontext
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from s3_driver import S3Server, s3_server
-from sqlalchemy import select
+from filing_driver import FIXTURE, NAME, SAID, SID, Office
 
-from phonebot.callbook import CallBook
 from phonebot.errors import NotStored, StoreError
 from phonebot.replay.log import EVENTS_FILE
 from phonebot.replay.reader import read
@@ -19,92 +14,13 @@ from phonebot.store.audit import Actor
 from phonebot.store.calls import CallStore, Filters
 from phonebot.store.database import Database
 from phonebot.store.recordings import Recordings
-from phonebot.store.tables import AuditRow, CallRow, Table, TurnRow
 
 ADA = Actor("ada", "192.0.2.7")
-NOON = datetime(2026, 11, 27, 12, tzinfo=UTC)
-FIXTURE = Path(__file__).parent.parent / "fixtures/calls/interrupted-twice"
-SID = "CA00000000000000000000000000000001"
-NAME = f"20261127T120000Z-{SID}"
-SAID = "Where is the xylophone"
-
-
-@pytest.fixture(scope="module")
-def s3() -> Iterator[S3Server]:
-    with s3_server() as server:
-        yield server
-
-
-@pytest.fixture(params=["kept here", "in another folder", "in s3"])
-def storage(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    if request.param == "kept here":
-        return (tmp_path / "calls").as_uri()
-    if request.param == "in another folder":
-        return (tmp_path / "elsewhere").as_uri()
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-    server: S3Server = request.getfixturevalue("s3")
-    return f"s3://{server.bucket()}/some/prefix?region=us-east-1&endpoint={server.endpoint}"
 
 
 @pytest.fixture
-async def database(migrated_sqlite: Path, tmp_path: Path) -> AsyncIterator[Database]:
-    """What the databases do differently is in store/test_calls.py."""
-    shutil.copy(migrated_sqlite, tmp_path / "phonebot.db")
-    opened = Database(f"sqlite:///{tmp_path}/phonebot.db")
-    yield opened
-    await opened.close()
-
-
-class Office:
-    """A book with its parts, and calls for it."""
-
-    def __init__(self, database: Database, storage: str, folder: Path) -> None:
-        self.calls, self.recordings, self.folder = CallStore(database), Recordings(storage), folder
-        self.book = CallBook(self.calls, self.recordings, folder)
-
-    def spool(self, name: str = NAME, sid: str = SID, ended: bool = True) -> Path:
-        """A log where it was written."""
-        log = self.folder / name
-        shutil.copytree(FIXTURE, log)
-        header = (log / "call.json").read_text().replace(read(log).header.call_sid, sid)
-        (log / "call.json").write_text(header if ended else header.replace('"ended": "', '"ended": null, "was": "'))
-        return log
-
-    async def file(self, name: str = NAME, sid: str = SID) -> None:
-        """Make a row of a spooled log, which goes to the storage."""
-        await self.recordings.put(name, self.folder / name)
-        if not self.recordings.are_in(self.folder):
-            shutil.rmtree(self.folder / name)
-        call = CallRow(
-            call_sid=sid, started_at=NOON, ended_at=NOON + timedelta(minutes=1), storage_key=name,
-            from_number="+15550100001", to_number="+15550100002", number="+15550100002",
-        )  # fmt: skip
-        await self.calls.file(call, [TurnRow(sequence=1, who="caller", text=SAID)], text=[SAID])
-
-
-@pytest.fixture
-def office(database: Database, storage: str, tmp_path: Path) -> Office:
-    return Office(database, storage, tmp_path / "calls")
-
-
-async def assert_no_trace(office: Office, database: Database, tmp_path: Path) -> None:
-    """Nothing of the call is in a table, in the storage, or in a folder: only who deleted it."""
-    assert [key async for key in office.recordings.all_keys()] == []
-    assert list(office.folder.glob("*")) == []
-    async with database.read() as session:
-        for table in Table.metadata.sorted_tables:
-            told = [str(tuple(row)) for row in await session.execute(select(table))]
-            assert not any(SAID.lower() in text.lower() for text in told)
-            assert table.name == "audit" or not any(SID in text for text in told)
-        (noted,) = await session.scalars(select(AuditRow))
-    assert (noted.who, noted.what, noted.target, noted.before, noted.after) == (
-        "ada",
-        "call.delete",
-        SID,
-        None,
-        None,
-    )
+def office(sqlite: Database, storage: str, tmp_path: Path) -> Office:
+    return Office(sqlite, storage, tmp_path / "calls")
 
 
 async def test_a_filed_call_is_found_and_its_log_read(office: Office) -> None:
@@ -142,14 +58,12 @@ async def test_a_call_that_nobody_knows_is_neither_read_nor_deleted(office: Offi
 
 
 @pytest.mark.parametrize("is_filed", [True, False], ids=["filed", "spooled"])
-async def test_a_deleted_call_leaves_no_trace(
-    office: Office, database: Database, tmp_path: Path, is_filed: bool
-) -> None:
+async def test_a_deleted_call_leaves_no_trace(office: Office, is_filed: bool) -> None:
     office.spool()
     if is_filed:
         await office.file()
     await office.book.delete(SID, ADA)
-    await assert_no_trace(office, database, tmp_path)
+    await office.assert_no_trace()
     with pytest.raises(NotStored):
         await office.book.delete(SID, ADA)
 
@@ -157,12 +71,7 @@ async def test_a_deleted_call_leaves_no_trace(
 @pytest.mark.parametrize("is_filed", [True, False], ids=["filed", "spooled"])
 @pytest.mark.parametrize("step", ["Recordings.delete", "Spool.remove", "CallStore.delete"])
 async def test_a_deletion_that_was_cut_off_completes_the_next_time(
-    office: Office,
-    database: Database,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    is_filed: bool,
-    step: str,
+    office: Office, monkeypatch: pytest.MonkeyPatch, is_filed: bool, step: str
 ) -> None:
     """The process is killed as it is about to take one of the steps."""
     office.spool()
@@ -181,7 +90,7 @@ async def test_a_deletion_that_was_cut_off_completes_the_next_time(
             await office.book.delete(SID, ADA)
     if reaches:
         await office.book.delete(SID, ADA)
-    await assert_no_trace(office, database, tmp_path)
+    await office.assert_no_trace()
 
 
 async def test_a_call_in_progress_is_neither_read_nor_deleted(office: Office) -> None:

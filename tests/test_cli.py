@@ -13,6 +13,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from s3_driver import S3Server
 from service_driver import (
     COMMAND,
     MODEL_KEY,
@@ -385,6 +386,26 @@ async def test_serve_told_to_stop_twice_ends_its_calls_and_keeps_them(tmp_path: 
         record = await call
         assert [(stream.ended_by, stream.close_code) for stream in record.streams] == [("server", 1012)]
     assert outcome_on_disk(tmp_path) == "stream_lost"
+
+
+async def test_serve_with_a_storage_elsewhere_moves_its_calls_there_and_ends_in_peace(
+    tmp_path: Path, s3: S3Server
+) -> None:
+    storage = f"s3://{s3.bucket()}?region=us-east-1&endpoint={s3.endpoint}"
+    settings = {
+        "PHONEBOT_STORAGE_URL": storage, "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret"
+    }  # fmt: skip
+    async with leaving_nothing(), serve_model(minds=Clerk) as model:
+        async with process("serve", "--dev", "--port", "0", PHONEBOT_MODEL_URL=model.url, **settings) as running:
+            url = (await line_with(running, "voice webhook: ")).removeprefix("voice webhook: ")
+            record = await dial(url, Caller(HangUp()))
+            assert record.passed, record
+            assert await stopped(running) == 0
+        async with process("calls", "export", record.call_sid, "--out", "call", **settings) as exporting:
+            await exporting.communicate()
+            assert exporting.returncode == 0
+    assert list((tmp_path / "data" / "calls").iterdir()) == []
+    assert read(tmp_path / "call").header.outcome == "caller_hung_up"
 
 
 @pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")

@@ -26,6 +26,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "store": ("errors",),
     "callbook": ("store", "replay", "errors"),
     "checkup": ("errors", "realtime", "store"),
+    "filing": ("callbook", "store", "replay", "errors"),
     "web": (
         "bridge",
         "call",
@@ -39,17 +40,19 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "replay",
         "store",
     ),
-    "web.app": ("settings",),  # beside what is allowed to the rest of web
+    "web.app": ("settings", "filing"),  # beside what is allowed to the rest of web
 }
 TOP = frozenset(
     {
         "bench",
         "calibration",
+        "call_sheet",
         "calling",
         "cli",
         "demo",
         "linking",
         "numbering",
+        "recalling",
         "rehearsal",
         "replaying",
         "serving",
@@ -62,7 +65,7 @@ MEASURING = frozenset({f"calibration.{name}" for name in ("experiments", "figure
 # Those who start a service: the last is the one that is measured.
 REHEARSING = frozenset({"rehearsal.live", "rehearsal.live_command", "rehearsal.service_line"})
 SEE_SETTINGS = frozenset(
-    {"web.app", "serving", "cli", "demo", "numbering", "storing", "bench.subject", *REHEARSING}
+    {"web.app", "serving", "cli", "demo", "numbering", "recalling", "storing", "bench.subject", *REHEARSING}
 )
 # All that a call depends on comes in as an input; otherwise its log would not replay.
 NOT_IN_A_CALL = frozenset(

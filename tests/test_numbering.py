@@ -3,15 +3,14 @@
 import asyncio
 import json
 import os
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import terminal_driver
 from service_driver import is_setting
 
 from phonebot import numbering
-from phonebot.cli import main
 from phonebot.linking import LinkFailed, link
 from phonebot.simulator.rest import Number, RestServer, serve
 from phonebot.store.database import Database
@@ -30,28 +29,9 @@ def _clean_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(numbering.console, "width", 80)
 
 
-class Terminal:
-    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
-        self._capsys = capsys
-
-    def type(self, *arguments: str) -> tuple[int, str]:
-        """The exit code of `phonebot numbers ...`, and what it said."""
-        before, sys.argv = sys.argv, ["phonebot", *arguments]
-        code = 0
-        try:
-            main()
-        except SystemExit as exit_:
-            code = exit_.code if isinstance(exit_.code, int) else 0
-        finally:
-            sys.argv = before
-        told = self._capsys.readouterr()
-        assert "Traceback" not in told.err
-        return code, told.out + told.err
-
+class Terminal(terminal_driver.Terminal):
     def numbers(self, *arguments: str) -> str:
-        code, said = self.type("numbers", *arguments)
-        assert code == 0, said
-        return said
+        return self.says("numbers", *arguments)
 
 
 @pytest.fixture
@@ -91,8 +71,8 @@ def test_keys_are_changed_one_by_one_and_taken_away_by_an_empty_value(terminal: 
         (("temperature=warm",), f'{DESK}: temperature is "warm"; it must be a number from 0.6 to 1.2'),
         (("prompt=Hi {you}",), "prompt holds {you}, but only {caller}, {number}, {now}, {language} are replaced"),
         (("name",), "'name' is not KEY=VALUE"),
-        ((), "give KEY=VALUE, --from, --back-to, --release or"),
-        (("name=x", "--release"), "give KEY=VALUE, --from, --back-to, --release or"),
+        ((), "give KEY=VALUE, --from, --back-to, --release,"),
+        (("name=x", "--release"), "give KEY=VALUE, --from, --back-to, --release,"),
         (("--release", "--test-caller", TESTER), "--test-caller goes with KEY=VALUE or --from, or alone"),
     ],
 )
@@ -292,3 +272,21 @@ async def test_the_command_shows_what_it_set(
     assert f"VoiceUrl             {URL}/twilio/voice was https://demo.twilio.com/welcome\n" in said
     assert said.endswith(f"{DESK} calls {URL}/twilio/voice\n")
     assert (await asyncio.to_thread(terminal.numbers, "link", DESK)) == f"{DESK} calls {URL}/twilio/voice already\n"
+
+
+def test_how_long_calls_are_kept_is_set_and_listed(terminal: Terminal) -> None:
+    terminal.numbers("set", DESK, "name=desk")
+    assert "calls kept" not in terminal.numbers("list")
+    assert terminal.numbers("set", DESK, "--retention-days", "30") == (
+        f"calls of {DESK} are kept for 30 days after they ended\n"
+    )
+    assert "30 days" in terminal.numbers("list")
+    assert json.loads(terminal.numbers("list", "--json"))[0]["retention_days"] == 30
+    assert "until somebody deletes them" in terminal.numbers("set", DESK, "--retention-days", "0")
+
+
+@pytest.mark.parametrize("arguments", [("name=x",), ("--release",), ("--test-caller", TESTER)])
+def test_how_long_calls_are_kept_is_no_part_of_a_profile(terminal: Terminal, arguments: tuple[str, ...]) -> None:
+    code, said = terminal.type("numbers", "set", DESK, "--retention-days", "30", *arguments)
+    assert code == 2
+    assert "give --retention-days alone" in said

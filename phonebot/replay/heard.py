@@ -20,12 +20,12 @@ from pathlib import Path
 
 from phonebot.audio import wav
 from phonebot.audio.g711 import SAMPLE_RATE_HZ
-from phonebot.call.actions import ClearPlayback, Cut, PlayAudio, SendMark
-from phonebot.call.inputs import CarrierClosed, OperatorHangUp
+from phonebot.call.actions import ClearPlayback, Cut, Ended, PlayAudio, SendMark
+from phonebot.call.inputs import CarrierClosed, OperatorHangUp, PlayClip
 from phonebot.carrier.messages import Mark, Media, Stop
 from phonebot.realtime.events import AudioDelta, AudioDone
 from phonebot.replay.log import EVENTS_FILE, LogError
-from phonebot.replay.reader import CallLog
+from phonebot.replay.reader import CallLog, Step
 
 HEARD_FILE = "heard.wav"
 BYTES_PER_MS = 8
@@ -46,6 +46,24 @@ class Legs:
     caller: bytes
     heard: bytes
     unheard: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """
+    What was heard of a piece of audio, perhaps nothing, and when it began. `item_id`: whose it is; None: not known.
+
+    `unheard` is the rest of a piece that the caller interrupted.
+    """
+
+    item_id: str | None
+    begin_ms: float
+    audio: bytes
+    unheard: bytes
+
+    @property
+    def end_ms(self) -> float:
+        return self.begin_ms + len(self.audio) / BYTES_PER_MS
 
 
 @dataclass(slots=True)
@@ -127,13 +145,21 @@ def _caller_leg(log: CallLog) -> bytearray:
 
 def _bot_legs(log: CallLog) -> tuple[bytearray, bytearray]:
     """What was heard of the bot, and what was not."""
+    leg, unheard = bytearray(), bytearray()
+    for played in playback(log):
+        begins = round(played.begin_ms * BYTES_PER_MS)
+        if played.audio:
+            del unheard[begins:]
+            _place(leg, begins, played.audio)
+        _place(unheard, begins + len(played.audio), played.unheard)
+    return leg, unheard
+
+
+def playback(log: CallLog) -> Iterator[Played]:
+    """Each piece of the bot's audio, in the order in which it was sent, as far as it was heard."""
     runs = _runs(log)
     round_trip_ms = _round_trip_ms(runs)
-    over_ms = next(
-        (step.now_ms for step in log.steps if isinstance(step.input, (Stop, CarrierClosed, OperatorHangUp))),
-        MAX_CALL_MS,
-    )
-    leg, unheard = bytearray(), bytearray()
+    over_ms = next((step.now_ms for step in log.steps if _is_end(step)), MAX_CALL_MS)
     free_ms = 0.0  # when the queue is empty again
     before: defaultdict[str, int] = defaultdict(int)  # bytes of each item that were heard in earlier runs
     for run in runs:
@@ -144,15 +170,19 @@ def _bot_legs(log: CallLog) -> tuple[bytearray, bytearray]:
                 before[piece.item_id] += min(max(heard - piece.start, 0), len(piece.audio))
             length = min(heard - piece.start, int((over_ms - piece.begins_ms) * BYTES_PER_MS), len(piece.audio))
             length = max(length, 0)
-            begins = round(piece.begins_ms * BYTES_PER_MS)
             if length:
-                del unheard[begins:]
-                _place(leg, begins, piece.audio[:length])
                 free_ms = piece.begins_ms + length / BYTES_PER_MS
             # A bot that was only paused says the rest in the next run.
-            if run.cuts:
-                _place(unheard, begins + length, piece.audio[length:])
-    return leg, unheard
+            rest = piece.audio[length:] if run.cuts else b""
+            if length or rest:
+                yield Played(piece.item_id, piece.begins_ms, piece.audio[:length], rest)
+
+
+def _is_end(step: Step) -> bool:
+    """Whether nothing more is heard from here on."""
+    if isinstance(step.input, (Stop, CarrierClosed, OperatorHangUp)):
+        return True
+    return any(isinstance(each, Ended) for each in step.actions)
 
 
 # ------------------------------------------------------------------------------------------- what was sent
@@ -162,14 +192,16 @@ def _runs(log: CallLog) -> list[_Run]:
     """All that was sent and what came back, run by run."""
     runs = [_Run()]
     marks: dict[str, _Mark] = {}
-    item_id: str | None = None  # whose audio comes
+    # Whose audio comes.
+    item_id = log.plan.opening[0].clip_id if log.plan.opening else None
     for step in log.steps:
-        if isinstance(step.input, (AudioDelta, AudioDone)):
-            item_id = step.input.item_id
-        elif isinstance(step.input, Mark):
-            mark = marks.get(step.input.name)
-            if mark and mark.echoed_ms is None:
-                mark.echoed_ms = step.now_ms
+        match step.input:
+            case AudioDelta() | AudioDone():
+                item_id = step.input.item_id
+            case PlayClip():
+                item_id = step.input.clip_id
+            case Mark():
+                _echoed(marks.get(step.input.name), step.now_ms)
         for action in step.actions:
             match action:
                 case PlayAudio(payload):
@@ -194,6 +226,12 @@ def _mark(runs: list[_Run], now: int) -> _Mark:
     if len(runs) > 1 and runs[-2].fence is None:
         runs[-2].fence = mark
     return mark
+
+
+def _echoed(mark: _Mark | None, now: int) -> None:
+    """The first echo counts; None: the mark is not one of ours."""
+    if mark and mark.echoed_ms is None:
+        mark.echoed_ms = now
 
 
 def _cut(runs: list[_Run], cut: Cut) -> None:

@@ -93,7 +93,7 @@ class Range(Struct, frozen=True, array_like=True):
         return whole if self.rest_start == self.rest_end else (*whole, self.rest_start, self.rest_end)
 
 
-Kind: TypeAlias = Literal["phone", "browser"]
+Kind: TypeAlias = Literal["twilio", "browser"]
 Where: TypeAlias = Range | Count | str
 
 
@@ -120,7 +120,7 @@ class About(Struct, frozen=True, kw_only=True):
     """
 
     call_sid: str
-    kind: Kind = "phone"
+    kind: Kind = "twilio"
     stream_sid: str | None = None
     from_number: str | None = None
     to_number: str | None = None
@@ -354,7 +354,9 @@ class LogEncoder:
         if audio and None not in sent and rest <= min(len(audio), MAX_LEFT_OVER) and whole.startswith(sent_audio):
             begin, end = len(whole) - len(audio), len(sent_audio)
             self._left_over = delta.item_id, whole[end:]
-            where = self._part_sent(begin, end, whole[end:]) if sent else self._stored(MODEL_FILE, delta.audio)
+            where = (
+                self._part_sent(begin, end, whole[end:]) if sent_audio else self._stored(MODEL_FILE, delta.audio)
+            )
         else:
             where = self._stored(MODEL_FILE, delta.audio)
         self._write(now, "in", delta, audio=where)

@@ -351,12 +351,15 @@ class Writer:
             recorder = writer.recorder(About(call_sid=...))
 
     The thread starts with the first call. `root` is made when it is needed. Use it within one running event loop.
+    `finished` is told the folder of each log that will not grow any more, in the writing thread: it must not raise.
     """
 
-    def __init__(self, root: Path, round_s: float = ROUND_S) -> None:
+    def __init__(
+        self, root: Path, round_s: float = ROUND_S, finished: Callable[[Path], None] = lambda folder: None
+    ) -> None:
         # How many logs of finished calls lack something.
         self.incomplete = 0
-        self._root, self._round_s = root, round_s
+        self._root, self._round_s, self._finished = root, round_s, finished
         # None is the last order.
         self._orders: SimpleQueue[_Order | None] = SimpleQueue()
         # The logs that are not finished yet: those of the calls that run, and what the thread has open.
@@ -420,6 +423,8 @@ class Writer:
             case _End():
                 self.incomplete += not scribe.end(what)
                 self._open.discard(scribe)
+                if scribe.folder:
+                    self._finished(scribe.folder)
             case None:
                 scribe.begin()
                 self._open.add(scribe)

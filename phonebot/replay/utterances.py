@@ -1,5 +1,6 @@
 """Who spoke when in a recorded call, as one hears it: utterances on the call's time line, from both legs."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from phonebot.audio.g711 import FRAME_BYTES, FRAME_MS
@@ -33,16 +34,29 @@ def of_bot(legs: Legs) -> list[Utterance]:
     return _joined([at for at, frame in enumerate(frames) if frame.translate(None, _LOUD) != frame], BOT_GAP_MS)
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The bot answers an utterance of the caller. `latency_ms`: from his last sound to the first that he heard."""
+
+    begin_ms: int
+    latency_ms: int
+
+
+def answers(caller: Sequence[Utterance], bot: Sequence[Utterance], end_ms: int) -> list[Answer]:
+    """One for each utterance of the caller that was answered before he spoke again, or the call ended."""
+    found = []
+    untils_ms = [*(each.begin_ms for each in caller[1:]), end_ms]
+    for utterance, until_ms in zip(caller, untils_ms, strict=False):
+        begins_ms = (answer.begin_ms for answer in bot if utterance.end_ms <= answer.begin_ms <= until_ms)
+        if (begin_ms := next(begins_ms, None)) is not None:
+            found.append(Answer(begin_ms, begin_ms - utterance.end_ms))
+    return found
+
+
 def answer_latencies_ms(legs: Legs) -> list[int]:
     """For each utterance of the caller that was answered: from its last sound to the first of the answer."""
-    caller, bot = of_caller(legs), of_bot(legs)
-    found = []
-    ends_ms = [*(each.begin_ms for each in caller[1:]), len(legs.caller) // BYTES_PER_MS]
-    for utterance, until_ms in zip(caller, ends_ms, strict=False):
-        answers = (answer.begin_ms for answer in bot if utterance.end_ms <= answer.begin_ms <= until_ms)
-        if (answered_ms := next(answers, None)) is not None:
-            found.append(answered_ms - utterance.end_ms)
-    return found
+    found = answers(of_caller(legs), of_bot(legs), len(legs.caller) // BYTES_PER_MS)
+    return [answer.latency_ms for answer in found]
 
 
 def _joined(frames: list[int], gap_ms: int) -> list[Utterance]:

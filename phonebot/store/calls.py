@@ -30,6 +30,8 @@ from phonebot.store.tables import AuditRow, CallRow, CallText, NumberRow, ToolCa
 DEFAULT = "default"
 PAGE_CALLS = 50
 MAX_NUMBERS = 1000
+EXPIRED_AT_ONCE = 100
+MIN_ENDING = 4
 KEYS_AT_ONCE = 500  # of a query: SQLite has a limit of 32,766 parameters, and long queries are slow to compile
 FILING_LOCK = 0x66696C65  # with a hash of the sid: PostgreSQL's locks of two numbers are apart from those of one
 DELETED = "call.delete"
@@ -101,6 +103,16 @@ class CallStore:
                     raise
             return "known"
         return "new"
+
+    async def sids_ending(self, ending: str) -> list[str]:
+        """The CallSids that end so, two at most; of MIN_ENDING characters, or it must be a whole one."""
+        async with self._database.read() as session:
+            if await _id(session, ending) is not None:
+                return [ending]
+            if len(ending) < MIN_ENDING:
+                return []
+            wanted = select(CallRow.call_sid).where(CallRow.call_sid.endswith(ending, autoescape=True))
+            return list(await session.scalars(wanted.order_by(CallRow.id.desc()).limit(2)))
 
     async def storage_key(self, call_sid: str) -> str | None:
         """Under which its files are kept; None: none are. Raises NotStored when there is no such call."""
@@ -178,9 +190,9 @@ class CallStore:
         async with self._database.read() as session:
             return await overview(session, conditions)
 
-    async def expired(self, now: datetime) -> list[str]:
+    async def expired(self, now: datetime, limit: int = EXPIRED_AT_ONCE) -> list[str]:
         """
-        The sids of the calls that ended longer ago than their number keeps them, the oldest first.
+        The sids of calls that ended longer ago than their number keeps them: at most `limit`, the oldest first.
 
         What `default` says holds for calls of numbers that have no entry.
         """
@@ -194,7 +206,7 @@ class CallStore:
             ]
             if not over:
                 return []
-            wanted = select(CallRow.call_sid).where(or_(*over)).order_by(CallRow.ended_at, CallRow.id)
+            wanted = select(CallRow.call_sid).where(or_(*over)).order_by(CallRow.ended_at, CallRow.id).limit(limit)
             return list((await session.scalars(wanted)).all())
 
     async def _in_turn(self, session: AsyncSession, call_sid: str) -> None:

@@ -144,13 +144,13 @@ class ProfileVersion(Table):
 
 class CallRow(Table):
     """
-    A call, from the moment it is answered.
+    A call that has ended. What is missing was not known: its log could not be read.
 
-    `number` is the one of ours whose profile answered, whichever side dialled. While it lasts `ended_at` is None
-    and `process` names who holds it. `generated_ms`: of the bot's speech, of which `heard_ms` were heard.
-    `latency_*_ms`: from the caller's last word to the first sound of the answer. `corrections`: heard positions
-    that were told to the model. `storage_key`: under which the recordings are, see recordings.py. `cost_usd`: None
-    when the model has no price.
+    `number` is the one of ours whose profile answered, whichever side dialled. `generated_ms`: of the bot's speech,
+    of which `heard_ms` were heard. `latency_*_ms`: from the caller's last word to the first sound of the answer.
+    `corrections`: items that the model was told to cut or to forget since they were not heard in full.
+    `storage_key`: under which the log and the recordings are, see recordings.py; None: they are not kept.
+    `cost_usd`: of the model's responses, at list price; None when the model has none.
     """
 
     __tablename__ = "calls"
@@ -177,7 +177,6 @@ class CallRow(Table):
     provider: Mapped[str | None] = mapped_column(String(100))
     model: Mapped[str | None] = mapped_column(String(200))
     software_version: Mapped[str] = mapped_column(String(40), default="")
-    process: Mapped[str | None] = mapped_column(String(200))
     started_at: Mapped[datetime]
     ended_at: Mapped[datetime | None]
     duration_ms: Mapped[int | None]

@@ -49,7 +49,7 @@ class Arrival:
     caller: str
     number: str
     profile: Profile
-    kind: Kind = "phone"
+    kind: Kind = "twilio"
 
 
 class _Signer(TimestampSigner):

@@ -9,7 +9,7 @@ import logging
 import re
 import secrets
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
@@ -30,6 +30,8 @@ from phonebot.call.plan import CarrierTraits, plan_for
 from phonebot.callbook import CallBook
 from phonebot.carrier.messages import MAX_MESSAGE_BYTES, Start, StreamReader
 from phonebot.errors import StoreError
+from phonebot.filing.expiry import Expiry
+from phonebot.filing.filer import Filer
 from phonebot.realtime import providers
 from phonebot.realtime.connection import ModelConnection, connect
 from phonebot.realtime.events import Session
@@ -100,7 +102,11 @@ def create_app(
     gate, live, feed, held = Gate(secret_key), LiveCalls(), Feed(process_name()), HeldCalls()
     board = Board(feed, held, store.live if store else None)
     metrics = Metrics(live)
-    writer = writer or Writer(settings.data_dir / "calls")
+    folder = settings.data_dir / "calls"
+    book = CallBook(store.calls, store.recordings, folder) if store else None
+    filer = Filer(store.calls, store.recordings, folder) if store else None
+    expiry = Expiry(store.calls, book) if store and book else None
+    writer = writer or (Writer(folder, finished=filer.finished) if filer else Writer(folder))
     calls = CallDesk(settings, numbers, live, metrics, feed, held, writer, watch)
     webhooks = Webhooks(door, numbers, gate, live)
     media = MediaEndpoint(door, gate, live, calls.hold)
@@ -109,7 +115,6 @@ def create_app(
     phone = ConsolePhone(Trials(secret_key), calls.answer, live, feed, numbers.profile_for, urls)
 
     stopping = asyncio.Event()
-    book = CallBook(store.calls, store.recordings, settings.data_dir / "calls") if store else None
     console: Console | None = None
     api: list[BaseRoute] = []
     if store and book:
@@ -125,9 +130,14 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with calls.writer, board.running():
+        async with AsyncExitStack() as running:
+            if filer and expiry:
+                await running.enter_async_context(filer)
+                await running.enter_async_context(expiry.running())
+            await running.enter_async_context(calls.writer)
+            await running.enter_async_context(board.running())
             yield
-            # The calls close their logs; only then may the writer be closed.
+            # The calls close their logs; only then may the writer be closed, and then what is left be filed.
             live.draining = True
             await live.finish()
 

@@ -97,7 +97,7 @@ def test_what_is_no_log_leaves_nothing(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (folder / "events.jsonl").write_text("{}\n")
-    for arguments in ([str(folder)], [str(folder), "--redact", "--out", "shared"], ["nowhere"]):
+    for arguments in ([str(folder)], [str(folder), "--redact", "--out", "shared"], ["nowhere.zip"]):
         assert failure(monkeypatch, capsys, *arguments)[0] == 1
     assert os.listdir() == []
 

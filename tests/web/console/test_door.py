@@ -100,7 +100,7 @@ async def test_the_carriers_calls_are_told_apart_from_the_browsers(service: Serv
     await stream.stop()
     assert await stream.closed() == 1000
     await service.stop()
-    assert service.log().header.kind == "phone"
+    assert service.log().header.kind == "twilio"
 
 
 async def test_the_carriers_stream_gets_no_message_that_it_does_not_know(service: Service) -> None:

@@ -56,7 +56,6 @@ def upgrade() -> None:
         sa.Column("provider", sa.String(length=100), nullable=True),
         sa.Column("model", sa.String(length=200), nullable=True),
         sa.Column("software_version", sa.String(length=40), nullable=False),
-        sa.Column("process", sa.String(length=200), nullable=True),
         sa.Column("started_at", MOMENT, nullable=False),
         sa.Column("ended_at", MOMENT, nullable=True),
         sa.Column("duration_ms", sa.Integer(), nullable=True),

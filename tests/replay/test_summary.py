@@ -1,0 +1,117 @@
+"""What a log comes to as it is filed: its transcript with times, and its figures."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import pytest
+from rehearsed import GREETING, UNDERSTOOD, interrupted, log_of, saved
+
+from phonebot.call.actions import Ended, Tell, Trouble
+from phonebot.realtime.events import CreateItem, FunctionCall, FunctionCallOutput, OutputItemDone
+from phonebot.replay.account import account_of
+from phonebot.replay.reader import Step, read
+from phonebot.replay.summary import FunctionUsed, Summary, summarised, summary_of
+
+FIXTURES = Path(__file__).parent.parent.parent / "fixtures/calls"
+
+
+def fixture(name: str) -> Summary:
+    return summary_of(FIXTURES / name)
+
+
+def test_a_summary_has_the_transcript_with_what_was_heard_of_it_and_when() -> None:
+    """The caller asks, interrupts the answer half a second into it, and hears the next one out."""
+    turns = summarised(log_of(interrupted())).turns
+    assert [(turn.who, turn.text, turn.cut) for turn in turns] == [
+        ("bot", GREETING, False),
+        ("caller", UNDERSTOOD, False),
+        ("bot", "You said", True),
+        ("caller", UNDERSTOOD, False),
+        ("bot", f"You said {UNDERSTOOD}", False),
+    ]
+    cut = turns[2]
+    assert cut.unheard_text == UNDERSTOOD
+    assert 0 < (cut.heard_ms or 0) < (cut.of_ms or 0)
+    assert (cut.end_ms or 0) - (cut.start_ms or 0) == pytest.approx(cut.heard_ms, abs=20)
+    assert all(0 < (turn.start_ms or 0) < (turn.end_ms or 0) for turn in turns)
+    assert [turn.heard_ms for turn in turns if turn.who == "caller"] == [None, None]
+
+
+@pytest.mark.parametrize("folder", sorted(FIXTURES.iterdir()), ids=lambda folder: folder.name)
+def test_each_answer_is_timed_in_its_turn_as_one_who_listens_times_it(folder: Path) -> None:
+    heard = account_of(read(folder)).latencies_ms
+    # Where the bot goes on after the caller's assent, that is no answer to it.
+    assert tuple(summary_of(folder).latencies_ms) == (heard[:1] if folder.name == "backchannel" else heard)
+
+
+def test_figures_of_a_call_that_was_interrupted_twice() -> None:
+    summary = fixture("interrupted-twice")
+    assert (summary.interruptions, summary.corrections, summary.errors) == (2, 2, 0)
+    assert (summary.generated_ms, summary.heard_ms) == (4248 + 7958 + 5670 + 2994, 4248 + 3200 + 2180 + 2994)
+    assert summary.length_ms == 22_383
+    assert summary.outcome == "caller_hung_up"
+    assert 5000 < summary.caller_talk_ms < 6000
+    assert summary.bot_talk_ms == pytest.approx(summary.heard_ms, abs=200)
+    assert len(summary.spent) == 4
+
+
+def test_what_is_played_again_after_a_pause_is_counted_once() -> None:
+    summary = fixture("backchannel")
+    assert summary.interruptions == 0
+    assert summary.generated_ms == summary.heard_ms == sum(turn.of_ms or 0 for turn in summary.turns)
+
+
+def test_what_was_sent_ahead_when_the_call_ended_was_not_heard() -> None:
+    """The time limit ends the call in the middle of an answer."""
+    summary = fixture("time-limit")
+    assert summary.outcome == "time_limit"
+    assert (summary.turns[-1].heard_ms, summary.turns[-1].end_ms) == (1280, 10_000)
+
+
+def test_a_call_that_is_not_recorded_is_timed_by_who_had_the_floor(tmp_path: Path) -> None:
+    recorded = summarised(log_of(interrupted()))
+    summary = summary_of(saved(tmp_path / "call", interrupted(), audio=False))
+    assert not summary.has_audio
+    assert summary.latencies_ms == pytest.approx(recorded.latencies_ms, abs=150)
+    assert (summary.generated_ms, summary.heard_ms) == (recorded.generated_ms, recorded.heard_ms)
+    assert summary.caller_talk_ms == pytest.approx(recorded.caller_talk_ms, rel=0.3)
+    assert summary.bot_talk_ms == pytest.approx(recorded.bot_talk_ms, rel=0.1)
+
+
+def test_each_response_has_its_tokens_and_its_cost() -> None:
+    summary = summarised(log_of(interrupted(), model="gpt-realtime-2.1"))
+    assert summary.cost_usd is not None
+    assert summary.cost_usd > 0
+    assert sum(each.cost_usd or 0 for each in summary.spent) == pytest.approx(summary.cost_usd)
+    assert summarised(log_of(interrupted(), model="of my own")).cost_usd is None
+
+
+def test_functions_are_listed_with_what_the_model_was_told_of_them() -> None:
+    log = log_of(interrupted())
+    asked = Step(50, OutputItemDone("resp_1", 0, FunctionCall("book", "call_1", '{"day": 1}')), ())
+    answered = Step(90, log.steps[0].input, (Tell(CreateItem(FunctionCallOutput("call_1", "done"))),))
+    unanswered = Step(95, OutputItemDone("resp_1", 1, FunctionCall("end_call", "call_2", "{}")), ())
+    functions = summarised(replace(log, steps=(*log.steps, asked, answered, unanswered))).functions
+    assert functions == (
+        FunctionUsed(call_id="call_1", name="book", arguments='{"day": 1}', start_ms=50, result="done", end_ms=90),
+        FunctionUsed(call_id="call_2", name="end_call", arguments="{}", start_ms=95),
+    )
+
+
+def test_troubles_are_counted_as_errors() -> None:
+    log = log_of(interrupted())
+    trouble = Step(60, log.steps[0].input, (Trouble("The model's connection was slow."),))
+    assert summarised(replace(log, steps=(*log.steps, trouble))).errors == 1
+
+
+def test_a_log_that_was_cut_off_has_lost_its_stream() -> None:
+    log = log_of(interrupted(), ended=None, outcome=None)
+    whole = [step for step in log.steps if not any(isinstance(action, Ended) for action in step.actions)]
+    assert summarised(replace(log, steps=tuple(whole))).outcome == "stream_lost"
+    assert summarised(replace(log, steps=())).length_ms == 0
+
+
+def test_a_summary_goes_through_json() -> None:
+    summary = fixture("interrupted-twice")
+    assert msgspec.json.decode(msgspec.json.encode(summary), type=Summary) == summary
