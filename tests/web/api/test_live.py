@@ -23,7 +23,7 @@ from phonebot.web import feed as feeds
 from phonebot.web.api import streams
 from phonebot.web.feed import Feed
 
-ABOUT = About(call_sid="CA1", kind="phone", from_number="+15550100123", to_number="+15550100000")
+ABOUT = About(call_sid="CA1", kind="twilio", from_number="+15550100123", to_number="+15550100000")
 
 
 @pytest.fixture

@@ -170,7 +170,7 @@ def test_of_calls_that_are_not_open_the_page_is_told_their_last_lines_and_who_sp
     lines = tuple(Said(role="caller", item_id=f"item_{n}", text=str(n)) for n in range(4))
     snapshot = Snapshot(
         call_sid="CA1",
-        kind="phone",
+        kind="twilio",
         started=datetime(2026, 1, 2, tzinfo=UTC),
         caller=None,
         number=None,
