@@ -30,7 +30,7 @@ the time a message travels to us, and a message of ours arrives there one round 
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from phonebot.audio.g711 import FRAME_BYTES
@@ -99,11 +99,14 @@ class Cleared:
     gap: int = 0  # in which they came
     noted_ms: int = 0  # when the last of them did
 
-    def redate(self, in_turn: bool) -> None:
+    def redate(self, in_turn: bool, jitter_ms: int) -> None:
         """The carrier's next frame came in its turn, so the echoes were dated right; or it had paused."""
         for index, echo in enumerate(self.undecided):
-            at_ms = echo.at_ms if in_turn else echo.latest_ms
-            self.undecided[index] = replace(echo, at_ms=at_ms, latest_ms=at_ms)
+            if echo.is_doubtful and in_turn:
+                self.undecided[index] = replace(echo, latest_ms=echo.at_ms)
+            elif echo.is_doubtful:
+                latest_ms = echo.latest_ms
+                self.undecided[index] = Echo(echo.mark, latest_ms, latest_ms, is_dated=False, undated_ms=jitter_ms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,10 +232,14 @@ class PlayoutLedger:
     def arrive(self, stamp_ms: int, now: int) -> None:
         """A frame of the caller stamped `stamp_ms` arrived: what comes next was sent after it."""
         in_turn = self._delays.arrive(stamp_ms, now)
+        self._redate(self._closed, in_turn)
+
+    def _redate(self, cleared: Iterable[Cleared], in_turn: bool) -> None:
+        """What came late after the newest frame: the next one came in its turn, or the carrier has paused."""
         if self._doubt:
             self._resolve(self._doubt, in_turn)
-        for closed in self._closed:
-            closed.redate(in_turn)
+        for closed in cleared:
+            closed.redate(in_turn, self._delays.jitter_ms)
 
     def _resolve(self, doubt: Doubt, in_turn: bool) -> None:
         """The next frame came in its turn, so the echo was dated right; or the carrier had paused."""
@@ -477,7 +484,7 @@ class PlayoutLedger:
         """
         run = closed.run
         if not self._delays.is_dated(now):
-            closed.redate(in_turn=False)
+            self._redate((closed,), in_turn=False)
         for echo in closed.undecided:
             if run.flushed_ms is None and self._is_too_much(run, echo):
                 run.flush(echo.mark, echo.at_ms)
@@ -488,7 +495,7 @@ class PlayoutLedger:
     def _decide(self, closed: Cleared, now: int) -> None:
         """Nothing tells whether these echoes were played: were they on schedule?"""
         if not self._delays.is_dated(now):
-            closed.redate(in_turn=False)
+            self._redate((closed,), in_turn=False)
         for echo in closed.undecided:
             self._judge(closed, echo, now)
         closed.undecided.clear()
