@@ -217,6 +217,7 @@ def table(cases: Counter[str], calls: int) -> Iterator[str]:
 # ---------------------------------------------------------------------------------------- the tests
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(0 if IS_NIGHTLY else 120)
 def test_the_model_believes_what_the_caller_heard() -> None:
     Calls.counted, Calls.cases, Calls.began_s = 0, Counter(), monotonic()

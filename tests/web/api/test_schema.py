@@ -29,6 +29,8 @@ from phonebot.web.api import streams
 from phonebot.web.api.api import document
 from phonebot.web.console.attempts import Attempts
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = 3
 BEYOND = 2**40  # an id that no request can name: the token that asks is not revoked
 FUZZED = settings(
