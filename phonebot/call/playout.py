@@ -589,8 +589,9 @@ class PlayoutLedger:
         if run.flushed_ms is not None:
             cautious = replace(self._delays.likely, cautious=True)
             effect_ms, _ = self._delays.effect_ms(closed.cleared_ms, run.flushed_ms, now)
-            # What was flushed is known to a frame, in either direction.
-            position = max(min(run.position(effect_ms, cautious), run.limit) - FRAME_BYTES, 0)
+            # What was flushed is known to a frame, and to how long echoes may wait, in either direction.
+            unsure = int((FRAME_MS + self._delays.spread_ms) * BYTES_PER_MS)
+            position = max(min(run.position(effect_ms, cautious), run.limit) - unsure, 0)
             position -= position % FRAME_BYTES
         else:
             position = self._low(run, lambda reckoning: reckoning.takes_effect_ms(closed.cleared_ms), now)
