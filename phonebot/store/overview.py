@@ -5,7 +5,7 @@ What the calls of some days came to, in figures: of each day and number, and of 
     overview.total.latency_p95_ms
 
 The database adds up. Of latencies all single ones come back, so the percentiles are exact. With 10,000 calls of 20
-turns in 30 days it takes 60 ms in SQLite and 110 ms in PostgreSQL 15 (one core of a virtual machine).
+turns in 30 days it takes 60 ms in SQLite and 110 to 220 ms in PostgreSQL 15 (one core of a virtual machine).
 """
 
 from collections import Counter
