@@ -84,6 +84,34 @@ class Caution(Frozen, frozen=True):
     echo_guard: bool = False
 
 
+class Consent(Frozen, frozen=True):
+    """
+    The caller must have agreed before a function runs: by this `key`, or by one of these `words`.
+
+    The model is told to ask him, and to call the function again once he has. `within_ms` of its asking he may.
+    """
+
+    key: str = ""
+    words: tuple[str, ...] = ()
+    within_ms: int = 60_000
+
+
+class ToolRule(Frozen, frozen=True):
+    """
+    How the call runs a function that the model's session has under this name.
+
+    It is given up after `timeout_ms`. While it runs and nobody speaks, the bot says each of `fillers` in turn, the
+    first after `filler_ms`. `answers`: its result is to be answered; False: the model is told it and nothing more.
+    """
+
+    name: str
+    timeout_ms: int = 20_000
+    fillers: tuple[str, ...] = ()
+    filler_ms: int = 1_500
+    consent: Consent | None = None
+    answers: bool = True
+
+
 class CallPlan(Frozen, frozen=True):
     """
     `greeting` None: the bot waits for the caller to speak. `max_call_ms` counts from the stream's start. Not
@@ -92,7 +120,8 @@ class CallPlan(Frozen, frozen=True):
     key stops the bot where speech might. `turns` None: the service finds the caller's turns, as `session` says;
     otherwise `session` switches that off. `answers`: the service finds turns and was told not to answer them, since
     the call decides which are turns: it asks for the answers. `opening` is played as soon as the stream runs, one
-    clip after another, before the model is there: a notice, a recorded greeting.
+    clip after another, before the model is there: a notice, a recorded greeting. `tools` are the functions that the
+    session has.
     """
 
     session: Session
@@ -107,6 +136,7 @@ class CallPlan(Frozen, frozen=True):
     caution: Caution = Caution()
     answers: bool = False
     opening: tuple[Clip, ...] = ()
+    tools: tuple[ToolRule, ...] = ()
 
     @property
     def decides(self) -> bool:
