@@ -155,7 +155,7 @@ class Call:
     # ------------------------------------------------------------------------------ the carrier
 
     def _start(self, start: Start, now: int) -> list[Action]:
-        return [OpenModel(self.plan.session)]
+        return [*map(Trouble, self.plan.problems), OpenModel(self.plan.session)]
 
     def _media(self, media: Media, now: int) -> list[Action]:
         if media.timestamp_ms > now + WILD_STAMP_MS:
@@ -584,6 +584,7 @@ class Call:
         item = event.item
         if isinstance(item, events.FunctionCall) and item.status == "completed":
             return self._tools.called(item, event.response_id, now)
+        self._tools.ended_with(item, event.response_id)
         spoken = self._items.get(item.id)
         if spoken and isinstance(item, events.Message) and item.status == "incomplete":
             spoken.complete = False  # its audio ended, but not because all was said

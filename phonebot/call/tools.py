@@ -19,7 +19,16 @@ from phonebot.call.plan import ToolRule
 from phonebot.call.responses import Responses
 from phonebot.call.turns import Turn
 from phonebot.call.wording import says_one_of
-from phonebot.realtime.events import CreateItem, FunctionCall, FunctionCallOutput, Message, Part, ResponseOptions
+from phonebot.realtime.events import (
+    CreateItem,
+    FunctionCall,
+    FunctionCallOutput,
+    Item,
+    McpItem,
+    Message,
+    Part,
+    ResponseOptions,
+)
 
 MAX_RUNNING = 16  # functions at once; a model that asks for more has run away
 MAX_ARGUMENTS_CHARACTERS = 20_000
@@ -68,6 +77,8 @@ class Tools:
         self._running: dict[str, Running] = {}
         # By response: whether what was called is to be answered, once all of it was told. Gone when it is.
         self._called: dict[str, bool] = {}
+        # The response whose last item so far is a call that the model's service ran itself; None: there is none.
+        self._elsewhere: str | None = None
         # Of these responses, those that are over.
         self._over: set[str] = set()
         self._asked: dict[str, Asked] = {}
@@ -122,8 +133,24 @@ class Tools:
         how = ASK_KEY if rule.consent.key else ASK_WORDS
         return how.format(name=rule.name, key=rule.consent.key)
 
+    def ended_with(self, item: Item, response_id: str) -> None:
+        """
+        An item of a response that is no function call of ours is complete.
+
+        Whether a service goes on by itself after it has called a function of an MCP server is not documented: a
+        response whose last item is such a call is answered.
+        """
+        if isinstance(item, McpItem) and item.type == "mcp_call":
+            self._elsewhere = response_id
+        elif self._elsewhere == response_id:
+            self._elsewhere = None
+
     def response_over(self, response_id: str) -> bool:
         """Nothing more comes of a response. True if it is to be answered now."""
+        if self._elsewhere == response_id:
+            self._elsewhere = None
+            if response_id not in self._responses.fenced:
+                self._called[response_id] = True
         if response_id not in self._called:
             return False
         self._over.add(response_id)

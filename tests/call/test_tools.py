@@ -2,15 +2,18 @@
 
 from driver import CallDriver
 
-from phonebot.call.actions import Action, ClearPlayback, RunTool, StopTool, Tell, Trouble
+from phonebot.call.actions import Action, ClearPlayback, OpenModel, RunTool, StopTool, Tell, Trouble
+from phonebot.call.call import Call
 from phonebot.call.inputs import MAX_OUTPUT_CHARACTERS, ToolResult
 from phonebot.call.plan import CallPlan, Consent, ToolRule
 from phonebot.call.tools import GIVEN_UP, INTERRUPTED, MAX_RUNNING, TOO_LONG, TOO_MANY
+from phonebot.carrier.messages import Start
 from phonebot.realtime.events import (
     CreateItem,
     CreateResponse,
     FunctionCall,
     FunctionCallOutput,
+    McpItem,
     Message,
     OutputItemDone,
     Part,
@@ -252,3 +255,32 @@ def test_consent_is_for_one_call_with_these_arguments_for_a_while() -> None:
             called(driver, "pay", "call_3", '{"usd": 5}')
         answer = asks_again(driver, '{"usd": 500}' if then == "other arguments" else '{"usd": 5}')
         assert not any(isinstance(action, RunTool) for action in answer), then
+
+
+# ------------------------------------------------------------------------------------------- servers of others
+
+
+def mcp_call(driver: CallDriver, response_id: str = "resp_1") -> list[Action]:
+    """The model's service has called a function of an MCP server."""
+    return driver.feed(OutputItemDone(response_id, 0, McpItem("mcp_call", "m", {"status": "completed"})))
+
+
+def test_a_response_that_ends_with_a_call_that_the_service_ran_is_answered() -> None:
+    driver = a_call()
+    assert mcp_call(driver) == []
+    over(driver)
+    assert len(asked(driver)) == 1
+
+
+def test_a_response_that_goes_on_after_such_a_call_is_its_own_answer() -> None:
+    driver = a_call()
+    mcp_call(driver)
+    driver.feed(OutputItemDone("resp_1", 1, Message("assistant", (), "item_b", "completed")))
+    over(driver)
+    assert asked(driver) == []
+
+
+def test_what_of_a_profile_a_call_has_to_do_without_is_told_at_its_begin() -> None:
+    call = Call(CallPlan(Session(), problems=("There is no function book.",)))
+    start = Start(1, "MZ", "AC", "CA")
+    assert call.receive(start, 0) == [Trouble("There is no function book."), OpenModel(Session())]
