@@ -222,18 +222,24 @@ class Bridge:
             case OpenModel():
                 self._model = self._tasks.create_task(self._hold_model(action.session))
             case CloseModel():
-                if self._model:
-                    self._model.cancel()
+                self._close_model()
             case CloseStream():
                 self._to_carrier.close(action.code)
-            case RunTool():
-                if self._toolbox:
-                    self._toolbox.run(action, self._feed)
-            case StopTool():
-                if self._toolbox:
-                    self._toolbox.stop(action.call_id)
+            case RunTool() | StopTool():
+                self._use_toolbox(action)
             case Ended():
                 self._ended.set()
+
+    def _close_model(self) -> None:
+        if self._model:
+            self._model.cancel()
+
+    def _use_toolbox(self, action: RunTool | StopTool) -> None:
+        assert self._toolbox is not None, "a plan with functions comes with what runs them"
+        if isinstance(action, RunTool):
+            self._toolbox.run(action, self._feed)
+        else:
+            self._toolbox.stop(action.call_id)
 
     def _report_backlog(self, now: int) -> None:
         """Let the call know of what could not be sent."""

@@ -544,8 +544,8 @@ holds a space followed by `#`, which would start a comment. Nothing is replaced 
 
 The model is the one at `PHONEBOT_MODEL_URL`, else the one at `AZURE_OPENAI_ENDPOINT`, else OpenAI's.
 
-Variables `PHONEBOT_SECRET_NAME`, for any NAME of capitals, digits and `_` that is not in the table, hold what profiles
-must not: keys of the services that their functions ask (see tools.md).
+Variables `PHONEBOT_SECRET_NAME`, for any NAME of capitals, digits and `_` that is not in the table, hold what
+profiles must not: keys of the services that their functions ask (see tools.md).
 
 | Variable | Allowed | Default | Meaning |
 |---|---|---|---|

@@ -351,12 +351,13 @@ def sentence(loc: tuple[int | str, ...], fault: ErrorDetails, shown: Callable[[o
 def _sentence(loc: tuple[int | str, ...], fault: ErrorDetails, shown: Callable[[object], str]) -> str:
     if not loc or not isinstance(loc[0], int):
         return f"tools is {shown(fault['input'])}; it must be {TOOLS}"
-    path, (kind, key, *deeper) = f"tools[{loc[0]}]", [*map(str, loc[1:]), "", "", ""]
-    table = _TABLES.get(kind)
+    path = f"tools[{loc[0]}]"
+    kind, key, deeper = [*map(str, loc[1:]), "", "", ""][:3]
+    table: type[BaseModel] | None = _TABLES.get(kind)
     if table is None:
         return f"{path} is {shown(fault['input'])}; it must be {ENTRY}"
-    if key == "confirm" and deeper[0]:
-        path, table, key = f"{path}.confirm", Confirm, deeper[0]
+    if key == "confirm" and deeper:
+        path, table, key = f"{path}.confirm", Confirm, deeper
     where = f"{path}.{key}" if key else path
     match fault["type"]:
         case "value_error":

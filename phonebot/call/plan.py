@@ -122,8 +122,8 @@ class ToolRule(Frozen, frozen=True):
 
 class Offer(Frozen, frozen=True):
     """
-    The functions of a profile, as a deployment has them, each with its rule; and servers whose functions the model's
-    service calls itself. `problems`: a sentence for each that the profile names and the call has to do without.
+    The functions of a profile, as a deployment has them, each with its rule; and servers whose functions the
+    model's service calls itself. `problems`: a sentence for each that the profile names and the call goes without.
     """
 
     functions: tuple[FunctionTool, ...] = ()

@@ -1,5 +1,5 @@
 """
-The HTTP client of the functions: one for a process, which asks nobody that it must not, and reads no more than it may.
+The HTTP client of the functions, one for a process: it asks nobody that it must not, and reads no more than it may.
 
 What is sent is what a function says, and nothing else: no cookies, no proxy of the environment, no redirect.
 """

@@ -8,8 +8,8 @@ Runs the functions of one call. Whatever one of them does, the call goes on: the
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, TypeVar
 
 from phonebot.call.actions import RunTool
 from phonebot.call.inputs import MAX_OUTPUT_CHARACTERS, ToolResult
@@ -20,6 +20,7 @@ CLOSE_S = 2.0  # what functions have, at a call's end, to clean up
 MAX_PROBLEM_CHARACTERS = 500
 
 Answer = Callable[[ToolResult], object]
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -36,13 +37,18 @@ class Toolbox:
         self._blocking = blocking
         # By call id, those whose result is still wanted.
         self._wanted: dict[str, asyncio.Task[None]] = {}
-        # All that runs, wanted or not: a function may take its time to be cancelled, or not let itself be.
-        self._running: set[asyncio.Task[ToolResult]] = set()
+        # All tasks, wanted or not: a function may take its time to be cancelled, or not let itself be.
+        self._tasks: set[asyncio.Task[Any]] = set()
 
     def run(self, wanted: RunTool, answer: Answer) -> None:
         """Begin to run it. `answer` is never called before this returns."""
-        task = asyncio.create_task(self._answer(wanted, answer), name=f"tool {wanted.name}")
-        self._wanted[wanted.call_id] = task
+        self._wanted[wanted.call_id] = self._task(self._answer(wanted, answer), wanted.name)
+
+    def _task(self, work: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
+        task = asyncio.create_task(work, name=f"tool {name}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
 
     def stop(self, call_id: str) -> None:
         """Its result is not wanted any more."""
@@ -51,26 +57,25 @@ class Toolbox:
 
     async def close(self) -> None:
         """Stop all that runs, and wait for it, but not for what does not let itself be stopped."""
-        wanted = list(self._wanted.values())
-        for call_id in list(self._wanted):
-            self.stop(call_id)
-        tasks: set[asyncio.Task[Any]] = {*wanted, *self._running}
-        for task in self._running:
+        for task in self._tasks:
             task.cancel()
-        if not tasks:
+        if not self._tasks:
             return
-        _, left = await asyncio.wait(tasks, timeout=CLOSE_S)
+        _, left = await asyncio.wait(self._tasks, timeout=CLOSE_S)
         for task in left:
             log.warning("call %.40r: %s goes on after the call's end", self._context.call_sid, task.get_name())
 
     async def _answer(self, wanted: RunTool, answer: Answer) -> None:
         tool = self._tools[wanted.name]
-        work = asyncio.create_task(self._result(tool, wanted), name=f"tool {wanted.name}")
-        self._running.add(work)
-        work.add_done_callback(self._running.discard)
+        work = self._task(self._result(tool, wanted), wanted.name)
         try:
             await asyncio.wait({work}, timeout=tool.timeout_s)
-            result = work.result() if work.done() and not work.cancelled() else self._late(tool, wanted)
+            if not work.done():
+                result = self._late(tool, wanted)
+            elif work.cancelled():
+                result = self._failed(wanted, "it was cancelled from within")
+            else:
+                result = work.result()
         finally:
             work.cancel()
         self._wanted.pop(wanted.call_id, None)
@@ -88,9 +93,11 @@ class Toolbox:
             return self._wrong(wanted, text, f"{_WHAT[fault.kind]}: {fault.detail}")
         except (Exception, SystemExit) as error:  # a function that wants to end the process does not
             log.exception("call %.40r: the function %s failed", self._context.call_sid, name)
-            told = f"{type(error).__name__}: {error}"
-            return self._wrong(wanted, self._wording.of("failed", name, told), f"it failed: {told}")
+            return self._failed(wanted, f"{type(error).__name__}: {error}")
         return ToolResult(wanted.call_id, bounded(output))
+
+    def _failed(self, wanted: RunTool, why: str) -> ToolResult:
+        return self._wrong(wanted, self._wording.of("failed", wanted.name, why), f"it failed: {why}")
 
     def _late(self, tool: Runnable, wanted: RunTool) -> ToolResult:
         message = f"it took more than {tool.timeout_s:g} s"
