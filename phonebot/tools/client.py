@@ -75,7 +75,9 @@ class HttpClient:
         except AddressRefused as error:
             raise ToolFault("failed", "it may not be asked", str(error)) from None
         except aiohttp.ClientConnectorDNSError as error:
-            raise ToolFault("failed", "it cannot be reached", str(error.os_error)) from None
+            may_not = isinstance(error.os_error, AddressRefused)
+            why = "it may not be asked" if may_not else "it cannot be reached"
+            raise ToolFault("failed", why, str(error.os_error)) from None
         except TimeoutError:
             raise ToolFault("timeout", f"no answer within {request.timeout_s:g} s") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:

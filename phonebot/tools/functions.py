@@ -102,10 +102,10 @@ def tool(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     """
     Make a function one that the model may call.
 
-    `name` None: that of the function. It is given up after `timeout_s`. While it runs and nobody speaks, the bot says
-    each of `fillers` in turn, the first after `filler_s`. With `confirm_key` or `confirm_words` the caller must have
-    agreed, by this key or by one of these phrases, before it runs. `answers` False: the model is told the result and
-    does not speak of it by itself. Raises TypeError or ValueError for a function that cannot be called so.
+    `name` None: that of the function. It is given up after `timeout_s`. While it runs and nobody speaks, the bot
+    says each of `fillers` in turn, the first after `filler_s`. With `confirm_key` or `confirm_words` the caller
+    must have agreed, by this key or by one of these phrases, before it runs. `answers` False: the model is told the
+    result and does not speak of it by itself. Raises TypeError or ValueError for what a model cannot call.
     """
     return _made(function) if function is not None else lambda each: _made(each, **options)
 

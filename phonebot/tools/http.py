@@ -3,8 +3,8 @@ Functions that are requests: a profile's HttpTool, with its secrets filled in.
 
 A request is signed so (`sign_with`):
 
-    X-Phonebot-Timestamp: 1767323045                       seconds since 1970
-    X-Phonebot-Signature: v1=HEX                           HMAC-SHA256 with the secret over "1767323045." and the body
+    X-Phonebot-Timestamp: 1767323045      seconds since 1970
+    X-Phonebot-Signature: v1=HEX          HMAC-SHA256 with the secret over "1767323045." and the body
 """
 
 import hmac

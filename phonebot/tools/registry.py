@@ -23,7 +23,7 @@ VARIABLE = "PHONEBOT_TOOLS"
 
 def load_tools(wanted: str = "", installed: Iterable[EntryPoint] | None = None) -> dict[str, Tool]:
     """
-    The functions by name: those of `wanted`, in the form of PHONEBOT_TOOLS, and `installed` (None: those there are).
+    The functions by name: those of `wanted`, in the form of PHONEBOT_TOOLS, and `installed` (None: all there are).
 
     Raises SettingsError with a sentence for each that there is not, or that has another one's name.
     """
@@ -35,9 +35,11 @@ def load_tools(wanted: str = "", installed: Iterable[EntryPoint] | None = None) 
         except Exception as error:  # whatever a module raises when it is loaded
             problems.append(f"{source} cannot be loaded: {_reason(error)}")
             continue
-        for each in tools:
-            if found.setdefault(each.name, each) is not each:
-                problems.append(f"{source} has a function {each.name}, and so has another one: rename it by name=")
+        problems += [
+            f"{source} has a function {each.name}, which another one is called too: rename it by name="
+            for each in tools
+            if found.setdefault(each.name, each) is not each
+        ]
     if problems:
         raise SettingsError(*problems)
     return found
