@@ -14,8 +14,8 @@ class Threads:
     """
     At most so many threads, one for each function that runs.
 
-    They are daemons, which the standard library's pools have not: a function that never returns would keep the process
-    from ending. Nobody can stop one: who does not wait for it any more leaves it to itself, and it still counts.
+    They are daemons, which the standard library's pools have not: a function that never returns would keep the
+    process from ending. Nobody can stop one: who waits no longer leaves it to itself, and it still counts.
     """
 
     def __init__(self, limit: int = MAX_THREADS) -> None:

@@ -67,7 +67,7 @@ class Toolbox:
 
     async def _answer(self, wanted: RunTool, answer: Answer) -> None:
         tool = self._tools[wanted.name]
-        work = self._task(self._result(tool, wanted), wanted.name)
+        work = self._task(self.result(wanted), wanted.name)
         try:
             await asyncio.wait({work}, timeout=tool.timeout_s)
             if not work.done():
@@ -81,10 +81,11 @@ class Toolbox:
         self._wanted.pop(wanted.call_id, None)
         answer(result)
 
-    async def _result(self, tool: Runnable, wanted: RunTool) -> ToolResult:
+    async def result(self, wanted: RunTool) -> ToolResult:
+        """What comes of it, however long it takes."""
         name = wanted.name
         try:
-            output = await tool.run(wanted.arguments, self._context, self._blocking)
+            output = await self._tools[name].run(wanted.arguments, self._context, self._blocking)
         except ToolError as error:
             text = self._wording.of("failed", name, str(error), is_sentence=True)
             return self._wrong(wanted, text, f"it says: {error}")
