@@ -53,11 +53,21 @@ _URL_CHARACTERS = re.compile(r"[!-~]+")
 
 _NAMES = "1 to 64 letters, digits, _ or -"
 _Name: TypeAlias = Annotated[str, Field(pattern=rf"^{NAME.pattern}$", description=_NAMES)]
+
+
+def _check_secret(name: str) -> str:
+    if name == "KEY":
+        raise ValueError("names the secret KEY, but PHONEBOT_SECRET_KEY is phonebot's own: choose another name")
+    return name
+
+
+_SECRET_NAMES = "1 to 64 capitals, digits or _: of the variable PHONEBOT_SECRET_NAME what stands for NAME"
 _SecretName: TypeAlias = Annotated[
     str,
+    AfterValidator(_check_secret),
     Field(
         pattern=r"^[A-Z0-9_]{1,64}$",
-        description="1 to 64 capitals, digits or _: of the variable PHONEBOT_SECRET_NAME what stands for NAME",
+        description=_SECRET_NAMES,
     ),
 ]
 _Switch: TypeAlias = Annotated[bool, Field(description="true or false")]
@@ -207,7 +217,7 @@ class HttpTool(_Table):
         Field(description='a JSON schema such as { type = "object", properties = { id = { type = "string" } } }'),
     ] = {"type": "object", "properties": {}}
     timeout_s: Annotated[float, Field(ge=0.5, le=120, description="a number of seconds from 0.5 to 120")] = 10
-    sign_with: Annotated[_SecretName | None, Field(description=_SecretName.__metadata__[0].description)] = None
+    sign_with: Annotated[_SecretName | None, Field(description=_SECRET_NAMES)] = None
     max_response_bytes: Annotated[
         int,
         Field(ge=1, le=MAX_RESPONSE_BYTES, description=f"a whole number of bytes from 1 to {MAX_RESPONSE_BYTES}"),

@@ -77,6 +77,8 @@ def test_a_profile_with_functions_survives_its_text() -> None:
         (ORDER | {"headers": {"A b": "x"}}, "tools[0].headers holds 'A b', which cannot be the name of a header"),
         (ORDER | {"headers": {"A": "x\r\nB: y"}}, "tools[0].headers is"),
         (ORDER | {"headers": {"A": {"secret": "lower"}}}, "tools[0].headers is"),
+        (ORDER | {"headers": {"A": {"secret": "KEY"}}}, "tools[0].headers names the secret KEY, but"),
+        (ORDER | {"method": "POST", "sign_with": "KEY"}, "tools[0].sign_with names the secret KEY, but"),
         (ORDER | {"parameters": {"type": "wrong"}}, "tools[0].parameters is no JSON schema"),
         (ORDER | {"parameters": {"type": "array"}}, 'tools[0].parameters must have type = "object"'),
         (
