@@ -61,13 +61,13 @@ def _check_secret(name: str) -> str:
     return name
 
 
-_SECRET_NAMES = "1 to 64 capitals, digits or _: of the variable PHONEBOT_SECRET_NAME what stands for NAME"
+_NAMED = "1 to 64 capitals, digits or _: of the variable PHONEBOT_SECRET_NAME what stands for NAME"
 _SecretName: TypeAlias = Annotated[
     str,
     AfterValidator(_check_secret),
     Field(
         pattern=r"^[A-Z0-9_]{1,64}$",
-        description=_SECRET_NAMES,
+        description=_NAMED,
     ),
 ]
 _Switch: TypeAlias = Annotated[bool, Field(description="true or false")]
@@ -217,7 +217,7 @@ class HttpTool(_Table):
         Field(description='a JSON schema such as { type = "object", properties = { id = { type = "string" } } }'),
     ] = {"type": "object", "properties": {}}
     timeout_s: Annotated[float, Field(ge=0.5, le=120, description="a number of seconds from 0.5 to 120")] = 10
-    sign_with: Annotated[_SecretName | None, Field(description=_SECRET_NAMES)] = None
+    sign_with: Annotated[_SecretName | None, Field(description=_NAMED)] = None
     max_response_bytes: Annotated[
         int,
         Field(ge=1, le=MAX_RESPONSE_BYTES, description=f"a whole number of bytes from 1 to {MAX_RESPONSE_BYTES}"),
