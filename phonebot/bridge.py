@@ -23,7 +23,9 @@ from phonebot.call.actions import (
     Ended,
     OpenModel,
     PlayAudio,
+    RunTool,
     SendMark,
+    StopTool,
     Tell,
 )
 from phonebot.call.call import Call
@@ -38,6 +40,7 @@ from phonebot.call.inputs import (
     ModelReady,
     OperatorHangUp,
     Tick,
+    ToolResult,
 )
 from phonebot.carrier.messages import Media, Start, StreamReader, StreamWriter
 from phonebot.errors import CarrierError, ModelError, ModelProtocolError, UnknownCarrierEvent
@@ -82,6 +85,22 @@ class Journal(Protocol):
     def happened(self, now: int, received: Input, actions: list[Action]) -> None: ...
 
 
+class Toolbox(Protocol):
+    """Runs the functions that the model calls, beside the call."""
+
+    def run(self, wanted: RunTool, answer: Callable[[ToolResult], object]) -> None:
+        """Begin to run one. `answer` is given its result, later, unless it is stopped before."""
+        ...
+
+    def stop(self, call_id: str) -> None:
+        """Its result is not wanted any more."""
+        ...
+
+    async def close(self) -> None:
+        """Stop all; it must come back within some seconds."""
+        ...
+
+
 ConnectModel = Callable[[Session], Awaitable[tuple[ModelConnection, ModelReady]]]
 """Opens the model's session; raises ModelError."""
 
@@ -101,6 +120,7 @@ class Bridge:
         reader: StreamReader,
         connect: ConnectModel,
         journals: tuple[Journal, ...] = (),
+        toolbox: Toolbox | None = None,
     ) -> None:
         self._call = call
         self._start = start
@@ -109,6 +129,8 @@ class Bridge:
         self._writer = StreamWriter(start.stream_sid)
         self._connect = connect
         self._journals = journals
+        # None: the plan has no functions, so none is called.
+        self._toolbox = toolbox
         self._loop = asyncio.get_running_loop()
         self._clock = MediaClock(self._local_ms())
         self._tasks = asyncio.TaskGroup()  # `run` enters it
@@ -127,7 +149,14 @@ class Bridge:
         self._sooner = asyncio.Event()
 
     async def run(self) -> None:
-        """Hold the call until it has ended and both sockets are closed."""
+        """Hold the call until it has ended, both sockets are closed and no function runs any more."""
+        try:
+            await self._hold()
+        finally:
+            if self._toolbox:
+                await self._toolbox.close()
+
+    async def _hold(self) -> None:
         async with self._tasks:
             writer = self._tasks.create_task(self._write_carrier())
             reader = self._tasks.create_task(self._read_carrier())
@@ -193,12 +222,24 @@ class Bridge:
             case OpenModel():
                 self._model = self._tasks.create_task(self._hold_model(action.session))
             case CloseModel():
-                if self._model:
-                    self._model.cancel()
+                self._close_model()
             case CloseStream():
                 self._to_carrier.close(action.code)
+            case RunTool() | StopTool():
+                self._use_toolbox(action)
             case Ended():
                 self._ended.set()
+
+    def _close_model(self) -> None:
+        if self._model:
+            self._model.cancel()
+
+    def _use_toolbox(self, action: RunTool | StopTool) -> None:
+        assert self._toolbox is not None, "a plan with functions comes with what runs them"
+        if isinstance(action, RunTool):
+            self._toolbox.run(action, self._feed)
+        else:
+            self._toolbox.stop(action.call_id)
 
     def _report_backlog(self, now: int) -> None:
         """Let the call know of what could not be sent."""

@@ -111,8 +111,9 @@ async def _serve(settings: "Settings", dev: bool) -> None:
         serve_until_signalled,
         stored_profiles,
     )
-    from phonebot.web.app import create_app, local_url
+    from phonebot.web.app import create_app, local_url, workshop_for
 
+    workshop = workshop_for(settings)
     async with AsyncExitStack() as resources:
         if dev:
             settings = settings.model_copy(update={"twilio_auth_token": None})
@@ -123,10 +124,11 @@ async def _serve(settings: "Settings", dev: bool) -> None:
         if settings.secret_key is None:  # in development alone; here, since one-time links are signed with it too
             settings = settings.model_copy(update={"secret_key": SecretStr(secrets.token_urlsafe(32))})
         store = await resources.enter_async_context(opened_store(settings))
-        profiles = await resources.enter_async_context(stored_profiles(settings, store))
+        profiles = await resources.enter_async_context(stored_profiles(settings, store, workshop.known))
         listener = listen(settings.host, settings.port)
         public_url = settings.public_url or local_url(settings.host, listener.getsockname()[1])
-        app = create_app(settings.model_copy(update={"public_url": public_url}), profiles, store=store)
+        settings = settings.model_copy(update={"public_url": public_url})
+        app = create_app(settings, profiles, store=store, workshop=workshop)
         errors.print(f"phonebot {__version__} listens on {settings.host}:{listener.getsockname()[1]}")
         errors.print(f"voice webhook: {public_url}/twilio/voice")
         errors.print(f"console: {public_url}/")

@@ -16,6 +16,7 @@ from pydantic import SecretStr
 from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
+from phonebot.agents.tools import Known
 from phonebot.audio.transcode import Format, Transcoder
 from phonebot.errors import SettingsError
 from phonebot.settings import Settings
@@ -85,14 +86,17 @@ async def opened_store(settings: Settings) -> AsyncIterator[Store]:
 
 
 @asynccontextmanager
-async def stored_profiles(settings: Settings, store: Store) -> AsyncIterator[StoredProfiles]:
+async def stored_profiles(
+    settings: Settings, store: Store, known: Known | None = None
+) -> AsyncIterator[StoredProfiles]:
     """
-    The profiles of the store, followed while the block runs. First what changed in the file of profiles goes there.
+    The profiles of the store, followed while the block runs. First what changed in the file of profiles goes there;
+    it may name only what is `known`, if that is given.
 
     Raises ProfileError for a file that is wrong, StoreError for a store that cannot be used.
     """
     if settings.profiles:
-        for version in await ProfileEditor(store.numbers, settings.audio).follow_file(settings.profiles):
+        for version in await ProfileEditor(store.numbers, settings.audio, known).follow_file(settings.profiles):
             _log.info("%s: version %d is from %s", version.number, version.sequence, settings.profiles)
     async with StoredProfiles(store.numbers, settings.audio).following() as profiles:
         yield profiles

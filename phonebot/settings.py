@@ -20,7 +20,16 @@ from typing import Annotated, Literal, NamedTuple, TypeAlias
 from urllib.parse import SplitResult, urlsplit
 
 from dotenv.parser import parse_stream
-from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    ValidationError,
+)
 from pydantic_core import ErrorDetails
 
 from phonebot.errors import SettingsError
@@ -31,7 +40,12 @@ LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
 _NOT_OURS = ("twilio_", "openai_", "azure_openai_")  # fields whose variables have the name others gave them
 _HOST_NAME = re.compile(r"(?=.{1,253}$)[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")  # container names may hold _
 _PATH = re.compile(r"(/[A-Za-z0-9._~!$&'()*+,;=:@%-]+)*")  # segments of pchar, none empty (RFC 3986, 3.3)
+_SECRET_NAME = re.compile(r"PHONEBOT_SECRET_[A-Z0-9_]{1,64}")
 _SHOWN_CHARACTERS = 24  # of a wrong value: enough to recognise it
+
+_TOOL_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*(:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*)?")
+SECRET_PREFIX = f"{PREFIX}SECRET_"
+"""Variables whose values profiles may name, by what follows; one of them is a setting of its own."""
 
 # A pod sees these for each service of its namespace (Kubernetes, Service, environment variables).
 _KUBERNETES_LINK = re.compile(r"PHONEBOT_(\w+_)?(SERVICE_HOST|SERVICE_PORT\w*|PORT|PORT_\d+_\w+)")
@@ -130,6 +144,23 @@ def _storage_url(url: str) -> str:
     if not url.startswith(("file:///", "s3://")):
         raise ValueError("is no address of a storage")
     return url
+
+
+def _tool_hosts(text: str) -> str:
+    for host in _listed(text):
+        _host(host)
+    return text
+
+
+def _tool_paths(text: str) -> str:
+    if not all(_TOOL_PATH.fullmatch(path) for path in _listed(text)):
+        raise ValueError("names something that is no module")
+    return text
+
+
+def _listed(text: str) -> list[str]:
+    """What stands between commas."""
+    return [each for each in (item.strip() for item in text.split(",")) if each]
 
 
 def _variable(field: str) -> str:
@@ -266,6 +297,33 @@ class Settings(BaseModel):
     model: Annotated[Text, _ANY] = "gpt-realtime-2.1"
     """The model for profiles that name none. On Azure the name of a deployment."""
 
+    tools: Annotated[
+        Annotated[str, AfterValidator(_tool_paths)], Allowed("module or module:function, separated by commas")
+    ] = ""
+    """Python functions that profiles may let the model call, see tools.md: all of a module's, or one."""
+
+    tool_hosts_allowed: Annotated[
+        Annotated[str, AfterValidator(_tool_hosts)], Allowed("host names or IP addresses, separated by commas")
+    ] = ""
+    """Hosts that profiles may send requests to though they are in a private network, and over http://."""
+
+    tool_error_formatter: Annotated[
+        Annotated[str, AfterValidator(_tool_paths)] | None, Allowed("module:function")
+    ] = None
+    """Says what the model is told of a function that went wrong, see tools.md. Unset: built-in sentences."""
+
+    # Of the variables PHONEBOT_SECRET_..., by what follows.
+    _secrets: dict[str, SecretStr] = PrivateAttr(default_factory=dict)
+
+    @property
+    def secrets(self) -> dict[str, str]:
+        """The values of PHONEBOT_SECRET_NAME, by NAME, which profiles may name. They are secret."""
+        return {name: value.get_secret_value() for name, value in self._secrets.items()}
+
+    @property
+    def tool_hosts(self) -> list[str]:
+        return _listed(self.tool_hosts_allowed)
+
     @property
     def database(self) -> str:
         """The URL of the database, which may hold a password."""
@@ -372,9 +430,15 @@ def load(environ: Mapping[str, str] | None = None, env_file: str | Path | None =
         *(_unknown(name, "") for name in in_environ if _is_unknown(name)),
         *(_unknown(name, f" ({env_file})") for name in in_file if _is_unknown(name)),
     ]
-    given = {name: value for name, value in {**in_file, **in_environ}.items() if name in _FIELDS}
+    everything = {**in_file, **in_environ}
+    given = {name: value for name, value in everything.items() if name in _FIELDS}
     try:
         settings = Settings.model_validate(given)
+        settings._secrets.update(
+            (name.removeprefix(SECRET_PREFIX), SecretStr(value))
+            for name, value in everything.items()
+            if _is_secret(name)
+        )
     except ValidationError as error:
         # Each has the name of a variable in its place: Settings has no fields within fields.
         problems.extend(_sentence(str(fault["loc"][0]), fault) for fault in error.errors())
@@ -409,7 +473,13 @@ def _reason(error: OSError | UnicodeDecodeError) -> str:
 
 def _is_unknown(name: str) -> bool:
     # A name in lower case is another variable, and surely a slip.
-    return name.upper().startswith(PREFIX) and name not in _FIELDS and name not in PLANNED
+    ours = name.upper().startswith(PREFIX)
+    return ours and name not in _FIELDS and name not in PLANNED and not _is_secret(name)
+
+
+def _is_secret(name: str) -> bool:
+    """Whether profiles may name it. The service's own secrets are settings, and none of these."""
+    return bool(_SECRET_NAME.fullmatch(name)) and name not in _FIELDS
 
 
 def _unknown(name: str, where: str) -> str:
@@ -473,6 +543,9 @@ The file has a line `NAME=value` for each. A value stands in single quotes if it
 holds a space followed by `#`, which would start a comment. Nothing is replaced in it: `$` has no meaning.
 
 The model is the one at `PHONEBOT_MODEL_URL`, else the one at `AZURE_OPENAI_ENDPOINT`, else OpenAI's.
+
+Variables `PHONEBOT_SECRET_NAME`, for any NAME of capitals, digits and `_` that is not in the table, hold what
+profiles must not: keys of the services that their functions ask (see tools.md).
 
 | Variable | Allowed | Default | Meaning |
 |---|---|---|---|

@@ -22,6 +22,7 @@ from phonebot.call.actions import Ended
 from phonebot.call.plan import plan_for
 from phonebot.carrier.messages import Dtmf
 from phonebot.rehearsal.virtual import CALL_SID, STREAM_SID, VirtualCall
+from phonebot.rehearsal.virtual_line import functions_of
 from phonebot.rehearsal.virtual_model import VirtualModel, Work
 from phonebot.replay.archive import EXPECTED_FILE
 from phonebot.replay.log import Header
@@ -47,6 +48,8 @@ from phonebot.simulator.network import Network
 from phonebot.simulator.outputs import Faults
 from phonebot.simulator.speech import EspeakVoice
 from phonebot.simulator.vad import SpeechDetector
+from phonebot.tools import Tool, ToolContext, tool
+from phonebot.tools.workshop import Workshop
 
 FIXTURES = Path(__file__).parent.parent / "fixtures"
 CALLS = FIXTURES / "calls"
@@ -89,6 +92,14 @@ class Recording:
     oddities: Oddities = field(default_factory=Oddities)
     faults: Faults = field(default_factory=Faults)
     profile: dict[str, Any] = field(default_factory=dict)
+    functions: tuple[Tool, ...] = ()
+    takes_ms: float = 0  # each of them
+
+
+@tool(fillers=("One moment please.",))
+def book_appointment(day: str, time: str) -> str:
+    """Books an appointment."""
+    return f"Booked: {day}, {time}."
 
 
 RECORDINGS = {
@@ -143,6 +154,13 @@ RECORDINGS = {
         (QUIET, say(BOOK), interrupt(2500, RIGHT), QUIET, HangUp()),
         profile={"barge_in": {"hold_ms": 3000, "backchannels": ["that is right"]}},
     ),
+    "function": Recording(
+        "Books an appointment: the function takes 4 seconds, in which the bot says that it is at it.",
+        (QUIET, say(BOOK), QUIET, say(RIGHT), QUIET, Pause(1500), QUIET, say(BYE), QUIET, HangUp()),
+        profile={"tools": ["book_appointment"]},
+        functions=(book_appointment,),
+        takes_ms=4000,
+    ),
     "time-limit": Recording(
         "The caller hangs on until the number's limit ends the call in the middle of an answer.",
         (QUIET, say(BOOK), WaitForHangUp()),
@@ -172,13 +190,20 @@ def working() -> Iterator[Work]:
 def hold(recording: Recording, ear: PhraseEar, work: Work) -> tuple[VirtualCall, CallLog]:
     """Hold the call; it, and its log."""
     profile = Profile.from_table(PROFILE | recording.profile, "fixtures")
-    plan = plan_for(profile, caller=CALLER, number=NUMBER, now=STARTED)
+    equipment = Workshop({each.name: each for each in recording.functions}).equip(profile)
+    plan = plan_for(profile, caller=CALLER, number=NUMBER, now=STARTED, offer=equipment.offer)
+    toolbox = equipment.toolbox(ToolContext(CALL_SID, CALLER, NUMBER, profile.name))
     script = load_script(FIXTURES / "demo" / "dentist.toml")
     model = VirtualModel(
         script.mind(), ear=ear, voice=EspeakVoice(), detector=SpeechDetector(), faults=recording.faults, work=work
     )
     call = VirtualCall(
-        plan, Caller(*recording.steps), model, network=recording.network, oddities=recording.oddities
+        plan,
+        Caller(*recording.steps),
+        model,
+        network=recording.network,
+        oddities=recording.oddities,
+        run_function=functions_of(toolbox, recording.takes_ms),
     )
     if not call.run_until(lambda: call.ended, LIMIT_MS):
         raise SystemExit(f"the call did not end within {LIMIT_MS} ms")

@@ -42,7 +42,7 @@ from phonebot.replay.reader import CallLog, read
 from phonebot.serving import listen, running
 from phonebot.settings import load
 from phonebot.simulator.caller import Caller
-from phonebot.simulator.mind import Call, Context, Say
+from phonebot.simulator.mind import Call, Context, Mind, Say
 from phonebot.simulator.outputs import Faults, Options
 from phonebot.simulator.phone import dial
 from phonebot.simulator.record import CallRecord
@@ -147,6 +147,7 @@ class Service:
         options: Options | None = None,
         signs: bool = True,
         send_buffer: int | None = None,
+        minds: Callable[[], Mind] = Clerk,
         authorise: Authorise | None = None,
         store: Store | None = None,
         **settings: str,
@@ -154,13 +155,14 @@ class Service:
         """
         `settings` are further variables; `public_url` is where the carrier believes the service to be.
         `numbers` say who answers; without them `profile` does. `send_buffer` is that of its connections, in bytes.
+        `minds` makes the embedded model's, one for each session.
         `authorise` says who may use the phone in the browser; with `store` there is the console.
         """
         async with AsyncExitStack() as starting:
             model = None
             if model_url is None:
                 model = await starting.enter_async_context(
-                    serve_model(minds=Clerk, ear=Ear(), key=MODEL_KEY, faults=faults, options=options)
+                    serve_model(minds=minds, ear=Ear(), key=MODEL_KEY, faults=faults, options=options)
                 )
             listener = listen("127.0.0.1", 0)
             if send_buffer is not None:

@@ -297,9 +297,9 @@ async def test_a_model_that_takes_no_command_is_given_up(monkeypatch: pytest.Mon
     shell = Shell()
     await shell.seen(ModelReady)
     shell.model.takes.clear()
-    item = FunctionCall("call_1", "nothing", "{}", id="item_1", status="completed")
-    for _ in range(5):
-        shell.says(OutputItemDone("resp_1", 0, item))
+    for number in range(5):
+        item = FunctionCall("nothing", f"call_{number}", "{}", id=f"item_{number}", status="completed")
+        shell.says(OutputItemDone("resp_1", number, item))
     await shell.ended()
     assert "too many commands" in shell.notes.all(ModelLost)[0].problem
     assert shell.socket.close_code == 1011

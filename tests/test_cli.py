@@ -141,6 +141,14 @@ def test_serve_shows_what_is_wrong_with_a_profile_to_the_letter(
     assert "greting" in text
 
 
+def test_serve_names_a_function_that_there_is_not(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PHONEBOT_TOOLS", "no_such_module")
+    assert run("serve", "--dev") == 2
+    assert "PHONEBOT_TOOLS: no_such_module cannot be loaded" in said(capsys)
+
+
 def test_serve_on_an_address_that_is_taken_says_so(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -24,6 +24,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "bridge": ("outbox", "call", "carrier", "realtime", "agents", "audio", "errors", "replay"),
     "simulator": ("errors", "audio"),
     "store": ("errors",),
+    "tools": ("errors", "call", "realtime.events", "agents"),
     "callbook": ("store", "replay", "errors"),
     "checkup": ("errors", "realtime", "store"),
     "filing": ("callbook", "store", "replay", "errors"),
@@ -39,6 +40,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "errors",
         "replay",
         "store",
+        "tools",
     ),
     "web.app": ("settings", "filing"),  # beside what is allowed to the rest of web
 }

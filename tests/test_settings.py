@@ -450,3 +450,35 @@ def test_no_cell_of_the_page_breaks_its_table() -> None:
 
 def test_a_setting_of_a_later_version_is_no_error_and_does_nothing() -> None:
     assert load({"PHONEBOT_DRAIN_S": "30"}, None) == load({}, None)
+
+
+# ------------------------------------------------------------------------------------------- functions
+
+
+def test_secrets_for_profiles_are_kept_by_what_follows_their_prefix() -> None:
+    settings = settings_of(PHONEBOT_SECRET_SHOP="s$ ", PHONEBOT_SECRET_KEY="k", PHONEBOT_SECRET_A_1="a")
+    assert settings.secrets == {"SHOP": "s$ ", "A_1": "a"}
+    assert settings.model_copy(update={"port": 1}).secrets == settings.secrets
+    assert "s$" not in repr(settings)
+
+
+def test_a_secret_for_profiles_may_stand_in_the_file(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("PHONEBOT_SECRET_SHOP=s\n")
+    assert load({}, tmp_path / ".env").secrets == {"SHOP": "s"}
+
+
+def test_a_secret_in_lower_case_is_no_setting() -> None:
+    with pytest.raises(SettingsError, match="PHONEBOT_SECRET_shop is not a setting"):
+        settings_of(PHONEBOT_SECRET_shop="s")
+
+
+def test_hosts_and_functions_are_listed_with_commas() -> None:
+    settings = settings_of(PHONEBOT_TOOL_HOSTS_ALLOWED=" shop.internal, 10.0.0.1,", PHONEBOT_TOOLS="a.b, c:d")
+    assert (settings.tool_hosts, settings.tools) == (["shop.internal", "10.0.0.1"], "a.b, c:d")
+    for name, value in [
+        ("PHONEBOT_TOOL_HOSTS_ALLOWED", "https://shop"),
+        ("PHONEBOT_TOOLS", "a/b.py"),
+        ("PHONEBOT_TOOL_ERROR_FORMATTER", "a b"),
+    ]:
+        with pytest.raises(SettingsError, match=f"^{name} "):
+            settings_of(**{name: value})

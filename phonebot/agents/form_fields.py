@@ -4,6 +4,7 @@ The fields of a form for a profile: a line here for each key of profile.py.
 Limits and defaults are the profile's own. A key that has no field is found by a test.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
@@ -11,6 +12,9 @@ from typing import Any, Literal, TypeAlias
 from pydantic import BaseModel
 
 from phonebot.agents.profile import BargeIn, LocalVad, NoVad, Profile, SemanticVad, ServerVad, Transcription
+
+WITHOUT_FIELD = frozenset({"tools"})
+"""Keys that are written as TOML: a profile that has one opens so."""
 
 Kind: TypeAlias = Literal["text", "long text", "number", "switch", "choice", "words"]
 """`number` may have words beside it (`suggestions`); `words` is a list, separated by commas or lines."""
@@ -39,7 +43,9 @@ def shown(value: Any) -> str:
         case bool():
             return "true" if value else "false"
         case list():
-            return ", ".join(map(str, value))
+            return ", ".join(map(shown, value))
+        case Mapping():
+            return json.dumps(value, ensure_ascii=False, default=str)
     return str(value)
 
 

@@ -28,6 +28,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 
 from phonebot.agents import prompt as placeholders
+from phonebot.agents import tools as functions
 from phonebot.errors import ProfileError
 
 DEFAULT_PROMPT = """\
@@ -47,7 +48,6 @@ UNSUPPORTED = frozenset(
         "no_input",
         "output",
         "tool_choice",
-        "tools",
         "transfer_to",
     }
 )
@@ -272,6 +272,11 @@ class Profile(_Table):
         int, Field(ge=10, le=14_400, description="a whole number of seconds from 10 to 14400")
     ] = 900
     record: _Switch = True
+    tools: Annotated[
+        list[functions.ToolEntry],
+        AfterValidator(functions.check_names),
+        Field(max_length=functions.MAX_TOOLS, description=functions.TOOLS),
+    ] = []
     # What is in the file of `greeting_audio`; "": it was not read.
     _greeting_clip: str = PrivateAttr("")
     # The version under which it is kept; "": it is not, its content says which it is.
@@ -298,6 +303,14 @@ class Profile(_Table):
         by_ear = [key for key in ("min_speech_ms", "hold_ms", "echo_guard") if getattr(wanted, key)]
         if by_ear and isinstance(self.turn_detection, NoVad):
             raise ValueError(f'barge_in.{by_ear[0]} needs a turn_detection.type that hears speech, not "none"')
+        return self
+
+    @model_validator(mode="after")
+    def _check_tools(self) -> Self:
+        for place, entry in enumerate(self.tools):
+            confirm = entry.confirm if isinstance(entry, functions.HttpTool) else None
+            if confirm and confirm.words and self.transcription is None:
+                raise ValueError(f"tools[{place}].confirm.words needs transcription: it waits for these words")
         return self
 
     @classmethod
@@ -364,6 +377,8 @@ def _sentence(fault: ErrorDetails) -> str:
     loc = fault["loc"]
     if not loc:  # it is about keys that do not go together
         return str(fault["ctx"]["error"])
+    if loc[0] == "tools" and len(loc) > 1:
+        return functions.sentence(loc[1:], fault, shown)
     within = next(place for place in _TABLES if loc[: len(place)] == place and len(loc) > len(place))
     table, key = _TABLES[within], str(loc[len(within)])
     path = ".".join([*map(str, within[:1]), key if _BARE_KEY.fullmatch(key) else shown(key)])

@@ -73,6 +73,8 @@ def _value(value: Any) -> str:
             # On one line, as a table in a table is usually written: { type = "local" }.
             pairs = ", ".join(f"{_key(key)} = {_inline(each)}" for key, each in value.items())
             return f"{{ {pairs} }}" if pairs else "{}"
+        case list() if any(isinstance(each, Mapping) for each in value):
+            return f"[\n{''.join(f'  {_inline(each)},{chr(10)}' for each in value)}]"
         case list():
             return f"[{', '.join(map(_inline, value))}]"
     return tomlkit.item(value).as_string()
@@ -80,6 +82,8 @@ def _value(value: Any) -> str:
 
 def _inline(value: Any) -> str:
     """A value within another, where line breaks do not belong."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(_inline, value))}]"
     return tomlkit.item(value).as_string() if isinstance(value, str) else _value(value)
 
 

@@ -60,6 +60,23 @@ class CloseModel(Frozen, frozen=True):
     """Close the model's connection; nothing more will be told."""
 
 
+# ---------------------------------------------------------------------------------------- to tools
+
+
+class RunTool(Frozen, frozen=True):
+    """Run a function for the model, and answer with ToolResult. `arguments` is JSON text, as the model wrote it."""
+
+    call_id: str
+    name: str
+    arguments: str
+
+
+class StopTool(Frozen, frozen=True):
+    """Nobody waits for this result any more."""
+
+    call_id: str
+
+
 # ---------------------------------------------------------------------------------------- to people and the log
 
 
@@ -145,6 +162,8 @@ Action: TypeAlias = (
     | OpenModel
     | Tell
     | CloseModel
+    | RunTool
+    | StopTool
     | BargeIn
     | Held
     | FalseAlarm

@@ -44,6 +44,7 @@ from phonebot.call.inputs import (
     OperatorHangUp,
     PlayClip,
     Tick,
+    ToolResult,
 )
 from phonebot.call.interruptions import (
     Answer,
@@ -62,6 +63,7 @@ from phonebot.call.listening import Ear, Heard, ear_for
 from phonebot.call.plan import CallPlan, Clip
 from phonebot.call.playout import PlayoutLedger, Settlement
 from phonebot.call.responses import Responses
+from phonebot.call.tools import Tools
 from phonebot.call.transcript import SpokenItem
 from phonebot.call.turns import PlayoutEnded, Turn
 from phonebot.carrier.messages import Dtmf, Mark, Media, Start, Stop
@@ -95,6 +97,7 @@ class Call:
         self._clips = Clips()
         self._opening = plan.opening
         self._items = Items(self._responses, self._clips)
+        self._tools = Tools(plan.tools, self._responses)
         # The response that is a greeting not to be interrupted; "": it has not begun, None: there is none any more.
         self._greeting: str | None = None
         # Of the pause: how much was still to be heard (None: nothing was playing), and what the positions rest on.
@@ -117,6 +120,8 @@ class Call:
             return []
         receive = _RECEIVE.get(type(received))
         actions = receive(self, received, now) if receive else []
+        if self._tools.running:
+            self._tools.watch(self.turn, now)
         if self._interruptions and self._interruptions.guards:
             self._interruptions.note_playback(actions, self._ledger.arrives_ms(now))
         return actions
@@ -132,7 +137,16 @@ class Call:
             asks_ms = None  # a Tick would change nothing, and be due again
         ear_ms = self._ear.due_ms if self._ear else None
         decides_ms = self._interruptions.due_ms if self._interruptions else None
-        dues = (self.plan.max_call_ms, self._ledger.give_up_ms, asks_ms, self._answer_due_ms, ear_ms, decides_ms)
+        tools_ms = self._tools.due_ms if self._tools.running else None
+        dues = (
+            self.plan.max_call_ms,
+            self._ledger.give_up_ms,
+            asks_ms,
+            self._answer_due_ms,
+            ear_ms,
+            decides_ms,
+            tools_ms,
+        )
         for other_ms in dues:
             if other_ms is not None and other_ms < due_ms:
                 due_ms = other_ms
@@ -141,7 +155,7 @@ class Call:
     # ------------------------------------------------------------------------------ the carrier
 
     def _start(self, start: Start, now: int) -> list[Action]:
-        return [OpenModel(self.plan.session)]
+        return [*map(Trouble, self.plan.problems), OpenModel(self.plan.session)]
 
     def _media(self, media: Media, now: int) -> list[Action]:
         if media.timestamp_ms > now + WILD_STAMP_MS:
@@ -287,6 +301,8 @@ class Call:
 
     def _key(self, dtmf: Dtmf, now: int) -> list[Action]:
         self._carrier_ms = now
+        if agreed := self._tools.pressed(dtmf.digit, now):
+            return [*agreed, *self._wanted(now)]
         bot_speaks = self.turn is Turn.BOT
         if self._ear and self._ear.takes_keys:
             return self._follow(self._ear.press(dtmf.digit, bot_speaks), now)
@@ -343,6 +359,7 @@ class Call:
 
     def _transcribed(self, event: events.TranscriptionCompleted, now: int) -> list[Action]:
         text = event.transcript.strip()
+        self._tools.said(text, now)
         if self._interruptions:
             return self._decide(self._interruptions.transcribed(event.item_id, text), now)
         return [Line("caller", event.item_id, text)] if text else []
@@ -566,10 +583,8 @@ class Call:
     def _item_done(self, event: events.OutputItemDone, now: int) -> list[Action]:
         item = event.item
         if isinstance(item, events.FunctionCall) and item.status == "completed":
-            # The profile gave the model no functions; it still has to be answered, or it waits for ever.
-            output = events.FunctionCallOutput(item.call_id, f"There is no function {item.name}.")
-            self._responses.want()
-            return [Tell(events.CreateItem(output)), *self._ask(now)]
+            return self._tools.called(item, event.response_id, now)
+        self._tools.ended_with(item, event.response_id)
         spoken = self._items.get(item.id)
         if spoken and isinstance(item, events.Message) and item.status == "incomplete":
             spoken.complete = False  # its audio ended, but not because all was said
@@ -593,6 +608,8 @@ class Call:
         actions += self._items.delete_unheard(lambda item: item.response_id == response.id)
         if was_active and response.id not in self._responses.fenced:
             actions += self._floor(events.ResponseDone)
+        if self._tools.response_over(response.id):
+            self._responses.want()
         return actions + self._play_waiting(now) + self._ask(now) + self._bot_stopped(now)
 
     def _failed(self, response: events.Response, now: int) -> list[Action]:
@@ -606,6 +623,24 @@ class Call:
             self._responses.done(response.id)
         return self._complain(f"the model's response failed: {error.message}", now)
 
+    # ------------------------------------------------------------------------------ the functions it calls
+
+    def _tool_result(self, result: ToolResult, now: int) -> list[Action]:
+        told, answers = self._tools.finished(result, now)
+        return told + (self._wanted(now) if answers else [])
+
+    def _tick_tools(self, now: int) -> list[Action]:
+        actions, answers = self._tools.tick(now)
+        idle = not (self._responses.active or self._responses.pending)
+        if idle and not self._must_not_ask and (filler := self._tools.filler(now)):
+            self._responses.want(filler)
+        return actions + (self._wanted(now) if answers else self._ask(now))
+
+    def _wanted(self, now: int) -> list[Action]:
+        """The model is to answer."""
+        self._responses.want()
+        return self._ask(now)
+
     # ------------------------------------------------------------------------------ time, and the end
 
     def _tick(self, tick: Tick, now: int) -> list[Action]:
@@ -618,6 +653,7 @@ class Call:
             self._responses.want()
         heard = self._follow(self._ear.tick(now), now) if self._ear else []
         decided = self._decide(self._interruptions.tick(now), now) if self._interruptions else []
+        decided += self._tick_tools(now) if self._tools.running else []
         return heard + decided + self._settle(self._ledger.settle_due(now), "timeout", now) + self._ask(now)
 
     def _operator(self, wish: OperatorHangUp, now: int) -> list[Action]:
@@ -674,6 +710,7 @@ _RECEIVE: dict[type, Callable[[Call, Any, int], list[Action]]] = {
     CallerAudioDropped: Call._audio_dropped,
     PlayClip: Call._play_clip,
     OperatorHangUp: Call._operator,
+    ToolResult: Call._tool_result,
     Tick: Call._tick,
     events.ErrorEvent: Call._error,
     events.SpeechStarted: Call._told_of_speech,

@@ -11,6 +11,8 @@ from phonebot.call.plan import Clip
 from phonebot.carrier.messages import Connected, Dtmf, Mark, Media, Start, Stop
 from phonebot.realtime.events import AudioFormat, Event, Frozen, Session
 
+MAX_OUTPUT_CHARACTERS = 20_000  # more than a model can make use of while a caller waits
+
 
 class CarrierFault(Frozen, frozen=True):
     """The carrier sent a message that was refused. `counts` is False for an event that is merely unknown to us."""
@@ -74,6 +76,18 @@ class OperatorHangUp(Frozen, frozen=True):
     by: str
 
 
+class ToolResult(Frozen, frozen=True):
+    """
+    A function has run, or failed: `output` is what the model is told, at most MAX_OUTPUT_CHARACTERS of it.
+
+    `problem` is a sentence for the log, where it failed; None: it did not.
+    """
+
+    call_id: str
+    output: str
+    problem: str | None = None
+
+
 class Tick(Frozen, frozen=True):
     """Call time reached `Call.wakeup_ms`."""
 
@@ -93,6 +107,7 @@ Input: TypeAlias = (
     | CallerAudioDropped
     | PlayClip
     | OperatorHangUp
+    | ToolResult
     | Tick
     | Event
 )

@@ -24,19 +24,18 @@ speech, a transcription that never comes or a mark that got lost is not waited f
 What was nothing is deleted from the model's conversation once it is committed, and is not answered.
 """
 
-import re
 from binascii import a2b_base64
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING, Literal, TypeAlias
-from unicodedata import normalize
 
 from phonebot.audio.vad import ABOVE_NOISE_DB
 from phonebot.call.actions import Action, ClearPlayback, PlayAudio
 from phonebot.call.plan import CallPlan, LocalTurns
 from phonebot.call.speech_meter import SpeechMeter
+from phonebot.call.wording import consists_of, plain
 from phonebot.realtime.events import TurnDetection
 
 if TYPE_CHECKING:
@@ -154,7 +153,7 @@ class Interruptions:
         self._meter = _meter(plan) if caution.min_speech_ms else None
         # Speech of the minimum's length is known as such by then, also where the meter does not hear it.
         self._surely_enough_ms = caution.min_speech_ms + _silence_ms(plan)
-        self._is_backchannel = _backchannels(caution.backchannels)
+        self._is_backchannel = consists_of(caution.backchannels)
         # With turns of our own the audio is committed when we say so, and never later than we are told of the end.
         self._commits = plan.turns is not None
         self._speech: _Speech | None = None  # under way
@@ -350,7 +349,7 @@ class Interruptions:
             return self._take_held()
         if self._speech or None in texts:
             return []
-        said = " ".join(text for text in texts if text and _plain(text))
+        said = " ".join(text for text in texts if text and plain(text))
         held, self._held = self._held, []
         self._rung, self._due_ms = Rung.NONE, None
         return self._dismiss(held, "backchannel" if said else "empty", said)
@@ -411,15 +410,3 @@ def _silence_ms(plan: CallPlan) -> int:
     if isinstance(detection, TurnDetection) and isinstance(detection.silence_duration_ms, int):
         return detection.silence_duration_ms
     return UNKNOWN_SILENCE_MS
-
-
-def _plain(text: str) -> str:
-    """Words in lower case, a blank between them: punctuation, hyphens and apostrophes are blanks."""
-    return " ".join(re.sub(r"[\W_]+", " ", normalize("NFKC", text).casefold()).split())
-
-
-def _backchannels(phrases: Iterable[str]) -> Callable[[str], bool]:
-    """Whether a text consists of these phrases, in any number, and nothing else; no text does."""
-    known = "|".join(re.escape(plain) for phrase in phrases if (plain := _plain(phrase)))
-    pattern = re.compile(rf"(?:(?:{known})(?: |$))*" if known else "")
-    return lambda text: pattern.fullmatch(_plain(text)) is not None

@@ -8,7 +8,15 @@ from msgspec.structs import replace
 
 from phonebot.agents.profile import LocalVad, NoVad, Profile
 from phonebot.agents.prompt import fill
-from phonebot.realtime.events import Frozen, Session, Transcription, TurnDetection
+from phonebot.realtime.events import (
+    Frozen,
+    FunctionTool,
+    McpTool,
+    Session,
+    Tool,
+    Transcription,
+    TurnDetection,
+)
 
 
 class LocalTurns(Frozen, frozen=True):
@@ -84,6 +92,46 @@ class Caution(Frozen, frozen=True):
     echo_guard: bool = False
 
 
+class Consent(Frozen, frozen=True):
+    """
+    The caller must have agreed before a function runs: by this `key`, or by one of these `words`.
+
+    The model is told to ask him, and to call the function again once he has. `within_ms` of its asking he may.
+    """
+
+    key: str = ""
+    words: tuple[str, ...] = ()
+    within_ms: int = 60_000
+
+
+class ToolRule(Frozen, frozen=True):
+    """
+    How the call runs a function that the model's session has under this name.
+
+    It is given up after `timeout_ms`. While it runs and nobody speaks, the bot says each of `fillers` in turn, the
+    first after `filler_ms`. `answers`: its result is to be answered; False: the model is told it and nothing more.
+    """
+
+    name: str
+    timeout_ms: int = 20_000
+    fillers: tuple[str, ...] = ()
+    filler_ms: int = 1_500
+    consent: Consent | None = None
+    answers: bool = True
+
+
+class Offer(Frozen, frozen=True):
+    """
+    The functions of a profile, as a deployment has them, each with its rule; and servers whose functions the
+    model's service calls itself. `problems`: a sentence for each that the profile names and the call goes without.
+    """
+
+    functions: tuple[FunctionTool, ...] = ()
+    rules: tuple[ToolRule, ...] = ()
+    servers: tuple[McpTool, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
 class CallPlan(Frozen, frozen=True):
     """
     `greeting` None: the bot waits for the caller to speak. `max_call_ms` counts from the stream's start. Not
@@ -92,7 +140,8 @@ class CallPlan(Frozen, frozen=True):
     key stops the bot where speech might. `turns` None: the service finds the caller's turns, as `session` says;
     otherwise `session` switches that off. `answers`: the service finds turns and was told not to answer them, since
     the call decides which are turns: it asks for the answers. `opening` is played as soon as the stream runs, one
-    clip after another, before the model is there: a notice, a recorded greeting.
+    clip after another, before the model is there: a notice, a recorded greeting. `tools` are the functions that the
+    session has. `problems`: a sentence for each thing that the profile asks for and the call has to do without.
     """
 
     session: Session
@@ -107,6 +156,8 @@ class CallPlan(Frozen, frozen=True):
     caution: Caution = Caution()
     answers: bool = False
     opening: tuple[Clip, ...] = ()
+    tools: tuple[ToolRule, ...] = ()
+    problems: tuple[str, ...] = ()
 
     @property
     def decides(self) -> bool:
@@ -115,13 +166,20 @@ class CallPlan(Frozen, frozen=True):
 
 
 def plan_for(
-    profile: Profile, *, caller: str, number: str, now: datetime, carrier: CarrierTraits | None = None
+    profile: Profile,
+    *,
+    caller: str,
+    number: str,
+    now: datetime,
+    carrier: CarrierTraits | None = None,
+    offer: Offer | None = None,
 ) -> CallPlan:
     """
     How `profile` answers `caller`'s call to `number`, begun at `now` (wall-clock time, for the prompt).
 
-    `carrier` None: the plain one.
+    `carrier` None: the plain one. `offer`: the functions that the model may call; None: it has none.
     """
+    offer = offer or Offer()
 
     def filled(text: str) -> str:
         return fill(text, caller=caller, number=number, now=now, language=profile.language)
@@ -132,7 +190,7 @@ def plan_for(
     if greeting and profile.greeting_clip:  # it greets, so the model need not
         opening, greeting = (Clip(greeting, profile.greeting_clip, GREETING_ID),), None
     plan = CallPlan(
-        _session(profile, filled(profile.prompt), turns),
+        _session(profile, filled(profile.prompt), turns, (*offer.functions, *offer.servers)),
         greeting,
         profile.max_call_s * 1000,
         interruptible=profile.interruptible
@@ -146,6 +204,8 @@ def plan_for(
             barge_in.min_speech_ms, barge_in.hold_ms, tuple(barge_in.backchannels), barge_in.echo_guard
         ),
         opening=opening,
+        tools=offer.rules,
+        problems=offer.problems,
     )
     return _deciding(plan) if plan.decides else plan
 
@@ -163,7 +223,7 @@ def _deciding(plan: CallPlan) -> CallPlan:
     )
 
 
-def _session(profile: Profile, instructions: str, turns: Turns | None) -> Session:
+def _session(profile: Profile, instructions: str, turns: Turns | None, tools: tuple[Tool, ...]) -> Session:
     def given(value: Any) -> Any:
         return UNSET if value is None else value
 
@@ -178,6 +238,7 @@ def _session(profile: Profile, instructions: str, turns: Turns | None) -> Sessio
         noise_reduction=given(profile.noise_reduction),
         max_output_tokens=given(profile.max_output_tokens),
         temperature=given(profile.temperature),
+        tools=tools or UNSET,
     )
 
 

@@ -12,6 +12,7 @@ from phonebot.agents.numbers import Numbers
 from phonebot.replay.reader import Step as Happening
 from phonebot.simulator.caller import Event, PromptedCaller
 from phonebot.simulator.mind import Call, Context, Mind, Say
+from phonebot.tools.functions import Tool
 
 DEFAULT_NUMBER, DEFAULT_CALLER = "+15550100002", "+15550100001"
 SORRY = "Sorry, I did not understand that."
@@ -26,6 +27,9 @@ class Dialled:
     ear: "ToldEar"
     caller: str = DEFAULT_CALLER
     number: str = DEFAULT_NUMBER
+    functions: Mapping[str, Tool] = field(default_factory=dict)
+    # How long each of them is said to take where time is virtual.
+    takes_ms: float = 0
 
 
 class Line(Protocol):

@@ -33,6 +33,7 @@ from phonebot.replay.words import clock, of_action
 from phonebot.simulator.caller import HangUp, Interrupt, Pause, Press, Say, Step, load_audio
 from phonebot.simulator.dialogue import load_script
 from phonebot.simulator.mind import Call, Mind
+from phonebot.tools.functions import Tool
 
 PATIENCE_MS = 20_000  # how long a line of a test waits for what it expects
 SHOWN = (Spoken, BargeIn, Cut, Ended)
@@ -57,6 +58,8 @@ class Phone:
         self._numbers = numbers or Numbers()
         self._ear = ToldEar()
         self._mind: Callable[[], Mind] = lambda: Answers({})
+        self._functions: dict[str, Tool] = {}
+        self._takes_ms = 0.0
         self._line: Line | None = None  # None: nobody was called yet
         self._seen = 0  # how many of the actions an expectation has looked at
         self._seen_functions = 0  # how many of the calls of functions
@@ -80,13 +83,24 @@ class Phone:
         given = dict(answers)
         self._mind = lambda: Answers(given) if otherwise is None else Answers(given, otherwise)
 
+    def tools(self, *functions: Tool, takes_ms: float = 0) -> None:
+        """
+        Functions that profiles may name, made by phonebot.tools.tool. In virtual time each takes `takes_ms`.
+
+        They run, over sockets and in virtual time alike; requests that a profile describes only over sockets.
+        """
+        self._functions = {function.name: function for function in functions}
+        self._takes_ms = takes_ms
+
     # ------------------------------------------------------------------------------ the caller
 
     def dial(self, number: str = DEFAULT_NUMBER, caller: str = DEFAULT_CALLER) -> None:
         """Call; the bot answers."""
         if self._line is not None:
             raise RuntimeError("this phone has dialled already: a test holds one call")
-        self._line = self._open_line(Dialled(self._numbers, self._mind, self._ear, caller, number))
+        self._line = self._open_line(
+            Dialled(self._numbers, self._mind, self._ear, caller, number, self._functions, self._takes_ms)
+        )
 
     def say(self, text: str, audio: Path | None = None) -> None:
         """Speak, whoever else speaks: in vowels, or what a WAV file (8 kHz, mono) holds."""

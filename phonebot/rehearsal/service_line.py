@@ -27,6 +27,7 @@ from phonebot.simulator.caller import HangUp, PromptedCaller
 from phonebot.simulator.phone import dial
 from phonebot.simulator.record import CallRecord
 from phonebot.simulator.server import serve
+from phonebot.tools.workshop import Workshop
 from phonebot.web.app import create_app
 
 POLL_S = 0.01
@@ -107,7 +108,7 @@ class ServiceLine:
         def watch(start: Start) -> _Journal:
             return _Journal(self.happened)
 
-        app = create_app(settings, dialled.numbers, watch=(watch,))
+        app = create_app(settings, dialled.numbers, watch=(watch,), workshop=Workshop(dialled.functions))
         await self._resources.enter_async_context(running(app, listener))
         return asyncio.create_task(
             dial(

@@ -20,14 +20,17 @@ from phonebot.call.actions import (
     CloseStream,
     OpenModel,
     PlayAudio,
+    RunTool,
     SendMark,
+    StopTool,
     Tell,
 )
 from phonebot.call.call import Call
 from phonebot.call.clock import MediaClock
-from phonebot.call.inputs import Input, Tick
+from phonebot.call.inputs import Input, Tick, ToolResult
 from phonebot.call.plan import CallPlan
 from phonebot.carrier.messages import Connected, Media, Start, StreamReader, StreamWriter
+from phonebot.realtime.events import Command
 from phonebot.rehearsal.virtual_model import VirtualModel
 from phonebot.replay.reader import Step
 from phonebot.simulator.caller import Caller, Event
@@ -37,6 +40,10 @@ from phonebot.simulator.network import Link, Network
 STREAM_SID = "MZ" + "3" * 32
 ACCOUNT_SID = "AC" + "2" * 32
 CALL_SID = "CA" + "1" * 32
+
+
+RunFunction = Callable[[RunTool], tuple[float, ToolResult]]
+"""Runs a function that the model calls: how many ms it is said to take, and what comes of it."""
 
 
 class VirtualCall:
@@ -58,6 +65,7 @@ class VirtualCall:
         oddities: Oddities | None = None,
         seed: int = 0,
         on_event: Callable[[Event], object] = lambda event: None,
+        run_function: RunFunction | None = None,
     ) -> None:
         network, rng = network or Network(), Random(seed)  # noqa: S311 - jitter, no secret
         self.steps: list[Step] = []
@@ -70,6 +78,9 @@ class VirtualCall:
         self._call = Call(plan)
         self._model: VirtualModel | None = None  # None: not asked for, or closed
         self._new_model = model
+        self._run_function = run_function  # None: the plan has no functions
+        # By call id, the results of functions that run, and when they are there by our own clock.
+        self._results: dict[str, tuple[float, ToolResult]] = {}
         self._now_ms = 0.0  # our own clock; the stream's runs beside it
         self._clock = MediaClock(0)
         self._up: Link[str] = Link(network.uplink_delay_ms, network.uplink_jitter_ms, rng)
@@ -109,6 +120,7 @@ class VirtualCall:
         due = [self._up.next_due(), self._down.next_due(), None if self.over else self._local(self._tick_ms)]
         if self._model:
             due.append(self._model.next_ms())
+        due += [due_ms for due_ms, _ in self._results.values()]
         if self._call.wakeup_ms is not None:
             due.append(self._now_ms + max(self._call.wakeup_ms - self.now_ms, 0))
         return min((each for each in due if each is not None), default=math.inf)
@@ -124,6 +136,10 @@ class VirtualCall:
         if self._model:
             for received in self._model.due(self._now_ms):
                 self._feed(received)
+        for call_id, (due_ms, result) in list(self._results.items()):
+            if due_ms <= self._now_ms and call_id in self._results:
+                del self._results[call_id]
+                self._feed(result)
         wakeup_ms = self._call.wakeup_ms
         if wakeup_ms is not None and self.now_ms >= wakeup_ms:
             self._feed(Tick())
@@ -182,8 +198,7 @@ class VirtualCall:
     def _perform(self, action: Action) -> None:
         match action:
             case Tell(command):
-                if self._model:
-                    self._model.tell(command, self._now_ms)
+                self._tell(command)
             case PlayAudio(payload):
                 self._down.send(self._now_ms, self._writer.media(payload))
             case SendMark(name):
@@ -197,3 +212,17 @@ class VirtualCall:
                 self._model.open(session, self._now_ms)
             case CloseModel():
                 self._model = None
+            case RunTool() | StopTool():
+                self._use_function(action)
+
+    def _tell(self, command: Command) -> None:
+        if self._model:
+            self._model.tell(command, self._now_ms)
+
+    def _use_function(self, action: RunTool | StopTool) -> None:
+        if isinstance(action, StopTool):
+            self._results.pop(action.call_id, None)
+            return
+        assert self._run_function is not None, "a plan with functions comes with what runs them"
+        takes_ms, result = self._run_function(action)
+        self._results[action.call_id] = (self._now_ms + takes_ms, result)

@@ -1,15 +1,22 @@
 """A call in virtual time, from one line of a test to the next."""
 
+import asyncio
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
+from phonebot.call.actions import RunTool
+from phonebot.call.inputs import ToolResult
 from phonebot.call.plan import plan_for
 from phonebot.rehearsal.line import Dialled
-from phonebot.rehearsal.virtual import VirtualCall
+from phonebot.rehearsal.virtual import CALL_SID, RunFunction, VirtualCall
 from phonebot.rehearsal.virtual_model import VirtualModel
 from phonebot.replay.reader import Step as Happening
 from phonebot.simulator.caller import HangUp, PromptedCaller
 from phonebot.simulator.network import Network
+from phonebot.tools.running import ToolContext
+from phonebot.tools.toolbox import Toolbox
+from phonebot.tools.workshop import Workshop
 
 NETWORK = Network(uplink_delay_ms=30, downlink_delay_ms=30)
 NOW = datetime(
@@ -18,15 +25,35 @@ NOW = datetime(
 CLOSE_MS = 10_000
 
 
+def functions_of(toolbox: Toolbox, takes_ms: float) -> RunFunction:
+    """Runs functions to their end while virtual time stands still; then each is said to have taken `takes_ms`."""
+
+    def run(wanted: RunTool) -> tuple[float, ToolResult]:
+        # In a thread: whoever holds the call may run an event loop of his own.
+        with ThreadPoolExecutor(1) as thread:
+            return takes_ms, thread.submit(lambda: asyncio.run(toolbox.result(wanted))).result()
+
+    return run
+
+
 class VirtualLine:
     """A `Line` on which nothing waits: time passes only while something is waited for."""
 
     def __init__(self, dialled: Dialled) -> None:
         profile = dialled.numbers.profile_for(dialled.number)
-        plan = plan_for(profile, caller=dialled.caller, number=dialled.number, now=NOW)
+        equipment = Workshop(dialled.functions).equip(profile)
+        plan = plan_for(profile, caller=dialled.caller, number=dialled.number, now=NOW, offer=equipment.offer)
+        toolbox = equipment.toolbox(ToolContext(CALL_SID, dialled.caller, dialled.number, profile.name))
         self.caller = PromptedCaller()
         model = VirtualModel(dialled.mind(), ear=dialled.ear)
-        self._call = VirtualCall(plan, self.caller, model, network=NETWORK, on_event=dialled.ear.note)
+        self._call = VirtualCall(
+            plan,
+            self.caller,
+            model,
+            network=NETWORK,
+            on_event=dialled.ear.note,
+            run_function=functions_of(toolbox, dialled.takes_ms),
+        )
 
     @property
     def happened(self) -> list[Happening]:

@@ -150,7 +150,9 @@ class ScriptedMind:
         if context.heard is None and newest is not None and newest.role == "tool":
             return self._returned(newest.text)
         last, line = self._last_reply(context.history)
-        reply = self._reply_to(context.heard or "", last)
+        # A key that the client tells of in a message of the system is an answer as well.
+        told = newest.text if newest and newest.role == "system" and _PRESSED.search(newest.text) else ""
+        reply = self._reply_to(context.heard or told, last)
         if reply is None:
             return (Say((last and last.reprompt) or self._script.reprompt),)
         if reply.repeat:

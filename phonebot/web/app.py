@@ -40,6 +40,9 @@ from phonebot.replay.log import About
 from phonebot.replay.recorder import Recorder, Writer
 from phonebot.settings import LOOPBACK_HOSTS, Settings
 from phonebot.store.store import Store
+from phonebot.tools.registry import load_function, load_tools
+from phonebot.tools.running import ToolContext
+from phonebot.tools.workshop import NEEDS_GA, Workshop
 from phonebot.web.admission import Admission, Arrival, Gate
 from phonebot.web.board import Board, process_name
 from phonebot.web.console.access import Authorise
@@ -84,6 +87,7 @@ def create_app(
     writer: Writer | None = None,
     authorise: Authorise | None = None,
     store: Store | None = None,
+    workshop: Workshop | None = None,
 ) -> Starlette:
     """
     The service for these settings and profiles. Without an auth token every request passes as the carrier's.
@@ -94,6 +98,7 @@ def create_app(
     follow them end when `state.stopping` is set. With `store`, which stays the caller's to close, there are the
     console, for those who log in, and the API; past calls are in `state.book`, a CallBook (None without one).
     `authorise` says who may use the phone in the browser of a service without a store; without both there is none.
+    `workshop` None: that of the settings; raises SettingsError where these name functions that there are not.
     """
     public_url = settings.public_url or local_url(settings.host, settings.port)
     token = settings.twilio_auth_token
@@ -107,7 +112,8 @@ def create_app(
     filer = Filer(store.calls, store.recordings, folder) if store else None
     expiry = Expiry(store.calls, book) if store and book else None
     writer = writer or (Writer(folder, finished=filer.finished) if filer else Writer(folder))
-    calls = CallDesk(settings, numbers, live, metrics, feed, held, writer, watch)
+    workshop = workshop or workshop_for(settings)
+    calls = CallDesk(settings, numbers, live, metrics, feed, held, writer, watch, workshop)
     webhooks = Webhooks(door, numbers, gate, live)
     media = MediaEndpoint(door, gate, live, calls.hold)
 
@@ -118,7 +124,8 @@ def create_app(
     console: Console | None = None
     api: list[BaseRoute] = []
     if store and book:
-        editor, found = ProfileEditor(store.numbers, settings.audio), checkup_of(settings, store, public_url)
+        editor = ProfileEditor(store.numbers, settings.audio, workshop.known)
+        found = checkup_of(settings, store, public_url)
         console = Console(store, book, editor, found, secret_key, urls, board, stopping)
         api = [_api(store, book, editor, found, board, stopping, secret_key, public_url)]
 
@@ -135,6 +142,7 @@ def create_app(
                 await running.enter_async_context(filer)
                 await running.enter_async_context(expiry.running())
             await running.enter_async_context(calls.writer)
+            await running.enter_async_context(workshop)
             await running.enter_async_context(board.running())
             yield
             # The calls close their logs; only then may the writer be closed, and then what is left be filed.
@@ -241,6 +249,7 @@ class CallDesk:
         held: HeldCalls,
         writer: Writer,
         watch: tuple[Watch, ...],
+        workshop: Workshop,
     ) -> None:
         self.writer = writer
         self._settings = settings
@@ -250,6 +259,7 @@ class CallDesk:
         self._feed = feed
         self._held = held
         self._watch = watch
+        self._workshop = workshop
 
     async def hold(self, socket: MediaSocket, reader: StreamReader, start: Start, admission: Admission) -> None:
         """A call from the carrier, until it has ended: its number's profile answers."""
@@ -267,14 +277,18 @@ class CallDesk:
     async def answer(self, socket: MediaSocket, reader: StreamReader, start: Start, arrival: Arrival) -> None:
         """One call, by whatever way it came, until it has ended."""
         profile = arrival.profile
+        endpoint = endpoint_for(self._settings, profile)
+        equipment = self._workshop.equip(profile, calls_servers=endpoint.dialect != "beta")
+        for problem in equipment.offer.problems:
+            log.error("call %.40r, profile %r: %s", start.call_sid, profile.name, problem)
         plan = plan_for(
             profile,
             caller=arrival.caller,
             number=arrival.number,
             now=datetime.now().astimezone(),
             carrier=traits_for(self._settings),
+            offer=equipment.offer,
         )
-        endpoint = endpoint_for(self._settings, profile)
         about = About(
             call_sid=start.call_sid,
             kind=arrival.kind,
@@ -291,14 +305,17 @@ class CallDesk:
 
         async def connect_model(session: Session) -> tuple[ModelConnection, ModelReady]:
             connection = await connect(endpoint, session)
+            if equipment.offer.servers and connection.dialect == "beta":  # it was not known before
+                log.error("call %.40r: its MCP servers are left out: %s", start.call_sid, NEEDS_GA)
             return connection, _ready(connection)
 
         journal = CallLog(recorder, lambda outcome: self._live.ended(start.call_sid, outcome))
         figures = CallMetrics(self._metrics)
         told = self._feed.begin(about, plan.opening, audible=profile.record)
+        toolbox = equipment.toolbox(ToolContext(start.call_sid, arrival.caller, arrival.number, profile.name))
         journals: tuple[Journal, ...] = (journal, figures, told, *(watch(start) for watch in self._watch))
         try:
-            bridge = Bridge(Call(plan), start, socket, reader, connect_model, journals)
+            bridge = Bridge(Call(plan), start, socket, reader, connect_model, journals, toolbox)
             with self._held.holding(HeldCall(told, bridge, profile.record)):
                 await bridge.run()
         finally:
@@ -320,6 +337,17 @@ class CallLog:
         if actions and isinstance(actions[-1], Ended):
             self.outcome = actions[-1].outcome
             self._ended(self.outcome)
+
+
+def workshop_for(settings: Settings) -> Workshop:
+    """What runs functions in this deployment. Raises SettingsError for names of functions that there are not."""
+    formatter = settings.tool_error_formatter
+    return Workshop(
+        load_tools(settings.tools),
+        settings.secrets,
+        settings.tool_hosts,
+        load_function(formatter, "PHONEBOT_TOOL_ERROR_FORMATTER") if formatter else None,
+    )
 
 
 def traits_for(settings: Settings) -> CarrierTraits:

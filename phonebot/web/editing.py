@@ -21,6 +21,7 @@ from phonebot.agents.numbers import MAX_FILE_BYTES, Written, is_number, read_fil
 from phonebot.agents.profile import Profile, shown
 from phonebot.agents.recordings import read_recording
 from phonebot.agents.toml import parse, text_of_numbers
+from phonebot.agents.tools import Known
 from phonebot.errors import AudioError, ProfileError
 from phonebot.store.audit import Actor
 from phonebot.store.numbers import Imported, NumberStore, Saved, Version
@@ -34,12 +35,14 @@ class ProfileEditor:
     """
     Saves profiles that are right, and refuses others with a ProfileError: a sentence for each problem.
 
-    `recordings` is the folder of the recordings that stored profiles name.
+    `recordings` is the folder of the recordings that stored profiles name. `known` is what the deployment has for
+    them to name; None: that is not known here, and not looked at.
     """
 
-    def __init__(self, numbers: NumberStore, recordings: Path) -> None:
+    def __init__(self, numbers: NumberStore, recordings: Path, known: Known | None = None) -> None:
         self._numbers = numbers
         self._recordings = recordings
+        self._known = known
 
     def check(self, number: str, table: Mapping[str, Any]) -> Profile:
         """What the table of a number means. Raises ProfileError with a sentence for each key that is wrong."""
@@ -48,7 +51,22 @@ class ProfileEditor:
                 shown(number), 'is not a number in E.164 form, "+" and 7 to 15 digits, nor the word default'
             )
         self._check_recording(number, table)
-        return read_table(table, number, self._recordings)
+        profile = read_table(table, number, self._recordings)
+        if problems := self._unknown(profile):
+            raise ProfileError(number, *problems)
+        return profile
+
+    def _unknown(self, profile: Profile) -> list[str]:
+        """What the profile names that the deployment does not have."""
+        return [problem for _, problem in self._known.problems(profile.tools)] if self._known else []
+
+    def _checked(self, written: Mapping[str, Written], source: str) -> Mapping[str, Written]:
+        """Raises ProfileError for `source` where a profile names what the deployment does not have."""
+        if problems := [
+            f"[{number}] {problem}" for number, each in written.items() for problem in self._unknown(each.profile)
+        ]:
+            raise ProfileError(source, *problems)
+        return written
 
     def _check_recording(self, source: str, table: Mapping[str, Any]) -> None:
         """A stored profile names a recording of the folder: whoever edits it may read no other file."""
@@ -94,7 +112,7 @@ class ProfileEditor:
         for table in tables.values():
             if isinstance(table, dict):
                 self._check_recording(source, table)
-        written = read_tables(tables, source, self._recordings)
+        written = self._checked(read_tables(tables, source, self._recordings), source)
         return [
             await self._numbers.save(number, each.table, each.profile.version, actor)
             for number, each in written.items()
@@ -135,7 +153,8 @@ class ProfileEditor:
 
     def _read(self, path: Path) -> dict[str, Written]:
         """The profiles of a file, naming recordings of our folder in place of those that lie beside the file."""
-        return {number: self._with_own_recording(each, path) for number, each in read_file(path).items()}
+        written = self._checked(read_file(path), str(path))
+        return {number: self._with_own_recording(each, path) for number, each in written.items()}
 
     def _with_own_recording(self, written: Written, path: Path) -> Written:
         if written.profile.greeting_audio is None:

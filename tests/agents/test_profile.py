@@ -61,6 +61,7 @@ EVERY_KEY: dict[str, object] = {
     },
     "max_call_s": 600,
     "record": False,
+    "tools": ["book_table", "dish_of_the_day"],
 }
 
 json_values = st.recursive(
@@ -350,13 +351,14 @@ def test_a_key_that_is_only_planned_is_refused_as_such(key: str) -> None:
 
 
 def test_each_wrong_key_has_its_sentence() -> None:
-    problems = problems_of(record=1, voice=2, transcription={"model": 3, "x": 4}, tools=[])
+    problems = problems_of(record=1, voice=2, transcription={"model": 3, "x": 4}, tools=3, agents={})
     assert {problem.split()[0] for problem in problems} == {
         "record",
         "voice",
         "transcription.model",
         "transcription.x",
         "tools",
+        "agents",
     }
 
 

@@ -448,7 +448,8 @@ def test_a_call_of_a_function_nobody_gave_is_answered_so_that_the_model_goes_on(
     driver.feed(ResponseCreated(Response("resp_1", "in_progress")))
     call = FunctionCall("book", "call_1", "{}", id="item_f", status="completed")
     assert driver.feed(OutputItemDone("resp_1", 0, call)) == [
-        Tell(CreateItem(FunctionCallOutput("call_1", "There is no function book.")))
+        Trouble("the model called a function 'book' that there is not"),
+        Tell(CreateItem(FunctionCallOutput("call_1", "There is no function book."))),
     ]
     assert Tell(CreateResponse(event_id="response-1")) in driver.done()
 
@@ -513,6 +514,7 @@ def test_no_tick_is_due_for_a_response_that_waits_until_the_caller_has_spoken() 
     driver = CallDriver(CallPlan(Session(turn_detection=TurnDetection("server_vad", create_response=False))))
     driver.feed(SpeechStarted(0))
     driver.feed(OutputItemDone("resp_1", 0, FunctionCall("book", "call_1", "{}", id="f", status="completed")))
+    driver.done()
     assert driver.call.wakeup_ms is not None
     assert driver.call.wakeup_ms > driver.now
     assert driver.feed(SpeechStopped(500))[-1] == Tell(CreateResponse(event_id="response-1"))

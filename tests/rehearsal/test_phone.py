@@ -10,6 +10,7 @@ from phonebot.rehearsal.phone import ExpectationFailed, Phone
 from phonebot.rehearsal.service_line import ServiceLine
 from phonebot.rehearsal.virtual_line import VirtualLine
 from phonebot.simulator.mind import Call
+from phonebot.tools import ToolContext, tool
 
 PROFILE = {
     "greeting": "Hello, how can I help?",
@@ -217,3 +218,29 @@ def test_what_the_carrier_finds_wrong_fails_the_test(monkeypatch: pytest.MonkeyP
     made.stay_silent(500)
     with pytest.raises(ExpectationFailed, match="the carrier complains:"):
         made.close()
+
+
+@tool(fillers=("One moment.",))
+def book_table(guests: int, call: ToolContext) -> str:
+    """Books a table."""
+    return f"Booked for {guests} by {call.caller}."
+
+
+def books(phone: Phone) -> None:
+    phone.profile(**PROFILE, tools=["book_table"])
+    phone.tools(book_table, takes_ms=2_500)
+    phone.model({"table": Call("book_table", {"guests": 5})}, otherwise="It is booked.")
+    phone.dial()
+    phone.say("A table for five, please.")
+    phone.expect_called("book_table", {"guests": 5})
+    phone.expect_heard("It is booked.")
+
+
+def test_a_function_runs_and_takes_as_long_as_it_is_said_to(phone: Phone) -> None:
+    books(phone)
+    assert "bot: One moment." in phone.transcript
+    assert [line for line in phone.transcript if "booked" in line] == ["bot: It is booked."]
+
+
+def test_a_function_runs_over_sockets_too(service_phone: Phone) -> None:
+    books(service_phone)

@@ -392,3 +392,13 @@ def test_a_file_that_is_no_script_is_refused(tmp_path: Path, content: bytes, pro
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(ProfileError, match=r"nowhere\.toml: cannot be read: No such file"):
         load_script(tmp_path / "nowhere.toml")
+
+
+def test_a_key_that_a_message_of_the_system_tells_of_answers_too(talk: Talk) -> None:
+    talk.history.append(Line("system", "The caller pressed 1: he agrees. Call it again now."))
+    assert talk.nobody_speaks() == (Say("We are open from six."),)
+
+
+def test_other_messages_of_the_system_answer_nothing(talk: Talk) -> None:
+    talk.history.append(Line("system", "Tell him the opening hours."))
+    assert talk.nobody_speaks() == (Say("Sorry?"),)

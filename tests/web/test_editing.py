@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from phonebot.agents.numbers import Numbers
+from phonebot.agents.tools import Known
 from phonebot.audio import wav
 from phonebot.errors import NotStored, ProfileError
 from phonebot.store.audit import Actor
@@ -168,3 +169,22 @@ async def test_an_export_to_a_file_has_its_recordings_beside_it(
         Numbers.load(elsewhere / "numbers.toml").default.greeting_clip == Numbers.load(file).default.greeting_clip
     )
     assert not any(each.is_new for each in await editor.import_file(elsewhere / "numbers.toml", ADA))
+
+
+async def test_a_function_that_the_deployment_does_not_have_is_refused_by_whatever_way_it_comes(
+    database: Database, tmp_path: Path
+) -> None:
+    editor = ProfileEditor(NumberStore(database), tmp_path / "audio", Known(frozenset({"book"})))
+    await editor.save(DESK, {"tools": ["book"]}, ADA)
+    path = tmp_path / "numbers.toml"
+    path.write_text(f'["{DESK}"]\ntools = ["fly"]\n')
+    problem = 'tools[0] is "fly", a function that this deployment does not have; there are book'
+    for refused, told in [
+        (editor.save(DESK, {"tools": ["fly"]}, ADA), problem),
+        (editor.import_text(path.read_bytes(), "x", ADA), f"[{DESK}] {problem}"),
+        (editor.import_file(path, ADA), f"[{DESK}] {problem}"),
+        (editor.follow_file(path), f"[{DESK}] {problem}"),
+    ]:
+        with pytest.raises(ProfileError) as caught:
+            await refused
+        assert caught.value.problems == (told,)

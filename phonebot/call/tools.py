@@ -1,0 +1,261 @@
+"""
+The functions that the model calls: which of them run, what it is told of each, and when it is asked to go on.
+
+    tools = Tools(plan.tools, responses)
+    actions = tools.called(function_call, response_id, now)    # [RunTool(...)], or what the model is told at once
+    actions = tools.finished(ToolResult(...), now)             # [Tell(CreateItem(FunctionCallOutput(...)))]
+
+Functions run beside the call, as many as the model asks for, and neither an interruption nor a hand-off stops them:
+each is told once it is there. A response is asked for when all that one response has called is told and it is over,
+one for all of them (Realtime API, function calling). The model is told something of each, or it would wait for it.
+"""
+
+import json
+from dataclasses import dataclass
+
+from phonebot.call.actions import Action, RunTool, StopTool, Tell, Trouble
+from phonebot.call.inputs import MAX_OUTPUT_CHARACTERS, ToolResult
+from phonebot.call.plan import ToolRule
+from phonebot.call.responses import Responses
+from phonebot.call.turns import Turn
+from phonebot.call.wording import says_one_of
+from phonebot.realtime.events import (
+    CreateItem,
+    FunctionCall,
+    FunctionCallOutput,
+    Item,
+    McpItem,
+    Message,
+    Part,
+    ResponseOptions,
+)
+
+MAX_RUNNING = 16  # functions at once; a model that asks for more has run away
+MAX_ARGUMENTS_CHARACTERS = 20_000
+
+INTERRUPTED = "Not done: the caller interrupted."
+TOO_MANY = f"Not done: {MAX_RUNNING} functions are running already. Wait for their results."
+TOO_LONG = "Not done: the arguments are too long."
+GIVEN_UP = "It took too long and was given up; whether it was done is not known. Tell the caller so."
+AGREED = "The caller pressed {key}: he agrees. Call {name} again now, with the same arguments."
+ASK_KEY = (
+    "Not done yet: the caller has to agree first. Ask him to press {key} if you shall go on, and call {name} "
+    "again, with the same arguments, once you are told that he did."
+)
+ASK_WORDS = (
+    "Not done yet: the caller has to agree first. Say what you are about to do, ask whether you shall, and call "
+    "{name} again, with the same arguments, once he has said yes."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A function that runs. `response_id` is the response that called it."""
+
+    rule: ToolRule
+    response_id: str
+    began_ms: int
+
+
+@dataclass(slots=True)
+class Asked:
+    """The caller was to be asked whether a function may be called so."""
+
+    rule: ToolRule
+    arguments: str
+    until_ms: int
+    agreed: bool = False
+
+
+class Tools:
+    """The functions of one call. `running`: some are."""
+
+    def __init__(self, rules: tuple[ToolRule, ...], responses: Responses) -> None:
+        self._rules = {rule.name: rule for rule in rules}
+        self._responses = responses
+        self._seen: set[str] = set()
+        self._running: dict[str, Running] = {}
+        # By response: whether what was called is to be answered, once all of it was told. Gone when it is.
+        self._called: dict[str, bool] = {}
+        # The response whose last item so far is a call that the model's service ran itself; None: there is none.
+        self._elsewhere: str | None = None
+        # Of these responses, those that are over.
+        self._over: set[str] = set()
+        self._asked: dict[str, Asked] = {}
+        # Since when nobody speaks; None: somebody does, or no function runs.
+        self._quiet_ms: int | None = None
+        self._fillers_said = 0
+
+    def change(self, rules: tuple[ToolRule, ...]) -> None:
+        """From now on these are the functions. Those that run are not stopped."""
+        self._rules = {rule.name: rule for rule in rules}
+
+    @property
+    def running(self) -> bool:
+        return bool(self._running)
+
+    # ---------------------------------------------------------------------------------- the model calls
+
+    def called(self, call: FunctionCall, response_id: str, now: int) -> list[Action]:
+        """The model calls a function; the call is complete. One that is told of twice runs once."""
+        if call.call_id in self._seen:
+            return []
+        self._seen.add(call.call_id)
+        if response_id in self._responses.fenced:
+            return [_told(call.call_id, INTERRUPTED)]
+        self._called.setdefault(response_id, False)
+        rule = self._rules.get(call.name)
+        if rule is None:
+            self._called[response_id] = True
+            problem = f"the model called a function {call.name[:100]!r} that there is not"
+            return [Trouble(problem), _told(call.call_id, f"There is no function {call.name[:100]}.")]
+        if refusal := self._refusal(rule, call, now):
+            self._called[response_id] = True
+            return [_told(call.call_id, refusal)]
+        self._running[call.call_id] = Running(rule, response_id, now)
+        if len(self._running) == 1:
+            self._fillers_said = 0
+        return [RunTool(call.call_id, call.name, call.arguments)]
+
+    def _refusal(self, rule: ToolRule, call: FunctionCall, now: int) -> str | None:
+        """Why a function may not run now, as the model is told it."""
+        if len(self._running) >= MAX_RUNNING:
+            return TOO_MANY
+        if len(call.arguments) > MAX_ARGUMENTS_CHARACTERS:
+            return TOO_LONG
+        if rule.consent is None:
+            return None
+        arguments = _canonical(call.arguments)
+        asked = self._asked.pop(rule.name, None)
+        if asked and asked.agreed and asked.arguments == arguments and now <= asked.until_ms:
+            return None
+        self._asked[rule.name] = Asked(rule, arguments, now + rule.consent.within_ms)
+        how = ASK_KEY if rule.consent.key else ASK_WORDS
+        return how.format(name=rule.name, key=rule.consent.key)
+
+    def ended_with(self, item: Item, response_id: str) -> None:
+        """
+        An item of a response that is no function call of ours is complete.
+
+        Whether a service goes on by itself after it has called a function of an MCP server is not documented: a
+        response whose last item is such a call is answered.
+        """
+        if isinstance(item, McpItem) and item.type == "mcp_call":
+            self._elsewhere = response_id
+        elif self._elsewhere == response_id:
+            self._elsewhere = None
+
+    def response_over(self, response_id: str) -> bool:
+        """Nothing more comes of a response. True if it is to be answered now."""
+        if self._elsewhere == response_id:
+            self._elsewhere = None
+            if response_id not in self._responses.fenced:
+                self._called[response_id] = True
+        if response_id not in self._called:
+            return False
+        self._over.add(response_id)
+        return self._answered(response_id)
+
+    def _answered(self, response_id: str) -> bool:
+        """All that the response has called is told, and it is over: True, once, if an answer is wanted."""
+        if response_id not in self._over or any(each.response_id == response_id for each in self._running.values()):
+            return False
+        self._over.discard(response_id)
+        return self._called.pop(response_id, False)
+
+    # ---------------------------------------------------------------------------------- results
+
+    def finished(self, result: ToolResult, now: int) -> tuple[list[Action], bool]:
+        """A function has run. What the model is told, and whether an answer is wanted now."""
+        running = self._running.pop(result.call_id, None)
+        if running is None:  # given up before, or a stranger's
+            return [], False
+        output = result.output
+        if len(output) > MAX_OUTPUT_CHARACTERS:
+            output = output[:MAX_OUTPUT_CHARACTERS]
+        trouble = [Trouble(f"{running.rule.name}: {result.problem}")] if result.problem else []
+        return [*trouble, _told(result.call_id, output)], self._settled(running)
+
+    def _settled(self, running: Running) -> bool:
+        answers = running.rule.answers or self._called.get(running.response_id, False)
+        self._called[running.response_id] = answers
+        return self._answered(running.response_id)
+
+    # ---------------------------------------------------------------------------------- the caller agrees
+
+    def pressed(self, digit: str, now: int) -> list[Action]:
+        """The caller presses a key: what the model is told if he agrees by it. The key is then used up."""
+        told: list[Action] = []
+        for name, asked in self._asked.items():
+            consent = asked.rule.consent
+            if consent and consent.key == digit and not asked.agreed and now <= asked.until_ms:
+                asked.agreed = True
+                text = AGREED.format(key=digit, name=name)
+                told.append(Tell(CreateItem(Message("system", (Part("input_text", text=text),)))))
+        return told
+
+    def said(self, text: str, now: int) -> None:
+        """The caller has said this."""
+        for asked in self._asked.values():
+            consent = asked.rule.consent
+            if consent and consent.words and now <= asked.until_ms:
+                asked.agreed = asked.agreed or says_one_of(text, consent.words)
+
+    # ---------------------------------------------------------------------------------- time
+
+    def watch(self, turn: Turn, now: int) -> None:
+        """Who speaks now. Call it while functions run."""
+        if not self._running or turn in (Turn.CALLER, Turn.BOT):
+            self._quiet_ms = None
+        elif self._quiet_ms is None:
+            self._quiet_ms = now
+
+    @property
+    def due_ms(self) -> int | None:
+        """When a Tick is wanted."""
+        dues = [running.began_ms + running.rule.timeout_ms for running in self._running.values()]
+        if (filler := self._filler()) and self._quiet_ms is not None:
+            dues.append(self._quiet_ms + filler[0])
+        return min(dues, default=None)
+
+    def _filler(self) -> tuple[int, str] | None:
+        """What is to be said while the function that has run longest runs, and after how long."""
+        for running in self._running.values():
+            if fillers := running.rule.fillers:
+                return running.rule.filler_ms, fillers[self._fillers_said % len(fillers)]
+        return None
+
+    def tick(self, now: int) -> tuple[list[Action], bool]:
+        """Give up what has run for too long. What the model is told, and whether an answer is wanted now."""
+        actions: list[Action] = []
+        wanted = False
+        for call_id, running in list(self._running.items()):
+            if now >= running.began_ms + running.rule.timeout_ms:
+                del self._running[call_id]
+                problem = f"{running.rule.name} was given up after {running.rule.timeout_ms} ms"
+                actions += [StopTool(call_id), Trouble(problem), _told(call_id, GIVEN_UP)]
+                self._called[running.response_id] = True
+                wanted = self._answered(running.response_id) or wanted
+        return actions, wanted
+
+    def filler(self, now: int) -> ResponseOptions | None:
+        """What the bot is to say now since nobody speaks and a function runs; None: nothing."""
+        filler = self._filler()
+        if filler is None or self._quiet_ms is None or now < self._quiet_ms + filler[0]:
+            return None
+        self._fillers_said += 1
+        self._quiet_ms = now  # it takes its time to be heard
+        say = f'Say exactly these words, and nothing else: "{filler[1]}"'
+        return ResponseOptions(instructions=say, input=(), tool_choice="none")
+
+
+def _told(call_id: str, output: str) -> Action:
+    return Tell(CreateItem(FunctionCallOutput(call_id, output)))
+
+
+def _canonical(arguments: str) -> str:
+    """The same text for arguments that mean the same."""
+    try:
+        return json.dumps(json.loads(arguments or "{}"), sort_keys=True)
+    except ValueError:
+        return arguments

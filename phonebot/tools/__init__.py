@@ -1,0 +1,15 @@
+"""
+Functions that the model may call in the middle of a call: in Python here, over HTTP in a profile.
+
+    from phonebot.tools import ToolContext, ToolError, tool
+
+    @tool
+    async def opening_hours(day: str) -> str:
+        "Tells when we are open on a day of the week."
+        ...
+"""
+
+from phonebot.tools.functions import Tool, tool
+from phonebot.tools.running import ToolContext, ToolError
+
+__all__ = ["Tool", "ToolContext", "ToolError", "tool"]

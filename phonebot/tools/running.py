@@ -1,0 +1,79 @@
+"""What a function is given when it runs, and how it says that it could not do what was asked."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, TypeAlias
+
+from phonebot.call.plan import ToolRule
+from phonebot.realtime.events import FunctionTool
+
+Kind: TypeAlias = Literal["arguments", "failed", "timeout"]
+"""What went wrong: the arguments do not fit, the function failed, or it took too long."""
+
+Blocking: TypeAlias = Callable[[Callable[[], Any]], Awaitable[Any]]
+"""Runs a function that blocks, and gives back what it returns."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolContext:
+    """
+    The call in which a function runs.
+
+    `caller` and `number` are in E.164 form, "" where the carrier does not tell; `profile` is the profile's name.
+    `state` is shared by all functions of the call, and gone with it.
+    """
+
+    call_sid: str
+    caller: str = ""
+    number: str = ""
+    profile: str = ""
+    state: dict[str, Any] = field(default_factory=dict)
+
+
+class ToolError(Exception):
+    """Raised by a function that cannot do what was asked: a sentence, which the model is told as it is."""
+
+
+class ToolFault(Exception):
+    """
+    A function did not run as it should.
+
+    `message` says why, and may be told to the model; `detail`, for the log, may hold what it must not know.
+    """
+
+    def __init__(self, kind: Kind, message: str, detail: str = "") -> None:
+        super().__init__(kind, message, detail)
+        self.kind, self.message, self.detail = kind, message, detail or message
+
+
+class Runnable(Protocol):
+    """A function that the model may call, however it is made."""
+
+    @property
+    def function(self) -> FunctionTool:
+        """As the model sees it."""
+        ...
+
+    @property
+    def rule(self) -> ToolRule:
+        """As the call runs it. The call gives it up a little later than `timeout_s`."""
+        ...
+
+    @property
+    def timeout_s(self) -> float: ...
+
+    async def run(self, arguments: str, context: ToolContext, blocking: Blocking) -> str:
+        """
+        Run it with arguments as the model wrote them, JSON text; what the model is told.
+
+        Raises ToolError, ToolFault, and whatever a function raises.
+        """
+        ...
+
+
+GRACE_MS = 2_000
+"""So much later than a function's own time-out the call gives it up by itself."""
+
+
+def rule_timeout_ms(timeout_s: float) -> int:
+    return int(timeout_s * 1000) + GRACE_MS

@@ -1,0 +1,125 @@
+"""
+Runs the functions of one call. Whatever one of them does, the call goes on: the model is told a sentence.
+
+    toolbox.run(RunTool(...), answer)       # `answer` is given a ToolResult, once, unless it is stopped before
+    toolbox.stop(call_id)
+    await toolbox.close()
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, TypeVar
+
+from phonebot.call.actions import RunTool
+from phonebot.call.inputs import MAX_OUTPUT_CHARACTERS, ToolResult
+from phonebot.tools.running import Blocking, Kind, Runnable, ToolContext, ToolError, ToolFault
+from phonebot.tools.wording import Wording
+
+CLOSE_S = 2.0  # what functions have, at a call's end, to clean up
+MAX_PROBLEM_CHARACTERS = 500
+
+Answer = Callable[[ToolResult], object]
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+
+class Toolbox:
+    """The functions of one call, by name, and those of them that run: each in a task of its own."""
+
+    def __init__(
+        self, tools: Mapping[str, Runnable], context: ToolContext, wording: Wording, blocking: Blocking
+    ) -> None:
+        self._tools = tools
+        self._context = context
+        self._wording = wording
+        self._blocking = blocking
+        # By call id, those whose result is still wanted.
+        self._wanted: dict[str, asyncio.Task[None]] = {}
+        # All tasks, wanted or not: a function may take its time to be cancelled, or not let itself be.
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def run(self, wanted: RunTool, answer: Answer) -> None:
+        """Begin to run it. `answer` is never called before this returns."""
+        self._wanted[wanted.call_id] = self._task(self._answer(wanted, answer), wanted.name)
+
+    def _task(self, work: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
+        task = asyncio.create_task(work, name=f"tool {name}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def stop(self, call_id: str) -> None:
+        """Its result is not wanted any more."""
+        if task := self._wanted.pop(call_id, None):
+            task.cancel()
+
+    async def close(self) -> None:
+        """Stop all that runs, and wait for it, but not for what does not let itself be stopped."""
+        for task in self._tasks:
+            task.cancel()
+        if not self._tasks:
+            return
+        _, left = await asyncio.wait(self._tasks, timeout=CLOSE_S)
+        for task in left:
+            log.warning("call %.40r: %s goes on after the call's end", self._context.call_sid, task.get_name())
+
+    async def _answer(self, wanted: RunTool, answer: Answer) -> None:
+        tool = self._tools[wanted.name]
+        work = self._task(self.result(wanted), wanted.name)
+        try:
+            await asyncio.wait({work}, timeout=tool.timeout_s)
+            if not work.done():
+                result = self._late(tool, wanted)
+            elif work.cancelled():
+                result = self._failed(wanted, "it was cancelled from within")
+            else:
+                result = work.result()
+        finally:
+            work.cancel()
+        self._wanted.pop(wanted.call_id, None)
+        answer(result)
+
+    async def result(self, wanted: RunTool) -> ToolResult:
+        """What comes of it, however long it takes."""
+        name = wanted.name
+        try:
+            output = await self._tools[name].run(wanted.arguments, self._context, self._blocking)
+        except ToolError as error:
+            text = self._wording.of("failed", name, str(error), is_sentence=True)
+            return self._wrong(wanted, text, f"it says: {error}")
+        except ToolFault as fault:
+            text = self._wording.of(fault.kind, name, fault.message)
+            return self._wrong(wanted, text, f"{_WHAT[fault.kind]}: {fault.detail}")
+        except (Exception, SystemExit) as error:  # a function that wants to end the process does not
+            log.exception("call %.40r: the function %s failed", self._context.call_sid, name)
+            return self._failed(wanted, f"{type(error).__name__}: {error}")
+        return ToolResult(wanted.call_id, bounded(output))
+
+    def _failed(self, wanted: RunTool, why: str) -> ToolResult:
+        return self._wrong(wanted, self._wording.of("failed", wanted.name, why), f"it failed: {why}")
+
+    def _late(self, tool: Runnable, wanted: RunTool) -> ToolResult:
+        message = f"it took more than {tool.timeout_s:g} s"
+        return self._wrong(wanted, self._wording.of("timeout", wanted.name, message), message)
+
+    def _wrong(self, wanted: RunTool, output: str, problem: str) -> ToolResult:
+        problem = problem[:MAX_PROBLEM_CHARACTERS]
+        log.warning("call %.40r: %s: %s", self._context.call_sid, wanted.name, problem)
+        return ToolResult(wanted.call_id, bounded(output), problem)
+
+
+_WHAT: dict[Kind, str] = {
+    "arguments": "its arguments do not fit",
+    "failed": "it failed",
+    "timeout": "it took too long",
+}
+
+
+def bounded(output: str) -> str:
+    """The output as the model may be told it; what is cut says so."""
+    if len(output) <= MAX_OUTPUT_CHARACTERS:
+        return output
+    note = " [cut: it was longer than can be told]"
+    return output[: MAX_OUTPUT_CHARACTERS - len(note)] + note

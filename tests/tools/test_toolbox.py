@@ -1,0 +1,189 @@
+"""Functions that run beside a call: what it is told of each, whatever that does."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from phonebot.call.actions import RunTool
+from phonebot.call.inputs import MAX_OUTPUT_CHARACTERS, ToolResult
+from phonebot.call.tools import GIVEN_UP
+from phonebot.tools import ToolContext, ToolError, tool
+from phonebot.tools import toolbox as module
+from phonebot.tools.functions import Tool
+from phonebot.tools.threads import Threads
+from phonebot.tools.toolbox import Toolbox
+from phonebot.tools.wording import Formatter, Wording
+
+FAILED = "It failed, and nobody knows whether it was done. Tell the caller that it did not work."
+
+
+@tool
+async def fetch(what: str) -> str:
+    "Fetches."
+    return f"Here is {what}."
+
+
+@tool
+async def refuse() -> str:
+    "Refuses."
+    raise ToolError("There is no table free.")
+
+
+@tool
+async def fail() -> str:
+    "Fails."
+    raise KeyError("secret")
+
+
+@tool
+def leave() -> str:
+    "Wants to end the process."
+    raise SystemExit(3)
+
+
+@tool(timeout_s=0.05)
+async def endless() -> str:
+    "Never ends."
+    await asyncio.Event().wait()
+    return ""
+
+
+@tool(timeout_s=0.05)
+async def stubborn() -> str:
+    "Does not let itself be cancelled."
+    for _ in range(2):
+        try:
+            await asyncio.sleep(0.2)
+        except asyncio.CancelledError:
+            continue
+    return "too late"
+
+
+@tool
+async def large() -> str:
+    "Returns 10 MB."
+    return "x" * 10_000_000
+
+
+@tool
+async def cancelled() -> str:
+    "Cancels itself."
+    raise asyncio.CancelledError
+
+
+TOOLS: dict[str, Tool] = {
+    each.name: each for each in (fetch, refuse, fail, leave, endless, stubborn, large, cancelled)
+}
+
+
+def a_toolbox(formatter: Formatter | None = None) -> Toolbox:
+    return Toolbox(TOOLS, ToolContext("CA1"), Wording(formatter), Threads().run)
+
+
+async def result_of(name: str, arguments: str = "{}", formatter: Formatter | None = None) -> ToolResult:
+    toolbox, results = a_toolbox(formatter), asyncio.Queue[ToolResult]()
+    toolbox.run(RunTool("call_1", name, arguments), results.put_nowait)
+    assert results.empty()  # never before `run` has returned
+    async with asyncio.timeout(10):
+        result = await results.get()
+        await toolbox.close()
+    assert results.empty()
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+    return result
+
+
+async def test_what_a_function_returns_is_its_result() -> None:
+    assert await result_of("fetch", '{"what": "soup"}') == ToolResult("call_1", "Here is soup.")
+
+
+@pytest.mark.parametrize(
+    ("name", "output", "problem"),
+    [
+        ("refuse", "There is no table free.", "it says: There is no table free."),
+        ("fail", FAILED, "it failed: KeyError: 'secret'"),
+        ("leave", FAILED, "it failed: SystemExit: 3"),
+        ("endless", GIVEN_UP, "it took more than 0.05 s"),
+        ("stubborn", GIVEN_UP, "it took more than 0.05 s"),
+        ("cancelled", FAILED, "it failed: it was cancelled from within"),
+        (
+            "fetch",
+            "Not done: the arguments do not fit. what: Field required. Correct them; ask the caller if need be.",
+            "its arguments do not fit: what: Field required",
+        ),
+    ],
+)
+async def test_whatever_a_function_does_the_model_is_told_a_sentence_and_the_log_why(
+    name: str, output: str, problem: str
+) -> None:
+    assert await result_of(name) == ToolResult("call_1", output, problem)
+
+
+async def test_a_result_that_is_too_long_is_cut_and_says_so() -> None:
+    result = await result_of("large")
+    assert len(result.output) == MAX_OUTPUT_CHARACTERS
+    assert result.output.endswith("x [cut: it was longer than can be told]")
+
+
+async def test_a_deployment_may_word_what_the_model_is_told() -> None:
+    seen = []
+
+    def formatter(kind: str, name: str, message: str) -> str | None:
+        seen.append((kind, name, message))
+        return None if kind == "timeout" else f"{name}: {kind}!"
+
+    outputs = [
+        (await result_of(name, formatter=formatter)).output for name in ("refuse", "fail", "endless", "fetch")
+    ]
+    assert outputs == ["refuse: failed!", "fail: failed!", GIVEN_UP, "fetch: arguments!"]
+    assert seen == [
+        ("failed", "refuse", "There is no table free."),
+        ("failed", "fail", "KeyError: 'secret'"),
+        ("timeout", "endless", "it took more than 0.05 s"),
+        ("arguments", "fetch", "what: Field required"),
+    ]
+
+
+@pytest.mark.parametrize("formatter", [lambda kind, name, message: 1 / 0, lambda kind, name, message: 3])
+async def test_a_formatter_that_fails_changes_nothing(formatter: Callable[..., Any]) -> None:
+    assert (await result_of("refuse", formatter=formatter)).output == "There is no table free."
+
+
+async def test_a_function_that_is_stopped_gives_no_result() -> None:
+    toolbox, results = a_toolbox(), list[ToolResult]()
+    toolbox.run(RunTool("call_1", "fetch", '{"what": "soup"}'), results.append)
+    toolbox.stop("call_1")
+    toolbox.stop("call_2")  # of which nobody knows
+    await toolbox.close()
+    assert results == []
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_the_end_of_a_call_waits_for_no_function_that_goes_on(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "CLOSE_S", 0.01)
+    go_on = asyncio.Event()
+
+    @tool
+    async def deaf() -> str:
+        "Hears no cancellation."
+        while not go_on.is_set():
+            try:
+                await go_on.wait()
+            except asyncio.CancelledError:
+                continue
+        return ""
+
+    toolbox = Toolbox({"deaf": deaf}, ToolContext("CA1"), Wording(), Threads().run)
+    toolbox.run(RunTool("call_1", "deaf", "{}"), lambda result: None)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    with caplog.at_level(logging.WARNING):
+        await toolbox.close()
+    assert "tool deaf goes on after the call's end" in caplog.text
+    go_on.set()
+    while asyncio.all_tasks() != {asyncio.current_task()}:
+        await asyncio.sleep(0)
