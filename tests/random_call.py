@@ -123,7 +123,13 @@ class Conditions:
             else 0
         )
         held_ms = carrier.start_buffer_ms if carrier.short_frame == "hold" else 0
-        return held_ms + wait_ms + undated_ms + ceil(carrier.marks_lag_ms / FRAME_MS) * FRAME_MS
+        return held_ms + wait_ms + self.undated_ms + ceil(carrier.marks_lag_ms / FRAME_MS) * FRAME_MS
+
+    @property
+    def undated_ms(self) -> float:
+        """How wrong an echo may be dated that comes in the caller's silence."""
+        jitter_ms = self.network.uplink_jitter_ms
+        return jitter_ms + 2 * FRAME_MS if self.oddities.silence_suppressed and jitter_ms else 0
 
     def bounds_ms(self, exact: bool) -> tuple[float, float]:
         """
@@ -134,21 +140,22 @@ class Conditions:
         between two of the carrier's frames, for the begin of audio or for its end, the estimate is a frame lower.
         Both ends rest on echoes, and the later begin and the earlier end is taken: the doubt counts twice.
 
-        The jitter is taken for a little more than what shows of it.
-        A mark that is missing may be lost or late, and is taken to be late for a while.
+        The jitter is taken for a little more than what shows of it. A mark that is missing may be lost or late, and
+        is taken to be late for a while; right where the clear took effect that is a frame.
 
         Not known at all is a start buffer before its first echoes, a burst that nobody measured, and in his silence
         how uneven the network is: then, only, the estimate may be too high by as much.
         """
-        if exact:
-            return -FRAME_MS - self.doubt_ms, FRAME_MS + self.doubt_ms
         network, carrier = self.network, self.oddities
+        loses = 0 < carrier.marks_lost < 1
+        if exact:
+            return -FRAME_MS - self.doubt_ms - (FRAME_MS if loses else 0), FRAME_MS + self.doubt_ms
         unknown_ms: float = max(carrier.start_buffer_ms - self.traits.start_buffer_ms, 0)
-        unknown_ms += network.uplink_jitter_ms if carrier.silence_suppressed else 0
+        unknown_ms += self.undated_ms
         unknown_ms += carrier.marks_burst_ms if not self.traits.mark_spread_ms else 0
         jitter_ms = UNSEEN * (network.uplink_jitter_ms + network.downlink_jitter_ms)
         low_ms = jitter_ms + carrier.start_buffer_ms + FRAME_MS
-        low_ms += FRAME_MS + STAMP_JITTER_MS + OVERDUE_MS if 0 < carrier.marks_lost < 1 else 0
+        low_ms += FRAME_MS + STAMP_JITTER_MS + OVERDUE_MS if loses else 0
         return -low_ms - FRAME_MS - 2 * self.doubt_ms, unknown_ms
 
 
