@@ -117,11 +117,6 @@ class Conditions:
         """
         network, carrier = self.network, self.oddities
         wait_ms = carrier.marks_burst_ms * (1 if self.traits.mark_spread_ms else 2)
-        undated_ms = (
-            network.uplink_jitter_ms + 2 * FRAME_MS
-            if carrier.silence_suppressed and network.uplink_jitter_ms
-            else 0
-        )
         held_ms = carrier.start_buffer_ms if carrier.short_frame == "hold" else 0
         return held_ms + wait_ms + self.undated_ms + ceil(carrier.marks_lag_ms / FRAME_MS) * FRAME_MS
 
