@@ -115,7 +115,7 @@ class Conditions:
         boundary. Nor shows whether the queue was empty for the carrier, and its start buffer begins, when it held
         back less than a frame.
         """
-        network, carrier = self.network, self.oddities
+        carrier = self.oddities
         wait_ms = carrier.marks_burst_ms * (1 if self.traits.mark_spread_ms else 2)
         held_ms = carrier.start_buffer_ms if carrier.short_frame == "hold" else 0
         return held_ms + wait_ms + self.undated_ms + ceil(carrier.marks_lag_ms / FRAME_MS) * FRAME_MS
