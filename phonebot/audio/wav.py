@@ -47,6 +47,7 @@ _U32_MAX = 0xFFFF_FFFF
 _MOST_CHUNKS = 64
 
 _CONVERT = "Convert it: sox INPUT -b 16 -r 8000 -c 1 OUTPUT.wav"
+ENDLESS_BYTES = 0x7FFF_FFF0  # half of what a RIFF file may hold: some programs take the size for a signed number
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +154,11 @@ def write(path: str | os.PathLike[str], wav: Wav) -> None:
     """Write a whole file, replacing an existing one. Raises as WavWriter does."""
     with WavWriter(path, wav.encoding, wav.rate_hz, wav.channels) as writer:
         writer.append(wav.data)
+
+
+def endless_header(encoding: Encoding, rate_hz: int, channels: int) -> bytes:
+    """What stands before audio whose length is not known yet, as it is sent on a line: the longest there can be."""
+    return _header(encoding, rate_hz, channels, ENDLESS_BYTES)
 
 
 def _header(encoding: Encoding, rate_hz: int, channels: int, data_bytes: int) -> bytes:

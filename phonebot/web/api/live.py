@@ -8,6 +8,7 @@ from fastapi import APIRouter, Response
 from phonebot.errors import NotStored
 from phonebot.web.api.parts import Asker, UsedParts
 from phonebot.web.api.route import ApiRoute, terms
+from phonebot.web.api.streams import WAV
 from phonebot.web.api.values import CallSidInPath
 
 router = APIRouter(route_class=ApiRoute, tags=["live"])
@@ -100,6 +101,34 @@ async def watch_call(call_sid: CallSidInPath, parts: UsedParts) -> Response:
     if await parts.streams.board.call(call_sid) is None:
         raise _not_in_progress(call_sid)
     return parts.streams.response(call_sid)
+
+
+@router.get(
+    "/live/{call_sid}/audio",
+    operation_id="listenIn",
+    response_class=Response,
+    **terms(
+        "operate",
+        404,
+        409,
+        document={
+            "responses": {
+                "200": {
+                    "description": "Stereo, 8000 Hz, mu-law, while the call goes on; its header knows no length.",
+                    "content": {WAV: {"schema": {"type": "string", "format": "binary"}}},
+                }
+            }
+        },
+    ),
+)
+async def listen_in(call_sid: CallSidInPath, parts: UsedParts, asker: Asker) -> Response:
+    """
+    Listen to a call from now on: the caller left, the bot as he hears it right.
+
+    Of a call that another process holds it comes one to two seconds late. Who listens is in the audit. Calls whose
+    profile has `record = false` cannot be listened to.
+    """
+    return await parts.streams.sound(call_sid, asker.actor)
 
 
 @router.post(

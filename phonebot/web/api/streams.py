@@ -10,14 +10,21 @@ client takes nothing for SEND_S, and when the service stops, which does not wait
 
 import asyncio
 import logging
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import AsyncExitStack, suppress
 
 import msgspec
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from phonebot.audio.wav import endless_header, interleave
+from phonebot.errors import ListeningRefused, StoreError
+from phonebot.store.audit import Actor
 from phonebot.web.api.problems import Refused
 from phonebot.web.board import Board
+from phonebot.web.console.streamed import Streamed
 from phonebot.web.feed import Event
+from phonebot.web.sound import Sound
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +38,8 @@ MAX_STREAMS = 100
 """In this process, all clients together."""
 RETRY_MS = 3_000
 """How long a client waits until it connects again."""
+WAV = "audio/wav"
+SAMPLES_PER_S = 8_000
 
 
 class Streams:
@@ -43,6 +52,38 @@ class Streams:
 
     def response(self, call_sid: str | None) -> Response:
         """The events of a call, or of all. Raises Refused 503 when there are too many streams, or none any more."""
+        self._check_room()
+        return EventStream(self, call_sid)
+
+    async def sound(self, call_sid: str, actor: Actor) -> Response:
+        """
+        What is heard of a call from now on: a WAV file without an end, the caller left, the bot as heard right.
+
+        Raises NotStored, StoreUnavailable, Refused 409 when nobody may listen to it, and 503 as `response` does.
+        """
+        self._check_room()
+        listening = AsyncExitStack()
+        try:
+            sounds = await listening.enter_async_context(self.board.listen(call_sid, actor))
+        except ListeningRefused as error:
+            raise Refused(409, "conflict", str(error)) from None
+        return Streamed(self._heard(listening, sounds), WAV, self.stopping)
+
+    async def _heard(self, listening: AsyncExitStack, sounds: AsyncIterator[Sound]) -> AsyncGenerator[bytes, None]:
+        ends_s = asyncio.get_running_loop().time() + MAX_STREAM_S
+        self.count += 1
+        try:
+            async with listening:
+                yield endless_header("pcmu", SAMPLES_PER_S, channels=2)
+                with suppress(ListeningRefused, StoreError):
+                    async for sound in sounds:
+                        yield interleave(sound.caller, sound.bot)
+                        if asyncio.get_running_loop().time() > ends_s:
+                            return
+        finally:
+            self.count -= 1
+
+    def _check_room(self) -> None:
         if self.count >= MAX_STREAMS or self.stopping.is_set():
             raise Refused(
                 503,
@@ -50,7 +91,6 @@ class Streams:
                 f"{self.count} streams of events are open, or the service is stopping: try again in a moment",
                 {"retry-after": "10"},
             )
-        return EventStream(self, call_sid)
 
 
 class EventStream(Response):

@@ -13,15 +13,18 @@ import pytest
 from api_driver import Api
 from service_driver import leaving_nothing, until
 
+from phonebot.audio.wav import ENDLESS_BYTES
 from phonebot.call.actions import Floor, Line
 from phonebot.call.inputs import Tick
 from phonebot.call.turns import Turn
+from phonebot.errors import ListeningRefused
 from phonebot.replay.log import About
 from phonebot.store.audit import Actor
 from phonebot.store.database import Database
 from phonebot.web import feed as feeds
 from phonebot.web.api import streams
 from phonebot.web.feed import Feed
+from phonebot.web.sound import Sound
 
 ABOUT = About(call_sid="CA1", kind="twilio", from_number="+15550100123", to_number="+15550100000")
 
@@ -193,5 +196,40 @@ async def test_a_call_is_ended_by_who_may_operate(api: Api, monkeypatch: pytest.
     assert ended == [("CA1", "token operate")]
 
 
-async def test_what_is_not_in_progress_cannot_be_ended(api: Api) -> None:
+async def test_what_is_not_in_progress_is_not_ended_nor_listened_to(api: Api) -> None:
     assert (await api.post("/live/CA404/hang-up")).status == 404
+    assert (await api.get("/live/CA404/audio", scope="operate")).status == 404
+
+
+async def test_a_call_is_listened_to_by_who_may_operate(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    listened: list[tuple[str, str]] = []
+
+    async def sounds() -> AsyncIterator[Sound]:
+        yield Sound(b"\x01\x02", b"\x03\x04")
+
+    @asynccontextmanager
+    async def listen(call_sid: str, actor: Actor) -> AsyncIterator[AsyncIterator[Sound]]:
+        listened.append((call_sid, actor.name))
+        yield sounds()
+
+    monkeypatch.setattr(api.app.state.board, "listen", listen)
+    assert (await api.get("/live/CA1/audio", scope="read")).status == 403
+    headers = {"Authorization": f"Bearer {api.secrets['operate']}"}
+    async with api.http.get(f"{api.url}/live/CA1/audio", headers=headers) as response:
+        assert (response.status, response.content_type) == (200, "audio/wav")
+        heard = await response.read()
+    assert heard.startswith(b"RIFF")
+    assert heard.endswith(b"data" + ENDLESS_BYTES.to_bytes(4, "little") + b"\x01\x03\x02\x04")
+    assert listened == [("CA1", "token operate")]
+
+
+async def test_a_call_that_is_not_recorded_is_not_listened_to(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    @asynccontextmanager
+    async def listen(call_sid: str, actor: Actor) -> AsyncIterator[None]:
+        if call_sid:
+            raise ListeningRefused(call_sid, "it is not recorded")
+        yield
+
+    monkeypatch.setattr(api.app.state.board, "listen", listen)
+    refused = await api.get("/live/CA1/audio", scope="operate")
+    assert (refused.status, refused.json["code"]) == (409, "conflict")
