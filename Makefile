@@ -25,7 +25,7 @@ test: $(VENV)/test.stamp
 
 nightly: $(VENV)/test.stamp
 	@echo "$(CALLS) calls from SEED=$(SEED)"
-	PHONEBOT_RANDOM_CALLS=$(CALLS) $(BIN)/python -m pytest --hypothesis-seed=$(SEED) $(ARGS) tests/call/test_heard.py
+	PHONEBOT_RANDOM_CALLS=$(CALLS) $(BIN)/python -m pytest -s --hypothesis-seed=$(SEED) $(ARGS) tests/call/test_heard.py
 
 check: $(VENV)/test.stamp
 	$(BIN)/ruff check .
