@@ -565,8 +565,10 @@ class PlayoutLedger:
         if run.flushed_ms is not None:
             position = min(position, run.limit)
         elif delays.silence_tells:
-            tolerance_ms = self._tolerance_ms(delays.undated_ms(now)) + delays.mark_lag_ms
-            position = min(position, run.held_back(effect_ms, delays.likely, tolerance_ms))
+            # The fence came behind all that was echoed before it, however long it travelled.
+            tolerance_ms = self._tolerance_ms(0) + delays.mark_lag_ms
+            held_back = run.held_back(effect_ms, delays.likely, tolerance_ms, delays.undated_ms(now))
+            position = min(position, held_back)
         return run.heard(position)
 
     def _surely_flushed(self, together: list[Echo]) -> Pending | None:

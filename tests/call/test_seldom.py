@@ -23,14 +23,22 @@ class Interruption:
     speech_ms: int = 600
 
 
+@dataclass(frozen=True)
+class OwnAudio:
+    """The call plays audio of ours for so long."""
+
+    ms: int
+
+
 ODDLY_EVEN = Oddities(timestamp_jitter_ms=3, drift_ppm=-200.0, silence_suppressed=True)
 SLOW_TO_ECHO = Oddities(first_timestamp_ms=142, start_buffer_ms=150, marks_delay_ms=100, marks_lag_ms=80)
 MUTE = Oddities(drift_ppm=-200.0, start_buffer_ms=150, marks_lost=1.0, clear_echoes=False)
 LAGGING = Oddities(drift_ppm=200.0, short_frame="hold", start_buffer_ms=150, marks_lag_ms=80)
 BURSTS = Oddities(start_buffer_ms=150, silence_suppressed=True, marks_burst_ms=60)
+HESITANT = Oddities(timestamp_jitter_ms=3, start_buffer_ms=40, clear_echoes=False, silence_suppressed=True)
 FOUR_ITEMS = Answer((2_000, 2_000, 195, 2_000), delta_ms=400, late_ms=500)
 
-CALLS: dict[str, tuple[Conditions, tuple[Answer | Interruption, ...]]] = {
+CALLS: dict[str, tuple[Conditions, tuple[Answer | OwnAudio | Interruption, ...]]] = {
     "a clear within a start buffer that nobody has measured, and no echo of what it flushed": (
         Conditions(oddities=Oddities(start_buffer_ms=150, clear_echoes=False)),
         (Answer(speed=None), Interruption("in the tail", 47)),
@@ -102,6 +110,10 @@ CALLS: dict[str, tuple[Conditions, tuple[Answer | Interruption, ...]]] = {
         Conditions(Network(200, 20, 200, 0), BURSTS),
         (Answer((2_207, 312, 466, 300), delta_ms=100), Interruption("in mid-item", 117, 1_500)),
     ),
+    "a clear before the first mark, at a carrier that begins late and has sent no frame": (
+        Conditions(oddities=HESITANT, interrupt_response=False),
+        (Answer((300,), speed=1.0, delta_ms=10, followed=True), OwnAudio(300), Interruption("in mid-item", 0, 100)),
+    ),
     "flushed echoes that come a frame before a fence with a lag": (
         Conditions(Network(0, 60, 0, 60), LAGGING, output="pcm24k", traits=CarrierTraits(150, 80)),
         (FOUR_ITEMS, Interruption("in mid-item", 400)),
@@ -116,6 +128,8 @@ def test_what_was_heard_is_known_after(name: str) -> None:
     for step in happens:
         if isinstance(step, Answer):
             call.answer(step)
+        elif isinstance(step, OwnAudio):
+            call.play(step.ms)
         else:
             call.interrupt(step.moment, step.offset_ms, step.speech_ms)
     call.finish()
