@@ -237,9 +237,9 @@ class HttpTool(_Table):
         required = self.parameters.get("required", [])
         for argument in placeholders(self.url):
             if argument not in self.parameters.get("properties", {}) or argument not in required:
-                raise ValueError(f"url names {argument}, which must be in parameters.properties and .required")
+                raise ValueError(f"needs {argument} in parameters.properties and .required, for url names it")
         if self.sign_with and self.method not in METHODS_WITH_BODY:
-            raise ValueError("sign_with needs a method with a body, which is what is signed: POST, PUT or PATCH")
+            raise ValueError("needs a method with a body for sign_with, which signs that: POST, PUT or PATCH")
         return self
 
     @property

@@ -12,12 +12,12 @@ import re
 from pydantic import BaseModel, Field
 
 _HEADING = re.compile(r'\[(?:"(?P<quoted>\+[0-9]{7,15})"|(?P<bare>default))\] (?P<rest>.*)', re.DOTALL)
-# A key of TOML, or a path of two; what is no bare key stands in quotes, as `agents.profile.shown` writes it.
-_KEY = re.compile(
-    r'(?P<key>(?:[a-z_0-9]+\.)?(?:[A-Za-z0-9_-]{1,40}|"(?:[^"\\]|\\.)*(?:"|\.\.\.)))(?P<colon>:)? (?P<rest>.*)',
-    re.DOTALL,
-)
-_VERBS = re.compile(r"(?:is|holds|needs|has) ")
+# A key of TOML, a path of two, or one into an entry of tools; what is no bare key stands in quotes, as
+# `agents.profile.shown` writes it.
+_IN_TOOLS = r"tools\[[0-9]+\](?:\.[A-Za-z0-9_-]{1,40}){0,2}"
+_ANY_KEY = r'(?:[a-z_0-9]+\.)?(?:[A-Za-z0-9_-]{1,40}|"(?:[^"\\]|\\.)*(?:"|\.\.\.))'
+_KEY = re.compile(rf"(?P<key>{_IN_TOOLS}|{_ANY_KEY})(?P<colon>:)? (?P<rest>.*)", re.DOTALL)
+_VERBS = re.compile(r"(?:is|holds|needs|has|names|refers|must) ")
 _ALLOWED = re.compile(r"(?P<reason>.*); (?:it must be|the nearest is|allowed are) (?P<allowed>.*)", re.DOTALL)
 
 

@@ -10,6 +10,8 @@ from phonebot.agents.profile import Profile
 from phonebot.errors import ProfileError
 from phonebot.web.api.key_problems import KeyProblem, read_sentence
 
+SIGNED = {"name": "a", "description": "A.", "url": "https://a.example.com", "sign_with": "A"}
+
 
 def told(table: dict[str, Any]) -> list[KeyProblem]:
     with pytest.raises(ProfileError) as caught:
@@ -32,6 +34,12 @@ def told(table: dict[str, Any]) -> list[KeyProblem]:
         ({"turn_detection": {"threshold": 2}}, "turn_detection.threshold", "is 2", "a number from 0 to 1"),
         ({"transcription": {"modell": ""}}, "transcription.modell", "is not a known key", "model"),
         ({"prompt": "{x}"}, "prompt", None, None),
+        ({"tools": ["a", "a"]}, "tools", "holds a twice", None),
+        ({"tools": ["a", 3]}, "tools[1]", "is 3", None),
+        ({"tools": [{"mcp": "a", "server_url": "x"}]}, "tools[0].server_url", "is not https://HOST/PATH", None),
+        ({"tools": [SIGNED | {"method": "GET"}]}, "tools[0]", None, None),
+        ({"tools": [SIGNED | {"sign_with": "KEY"}]}, "tools[0].sign_with", None, None),
+        ({"tools": [SIGNED | {"confirm": {"key": "x"}}]}, "tools[0].confirm.key", 'is "x"', None),
         ({"greeting_audio": "a"}, "greeting_audio", "needs greeting: the words that are said in it", None),
         (
             {"barge_in": {"backchannels": ["mhm"]}},
