@@ -22,7 +22,7 @@ from phonebot.errors import ListeningRefused, StoreError
 from phonebot.store.audit import Actor
 from phonebot.web.api.problems import Refused
 from phonebot.web.board import Board
-from phonebot.web.console.streamed import Streamed
+from phonebot.web.console.streamed import Streamed, gone, send_part
 from phonebot.web.feed import Event
 from phonebot.web.sound import Sound
 
@@ -30,7 +30,6 @@ log = logging.getLogger(__name__)
 
 HEARTBEAT_S = 15.0
 """A comment after so long a silence: proxies close connections on which nothing comes."""
-SEND_S = 30.0
 STOP_S = 1.0
 """How long a stream has to end when the service stops."""
 MAX_STREAM_S = 3_600.0
@@ -109,7 +108,7 @@ class EventStream(Response):
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         sending = asyncio.create_task(self._send_all(send), name="send events")
         others = [
-            asyncio.create_task(_gone(receive), name="wait until the client has gone"),
+            asyncio.create_task(gone(receive), name="wait until the client has gone"),
             asyncio.create_task(_stopped(self._streams.stopping), name="wait until the service stops"),
         ]
         try:
@@ -129,20 +128,20 @@ class EventStream(Response):
         async with self._streams.board.watch(self._call_sid) as events:
             coming = asyncio.ensure_future(anext(events, None))
             try:
-                await _part(send, b"retry: %d\n\n" % RETRY_MS)
+                await send_part(send, b"retry: %d\n\n" % RETRY_MS)
                 while (left_s := ends_s - loop.time()) > 0 and not stopping.done():
                     await asyncio.wait(
                         (coming, stopping), timeout=min(HEARTBEAT_S, left_s), return_when=asyncio.FIRST_COMPLETED
                     )
                     if not coming.done():
-                        await _part(send, b": here\n\n")
+                        await send_part(send, b": here\n\n")
                         continue
                     event = coming.result()
                     if event is None:
                         break
-                    await _part(send, encoded(event))
+                    await send_part(send, encoded(event))
                     coming = asyncio.ensure_future(anext(events, None))
-                await _part(send, b"", more=False)
+                await send_part(send, b"", more=False)
             except TimeoutError:
                 log.info("a client that takes no events is left")
             finally:
@@ -151,21 +150,10 @@ class EventStream(Response):
                 await asyncio.gather(coming, stopping, return_exceptions=True)
 
 
-async def _gone(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-
-
 async def _stopped(stopping: asyncio.Event) -> None:
     """Later than the streams know, so that those whose clients listen end as they should."""
     await stopping.wait()
     await asyncio.sleep(STOP_S)
-
-
-async def _part(send: Send, body: bytes, more: bool = True) -> None:
-    """Raises TimeoutError when the client does not take it."""
-    async with asyncio.timeout(SEND_S):
-        await send({"type": "http.response.body", "body": body, "more_body": more})
 
 
 def encoded(event: Event) -> bytes:

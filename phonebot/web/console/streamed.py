@@ -24,12 +24,12 @@ class Streamed(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         sending = asyncio.create_task(self._send_all(send), name="send parts of an answer")
-        gone = asyncio.create_task(_gone(receive), name="wait until the client has gone")
+        leaving = asyncio.create_task(gone(receive), name="wait until the client has gone")
         stopping = asyncio.create_task(self._stopping.wait(), name="wait until the service stops")
-        tasks = (sending, gone, stopping)
+        tasks = (sending, leaving, stopping)
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            left = gone.done()
+            left = leaving.done()
         finally:
             for task in tasks:
                 task.cancel()
@@ -38,22 +38,23 @@ class Streamed(Response):
             raise results[0]
         if not left:
             with suppress(TimeoutError):
-                await _part(send, b"", more=False)
+                await send_part(send, b"", more=False)
 
     async def _send_all(self, send: Send) -> None:
         async with aclosing(self._parts) as parts:
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             with suppress(TimeoutError):
                 async for part in parts:
-                    await _part(send, part)
+                    await send_part(send, part)
 
 
-async def _gone(receive: Receive) -> None:
+async def gone(receive: Receive) -> None:
+    """Wait until the client has gone."""
     while (await receive())["type"] != "http.disconnect":
         pass
 
 
-async def _part(send: Send, body: bytes, more: bool = True) -> None:
-    """Raises TimeoutError when the client does not take it."""
+async def send_part(send: Send, body: bytes, more: bool = True) -> None:
+    """Send a part of an answer. Raises TimeoutError when the client does not take it within SEND_S."""
     async with asyncio.timeout(SEND_S):
         await send({"type": "http.response.body", "body": body, "more_body": more})

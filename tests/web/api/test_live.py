@@ -23,6 +23,7 @@ from phonebot.store.audit import Actor
 from phonebot.store.database import Database
 from phonebot.web import feed as feeds
 from phonebot.web.api import streams
+from phonebot.web.console import streamed
 from phonebot.web.feed import Feed
 from phonebot.web.sound import Sound
 
@@ -159,7 +160,7 @@ async def test_streams_are_so_many_at_most(api: Api, monkeypatch: pytest.MonkeyP
 async def test_a_client_that_takes_nothing_is_left(
     api: Api, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(streams, "SEND_S", 0.05)
+    monkeypatch.setattr(streamed, "SEND_S", 0.05)
     call = feed_of(api).begin(ABOUT)
     async with watching(api, "/live/CA1/events") as events:
         await events.next()
