@@ -250,7 +250,7 @@ class Settings(BaseModel):
     ] = "https://api.twilio.com"
     """Where Twilio's REST API is found: another one for Twilio's regions, or for an emulator."""
 
-    carrier_start_buffer_ms: Annotated[Trait, _TRAIT] = 0
+    carrier_start_buffer_ms: Annotated[Trait | None, _TRAIT] = None
     """ms that audio waits at the carrier before it plays, if it meets an empty queue. See calibrate.md."""
 
     carrier_mark_lag_ms: Annotated[Trait, _TRAIT] = 0

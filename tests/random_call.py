@@ -145,7 +145,7 @@ class Conditions:
         loses = 0 < carrier.marks_lost < 1
         if exact:
             return -FRAME_MS - self.doubt_ms - (FRAME_MS if loses else 0), FRAME_MS + self.doubt_ms
-        unknown_ms: float = max(carrier.start_buffer_ms - self.traits.start_buffer_ms, 0)
+        unknown_ms: float = max(carrier.start_buffer_ms - (self.traits.start_buffer_ms or 0), 0)
         unknown_ms += self.undated_ms
         unknown_ms += carrier.marks_burst_ms if not self.traits.mark_spread_ms else 0
         jitter_ms = UNSEEN * (network.uplink_jitter_ms + network.downlink_jitter_ms)

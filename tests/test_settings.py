@@ -434,7 +434,6 @@ def test_each_row_of_the_table_says_what_is_allowed_and_what_it_means() -> None:
         "PHONEBOT_PORT": "8080",
         "PHONEBOT_DATA_DIR": "data",
         "TWILIO_API_URL": "https://api.twilio.com",
-        "PHONEBOT_CARRIER_START_BUFFER_MS": "0",
         "PHONEBOT_CARRIER_MARK_LAG_MS": "0",
         "PHONEBOT_CARRIER_MARK_SPREAD_MS": "0",
         "PHONEBOT_MODEL_AUTH": "bearer",

@@ -19,6 +19,7 @@ FRAME_MS = 20
 PLAIN = CarrierTraits()
 # Before the first round trip is measured. It cancels out: it delays the begin of audio as much as its end.
 UNKNOWN_ROUND_TRIP_MS = 200
+UNKNOWN_BUFFER_MS = 200  # a start buffer that nobody has measured has no more
 UNKNOWN_JITTER_MS = 100  # before there were frames that show it
 UNEVEN_MS = 8  # a stamp further off the others' frames begins a new count of frames
 PHASE_STAMPS = 64  # so many stamps tell together where the boundaries lie
@@ -290,6 +291,12 @@ class Delays:
         measured_ms = min(self._buffers_ms, default=0)
         is_sure = len(self._buffers_ms) > 1 or measured_ms > FRAME_MS
         return self._traits.start_buffer_ms or (measured_ms if is_sure else 0)
+
+    @property
+    def unknown_buffer_ms(self) -> int:
+        """For how long audio on an empty queue may wait, as long as nothing has shown it."""
+        known = self._traits.start_buffer_ms is not None or self._buffers_ms
+        return 0 if known else UNKNOWN_BUFFER_MS
 
     @property
     def mark_lag_ms(self) -> int:

@@ -66,13 +66,13 @@ class CarrierTraits(Frozen, frozen=True):
     """
     How the carrier's playout departs from the plain one, as `phonebot calibrate` measured it. All in ms.
 
-    Audio that meets an empty queue plays from the first frame `start_buffer_ms` after it arrived; audio behind
-    other audio from when that ends. The echo of a mark behind audio is sent `mark_lag_ms` after that audio has
-    played, and up to `mark_spread_ms` later still; that of a mark on an empty queue is not delayed. What delays
-    every echo alike belongs to the round trip and is in none of them.
+    Audio that meets an empty queue plays from the first frame `start_buffer_ms` after it arrived (None: nobody has
+    measured it); audio behind other audio from when that ends. The echo of a mark behind audio is sent
+    `mark_lag_ms` after that audio has played, and up to `mark_spread_ms` later still; that of a mark on an empty
+    queue is not delayed. What delays every echo alike belongs to the round trip and is in none of them.
     """
 
-    start_buffer_ms: int = 0
+    start_buffer_ms: int | None = None
     mark_lag_ms: int = 0
     mark_spread_ms: int = 0
 

@@ -567,7 +567,8 @@ class PlayoutLedger:
         elif delays.silence_tells:
             # The fence came behind all that was echoed before it, however long it travelled.
             tolerance_ms = self._tolerance_ms(0) + delays.mark_lag_ms
-            held_back = run.held_back(effect_ms, delays.likely, tolerance_ms, delays.undated_ms(now))
+            perhaps_ms = delays.undated_ms(now) + delays.unknown_buffer_ms
+            held_back = run.held_back(effect_ms, delays.likely, tolerance_ms, perhaps_ms)
             position = min(position, held_back)
         return run.heard(position)
 

@@ -130,13 +130,13 @@ class Run:
         self.flushed_ms = at_ms
         self.limit = mark.position if mark else self.sent
 
-    def held_back(self, at_ms: float, reckoning: Reckoning, tolerance_ms: float, undated_ms: int = 0) -> int:
+    def held_back(self, at_ms: float, reckoning: Reckoning, tolerance_ms: float, perhaps_ms: int = 0) -> int:
         """
         The most that can have played at `at_ms`, seeing which marks have been answered by then.
 
         One that is not, though its audio should have ended by then, holds the position back: by less than a frame
         whatever has become of it; else if it is late by more than a frame and `tolerance_ms`, unless it is overdue:
-        that shows so much later as `at_ms` may be too late, which is `undated_ms`.
+        that shows so much later as `at_ms` may be too late and the begin of audio too early, which is `perhaps_ms`.
         One whose audio followed on other audio without a gap does not.
         """
         firm = self.anchored
@@ -149,7 +149,7 @@ class Run:
             if late_ms <= 0:
                 break
             overdue_ms = late_ms - FRAME_MS - tolerance_ms
-            if not mark.answered and (late_ms <= FRAME_MS or 0 < overdue_ms < OVERDUE_MS + undated_ms):
+            if not mark.answered and (late_ms <= FRAME_MS or 0 < overdue_ms < OVERDUE_MS + perhaps_ms):
                 return mark.position
         return self.sent
 

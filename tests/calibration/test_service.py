@@ -27,7 +27,7 @@ async def test_the_emulated_carrier_calls_and_its_oddities_are_found() -> None:
     async with leaving_nothing():
         figures = await calibrate_emulated(emulated(["start-buffer=300", "hold", "loop=40"]), 1, stages.append)
     assert sorted(set(stages)) == list(range(len(TITLES)))
-    assert 150 <= figures.traits().start_buffer_ms <= 450
+    assert 150 <= (figures.traits().start_buffer_ms or 0) <= 450
     assert figures.short_frame == "hold"
     assert figures.loop is not None
     assert (figures.clears.echoed, figures.clears.in_order) == (figures.clears.flushed, True)

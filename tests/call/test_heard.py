@@ -86,7 +86,7 @@ def traits_of(carrier: Oddities, is_measured: bool) -> CarrierTraits:
     """What `phonebot calibrate` finds out; a start buffer shows by itself where marks come back."""
     knows_buffer = is_measured or carrier.marks_lost > 0
     return CarrierTraits(
-        start_buffer_ms=carrier.start_buffer_ms if knows_buffer else 0,
+        start_buffer_ms=carrier.start_buffer_ms if knows_buffer else None,
         mark_lag_ms=carrier.marks_lag_ms,
         mark_spread_ms=carrier.marks_burst_ms if is_measured else 0,
     )

@@ -65,7 +65,7 @@ def test_without_transcription_none_is_asked_for_and_without_a_greeting_the_bot_
 
 
 def test_the_traits_of_the_carrier_are_those_given_or_the_plain_ones() -> None:
-    assert plan().carrier == CarrierTraits(start_buffer_ms=0, mark_lag_ms=0, mark_spread_ms=0)
+    assert plan().carrier == CarrierTraits(start_buffer_ms=None, mark_lag_ms=0, mark_spread_ms=0)
     odd = CarrierTraits(120, 40, 10)
     profile = Profile.from_table({}, "a test")
     assert plan_for(profile, caller="", number="", now=NOW, carrier=odd).carrier == odd

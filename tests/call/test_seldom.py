@@ -114,6 +114,10 @@ CALLS: dict[str, tuple[Conditions, tuple[Answer | OwnAudio | Interruption, ...]]
         Conditions(oddities=HESITANT, interrupt_response=False),
         (Answer((300,), speed=1.0, delta_ms=10, followed=True), OwnAudio(300), Interruption("in mid-item", 0, 100)),
     ),
+    "a clear late in a start buffer that nobody has measured, and no echo of what it flushed": (
+        Conditions(Network(downlink_delay_ms=20), Oddities(start_buffer_ms=150, clear_echoes=False)),
+        (Answer((300, 300), speed=None), Interruption("in the tail", 162, 100)),
+    ),
     "flushed echoes that come a frame before a fence with a lag": (
         Conditions(Network(0, 60, 0, 60), LAGGING, output="pcm24k", traits=CarrierTraits(150, 80)),
         (FOUR_ITEMS, Interruption("in mid-item", 400)),
