@@ -191,7 +191,7 @@ def hold(recording: Recording, ear: PhraseEar, work: Work) -> tuple[VirtualCall,
     """Hold the call; it, and its log."""
     profile = Profile.from_table(PROFILE | recording.profile, "fixtures")
     equipment = Workshop({each.name: each for each in recording.functions}).equip(profile)
-    plan = plan_for(profile, caller=CALLER, number=NUMBER, now=STARTED, offer=equipment.offer)
+    plan = plan_for(profile, caller=CALLER, number=NUMBER, now=STARTED, offers=equipment.offers)
     toolbox = equipment.toolbox(ToolContext(CALL_SID, CALLER, NUMBER, profile.name))
     script = load_script(FIXTURES / "demo" / "dentist.toml")
     model = VirtualModel(

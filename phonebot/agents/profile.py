@@ -27,8 +27,10 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
+from phonebot.agents import agent as others
 from phonebot.agents import prompt as placeholders
 from phonebot.agents import tools as functions
+from phonebot.agents.agent import MAX_PROMPT_CHARACTERS
 from phonebot.errors import ProfileError
 
 DEFAULT_PROMPT = """\
@@ -36,12 +38,8 @@ You answer a phone call. Speak {language}, or the caller's language if it is ano
 two sentences at a time, no lists, nothing that must be seen to be understood. Ask again when something was unclear.
 Do not make up facts; say so when you do not know."""
 
-MAX_PROMPT_CHARACTERS = 65_536
-"""About the 16,384 tokens that a model takes as instructions, at four characters each."""
-
 UNSUPPORTED = frozenset(
     {
-        "agents",
         "consent",
         "guardrails",
         "max_cost_usd",
@@ -274,9 +272,10 @@ class Profile(_Table):
     record: _Switch = True
     tools: Annotated[
         list[functions.ToolEntry],
-        AfterValidator(functions.check_names),
         Field(max_length=functions.MAX_TOOLS, description=functions.TOOLS),
     ] = []
+    agents: others.Agents = {}
+    handoffs: others.Handoffs = []
     # What is in the file of `greeting_audio`; "": it was not read.
     _greeting_clip: str = PrivateAttr("")
     # The version under which it is kept; "": it is not, its content says which it is.
@@ -307,11 +306,29 @@ class Profile(_Table):
 
     @model_validator(mode="after")
     def _check_tools(self) -> Self:
-        for place, entry in enumerate(self.tools):
-            confirm = entry.confirm if isinstance(entry, functions.HttpTool) else None
-            if confirm and confirm.words and self.transcription is None:
-                raise ValueError(f"tools[{place}].confirm.words needs transcription: it waits for these words")
+        for where, entries in self.tool_lists().items():
+            for place, entry in enumerate(entries):
+                confirm = entry.confirm if isinstance(entry, functions.HttpTool) else None
+                if confirm and confirm.words and self.transcription is None:
+                    raise ValueError(
+                        f"{where}[{place}].confirm.words needs transcription: it waits for these words"
+                    )
         return self
+
+    @model_validator(mode="after")
+    def _check_agents(self) -> Self:
+        for name, agent in self.agents.items():
+            try:
+                _check_placeholders(agent.prompt)
+            except ValueError as error:
+                raise ValueError(f"agents.{name[:40]}.prompt {error}") from None
+        if problem := next(others.problems(self.agents, self.handoffs, self.tools), None):
+            raise ValueError(problem)
+        return self
+
+    def tool_lists(self) -> dict[str, list[functions.ToolEntry]]:
+        """The functions of each agent, by the key under which they stand."""
+        return {"tools": self.tools} | {f"agents.{name}.tools": each.tools for name, each in self.agents.items()}
 
     @classmethod
     def from_table(cls, table: Mapping[str, object], source: str) -> "Profile":
@@ -379,6 +396,8 @@ def _sentence(fault: ErrorDetails) -> str:
         return str(fault["ctx"]["error"])
     if loc[0] == "tools" and len(loc) > 1:
         return functions.sentence(loc[1:], fault, shown)
+    if loc[0] == "agents" and len(loc) > 1:
+        return others.sentence(loc[1:], fault, shown)
     within = next(place for place in _TABLES if loc[: len(place)] == place and len(loc) > len(place))
     table, key = _TABLES[within], str(loc[len(within)])
     path = ".".join([*map(str, within[:1]), key if _BARE_KEY.fullmatch(key) else shown(key)])

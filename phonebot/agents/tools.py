@@ -294,14 +294,6 @@ ToolEntry: TypeAlias = Annotated[
 ]
 
 
-def check_names(entries: list[ToolEntry]) -> list[ToolEntry]:
-    """Raises ValueError for two of the same name."""
-    names = [name_of(entry) for entry in entries]
-    if doubled := next((name for name in names if names.count(name) > 1), None):
-        raise ValueError(f"holds {doubled} twice")
-    return entries
-
-
 def name_of(entry: ToolEntry) -> str:
     """A function's name, or a server's."""
     match entry:
@@ -320,11 +312,16 @@ class Known:
     secrets: frozenset[str] = frozenset()
     hosts: frozenset[str] = frozenset()
 
-    def problems(self, entries: Iterable[ToolEntry]) -> Iterator[tuple[str, str]]:
-        """What of a profile's entries a deployment cannot do: the entry's name, and a sentence about its key."""
-        for place, entry in enumerate(entries):
-            for problem in self._problems(entry, f"tools[{place}]"):
-                yield name_of(entry), problem
+    def problems(self, lists: Mapping[str, Iterable[ToolEntry]]) -> Iterator[tuple[str, str]]:
+        """
+        What of a profile's entries a deployment cannot do: the entry's name, and a sentence about its key.
+
+        `lists`: the entries of each agent, by the key under which they stand in the profile.
+        """
+        for where, entries in lists.items():
+            for place, entry in enumerate(entries):
+                for problem in self._problems(entry, f"{where}[{place}]"):
+                    yield name_of(entry), problem
 
     def _problems(self, entry: ToolEntry, path: str) -> Iterator[str]:
         if isinstance(entry, str):
@@ -348,38 +345,40 @@ MAX_SENTENCE = 390
 _TABLES: dict[str, type[_Table]] = {"http": HttpTool, "mcp": McpServer}
 
 
-def sentence(loc: tuple[int | str, ...], fault: ErrorDetails, shown: Callable[[object], str]) -> str:
+def sentence(
+    loc: tuple[int | str, ...], fault: ErrorDetails, shown: Callable[[object], str], where: str = "tools"
+) -> str:
     """
-    What is wrong with an entry: where, why, what is allowed. `loc` is the fault's place below `tools`.
+    What is wrong with an entry: where, why, what is allowed. `loc` is the fault's place below `where`.
 
     `shown` makes a value short and printable.
     """
-    problem = "".join(each if each.isprintable() else "?" for each in _sentence(loc, fault, shown))
+    problem = "".join(each if each.isprintable() else "?" for each in _sentence(loc, fault, shown, where))
     return problem if len(problem) <= MAX_SENTENCE else f"{problem[: MAX_SENTENCE - 3]}..."
 
 
-def _sentence(loc: tuple[int | str, ...], fault: ErrorDetails, shown: Callable[[object], str]) -> str:
+def _sentence(loc: tuple[int | str, ...], fault: ErrorDetails, shown: Callable[[object], str], where: str) -> str:
     if not loc or not isinstance(loc[0], int):
-        return f"tools is {shown(fault['input'])}; it must be {TOOLS}"
-    path = f"tools[{loc[0]}]"
+        return f"{where} is {shown(fault['input'])}; it must be {TOOLS}"
+    path = f"{where}[{loc[0]}]"
     kind, key, deeper = [*map(str, loc[1:]), "", "", ""][:3]
     table: type[BaseModel] | None = _TABLES.get(kind)
     if table is None:
         return f"{path} is {shown(fault['input'])}; it must be {ENTRY}"
     if key == "confirm" and deeper:
         path, table, key = f"{path}.confirm", Confirm, deeper
-    where = f"{path}.{key}" if key else path
+    there = f"{path}.{key}" if key else path
     match fault["type"]:
         case "value_error":
-            return f"{where} {fault['ctx']['error']}"
+            return f"{there} {fault['ctx']['error']}"
         case "missing":
-            return f"{where} is missing; it must be {table.model_fields[key].description}"
+            return f"{there} is missing; it must be {table.model_fields[key].description}"
         case "extra_forbidden":
             nearest = difflib.get_close_matches(key, table.model_fields, n=1)
             known = f"the nearest is {nearest[0]}" if nearest else f"allowed are {', '.join(table.model_fields)}"
             return f"{path}.{shown(key).strip(chr(34))} is not a known key; {known}"
     description = table.model_fields[key].description if key else ENTRY
-    return f"{where} is {shown(fault['input'])}; it must be {description}"
+    return f"{there} is {shown(fault['input'])}; it must be {description}"
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -136,6 +136,14 @@ class Line(Frozen, frozen=True):
     heard_ms: int = 0
 
 
+class HandOff(Frozen, frozen=True):
+    """Another agent has the call now. `note` is what the one before let it know, "" for nothing."""
+
+    from_agent: str
+    to_agent: str
+    note: str = ""
+
+
 class Floor(Frozen, frozen=True):
     """Who has the floor now."""
 
@@ -169,6 +177,7 @@ Action: TypeAlias = (
     | FalseAlarm
     | Cut
     | Line
+    | HandOff
     | Floor
     | Trouble
     | Ended

@@ -22,6 +22,7 @@ from phonebot.call.actions import (
     Ended,
     FalseAlarm,
     Floor,
+    HandOff,
     Held,
     Line,
     OpenModel,
@@ -30,6 +31,7 @@ from phonebot.call.actions import (
     Tell,
     Trouble,
 )
+from phonebot.call.agents import Agents, Memory, Wanted, handed_over
 from phonebot.call.audio_path import BotLeg, CallerLeg
 from phonebot.call.clips import Clips
 from phonebot.call.clock import WILD_STAMP_MS
@@ -63,7 +65,7 @@ from phonebot.call.listening import Ear, Heard, ear_for
 from phonebot.call.plan import CallPlan, Clip
 from phonebot.call.playout import PlayoutLedger, Settlement
 from phonebot.call.responses import Responses
-from phonebot.call.tools import Tools
+from phonebot.call.tools import INTERRUPTED, Tools, told
 from phonebot.call.transcript import SpokenItem
 from phonebot.call.turns import PlayoutEnded, Turn
 from phonebot.carrier.messages import Dtmf, Mark, Media, Start, Stop
@@ -98,6 +100,9 @@ class Call:
         self._opening = plan.opening
         self._items = Items(self._responses, self._clips)
         self._tools = Tools(plan.tools, self._responses)
+        self._agents = Agents(plan)
+        # None: no agent is meant to forget.
+        self._memory = Memory() if any(agent.keep_turns is not None for agent in plan.agents) else None
         # The response that is a greeting not to be interrupted; "": it has not begun, None: there is none any more.
         self._greeting: str | None = None
         # Of the pause: how much was still to be heard (None: nothing was playing), and what the positions rest on.
@@ -282,6 +287,8 @@ class Call:
 
     def _in_conversation(self, event: events.ItemAdded, now: int) -> list[Action]:
         self._clips.places.added(event.item.id)
+        if self._memory:
+            self._memory.added(event.item)
         return []
 
     # ------------------------------------------------------------------------------ turns that are found here
@@ -342,6 +349,7 @@ class Call:
     def _take_floor(self, now: int) -> list[Action]:
         """The caller speaks, and whoever spoke before is interrupted."""
         self._answer_due_ms = None
+        self._agents.caller_spoke()
         return self._interrupt(now) + self._floor(events.SpeechStarted)
 
     def _turn_ended(self, now: int) -> list[Action]:
@@ -583,7 +591,7 @@ class Call:
     def _item_done(self, event: events.OutputItemDone, now: int) -> list[Action]:
         item = event.item
         if isinstance(item, events.FunctionCall) and item.status == "completed":
-            return self._tools.called(item, event.response_id, now)
+            return self._called(item, event.response_id, now)
         self._tools.ended_with(item, event.response_id)
         spoken = self._items.get(item.id)
         if spoken and isinstance(item, events.Message) and item.status == "incomplete":
@@ -608,6 +616,8 @@ class Call:
         actions += self._items.delete_unheard(lambda item: item.response_id == response.id)
         if was_active and response.id not in self._responses.fenced:
             actions += self._floor(events.ResponseDone)
+        if wanted := self._agents.take(response.id):
+            actions += self._take_over(wanted, response.id, now)
         if self._tools.response_over(response.id):
             self._responses.want()
         return actions + self._play_waiting(now) + self._ask(now) + self._bot_stopped(now)
@@ -625,9 +635,42 @@ class Call:
 
     # ------------------------------------------------------------------------------ the functions it calls
 
+    def _called(self, call: events.FunctionCall, response_id: str, now: int) -> list[Action]:
+        if not self._agents.is_handoff(call.name):
+            return self._tools.called(call, response_id, now)
+        told = self._tools.called_for(call, response_id, lambda: self._agents.ask(call, response_id))
+        return [Trouble(self._agents.circling), *told] if self._agents.circling and told else told
+
+    def _take_over(self, wanted: Wanted, response_id: str, now: int) -> list[Action]:
+        """The response is over that has called for a hand-off."""
+        if response_id in self._responses.fenced:
+            return [told(wanted.call_id, INTERRUPTED)]
+        from_agent = self._agents.current.name
+        handed = self._hand_over(wanted.to_agent, wanted.note, now, wanted.call_id)
+        return [*handed, told(wanted.call_id, handed_over(wanted, from_agent))]
+
+    def _hand_over(self, to_agent: str, note: str, now: int, call_id: str = "") -> list[Action]:
+        """Another agent has the call, and the model is that from now on. `call_id`: the function call behind it."""
+        before, agent = self._agents.current.name, self._agents.switch(to_agent)
+        self._tools.change(agent.rules)
+        session = events.Session(instructions=agent.instructions, tools=agent.tools)
+        forgotten = self._forgotten(agent.keep_turns, {*self._tools.running_calls, call_id})
+        return [Tell(events.UpdateSession(session)), *forgotten, HandOff(before, to_agent, note)]
+
+    def _forgotten(self, keep_turns: int | None, awaited: set[str]) -> list[Action]:
+        """All but the last turns leaves the conversation, and what is still to be settled stays."""
+        if keep_turns is None or self._memory is None:
+            return []
+        if not self._items.can("deletes"):
+            return [Trouble("the model's service deletes no items: the next agent knows all that was said before")]
+        old = self._memory.before(keep_turns, awaited)
+        places = self._clips.places
+        gone = [item_id for item_id in old if item_id in places and self._items.get(item_id) is None]
+        return [action for item_id in gone for action in self._items.delete(item_id)]
+
     def _tool_result(self, result: ToolResult, now: int) -> list[Action]:
-        told, answers = self._tools.finished(result, now)
-        return told + (self._wanted(now) if answers else [])
+        actions, answers = self._tools.finished(result, now)
+        return actions + (self._wanted(now) if answers else [])
 
     def _tick_tools(self, now: int) -> list[Action]:
         actions, answers = self._tools.tick(now)

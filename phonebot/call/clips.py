@@ -106,6 +106,10 @@ class Places:
         # And turns of the caller that are not.
         self._coming: set[str] = set()
 
+    def __contains__(self, item_id: str) -> bool:
+        """Whether an item is in the conversation."""
+        return item_id in self._order and item_id not in self._kept and item_id not in self._coming
+
     def keep(self, clip_id: str) -> None:
         """A clip begins here."""
         self._order.append(clip_id)

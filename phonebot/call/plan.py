@@ -1,11 +1,13 @@
 """What is decided about a call before it begins: the session to open, and the service's own rules for it."""
 
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, TypeAlias
 
 from msgspec import UNSET, convert
 from msgspec.structs import replace
 
+from phonebot.agents.agent import MAIN, tool_name
 from phonebot.agents.profile import LocalVad, NoVad, Profile
 from phonebot.agents.prompt import fill
 from phonebot.realtime.events import (
@@ -44,6 +46,14 @@ class KeyTurns(Frozen, frozen=True):
 
 
 Turns: TypeAlias = LocalTurns | KeyTurns
+
+MAIN_DESCRIPTION = "Hand the caller back to who answered the call, for whatever is not yours to do."
+HANDOFF_PARAMETERS: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "note": {"type": "string", "description": "What the other one needs to know, in a sentence or two."}
+    },
+}
 
 GREETING_ID = "greeting"
 MAX_CLIP_MS = 30_000  # what a call log can hold in a line, and no more than the lead that the carrier is given
@@ -131,6 +141,37 @@ class Offer(Frozen, frozen=True):
     servers: tuple[McpTool, ...] = ()
     problems: tuple[str, ...] = ()
 
+    @property
+    def tools(self) -> tuple[Tool, ...]:
+        """As the session has them."""
+        return (*self.functions, *self.servers)
+
+
+NOTHING = Offer()
+
+
+class HandoffTool(Frozen, frozen=True):
+    """The function `name` hands over to an agent."""
+
+    name: str
+    to_agent: str
+
+
+class AgentPlan(Frozen, frozen=True):
+    """
+    What the model is while one agent has the call: what it is told, what it may call, to whom it may hand over.
+
+    `tools` are those that the session has, hand-offs included, `rules` those of the functions among them.
+    `keep_turns`: when it takes over, all but the caller's last so many turns, and what came after, is forgotten.
+    """
+
+    name: str = MAIN
+    instructions: str = ""
+    tools: tuple[Tool, ...] = ()
+    rules: tuple[ToolRule, ...] = ()
+    handoffs: tuple[HandoffTool, ...] = ()
+    keep_turns: int | None = None
+
 
 class CallPlan(Frozen, frozen=True):
     """
@@ -141,7 +182,8 @@ class CallPlan(Frozen, frozen=True):
     otherwise `session` switches that off. `answers`: the service finds turns and was told not to answer them, since
     the call decides which are turns: it asks for the answers. `opening` is played as soon as the stream runs, one
     clip after another, before the model is there: a notice, a recorded greeting. `tools` are the functions that the
-    session has. `problems`: a sentence for each thing that the profile asks for and the call has to do without.
+    session has. `agents`, where there are several: all of them, the first one as the session begins. `problems`: a
+    sentence for each thing that the profile asks for and the call has to do without.
     """
 
     session: Session
@@ -157,6 +199,7 @@ class CallPlan(Frozen, frozen=True):
     answers: bool = False
     opening: tuple[Clip, ...] = ()
     tools: tuple[ToolRule, ...] = ()
+    agents: tuple[AgentPlan, ...] = ()
     problems: tuple[str, ...] = ()
 
     @property
@@ -172,14 +215,14 @@ def plan_for(
     number: str,
     now: datetime,
     carrier: CarrierTraits | None = None,
-    offer: Offer | None = None,
+    offers: Mapping[str, Offer] | None = None,
 ) -> CallPlan:
     """
     How `profile` answers `caller`'s call to `number`, begun at `now` (wall-clock time, for the prompt).
 
-    `carrier` None: the plain one. `offer`: the functions that the model may call; None: it has none.
+    `carrier` None: the plain one. `offers`: the functions that the model may call, by agent; None: it has none.
     """
-    offer = offer or Offer()
+    offers = offers or {}
 
     def filled(text: str) -> str:
         return fill(text, caller=caller, number=number, now=now, language=profile.language)
@@ -189,8 +232,9 @@ def plan_for(
     opening: tuple[Clip, ...] = ()
     if greeting and profile.greeting_clip:  # it greets, so the model need not
         opening, greeting = (Clip(greeting, profile.greeting_clip, GREETING_ID),), None
+    agents = _agents(profile, offers, filled)
     plan = CallPlan(
-        _session(profile, filled(profile.prompt), turns, (*offer.functions, *offer.servers)),
+        _session(profile, agents[0], turns),
         greeting,
         profile.max_call_s * 1000,
         interruptible=profile.interruptible
@@ -204,8 +248,9 @@ def plan_for(
             barge_in.min_speech_ms, barge_in.hold_ms, tuple(barge_in.backchannels), barge_in.echo_guard
         ),
         opening=opening,
-        tools=offer.rules,
-        problems=offer.problems,
+        tools=agents[0].rules,
+        agents=agents if len(agents) > 1 else (),
+        problems=tuple(dict.fromkeys(problem for offer in offers.values() for problem in offer.problems)),
     )
     return _deciding(plan) if plan.decides else plan
 
@@ -223,12 +268,26 @@ def _deciding(plan: CallPlan) -> CallPlan:
     )
 
 
-def _session(profile: Profile, instructions: str, turns: Turns | None, tools: tuple[Tool, ...]) -> Session:
+def _agents(profile: Profile, offers: Mapping[str, Offer], filled: Callable[[str], str]) -> tuple[AgentPlan, ...]:
+    """The agents of a profile, the one that answers first."""
+    called = {name: agent.description for name, agent in profile.agents.items()} | {MAIN: MAIN_DESCRIPTION}
+
+    def agent(name: str, prompt: str, handoffs: list[str], keep_turns: int | None) -> AgentPlan:
+        offer = offers.get(name, NOTHING)
+        to = tuple(HandoffTool(tool_name(other), other) for other in handoffs)
+        hands_over = (FunctionTool(each.name, called[each.to_agent], HANDOFF_PARAMETERS) for each in to)
+        return AgentPlan(name, filled(prompt), (*offer.tools, *hands_over), offer.rules, to, keep_turns)
+
+    others = (agent(name, each.prompt, each.handoffs, each.keep_turns) for name, each in profile.agents.items())
+    return (agent(MAIN, profile.prompt, profile.handoffs, None), *others)
+
+
+def _session(profile: Profile, agent: AgentPlan, turns: Turns | None) -> Session:
     def given(value: Any) -> Any:
         return UNSET if value is None else value
 
     return Session(
-        instructions=instructions,
+        instructions=agent.instructions,
         modality="audio",
         voice=given(profile.voice),
         input_format="pcmu",
@@ -238,7 +297,7 @@ def _session(profile: Profile, instructions: str, turns: Turns | None, tools: tu
         noise_reduction=given(profile.noise_reduction),
         max_output_tokens=given(profile.max_output_tokens),
         temperature=given(profile.temperature),
-        tools=tools or UNSET,
+        tools=agent.tools or UNSET,
     )
 
 

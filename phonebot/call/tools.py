@@ -11,6 +11,7 @@ one for all of them (Realtime API, function calling). The model is told somethin
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from phonebot.call.actions import Action, RunTool, StopTool, Tell, Trouble
@@ -94,28 +95,47 @@ class Tools:
     def running(self) -> bool:
         return bool(self._running)
 
+    @property
+    def running_calls(self) -> set[str]:
+        """By their call ids."""
+        return set(self._running)
+
     # ---------------------------------------------------------------------------------- the model calls
 
     def called(self, call: FunctionCall, response_id: str, now: int) -> list[Action]:
         """The model calls a function; the call is complete. One that is told of twice runs once."""
-        if call.call_id in self._seen:
-            return []
-        self._seen.add(call.call_id)
-        if response_id in self._responses.fenced:
-            return [_told(call.call_id, INTERRUPTED)]
-        self._called.setdefault(response_id, False)
+        if (early := self._begin(call, response_id)) is not None:
+            return early
         rule = self._rules.get(call.name)
         if rule is None:
             self._called[response_id] = True
             problem = f"the model called a function {call.name[:100]!r} that there is not"
-            return [Trouble(problem), _told(call.call_id, f"There is no function {call.name[:100]}.")]
+            return [Trouble(problem), told(call.call_id, f"There is no function {call.name[:100]}.")]
         if refusal := self._refusal(rule, call, now):
             self._called[response_id] = True
-            return [_told(call.call_id, refusal)]
+            return [told(call.call_id, refusal)]
         self._running[call.call_id] = Running(rule, response_id, now)
         if len(self._running) == 1:
             self._fillers_said = 0
         return [RunTool(call.call_id, call.name, call.arguments)]
+
+    def _begin(self, call: FunctionCall, response_id: str) -> list[Action] | None:
+        """What there is to do about a call whatever it calls; None: it is to be seen to."""
+        if call.call_id in self._seen:
+            return []
+        self._seen.add(call.call_id)
+        if response_id in self._responses.fenced:
+            return [told(call.call_id, INTERRUPTED)]
+        self._called.setdefault(response_id, False)
+        return None
+
+    def called_for(self, call: FunctionCall, response_id: str, ask: Callable[[], str | None]) -> list[Action]:
+        """The model calls for what is done when the response is over; `ask` says why it won't be, None: it will."""
+        if (early := self._begin(call, response_id)) is not None:
+            return early
+        self._called[response_id] = True
+        refusal = ask()
+        return [] if refusal is None else [told(call.call_id, refusal)]
 
     def _refusal(self, rule: ToolRule, call: FunctionCall, now: int) -> str | None:
         """Why a function may not run now, as the model is told it."""
@@ -174,7 +194,7 @@ class Tools:
         if len(output) > MAX_OUTPUT_CHARACTERS:
             output = output[:MAX_OUTPUT_CHARACTERS]
         trouble = [Trouble(f"{running.rule.name}: {result.problem}")] if result.problem else []
-        return [*trouble, _told(result.call_id, output)], self._settled(running)
+        return [*trouble, told(result.call_id, output)], self._settled(running)
 
     def _settled(self, running: Running) -> bool:
         answers = running.rule.answers or self._called.get(running.response_id, False)
@@ -185,14 +205,14 @@ class Tools:
 
     def pressed(self, digit: str, now: int) -> list[Action]:
         """The caller presses a key: what the model is told if he agrees by it. The key is then used up."""
-        told: list[Action] = []
+        agreed: list[Action] = []
         for name, asked in self._asked.items():
             consent = asked.rule.consent
             if consent and consent.key == digit and not asked.agreed and now <= asked.until_ms:
                 asked.agreed = True
                 text = AGREED.format(key=digit, name=name)
-                told.append(Tell(CreateItem(Message("system", (Part("input_text", text=text),)))))
-        return told
+                agreed.append(Tell(CreateItem(Message("system", (Part("input_text", text=text),)))))
+        return agreed
 
     def said(self, text: str, now: int) -> None:
         """The caller has said this."""
@@ -233,7 +253,7 @@ class Tools:
             if now >= running.began_ms + running.rule.timeout_ms:
                 del self._running[call_id]
                 problem = f"{running.rule.name} was given up after {running.rule.timeout_ms} ms"
-                actions += [StopTool(call_id), Trouble(problem), _told(call_id, GIVEN_UP)]
+                actions += [StopTool(call_id), Trouble(problem), told(call_id, GIVEN_UP)]
                 self._called[running.response_id] = True
                 wanted = self._answered(running.response_id) or wanted
         return actions, wanted
@@ -249,7 +269,8 @@ class Tools:
         return ResponseOptions(instructions=say, input=(), tool_choice="none")
 
 
-def _told(call_id: str, output: str) -> Action:
+def told(call_id: str, output: str) -> Action:
+    """The model is told what came of a function that it called."""
     return Tell(CreateItem(FunctionCallOutput(call_id, output)))
 
 

@@ -42,7 +42,7 @@ class VirtualLine:
     def __init__(self, dialled: Dialled) -> None:
         profile = dialled.numbers.profile_for(dialled.number)
         equipment = Workshop(dialled.functions).equip(profile)
-        plan = plan_for(profile, caller=dialled.caller, number=dialled.number, now=NOW, offer=equipment.offer)
+        plan = plan_for(profile, caller=dialled.caller, number=dialled.number, now=NOW, offers=equipment.offers)
         toolbox = equipment.toolbox(ToolContext(CALL_SID, dialled.caller, dialled.number, profile.name))
         self.caller = PromptedCaller()
         model = VirtualModel(dialled.mind(), ear=dialled.ear)

@@ -26,7 +26,7 @@ MAX_EVENTS = 2000
 MAX_TEXT = 300
 
 Kind: TypeAlias = Literal[
-    "call", "model", "speech", "answer", "interruption", "pause", "position", "tool", "key", "trouble"
+    "call", "model", "speech", "answer", "interruption", "pause", "position", "tool", "handoff", "key", "trouble"
 ]
 
 _SETTLED = {
@@ -115,6 +115,11 @@ def _function_called(done: model.OutputItemDone) -> str:
     return f"The model called {quoted(item.name, MAX_TEXT)} with {quoted(item.arguments, MAX_TEXT)}"
 
 
+def _handed_over(handed: does.HandOff) -> str:
+    note = f": {quoted(handed.note, MAX_TEXT)}" if handed.note else ""
+    return f"The agent {handed.to_agent} took over from {handed.from_agent}{note}"
+
+
 def _false_alarm(alarm: does.FalseAlarm) -> str:
     said = f": {quoted(alarm.text, MAX_TEXT)}" if alarm.text else ""
     return f"The bot goes on: {_FALSE_ALARMS[alarm.why]}{said}"
@@ -154,6 +159,7 @@ _TELL: dict[type[Struct], tuple[Kind, Callable[[Any], str]]] = {
     does.Held: ("pause", lambda it: f"The bot paused, with about {_seconds(it.unheard_ms)} still to be said"),
     does.FalseAlarm: ("pause", _false_alarm),
     does.Cut: ("position", _position),
+    does.HandOff: ("handoff", _handed_over),
     does.Trouble: ("trouble", lambda it: quoted(it.problem, MAX_TEXT).strip('"')),
     does.Ended: ("call", lambda it: _ENDS.get(it.outcome, f"The call ended: {it.outcome}")),
 }

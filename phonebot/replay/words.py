@@ -188,6 +188,9 @@ _ACTIONS: dict[type[Struct], Callable[[Any], str]] = {
     does.Line: lambda it: (
         f"line of the {it.role}: {quoted(it.text)}{f' (cut, {it.heard_ms} ms)' if it.cut else ''}"
     ),
+    does.HandOff: lambda it: (
+        f"{it.to_agent} takes over from {it.from_agent}{f': {quoted(it.note)}' if it.note else ''}"
+    ),
     does.Floor: lambda it: _FLOOR[it.turn],
     does.Trouble: lambda it: f"trouble: {quoted(it.problem)}",
     does.Ended: lambda it: f"the call has ended: {it.outcome}",
@@ -198,6 +201,7 @@ _COMMANDS: dict[type[Struct], Callable[[Any], str]] = {
     model.CommitAudio: lambda _: "the caller's turn is over",
     model.ClearAudio: lambda _: "forget the audio of this turn",
     model.CreateItem: lambda it: f"add {_item(it.item)}",
+    model.UpdateSession: lambda _: "change the session",
     model.TruncateItem: lambda it: f"truncate {it.item_id} to {it.audio_end_ms} ms",
     model.DeleteItem: lambda it: f"delete {it.item_id}",
     model.CreateResponse: lambda _: "answer",

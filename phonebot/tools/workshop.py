@@ -3,7 +3,7 @@ What a process has to run the functions of its calls: the Python functions, secr
 
     async with Workshop(functions, secrets) as workshop:
         equipment = workshop.equip(profile)
-        plan = plan_for(profile, ..., offer=equipment.offer)
+        plan = plan_for(profile, ..., offers=equipment.offers)
         toolbox = equipment.toolbox(ToolContext(call_sid))
 """
 
@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
+from phonebot.agents.agent import MAIN
 from phonebot.agents.profile import Profile
-from phonebot.agents.tools import HttpTool, Known, McpServer, name_of
+from phonebot.agents.tools import HttpTool, Known, McpServer, ToolEntry, name_of
 from phonebot.call.plan import Offer
 from phonebot.realtime.events import McpTool
 from phonebot.tools.addresses import Hosts
@@ -30,9 +31,9 @@ NEEDS_GA = "the model's service speaks the beta dialect, in which it cannot call
 
 @dataclass(frozen=True, slots=True)
 class Equipment:
-    """The functions of a profile: what the call offers to its model, and what runs them."""
+    """The functions of a profile: what the call offers to its model, by agent, and what runs them."""
 
-    offer: Offer
+    offers: Mapping[str, Offer]
     functions: Mapping[str, Runnable]
     wording: Wording
     blocking: Blocking
@@ -78,33 +79,48 @@ class Workshop:
 
         `calls_servers`: the model's service can call functions of MCP servers.
         """
-        lacking = dict(self.known.problems(profile.tools))
-        problems = list(lacking.values())
         functions: dict[str, Runnable] = {}
+        offers = {
+            agent: self._offer(profile, where, calls_servers, functions)
+            for agent, where in zip((MAIN, *profile.agents), profile.tool_lists(), strict=True)
+        }
+        return Equipment(offers, functions, self._wording, self._threads.run)
+
+    def _offer(self, profile: Profile, where: str, calls_servers: bool, functions: dict[str, Runnable]) -> Offer:
+        """What the agent is offered whose functions stand under the key `where`; what runs it joins `functions`."""
+        entries: list[ToolEntry] = profile.tool_lists()[where]
+        lacking = dict(self.known.problems({where: entries}))
+        problems = list(lacking.values())
+        names: list[str] = []
         servers: list[McpTool] = []
-        for entry in profile.tools:
-            if name_of(entry) in lacking:
+        for entry in entries:
+            name = name_of(entry)
+            if name in lacking:
                 continue
             match entry:
                 case McpServer() if calls_servers:
                     servers.append(self._server(entry))
                 case McpServer():
                     problems.append(f"the MCP server {entry.mcp} is left out: {NEEDS_GA}")
-                case HttpTool():
-                    functions[entry.name] = HttpFunction(entry, self._secrets, self._client)
-                case _ if profile.transcription is None and self._waits_for_words(entry):
+                case str() if profile.transcription is None and self._waits_for_words(entry):
                     problems.append(
                         f"{entry} is left out: it waits for words of the caller, which needs transcription"
                     )
                 case _:
-                    functions[entry] = self._functions[entry]
-        offer = Offer(
-            tuple(each.function for each in functions.values()),
-            tuple(each.rule for each in functions.values()),
+                    names.append(name)
+                    functions.setdefault(name, self._function(entry))
+        offered = [functions[name] for name in names]
+        return Offer(
+            tuple(each.function for each in offered),
+            tuple(each.rule for each in offered),
             tuple(servers),
             tuple(problems),
         )
-        return Equipment(offer, functions, self._wording, self._threads.run)
+
+    def _function(self, entry: str | HttpTool) -> Runnable:
+        return (
+            self._functions[entry] if isinstance(entry, str) else HttpFunction(entry, self._secrets, self._client)
+        )
 
     def _waits_for_words(self, name: str) -> bool:
         consent = self._functions[name].rule.consent

@@ -279,16 +279,16 @@ class CallDesk:
         profile = arrival.profile
         endpoint = endpoint_for(self._settings, profile)
         equipment = self._workshop.equip(profile, calls_servers=endpoint.dialect != "beta")
-        for problem in equipment.offer.problems:
-            log.error("call %.40r, profile %r: %s", start.call_sid, profile.name, problem)
         plan = plan_for(
             profile,
             caller=arrival.caller,
             number=arrival.number,
             now=datetime.now().astimezone(),
             carrier=traits_for(self._settings),
-            offer=equipment.offer,
+            offers=equipment.offers,
         )
+        for problem in plan.problems:
+            log.error("call %.40r, profile %r: %s", start.call_sid, profile.name, problem)
         about = About(
             call_sid=start.call_sid,
             kind=arrival.kind,
@@ -305,7 +305,8 @@ class CallDesk:
 
         async def connect_model(session: Session) -> tuple[ModelConnection, ModelReady]:
             connection = await connect(endpoint, session)
-            if equipment.offer.servers and connection.dialect == "beta":  # it was not known before
+            has_servers = any(offer.servers for offer in equipment.offers.values())
+            if has_servers and connection.dialect == "beta":  # it was not known before
                 log.error("call %.40r: its MCP servers are left out: %s", start.call_sid, NEEDS_GA)
             return connection, _ready(connection)
 

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
+from phonebot.agents.agent import MAX_PROMPT_CHARACTERS
 from phonebot.agents.numbers import Numbers
 from phonebot.agents.profile import (
-    MAX_PROMPT_CHARACTERS,
     UNSUPPORTED,
     BargeIn,
     LocalVad,
@@ -62,6 +62,16 @@ EVERY_KEY: dict[str, object] = {
     "max_call_s": 600,
     "record": False,
     "tools": ["book_table", "dish_of_the_day"],
+    "agents": {
+        "billing": {
+            "description": "Knows about bills.",
+            "prompt": "It is {now}.",
+            "tools": ["bill"],
+            "handoffs": ["main"],
+            "keep_turns": 2,
+        }
+    },
+    "handoffs": ["billing"],
 }
 
 json_values = st.recursive(
@@ -351,7 +361,7 @@ def test_a_key_that_is_only_planned_is_refused_as_such(key: str) -> None:
 
 
 def test_each_wrong_key_has_its_sentence() -> None:
-    problems = problems_of(record=1, voice=2, transcription={"model": 3, "x": 4}, tools=3, agents={})
+    problems = problems_of(record=1, voice=2, transcription={"model": 3, "x": 4}, tools=3, agents=[])
     assert {problem.split()[0] for problem in problems} == {
         "record",
         "voice",
@@ -390,8 +400,10 @@ def test_a_version_is_short_and_hexadecimal() -> None:
 
 @pytest.mark.parametrize("key", EVERY_KEY)
 def test_each_key_counts_in_the_version(key: str) -> None:
+    together = ("agents", "handoffs")  # neither is taken without the other
+    changed = {each: EVERY_KEY[each] for each in (together if key in together else (key,))}
     without = {"greeting": "Hi"}
-    assert profile_of(**without | {key: EVERY_KEY[key]}).version != profile_of(**without).version
+    assert profile_of(**without | changed).version != profile_of(**without).version
 
 
 def test_a_profile_that_is_kept_is_known_by_the_version_it_was_saved_as() -> None:

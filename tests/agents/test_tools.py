@@ -113,11 +113,11 @@ def test_words_that_confirm_need_transcription() -> None:
 def test_what_a_deployment_does_not_have_is_named() -> None:
     tools = profile_of("book", "fly", ORDER | {"url": "http://Shop.internal/{id}"}, DOCS).tools
     known = Known(frozenset({"book"}), frozenset({"SHOP"}), frozenset({"shop.internal"}))
-    assert dict(known.problems(tools)) == {
+    assert dict(known.problems({"tools": tools})) == {
         "fly": 'tools[1] is "fly", a function that this deployment does not have; there are book'
     }
-    assert dict(Known().problems(tools)).keys() == {"book", "fly", "order"}
-    assert [problem for _, problem in Known().problems(tools[2:])] == [
+    assert dict(Known().problems({"tools": tools})).keys() == {"book", "fly", "order"}
+    assert [problem for _, problem in Known().problems({"tools": tools[2:]})] == [
         "tools[0] needs the secret SHOP: set PHONEBOT_SECRET_SHOP where phonebot runs",
         "tools[0].url is http://: it must be https://, or PHONEBOT_TOOL_HOSTS_ALLOWED must name shop.internal",
     ]

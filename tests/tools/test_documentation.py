@@ -52,9 +52,9 @@ def profiles() -> dict[str, Profile]:
 async def test_the_profiles_name_what_the_deployments_have(examples: set[str]) -> None:
     functions = load_tools("bookings", ())
     known = Known(frozenset(functions), frozenset({"SHOP", "SHOP_SIGNING"}))
-    assert [problem for each in profiles().values() for problem in known.problems(each.tools)] == []
+    assert [problem for each in profiles().values() for problem in known.problems(each.tool_lists())] == []
     workshop = Workshop(functions, {"SHOP": "Bearer x", "SHOP_SIGNING": "s"})
-    offered = [len(workshop.equip(each).offer.rules) for each in profiles().values()]
+    offered = [len(workshop.equip(each).offers["main"].rules) for each in profiles().values()]
     assert offered == [2, 2, 0]
 
 

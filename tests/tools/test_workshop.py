@@ -37,7 +37,7 @@ def profile_of(*tools: object, **keys: Any) -> Profile:
 
 
 async def test_a_call_is_offered_what_its_profile_names_in_this_order() -> None:
-    offer = a_workshop().equip(profile_of(DOCS, "pay", ORDER)).offer
+    offer = a_workshop().equip(profile_of(DOCS, "pay", ORDER)).offers["main"]
     assert [each.name for each in offer.functions] == ["pay", "order"]
     assert offer.functions[0] == call_tools.pay.function
     pay, order = offer.rules
@@ -61,7 +61,7 @@ async def test_a_call_is_offered_what_its_profile_names_in_this_order() -> None:
 
 async def test_what_the_deployment_does_not_have_is_left_out_with_a_sentence() -> None:
     shop = ORDER | {"headers": {"X": {"secret": "SHOP"}}}
-    offer = a_workshop().equip(profile_of("fly", shop, "fail")).offer
+    offer = a_workshop().equip(profile_of("fly", shop, "fail")).offers["main"]
     assert [each.name for each in offer.functions] == ["fail"]
     assert [problem.partition(";")[0] for problem in offer.problems] == [
         'tools[0] is "fly", a function that this deployment does not have',
@@ -70,12 +70,12 @@ async def test_what_the_deployment_does_not_have_is_left_out_with_a_sentence() -
 
 
 async def test_a_service_that_cannot_call_servers_has_none() -> None:
-    offer = a_workshop().equip(profile_of(DOCS), calls_servers=False).offer
+    offer = a_workshop().equip(profile_of(DOCS), calls_servers=False).offers["main"]
     assert (offer.servers, offer.problems) == ((), (f"the MCP server docs is left out: {NEEDS_GA}",))
 
 
 async def test_a_function_that_waits_for_words_is_left_out_where_none_are_written_down() -> None:
-    offer = a_workshop().equip(profile_of("pay_by_word", "pay", transcription=False)).offer
+    offer = a_workshop().equip(profile_of("pay_by_word", "pay", transcription=False)).offers["main"]
     assert [each.name for each in offer.functions] == ["pay"]
     assert offer.problems == (
         "pay_by_word is left out: it waits for words of the caller, which needs transcription",

@@ -20,10 +20,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from phonebot.agents.agent import MAX_PROMPT_CHARACTERS
 from phonebot.agents.changes import Change, changes, merged
 from phonebot.agents.form_fields import FIELDS, SECTIONS
 from phonebot.agents.numbers import DEFAULT, is_number
-from phonebot.agents.profile import MAX_PROMPT_CHARACTERS, Profile
+from phonebot.agents.profile import Profile
 from phonebot.errors import AudioError, NotStored
 from phonebot.store.numbers import ChangedMeanwhile, Entry, NumberStore, Version
 from phonebot.web.console.draft import CALLERS, NOTE, TEXT, Draft, Problem, View

@@ -14,6 +14,7 @@ MARKED: dict[Kind, str] = {
     "pause": "Pause",
     "key": "Key",
     "tool": "Function called",
+    "handoff": "Hand-off",
     "trouble": "Trouble",
 }
 MAX_TICKS = 9
