@@ -201,7 +201,6 @@ _COMMANDS: dict[type[Struct], Callable[[Any], str]] = {
     model.CommitAudio: lambda _: "the caller's turn is over",
     model.ClearAudio: lambda _: "forget the audio of this turn",
     model.CreateItem: lambda it: f"add {_item(it.item)}",
-    model.UpdateSession: lambda _: "change the session",
     model.TruncateItem: lambda it: f"truncate {it.item_id} to {it.audio_end_ms} ms",
     model.DeleteItem: lambda it: f"delete {it.item_id}",
     model.CreateResponse: lambda _: "answer",
