@@ -24,7 +24,7 @@ import msgspec
 
 from phonebot.agents.numbers import Numbers
 from phonebot.agents.profile import Profile
-from phonebot.call.actions import Action, BargeIn, Cut, Ended, Outcome
+from phonebot.call.actions import Action, BargeIn, Cut, Ended, HandOff, Outcome
 from phonebot.call.actions import Line as Spoken
 from phonebot.realtime.events import FunctionCall, OutputItemDone
 from phonebot.rehearsal.line import DEFAULT_CALLER, DEFAULT_NUMBER, Answers, Dialled, Line, ToldEar
@@ -36,7 +36,7 @@ from phonebot.simulator.mind import Call, Mind
 from phonebot.tools.functions import Tool
 
 PATIENCE_MS = 20_000  # how long a line of a test waits for what it expects
-SHOWN = (Spoken, BargeIn, Cut, Ended)
+SHOWN = (Spoken, BargeIn, Cut, HandOff, Ended)
 
 OpenLine = Callable[[Dialled], Line]
 
@@ -170,6 +170,14 @@ class Phone:
             raise RuntimeError("nobody was called yet: dial first")
         with_these = f" with {dict(arguments)}" if arguments else ""
         self._wait(found, within_ms, f"the function {name} to be called{with_these}")
+
+    def expect_agent(self, name: str, within_ms: int = PATIENCE_MS) -> None:
+        """The agent of this name takes over."""
+        self._expect(
+            lambda action: isinstance(action, HandOff) and action.to_agent == name,
+            within_ms,
+            f"the agent {name} to take over",
+        )
 
     def expect_hung_up(self, outcome: Outcome | None = None, within_ms: int = PATIENCE_MS) -> None:
         """The call ends without the caller's doing; `outcome` says why."""

@@ -1,13 +1,12 @@
 """The examples of docs/tools.md do what it says."""
 
 import json
-import re
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from documents import Document
 from pydantic import BaseModel
 
 from phonebot.agents.numbers import read_tables
@@ -23,30 +22,19 @@ from phonebot.tools.http import HttpFunction
 from phonebot.tools.registry import load_function, load_tools
 from phonebot.tools.workshop import Workshop
 
-DOCUMENT = (Path(__file__).parents[2] / "docs" / "tools.md").read_text("utf-8")
-
-
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", DOCUMENT, re.MULTILINE | re.DOTALL)
+PAGE = Document("tools.md")
 
 
 @pytest.fixture
 def examples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[set[str]]:
     """The Python files of the document can be imported; their modules' names."""
-    monkeypatch.syspath_prepend(str(tmp_path))
-    names = set()
-    for block in blocks("python"):
-        name = block.splitlines()[0].removeprefix("# ")
-        (tmp_path / name).write_text(block)
-        names.add(name.removesuffix(".py"))
-    yield names
-    for name in names:
-        sys.modules.pop(name, None)
+    with PAGE.modules(tmp_path, monkeypatch) as names:
+        yield names
 
 
 def profiles() -> dict[str, Profile]:
-    tables = parse("\n".join(blocks("toml")).encode(), "docs/tools.md")
-    return {number: each.profile for number, each in read_tables(tables, "docs/tools.md", Path()).items()}
+    tables = parse("\n".join(PAGE.blocks("toml")).encode(), PAGE.name)
+    return {number: each.profile for number, each in read_tables(tables, PAGE.name, Path()).items()}
 
 
 async def test_the_profiles_name_what_the_deployments_have(examples: set[str]) -> None:
@@ -92,12 +80,6 @@ def test_the_examples_are_all_known(examples: set[str]) -> None:
     assert examples == {"bookings", "checking", "wording", "test_bookings"}
 
 
-def documented(section: str) -> set[tuple[str, str, str]]:
-    """Key, default and what is allowed of each row of a section."""
-    text = DOCUMENT.partition(f"## {section}\n")[2].partition("\n## ")[0]
-    return set(re.findall(r"^\| `([a-z_.]+)` \| .*\| (.+) \| (.+) \|$", text, re.MULTILINE))
-
-
 @pytest.mark.parametrize(
     ("section", "tables"),
     [("A request", (("", HttpTool), ("confirm.", Confirm))), ("An MCP server", (("", McpServer),))],
@@ -106,7 +88,7 @@ def test_each_key_is_documented_with_its_default_and_what_is_allowed(
     section: str, tables: tuple[tuple[str, type[BaseModel]], ...]
 ) -> None:
     fields = [(prefix + name, info) for prefix, table in tables for name, info in table.model_fields.items()]
-    rows = documented(section)
+    rows = PAGE.rows(section)
     assert {(key, allowed) for key, _, allowed in rows} == {(key, info.description) for key, info in fields}
     for key, info in fields:
         (default,) = (given for name, given, _ in rows if name == key)
