@@ -237,9 +237,16 @@ class Bridge:
     def _use_toolbox(self, action: RunTool | StopTool) -> None:
         assert self._toolbox is not None, "a plan with functions comes with what runs them"
         if isinstance(action, RunTool):
-            self._toolbox.run(action, self._feed)
+            self._toolbox.run(action, self._answered)
         else:
             self._toolbox.stop(action.call_id)
+
+    def _answered(self, result: ToolResult) -> None:
+        """A function has run. In a task of the call: should the core fail by it, the call does."""
+        self._tasks.create_task(self._take(result))
+
+    async def _take(self, result: ToolResult) -> None:
+        self._feed(result)
 
     def _report_backlog(self, now: int) -> None:
         """Let the call know of what could not be sent."""

@@ -14,7 +14,15 @@ from phonebot import bridge, outbox
 from phonebot.bridge import Bridge, ConnectModel, Journal, StreamClosed
 from phonebot.call.actions import Action, ClearPlayback, CloseStream, Ended, PlayAudio, SendMark, Trouble
 from phonebot.call.call import Call
-from phonebot.call.inputs import CallerAudioDropped, CarrierClosed, Input, ModelLost, ModelReady, OperatorHangUp
+from phonebot.call.inputs import (
+    CallerAudioDropped,
+    CarrierClosed,
+    Input,
+    ModelLost,
+    ModelReady,
+    OperatorHangUp,
+    ToolResult,
+)
 from phonebot.call.plan import CallPlan
 from phonebot.carrier.messages import Media, Start, StreamReader
 from phonebot.errors import ModelProtocolError, ModelRefused, ModelUnreachable
@@ -480,18 +488,29 @@ def break_the_journal(shell: Shell) -> None:
     shell.says(cast(Event, Faulty()))
 
 
+def break_a_result(shell: Shell) -> None:
+    """A function has run, outside the call's tasks."""
+    result = ToolResult("call_1", "faulty")
+    asyncio.get_running_loop().call_soon(shell.bridge._answered, result)
+
+
 class Faulty:
     """An input of which the journal below makes an error of ours."""
 
 
 class Brittle(Notes):
     def happened(self, now: int, received: Input, actions: list[Action]) -> None:
-        if isinstance(received, Faulty):
+        if isinstance(received, Faulty | ToolResult):
             raise RuntimeError("a fault of ours")
 
 
 @pytest.mark.parametrize(
-    ("end", "raised"), [(cancel, asyncio.CancelledError), (break_the_journal, BaseExceptionGroup)]
+    ("end", "raised"),
+    [
+        (cancel, asyncio.CancelledError),
+        (break_the_journal, BaseExceptionGroup),
+        (break_a_result, BaseExceptionGroup),
+    ],
 )
 async def test_a_bridge_that_is_cancelled_or_fails_leaves_no_task_and_no_model_behind(
     end: Callable[[Shell], None], raised: type[BaseException]

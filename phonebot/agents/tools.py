@@ -312,6 +312,10 @@ class Known:
     secrets: frozenset[str] = frozenset()
     hosts: frozenset[str] = frozenset()
 
+    def lacks(self, lists: Mapping[str, Iterable[ToolEntry]]) -> list[str]:
+        """The sentences of `problems`."""
+        return [problem for _, problem in self.problems(lists)]
+
     def problems(self, lists: Mapping[str, Iterable[ToolEntry]]) -> Iterator[tuple[str, str]]:
         """
         What of a profile's entries a deployment cannot do: the entry's name, and a sentence about its key.

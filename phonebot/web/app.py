@@ -118,7 +118,15 @@ def create_app(
     media = MediaEndpoint(door, gate, live, calls.hold)
 
     urls = own_urls(public_url, settings.host, settings.port)
-    phone = ConsolePhone(Trials(secret_key), calls.answer, live, feed, numbers.profile_for, urls)
+    phone = ConsolePhone(
+        Trials(secret_key),
+        calls.answer,
+        live,
+        feed,
+        numbers.profile_for,
+        lambda profile: workshop.known.lacks(profile.tool_lists()),
+        urls,
+    )
 
     stopping = asyncio.Event()
     console: Console | None = None

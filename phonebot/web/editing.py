@@ -58,7 +58,7 @@ class ProfileEditor:
 
     def _unknown(self, profile: Profile) -> list[str]:
         """What the profile names that the deployment does not have."""
-        return [problem for _, problem in self._known.problems(profile.tool_lists())] if self._known else []
+        return self._known.lacks(profile.tool_lists()) if self._known else []
 
     def _checked(self, written: Mapping[str, Written], source: str) -> Mapping[str, Written]:
         """Raises ProfileError for `source` where a profile names what the deployment does not have."""

@@ -47,7 +47,12 @@ templates = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True)
 
 
 class ConsolePhone:
-    """Where the parts of the phone meet. `urls` are those by which the service is reached (access.Origins)."""
+    """
+    Where the parts of the phone meet.
+
+    `unknown`: what a profile names that the deployment does not have, in sentences. `urls` are those by which the
+    service is reached (access.Origins).
+    """
 
     def __init__(
         self,
@@ -56,9 +61,11 @@ class ConsolePhone:
         live: LiveCalls,
         feed: Feed,
         saved: Callable[[str], Profile],
+        unknown: Callable[[Profile], Iterable[str]],
         urls: Iterable[str],
     ) -> None:
         self._trials = trials
+        self._unknown = unknown
         self._answer = answer
         self._live = live
         self._feed = feed
@@ -88,7 +95,9 @@ class ConsolePhone:
             )
             return HTMLResponse(text, headers=headers)
 
-        trying = TryIt(authorise_try or or_401(authorise), self._trials, self._origins, self._saved, MEDIA_PATH)
+        trying = TryIt(
+            authorise_try or or_401(authorise), self._trials, self._origins, self._saved, self._unknown, MEDIA_PATH
+        )
         door = PhoneDoor(authorise, self._trials, self._origins, self._saved, self._live, self._feed, self._answer)
         return [
             Route(PAGE_PATH, own_page or page),

@@ -1,6 +1,6 @@
 """`POST /console/try`: an operator wants to hear a profile before it answers anyone. It is checked; he may call."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Annotated, Any
 
 import msgspec
@@ -45,12 +45,14 @@ class TryIt:
         trials: Trials,
         origins: Origins,
         saved: Callable[[str], Profile],
+        unknown: Callable[[Profile], Iterable[str]],
         socket_path: str,
     ) -> None:
         self._authorise = authorise
         self._trials = trials
         self._origins = origins
         self._saved = saved
+        self._unknown = unknown
         self._socket_path = socket_path
 
     async def answer(self, request: Request) -> Response:
@@ -72,6 +74,8 @@ class TryIt:
         if wanted.profile is None:
             return None
         profile = Profile.from_table(wanted.profile, "the profile")
+        if unknown := tuple(self._unknown(profile)):
+            raise ProfileError("the profile", *unknown)
         if profile.greeting_audio is None:
             return profile
         saved = self._saved(wanted.number)

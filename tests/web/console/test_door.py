@@ -233,6 +233,12 @@ async def test_a_profile_that_breaks_rules_is_refused_with_a_sentence_for_each_k
     )
 
 
+async def test_a_function_that_the_deployment_does_not_have_cannot_be_tried(service: Service) -> None:
+    status, answer = await Page(service).post({"profile": {"greeting": "Hi", "tools": ["fly"]}})
+    assert status == 422
+    assert answer["problems"][0].startswith('tools[0] is "fly", a function that this deployment does not have')
+
+
 @pytest.mark.parametrize(
     ("body", "status"),
     [
