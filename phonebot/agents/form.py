@@ -60,7 +60,7 @@ def by_field(problems: Iterable[str], values: Mapping[str, str]) -> Iterator[tup
     """Each problem of a ProfileError with the key of its field, or "" if no field that counts has it."""
     known = {field.key for field in FIELDS if field.has_meaning(values)}
     for problem in problems:
-        key = re.split(r"[ :]", problem, maxsplit=1)[0]
+        key = re.split(r"[ :\[]", problem, maxsplit=1)[0]
         yield key if key in known else "", problem
 
 

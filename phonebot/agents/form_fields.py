@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from phonebot.agents.profile import BargeIn, LocalVad, NoVad, Profile, SemanticVad, ServerVad, Transcription
 
-WITHOUT_FIELD = frozenset({"agents", "handoffs", "tools"})
+WITHOUT_FIELD = frozenset({"agents", "handoffs"})
 """Keys that are written as TOML: a profile that has one opens so."""
 
 Kind: TypeAlias = Literal["text", "long text", "number", "switch", "choice", "words"]
@@ -384,6 +384,20 @@ SECTIONS = (
                 "text",
                 "On Azure the name of a transcription deployment of the same resource.",
                 rare=True,
+            ),
+        ),
+    ),
+    Section(
+        "What it may do",
+        "",
+        (
+            Field(
+                "tools",
+                "Functions",
+                "words",
+                "What the model may call: names of the deployment's functions, separated by commas. Requests and "
+                "MCP servers are written as TOML.",
+                unset="none",
             ),
         ),
     ),

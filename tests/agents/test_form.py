@@ -19,6 +19,7 @@ TABLES: dict[str, tuple[type[BaseModel], ...]] = {
     "barge_in": (BargeIn,),
 }
 FILES = sorted((Path(__file__).parents[2]).glob("fixtures/**/numbers.toml"))
+REQUEST = {"name": "order", "description": "Orders.", "url": "https://shop.example.com/orders"}
 WRONG = {
     "name": "n" * 101,
     "language": "English",
@@ -98,7 +99,7 @@ def test_the_line_ends_of_a_browser_become_ours() -> None:
 
 
 @pytest.mark.parametrize(
-    "table", [{"prompt": ""}, {"tools": ["book"]}, {"max_call_s": 1}, {"barge_in": {"holdms": 1}}]
+    "table", [{"prompt": ""}, {"tools": [REQUEST]}, {"max_call_s": 1}, {"barge_in": {"holdms": 1}}]
 )
 def test_what_the_form_cannot_show_is_known(table: dict[str, Any]) -> None:
     assert not shows_all(table)
@@ -128,6 +129,7 @@ def test_a_problem_of_two_keys_belongs_to_the_first(values: dict[str, str], key:
 
 
 def test_a_problem_that_no_field_has_is_kept() -> None:
-    assert list(by_field(["tools is not supported by this version"], {})) == [
-        ("", "tools is not supported by this version")
+    assert list(by_field(["agents is not supported by this version", 'tools[1] is "fly"'], {})) == [
+        ("", "agents is not supported by this version"),
+        ("tools", 'tools[1] is "fly"'),
     ]
