@@ -222,7 +222,9 @@ class Delays:
             return self.surest_trip_ms
         # Stamps that are off shift call time, which follows the earliest of them, by as much as frames seem late.
         slowest_ms = max(self._round_trips_ms, default=UNKNOWN_ROUND_TRIP_MS)
-        return slowest_ms - self.jitter_ms - FRAME_MS - ROUNDING_MS
+        # While there were few of them, neither that nor where the boundaries lie shows in full.
+        unseen_ms = 0 if self._stamps > KNOWN_STAMPS else EVEN_MS
+        return slowest_ms - self.jitter_ms - unseen_ms - FRAME_MS - ROUNDING_MS
 
     @property
     def _is_even(self) -> bool:

@@ -4,7 +4,7 @@ Calls that one random call in a thousand is like, and that were settled wrongly 
 What is asserted of a call is in random_call.py; test_heard.py makes the random ones.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 from random_call import Answer, Conditions, Moment, RandomCall
@@ -36,6 +36,7 @@ MUTE = Oddities(drift_ppm=-200.0, start_buffer_ms=150, marks_lost=1.0, clear_ech
 LAGGING = Oddities(drift_ppm=200.0, short_frame="hold", start_buffer_ms=150, marks_lag_ms=80)
 BURSTS = Oddities(start_buffer_ms=150, silence_suppressed=True, marks_burst_ms=60)
 HESITANT = Oddities(timestamp_jitter_ms=3, start_buffer_ms=40, clear_echoes=False, silence_suppressed=True)
+DELAYING = replace(HESITANT, start_buffer_ms=0, marks_doubled=0.3, marks_delay_ms=100)
 FOUR_ITEMS = Answer((2_000, 2_000, 195, 2_000), delta_ms=400, late_ms=500)
 
 CALLS: dict[str, tuple[Conditions, tuple[Answer | OwnAudio | Interruption, ...]]] = {
@@ -117,6 +118,19 @@ CALLS: dict[str, tuple[Conditions, tuple[Answer | OwnAudio | Interruption, ...]]
     "a clear late in a start buffer that nobody has measured, and no echo of what it flushed": (
         Conditions(Network(downlink_delay_ms=20), Oddities(start_buffer_ms=150, clear_echoes=False)),
         (Answer((300, 300), speed=None), Interruption("in the tail", 162, 100)),
+    ),
+    "a clear before frames have shown where the carrier's boundaries lie": (
+        Conditions(Network(uplink_delay_ms=100), DELAYING, interrupt_response=False),
+        (
+            Answer((300,), speed=1.0, delta_ms=10, followed=True),
+            Interruption("in mid-item", 0, 100),
+            Interruption("now", 0, 100),
+            Answer((300,), delta_ms=10, followed=True),
+            Interruption("in mid-item", 67, 100),
+            Interruption("now", 0, 100),
+            Answer((300,), speed=1.0, delta_ms=10, followed=True),
+            Interruption("in mid-item", 400),
+        ),
     ),
     "flushed echoes that come a frame before a fence with a lag": (
         Conditions(Network(0, 60, 0, 60), LAGGING, output="pcm24k", traits=CarrierTraits(150, 80)),
