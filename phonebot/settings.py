@@ -297,6 +297,10 @@ class Settings(BaseModel):
     model: Annotated[Text, _ANY] = "gpt-realtime-2.1"
     """The model for profiles that name none. On Azure the name of a deployment."""
 
+    text_model: Annotated[Text | None, _ANY] = None
+    """The model for what needs no speech: summaries, data, checks. Unset: `gpt-realtime-2.1-mini` at OpenAI, whose
+    text costs a sixth to a tenth; elsewhere that of `PHONEBOT_MODEL`, for models have names of their own there."""
+
     tools: Annotated[
         Annotated[str, AfterValidator(_tool_paths)], Allowed("module or module:function, separated by commas")
     ] = ""

@@ -250,6 +250,8 @@ def _connection(
     line: Line, codec: Codec, wanted: Session, session: Session, left_out: tuple[str, ...]
 ) -> ModelConnection:
     name = line.endpoint.name
+    if wanted.modality == "text" and wanted.input_format is UNSET and session.input_format is UNSET:
+        session = structs.replace(session, input_format="pcm24k")  # it will never hear, either
     input_ = _format(name, "input", session.input_format, wanted.input_format)
     if session.kind == "transcription" or session.modality == "text":
         # It will never speak, and need not say in which format.

@@ -85,6 +85,11 @@ class Config:
             return ()
         return names if forced is None else tuple(name for name in names if name == forced)
 
+    @property
+    def must_call(self) -> bool:
+        """Whether the answer has to be a function's call."""
+        return self.tool_choice == "required" or forced_tool(self.tool_choice) is not None
+
 
 def forced_tool(tool_choice: Any) -> str | None:
     """

@@ -31,6 +31,13 @@ A scripted mind: what the embedded model answers to what it hears, written in TO
     [replies.again]
     repeat = true                           # says the last reply once more
 
+    [[written]]                             # what is asked in writing: summaries, data, checks; the first that fits
+    about = "sum up"                        # words of the question or of the text it is about; without: any
+    write = "The caller asked for the opening hours."
+
+    [[written]]
+    fields = { topic = "hours" }            # where a function must be called: its arguments
+
     [pronounce]                             # words the recogniser does not know, in CMU phones
     toothache = "T UW TH EY K"
 
@@ -85,6 +92,18 @@ class Reply(Struct, frozen=True, forbid_unknown_fields=True):
     repeat: bool = False
 
 
+class Written(Struct, frozen=True, forbid_unknown_fields=True):
+    """
+    An answer to a question in writing: a text, or (`fields`) the arguments of the function that must be called.
+
+    `about` None: whatever is asked.
+    """
+
+    about: _Text | None = None
+    write: _Text | None = None
+    fields: dict[str, Any] | None = None
+
+
 class Script(Struct, frozen=True, forbid_unknown_fields=True):
     """A script as written; `load_script` reads and checks it. `source` is the file, for error messages."""
 
@@ -92,6 +111,7 @@ class Script(Struct, frozen=True, forbid_unknown_fields=True):
     intents: dict[str, tuple[str, ...]]
     replies: dict[str, Reply]
     keys: dict[str, str] = {}
+    written: tuple[Written, ...] = ()
     pronounce: dict[str, str] = {}
     source: str = "script"
 
@@ -145,7 +165,9 @@ class ScriptedMind:
         self._called: Reply | None = None
 
     def answer(self, context: Context) -> tuple[Say | Call, ...]:
-        """Return what the script says to the newest line of the conversation."""
+        """Return what the script says to the newest line of the conversation, or to a question in writing."""
+        if context.in_writing:
+            return self._in_writing(context)
         newest = context.history[-1] if context.history else None
         if context.heard is None and newest is not None and newest.role == "tool":
             return self._returned(newest.text)
@@ -158,6 +180,19 @@ class ScriptedMind:
         if reply.repeat:
             return (Say(line or self._script.reprompt),)
         return self._give(reply, context.tools)
+
+    def _in_writing(self, context: Context) -> tuple[Say | Call, ...]:
+        """What the script has no answer to is answered with nothing."""
+        words = [*words_of(context.instructions), *words_of(context.heard or "")]
+        asked = f" {' '.join(words)} "
+        for each in self._script.written:
+            if each.about is not None and f" {' '.join(words_of(each.about))} " not in asked:
+                continue
+            if context.forced and each.fields is not None and context.tools:
+                return (Call(context.tools[0], each.fields),)
+            if not context.forced and each.write is not None:
+                return (Say(each.write),)
+        return ()
 
     def _give(self, reply: Reply, tools: tuple[str, ...]) -> tuple[Say | Call, ...]:
         self._given = reply
@@ -247,15 +282,16 @@ _SECTIONS: dict[str, Any] = {
 
 def _script(table: dict[str, Any], source: str) -> Script:
     problems = [
-        f"{key}: unknown; allowed are reprompt, {', '.join(_SECTIONS)}"
+        f"{key}: unknown; allowed are reprompt, {', '.join(_SECTIONS)}, written"
         for key in table
-        if key != "reprompt" and key not in _SECTIONS
+        if key not in ("reprompt", "written", *_SECTIONS)
     ]
     reprompt = _convert(table.get("reprompt", ""), _Text, "reprompt", problems)
     sections = {name: _section(table.get(name, {}), name, problems) for name in _SECTIONS}
+    written = _convert(table.get("written", []), tuple[Written, ...], "written", problems)
     if problems:
         raise ProfileError(source, *problems)
-    script = Script(reprompt=reprompt, source=source, **sections)
+    script = Script(reprompt=reprompt, source=source, written=written, **sections)
     if contradictions := [*_intent_problems(script), *_reply_problems(script), *_other_problems(script)]:
         raise ProfileError(source, *contradictions)
     return script
@@ -275,7 +311,7 @@ def _convert(value: Any, kind: Any, where: str, problems: list[str]) -> Any:
     except msgspec.ValidationError as error:
         problem, _, path = str(error).partition(" - at `$")
         if "unknown field" in problem:
-            allowed = Function if path.startswith(".call") else Reply
+            allowed = Function if path.startswith(".call") else Written if where == "written" else Reply
             problem += f"; allowed are {', '.join(allowed.__struct_fields__)}"
         problems.append(f"{where}{path.rstrip('`')}: {problem}")
         return None
@@ -326,6 +362,9 @@ def _content_problems(reply: Reply) -> Iterator[str]:
 
 
 def _other_problems(script: Script) -> Iterator[str]:
+    for place, entry in enumerate(script.written):
+        if (entry.write is None) == (entry.fields is None):
+            yield f"written[{place}]: needs either write or fields"
     for key, intent in script.keys.items():
         if not re.fullmatch(r"[0-9*#]+", key):
             yield f"keys.{key}: a telephone has the keys 0 to 9, * and #"

@@ -209,6 +209,8 @@ class Generation:
             tools=self.request.config.callable_tools,
             heard=heard_in(self.request.context),
             request=self.request.instructions,
+            in_writing=self.request.conversation is None and not self.request.config.speaks,
+            forced=self.request.config.must_call,
         )
         try:
             return self._mind.answer(context)

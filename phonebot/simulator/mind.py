@@ -67,7 +67,8 @@ class Context:
     `instructions` are the ones in force: the response's own, else the session's. `history` ends with the newest
     line. `tools` are the names of the functions that may be called. `heard` is the text of the utterance to
     answer: "" when nothing was understood, None when the response answers no utterance (a greeting, a function's
-    output). `request` holds the response's own instructions, or None.
+    output). `request` holds the response's own instructions, or None. `in_writing`: the answer belongs to no
+    conversation and is text, such as a summary; `forced` tells that a function must be called.
     """
 
     instructions: str
@@ -75,6 +76,8 @@ class Context:
     tools: tuple[str, ...]
     heard: str | None
     request: str | None = None
+    in_writing: bool = False
+    forced: bool = False
 
 
 class Detector(Protocol):

@@ -348,6 +348,9 @@ class CallLog:
             self._ended(self.outcome)
 
 
+CHEAP_MODEL = "gpt-realtime-2.1-mini"  # of OpenAI's list prices the lowest for text (replay/prices.py)
+
+
 def workshop_for(settings: Settings) -> Workshop:
     """What runs functions in this deployment. Raises SettingsError for names of functions that there are not."""
     formatter = settings.tool_error_formatter
@@ -368,7 +371,22 @@ def traits_for(settings: Settings) -> CarrierTraits:
 
 def endpoint_for(settings: Settings, profile: Profile) -> Endpoint:
     """Where the model of a profile is found. Raises SettingsError when no model is set."""
-    model = profile.model or settings.model
+    return endpoint_of(settings, profile.model or settings.model)
+
+
+def text_endpoint(settings: Settings, model: str | None = None) -> Endpoint:
+    """Where a model that writes is found: this one, else the deployment's for texts. Raises SettingsError."""
+    return endpoint_of(settings, model or text_model(settings))
+
+
+def text_model(settings: Settings) -> str:
+    """The deployment's model for what needs no speech."""
+    elsewhere = settings.model_url or settings.azure_openai_endpoint
+    return settings.text_model or (settings.model if elsewhere else CHEAP_MODEL)
+
+
+def endpoint_of(settings: Settings, model: str) -> Endpoint:
+    """Where a model is found, by its name. Raises SettingsError when no model is set."""
     if settings.model_url:
         return providers.gateway(
             settings.model_url,

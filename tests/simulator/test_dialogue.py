@@ -55,6 +55,17 @@ repeat = true
 [replies.bye]
 say = "Goodbye!"
 call = { name = "end_call" }
+
+[[written]]
+about = "sum up"
+write = "The caller wanted a table."
+
+[[written]]
+about = "rude"
+fields = { tripped = true }
+
+[[written]]
+fields = { tripped = false }
 """
 
 
@@ -310,6 +321,29 @@ def test_the_phrases_for_the_ear_are_words_only(tmp_path: Path) -> None:
     assert len(script.phrases) == 10
 
 
+# ------------------------------------------------------------------------------------------- in writing
+
+
+@pytest.mark.parametrize(
+    ("instructions", "text", "forced", "answer"),
+    [
+        ("Sum up this call.", "Caller: A table, please.", False, (Say("The caller wanted a table."),)),
+        ("Is this rude?", "You are wonderful.", True, (Call("check", {"tripped": True}),)),
+        ("Is this well-mannered?", "You are so rude!", True, (Call("check", {"tripped": True}),)),
+        ("Is this well-mannered?", "You are wonderful.", True, (Call("check", {"tripped": False}),)),
+        ("Write a poem.", "A table, please.", False, ()),
+    ],
+)
+def test_a_question_in_writing_is_answered_by_its_words_and_kind(
+    menu: Script, instructions: str, text: str, forced: bool, answer: tuple[Say | Call, ...]
+) -> None:
+    tools = ("check",) if forced else ()
+    context = Context(
+        instructions, (Line("user", text),), tools, text, instructions, in_writing=True, forced=forced
+    )
+    assert menu.mind().answer(context) == answer
+
+
 # ------------------------------------------------------------------------------------------- mistakes
 
 
@@ -348,6 +382,8 @@ def test_the_phrases_for_the_ear_are_words_only(tmp_path: Path) -> None:
         ('say = "We are open from six."', 'say = "At {result}"', "replies.hours.say: {result} is not known yet"),
         ('say = "We are open from six."', 'answer = "At six."', "replies.hours.answer: needs a call"),
         ("repeat = true", 'repeat = true\nsay = "x"', "replies.again.repeat: stands alone"),
+        ('about = "rude"', 'about = "rude"\nwrite = "x"', "written[1]: needs either write or fields"),
+        ('about = "rude"', 'abuot = "rude"', "unknown field `abuot`; allowed are about, write, fields"),
         ("[keys]", "[pronounce]\nkale = 'K XX L'\n[keys]", "pronounce.kale: 'XX' is no sound; there are AA AE"),
         ("[keys]", "[pronounce]\nkale = ''\n[keys]", "pronounce.kale: '' is no sound"),
         ("[keys]", "[pronounce]\nKale = 'K'\n[keys]", "pronounce.Kale: must be one word in lower case"),
