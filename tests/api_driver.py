@@ -24,6 +24,7 @@ from phonebot.agents.numbers import Numbers
 from phonebot.serving import listen, running
 from phonebot.settings import load
 from phonebot.store.audit import Actor
+from phonebot.store.after import AfterStore
 from phonebot.store.calls import CallStore
 from phonebot.store.database import Database
 from phonebot.store.live import LiveStore
@@ -172,6 +173,7 @@ def store_of(database: Database, folder: Path) -> Store:
         database=database,
         numbers=NumberStore(database),
         calls=CallStore(database),
+        after=AfterStore(database),
         live=LiveStore(database),
         users=UserStore(database, QUICK),
         sessions=SessionStore(database),

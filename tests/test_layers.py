@@ -25,6 +25,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "simulator": ("errors", "audio"),
     "store": ("errors",),
     "tools": ("errors", "call", "realtime.events", "agents"),
+    "after": ("agents", "errors", "realtime", "replay.prices", "store", "tools"),
     "callbook": ("store", "replay", "errors"),
     "checkup": ("errors", "realtime", "store"),
     "filing": ("callbook", "store", "replay", "errors"),
@@ -42,7 +43,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "store",
         "tools",
     ),
-    "web.app": ("settings", "filing"),  # beside what is allowed to the rest of web
+    "web.app": ("settings", "filing", "after"),  # beside what is allowed to the rest of web
 }
 TOP = frozenset(
     {

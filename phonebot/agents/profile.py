@@ -27,6 +27,7 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
+from phonebot.agents import after_call as afterwards
 from phonebot.agents import agent as others
 from phonebot.agents import prompt as placeholders
 from phonebot.agents import tools as functions
@@ -276,6 +277,9 @@ class Profile(_Table):
     ] = []
     agents: others.Agents = {}
     handoffs: others.Handoffs = []
+    summary: afterwards.SummaryWish = None
+    extract: afterwards.ExtractWish = None
+    after_call: afterwards.AfterCallWish = None
     # What is in the file of `greeting_audio`; "": it was not read.
     _greeting_clip: str = PrivateAttr("")
     # The version under which it is kept; "": it is not, its content says which it is.
@@ -345,6 +349,13 @@ class Profile(_Table):
         raise ProfileError(source, *problems)
 
     @property
+    def wishes(self) -> afterwards.Wishes:
+        """What is to be done once a call has ended."""
+        return afterwards.Wishes.model_construct(
+            summary=self.summary, extract=self.extract, after_call=self.after_call
+        )
+
+    @property
     def greeting_clip(self) -> str:
         """The recorded greeting: base64 of raw mu-law at 8 kHz. Empty when there is none, or it was not read."""
         return self._greeting_clip
@@ -398,6 +409,8 @@ def _sentence(fault: ErrorDetails) -> str:
         return functions.sentence(loc[1:], fault, shown)
     if loc[0] == "agents" and len(loc) > 1:
         return others.sentence(loc[1:], fault, shown)
+    if loc[0] in afterwards.KEYS and len(loc) > 1:
+        return afterwards.sentence(loc, fault, shown)
     within = next(place for place in _TABLES if loc[: len(place)] == place and len(loc) > len(place))
     table, key = _TABLES[within], str(loc[len(within)])
     path = ".".join([*map(str, within[:1]), key if _BARE_KEY.fullmatch(key) else shown(key)])

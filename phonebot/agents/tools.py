@@ -61,13 +61,13 @@ def _check_secret(name: str) -> str:
     return name
 
 
-_NAMED = "1 to 64 capitals, digits or _: of the variable PHONEBOT_SECRET_NAME what stands for NAME"
-_SecretName: TypeAlias = Annotated[
+NAMED = "1 to 64 capitals, digits or _: of the variable PHONEBOT_SECRET_NAME what stands for NAME"
+SecretName: TypeAlias = Annotated[
     str,
     AfterValidator(_check_secret),
     Field(
         pattern=r"^[A-Z0-9_]{1,64}$",
-        description=_NAMED,
+        description=NAMED,
     ),
 ]
 _Switch: TypeAlias = Annotated[bool, Field(description="true or false")]
@@ -100,13 +100,21 @@ def _check_url(template: str) -> str:
     return template
 
 
-def _check_server_url(url: str) -> str:
-    if placeholders(_check_url(url)) or not url.startswith("https://"):
+def check_whole_url(url: str) -> str:
+    """A URL in which nothing stands for an argument. Raises ValueError."""
+    if placeholders(_check_url(url)):
         raise ValueError("is not https://HOST/PATH")
     return url
 
 
-def _check_schema(schema: dict[str, Any]) -> dict[str, Any]:
+def _check_server_url(url: str) -> str:
+    if not check_whole_url(url).startswith("https://"):
+        raise ValueError("is not https://HOST/PATH")
+    return url
+
+
+def check_schema(schema: dict[str, Any]) -> dict[str, Any]:
+    """A JSON schema of an object, which a model may be given. Raises ValueError."""
     try:
         Draft202012Validator.check_schema(schema)
     except (SchemaError, RecursionError) as error:
@@ -144,7 +152,7 @@ class _Table(BaseModel):
 class Secret(_Table):
     """A value that is not in the profile but in the environment, in the variable PHONEBOT_SECRET_`secret`."""
 
-    secret: _SecretName
+    secret: SecretName
 
 
 HeaderValue: TypeAlias = Annotated[
@@ -163,7 +171,7 @@ def _check_headers(headers: dict[str, HeaderValue]) -> dict[str, HeaderValue]:
 
 
 _HEADERS = 'a table such as { Authorization = { secret = "SHOP" }, Accept = "text/plain" }'
-_Headers: TypeAlias = Annotated[
+Headers: TypeAlias = Annotated[
     dict[str, HeaderValue],
     AfterValidator(_check_headers),
     Field(max_length=20, description=_HEADERS),
@@ -210,14 +218,14 @@ class HttpTool(_Table):
         Literal["GET", "POST", "PUT", "PATCH", "DELETE"],
         Field(description='"GET", "POST", "PUT", "PATCH" or "DELETE"'),
     ] = "POST"
-    headers: _Headers = {}
+    headers: Headers = {}
     parameters: Annotated[
         dict[str, Any],
-        AfterValidator(_check_schema),
+        AfterValidator(check_schema),
         Field(description='a JSON schema such as { type = "object", properties = { id = { type = "string" } } }'),
     ] = {"type": "object", "properties": {}}
     timeout_s: Annotated[float, Field(ge=0.5, le=120, description="a number of seconds from 0.5 to 120")] = 10
-    sign_with: Annotated[_SecretName | None, Field(description=_NAMED)] = None
+    sign_with: Annotated[SecretName | None, Field(description=NAMED)] = None
     max_response_bytes: Annotated[
         int,
         Field(ge=1, le=MAX_RESPONSE_BYTES, description=f"a whole number of bytes from 1 to {MAX_RESPONSE_BYTES}"),
@@ -245,7 +253,7 @@ class HttpTool(_Table):
     @property
     def secrets(self) -> set[str]:
         """The names of the secrets that it needs."""
-        return _secrets(self.headers) | ({self.sign_with} if self.sign_with else set())
+        return secrets_in(self.headers) | ({self.sign_with} if self.sign_with else set())
 
 
 class McpServer(_Table):
@@ -268,15 +276,16 @@ class McpServer(_Table):
         Annotated[list[Annotated[str, Field(min_length=1, max_length=128)]], Field(max_length=100)] | None,
         Field(description='at most 100 texts such as ["search"]'),
     ] = None
-    headers: _Headers = {}
+    headers: Headers = {}
 
     @property
     def secrets(self) -> set[str]:
         """The names of the secrets that it needs."""
-        return _secrets(self.headers)
+        return secrets_in(self.headers)
 
 
-def _secrets(headers: Mapping[str, HeaderValue]) -> set[str]:
+def secrets_in(headers: Mapping[str, HeaderValue]) -> set[str]:
+    """The names of the secrets that headers need."""
     return {value.secret for value in headers.values() if isinstance(value, Secret)}
 
 

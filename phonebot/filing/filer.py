@@ -28,20 +28,22 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Protocol, Self
 
 from msgspec.structs import replace
 
 from phonebot.errors import NotStored, StoreError, StoreUnavailable
 from phonebot.filing.reader import LogReader
-from phonebot.filing.rows import rows_of
+from phonebot.filing.rows import noted_in, rows_of
 from phonebot.replay.archive import is_log
 from phonebot.replay.log import HEADER_FILE, LogError
 from phonebot.replay.reader import read_header
 from phonebot.replay.spool import MAX_SID_CHARACTERS, Spool, alone
 from phonebot.replay.summary import CUT_OFF, Summary, has_audio
+from phonebot.store.after import after_row
 from phonebot.store.calls import CallStore, Filed
 from phonebot.store.recordings import Recordings
+from phonebot.store.tables import CallRow
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +53,18 @@ RETRY_S, LONGEST_RETRY_S = 1.0, 60.0
 FLUSH_S = 10.0
 MAX_WAITING = 10_000  # names of logs; of more, the latest are found again by looking
 MAX_STREAMS = 100
+
+
+class Afterwards(Protocol):
+    """What is to be done after calls, and who does it."""
+
+    async def wishes(self, call: CallRow) -> dict[str, Any]:
+        """What is wanted after a call; empty: nothing. Raises StoreUnavailable."""
+        ...
+
+    def wake(self) -> None:
+        """A call was filed after which something is to be done."""
+        ...
 
 
 class Filer:
@@ -71,8 +85,10 @@ class Filer:
         retry_s: float = RETRY_S,
         sweep_s: float = SWEEP_S,
         flush_s: float = FLUSH_S,
+        afterwards: Afterwards | None = None,
     ) -> None:
         self._calls = calls
+        self._afterwards = afterwards
         self._recordings = recordings
         self._spool = Spool(folder)
         self._reader = reader or LogReader()
@@ -232,7 +248,12 @@ class Filer:
         sid = summary.header.call_sid
         for number in range(1, MAX_STREAMS + 1):
             rows = rows_of(summary, name, sid if number == 1 else f"{sid[: MAX_SID_CHARACTERS - 4]}-{number}")
+            wishes = await self._afterwards.wishes(rows.call) if self._afterwards else {}
+            if wishes:
+                rows.call.after = after_row(wishes, noted_in(summary))
             done = await self._calls.file(rows.call, rows.turns, rows.tool_calls, rows.usage, rows.text)
+            if done == "new" and wishes and self._afterwards:
+                self._afterwards.wake()
             if done != "known" or name in await self._calls.owners([name]):
                 return done
         raise StoreError(f"call {sid} has {MAX_STREAMS} logs already")

@@ -4,12 +4,14 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from phonebot.replay.summary import FunctionUsed, Spent, Summary, TurnSaid
 from phonebot.store.overview import percentile
 from phonebot.store.tables import CallRow, ToolCallRow, TurnRow, UsageRow
 
 MAX_INTEGER = 2**31 - 1
+MAX_NOTED = 1_000
 MAX_TEXT = 1024 * 1024  # characters
 UNKNOWN = "unknown"
 
@@ -92,6 +94,7 @@ def _function(number: int, function: FunctionUsed) -> ToolCallRow:
         name=_text(function.name, 200),
         arguments=_text(function.arguments),
         result=_optional(function.result, MAX_TEXT),
+        error=_optional(function.problem, MAX_TEXT),
         start_ms=_integer(function.start_ms),
         end_ms=_ms(function.end_ms),
     )
@@ -113,6 +116,16 @@ def _usage(number: int, spent: Spent) -> UsageRow:
         output_audio=_integer(tokens.output_audio),
         cost_usd=spent.cost_usd,
     )
+
+
+def noted_in(summary: Summary) -> dict[str, Any]:
+    """What the log tells beside the rows, as JSON: hand-offs, and guardrails that tripped."""
+    names = {"hand_off": "hand_offs", "guardrail": "guardrails"}
+    noted: dict[str, Any] = {name: [] for name in names.values()}
+    for each in summary.noted[:MAX_NOTED]:
+        fields = {name: _text(value) if isinstance(value, str) else value for name, value in each.fields.items()}
+        noted[names[each.what]].append({"t_ms": each.at_ms, **fields})
+    return noted
 
 
 def _texts(call: CallRow, turns: list[TurnRow]) -> Iterator[str]:

@@ -11,14 +11,15 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+import msgspec
 from msgspec import Struct
 
 from phonebot.audio.base64 import base64_length
 from phonebot.audio.g711 import FRAME_MS
 from phonebot.call.actions import Action, BargeIn, Cut, Ended, Line, Tell, Trouble
-from phonebot.call.inputs import ModelReady, PlayClip
+from phonebot.call.inputs import ModelReady, PlayClip, ToolResult
 from phonebot.realtime.events import (
     BYTES_PER_MS,
     AudioDelta,
@@ -40,6 +41,8 @@ from phonebot.replay.prices import cost_usd
 from phonebot.replay.reader import CallLog, Step, read
 from phonebot.replay.talk import Talk, talk_of
 from phonebot.replay.utterances import Answer, Utterance
+
+_NOTED: dict[str, Literal["hand_off", "guardrail"]] = {"HandOff": "hand_off", "GuardrailTripped": "guardrail"}
 
 CUT_OFF = "stream_lost"
 """The outcome of a call whose log has no end: its process was killed, and its stream went with it."""
@@ -68,7 +71,11 @@ class TurnSaid(Struct, frozen=True, kw_only=True):
 
 
 class FunctionUsed(Struct, frozen=True, kw_only=True):
-    """A function that the model called. `result` is what it was told of it; None: nothing, and `end_ms` is None."""
+    """
+    A function that the model called. `result` is what it was told of it; None: nothing, and `end_ms` is None.
+
+    `problem`: why it failed; None: it did not.
+    """
 
     call_id: str
     name: str
@@ -76,6 +83,15 @@ class FunctionUsed(Struct, frozen=True, kw_only=True):
     start_ms: int
     result: str | None = None
     end_ms: int | None = None
+    problem: str | None = None
+
+
+class Noted(Struct, frozen=True, kw_only=True):
+    """A hand-off to another agent, or a guardrail that tripped; `fields` are the action's."""
+
+    what: Literal["hand_off", "guardrail"]
+    at_ms: int
+    fields: dict[str, Any]
 
 
 class Spent(Struct, frozen=True, kw_only=True):
@@ -104,6 +120,7 @@ class Summary(Struct, frozen=True, kw_only=True):
     turns: tuple[TurnSaid, ...] = ()
     functions: tuple[FunctionUsed, ...] = ()
     spent: tuple[Spent, ...] = ()
+    noted: tuple[Noted, ...] = ()
     cost_usd: float | None = None
     caller_talk_ms: int = 0
     bot_talk_ms: int = 0
@@ -150,6 +167,7 @@ def summarised(log: CallLog, is_recorded: bool = True) -> Summary:
         turns=tuple(_turns(log, talk, speech)),
         functions=tuple(_functions(log.steps)),
         spent=spent,
+        noted=tuple(_noted(log.steps)),
         cost_usd=cost_usd(log.header.model, summed([each.tokens for each in spent])),
         caller_talk_ms=_length_ms(talk.caller),
         bot_talk_ms=_length_ms(talk.bot),
@@ -263,7 +281,10 @@ def _corrected(actions: Sequence[Action]) -> set[str]:
 
 def _functions(steps: Sequence[Step]) -> Iterator[FunctionUsed]:
     results = dict[str, tuple[str, int]]()
+    problems = dict[str, str | None]()
     for step in steps:
+        if isinstance(step.input, ToolResult):
+            problems[step.input.call_id] = step.input.problem
         for action in step.actions:
             match action:
                 case Tell(command=CreateItem(item=FunctionCallOutput(call_id=call_id, output=output))):
@@ -279,7 +300,16 @@ def _functions(steps: Sequence[Step]) -> Iterator[FunctionUsed]:
                     start_ms=step.now_ms,
                     result=result,
                     end_ms=end_ms,
+                    problem=problems.get(call_id),
                 )
+
+
+def _noted(steps: Sequence[Step]) -> Iterator[Noted]:
+    for step in steps:
+        for action in step.actions:
+            if what := _NOTED.get(type(action).__name__):
+                fields = msgspec.to_builtins(msgspec.structs.asdict(action))
+                yield Noted(what=what, at_ms=step.now_ms, fields=fields)
 
 
 def _spent(log: CallLog) -> Iterator[Spent]:

@@ -136,11 +136,11 @@ class CallStore:
         return found
 
     async def get(self, call_sid: str) -> CallRow:
-        """The call with its turns, tool calls and usage. Raises NotStored."""
+        """The call with its turns, tool calls, usage, and what was done after it. Raises NotStored."""
         wanted = (
             select(CallRow)
             .where(CallRow.call_sid == call_sid)
-            .options(*map(selectinload, (CallRow.turns, CallRow.tool_calls, CallRow.usage)))
+            .options(*map(selectinload, (CallRow.turns, CallRow.tool_calls, CallRow.usage, CallRow.after)))
         )
         async with self._database.read() as session:
             found = await session.scalar(wanted)

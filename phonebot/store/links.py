@@ -1,10 +1,12 @@
 """
-Links that let in whoever has one, once: how a user chooses his password.
+Links that let in whoever has one: once, as a user who chooses his password; or for some days, to a recording.
 
     links = OneTimeLinks(database, secret_key)
     token = links.make("password", "bob", state)
     link = links.read(token)              # may be asked again and again: a page is loaded
     await links.spend(token)              # True once, on all processes together
+
+    token = RecordingLinks(secret_key).make("CA1", days=7)
 """
 
 import hashlib
@@ -87,3 +89,29 @@ class OneTimeLinks:
         expires_at = datetime.fromtimestamp(expires, UTC)
         known = purpose in LIFETIMES and self._clock() < expires_at
         return (Link(purpose, user, state), nonce, expires_at) if known else None
+
+
+class RecordingLinks:
+    """
+    Tokens that open the recording of one call for some days: a program that was told of the call gets it by one.
+
+    `secret_key` signs them, see OneTimeLinks. Nothing is kept of them: a call that is deleted has no recording.
+    """
+
+    def __init__(self, secret_key: str, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._serializer = URLSafeSerializer(
+            secret_key, salt="phonebot recording link", signer_kwargs={"digest_method": hashlib.sha256}
+        )
+        self._clock = clock
+
+    def make(self, call_sid: str, days: int) -> str:
+        """A new token."""
+        return str(self._serializer.dumps([call_sid, int((self._clock() + timedelta(days=days)).timestamp())]))
+
+    def read(self, token: str) -> str | None:
+        """Whose recording it opens; None: it is no token of ours, or has expired."""
+        try:
+            call_sid, expires = self._serializer.loads(token)
+        except BadData:
+            return None
+        return str(call_sid) if self._clock().timestamp() < expires else None

@@ -176,6 +176,18 @@ class NumberStore:
             rows = await session.scalars(of_number.order_by(ProfileVersion.sequence.desc()).limit(limit))
             return [_version(version, number) for version in rows]
 
+    async def profile(self, number: str, version: str) -> Profile | None:
+        """The profile of a version, this number's or else `default`'s; None: it is neither's, or not any more."""
+        wanted = (
+            select(ProfileVersion.profile)
+            .join(NumberRow, NumberRow.id == ProfileVersion.number_id)
+            .where(ProfileVersion.version == version, NumberRow.number.in_((number, "default")))
+            .order_by(NumberRow.number == "default", ProfileVersion.sequence.desc())
+            .limit(1)
+        )
+        async with self._database.read() as session:
+            return await session.scalar(wanted)
+
     async def which(self, number: str, version: str) -> tuple[str, int] | None:
         """
         Of which number, this one or `default`, a profile of this version is, and its newest sequence there.

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from phonebot.store.after import AfterStore
 from phonebot.store.calls import CallStore
 from phonebot.store.database import Database
 from phonebot.store.live import LiveStore
@@ -17,12 +18,13 @@ class Store:
     """
     The database, the files of calls, and what is known of numbers, of calls and of those who may do what.
 
-    `calls` are those that have ended, `live` those in progress.
+    `calls` are those that have ended, `after` is what is to be done after them, `live` are those in progress.
     """
 
     database: Database
     numbers: NumberStore
     calls: CallStore
+    after: AfterStore
     live: LiveStore
     users: UserStore
     sessions: SessionStore
@@ -42,6 +44,7 @@ class Store:
             database,
             NumberStore(database),
             CallStore(database),
+            AfterStore(database),
             LiveStore(database),
             UserStore(database),
             SessionStore(database),

@@ -1,7 +1,7 @@
 """
 The tables. docs/store.md says in a line what is in each.
 
-    numbers -< profile_versions        calls -< turns, tool_calls, usage; - call_texts
+    numbers -< profile_versions        calls -< turns, tool_calls, usage; - call_texts, after_calls
     users -< sessions                  api_tokens, spent_tokens, audit, counters
     live_processes, live_calls, live_commands, live_audio: calls in progress
 
@@ -207,6 +207,7 @@ class CallRow(Table):
         order_by="UsageRow.sequence", passive_deletes=True, cascade="all, delete-orphan"
     )
     search: Mapped["CallText | None"] = relationship(passive_deletes=True, cascade="all, delete-orphan")
+    after: Mapped["AfterRow | None"] = relationship(passive_deletes=True, cascade="all, delete-orphan")
 
 
 class CallText(Table):
@@ -220,6 +221,43 @@ class CallText(Table):
 
     call_id: Mapped[int] = mapped_column(ForeignKey("calls.id", ondelete="CASCADE"), primary_key=True)
     text: Mapped[str]
+
+
+class AfterRow(Table):
+    """
+    What is to be done after a call, and what came of it; a call whose profile wants nothing has none.
+
+    `wishes` are the profile's, as agents/after_call.py has them. `noted`: what the log tells beside the call's
+    rows, hand-offs and guardrails that tripped. `state`: `waiting` for `due_at`, `done`, or `given_up`. Who works
+    at it has it until `lease_until`, under `lease`.
+
+    A text that was wanted has been made when it or its `_problem` is there. `write_attempts` count towards giving
+    them up. `attempts`, `attempted_at` and `problem` are the delivery's; its id is the same in each.
+    """
+
+    __tablename__ = "after_calls"
+    __table_args__ = (
+        CheckConstraint("state IN ('waiting', 'done', 'given_up')", name="state"),
+        Index("ix_after_calls_state_due_at", "state", "due_at"),
+    )
+
+    call_id: Mapped[int] = mapped_column(ForeignKey("calls.id", ondelete="CASCADE"), primary_key=True)
+    wishes: Mapped[dict[str, Any]]
+    noted: Mapped[dict[str, Any] | None]
+    state: Mapped[str] = mapped_column(String(16), default="waiting")
+    due_at: Mapped[datetime]
+    lease: Mapped[str | None] = mapped_column(String(100))
+    lease_until: Mapped[datetime | None]
+    write_attempts: Mapped[int] = mapped_column(default=0)
+    summary: Mapped[str | None]
+    summary_problem: Mapped[str | None]
+    extracted: Mapped[dict[str, Any] | None]
+    extracted_problem: Mapped[str | None]
+    delivery_id: Mapped[str] = mapped_column(String(36))
+    attempts: Mapped[int] = mapped_column(default=0)
+    attempted_at: Mapped[datetime | None]
+    delivered_at: Mapped[datetime | None]
+    problem: Mapped[str | None]
 
 
 class TurnRow(Table):

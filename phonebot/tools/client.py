@@ -31,6 +31,15 @@ class Request:
     max_response_bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back, whatever it means; of a longer text so much as was asked for, with a note."""
+
+    status: int
+    text: str
+    is_compressed: bool = False
+
+
 class HttpClient:
     """Sends requests while it is entered."""
 
@@ -57,7 +66,11 @@ class HttpClient:
             await self._session.close()
 
     async def send(self, request: Request) -> str:
-        """The answer's text, what is over the limit cut off with a note. Raises ToolFault."""
+        """The answer's text, what is over the limit cut off with a note. Raises ToolFault, also for a refusal."""
+        return _checked(await self.exchange(request))
+
+    async def exchange(self, request: Request) -> Answer:
+        """The answer, with whatever status. Raises ToolFault when there is none."""
         if self._session is None:
             raise ToolFault("failed", "there is no connection", "requests are sent while the service runs")
         url = URL(request.url, encoded=True)
@@ -71,7 +84,8 @@ class HttpClient:
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(total=request.timeout_s),
             ) as response:
-                return _checked(response, await _read(response, request.max_response_bytes))
+                compressed = response.headers.get("Content-Encoding", "identity").lower() != "identity"
+                return Answer(response.status, await _read(response, request.max_response_bytes), compressed)
         except AddressRefused as error:
             raise ToolFault("failed", "it may not be asked", str(error)) from None
         except aiohttp.ClientConnectorDNSError as error:
@@ -94,11 +108,11 @@ async def _read(response: aiohttp.ClientResponse, limit: int) -> str:
     return f"{content[:limit].decode(errors='ignore')} [cut after {limit} bytes]"
 
 
-def _checked(response: aiohttp.ClientResponse, text: str) -> str:
+def _checked(answer: Answer) -> str:
     """The text of an answer that is one. Raises ToolFault."""
-    status = response.status
+    status, text = answer.status, answer.text
     if 200 <= status < 300:
-        if response.headers.get("Content-Encoding", "identity").lower() != "identity":
+        if answer.is_compressed:
             raise ToolFault(
                 "failed", "its answer cannot be read", "the answer is compressed, which was not asked for"
             )

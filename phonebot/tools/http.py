@@ -44,7 +44,7 @@ class HttpFunction:
         self.timeout_s = entry.timeout_s + 1
         self._entry = entry
         self._headers = headers_of(entry.headers, secrets)
-        self._key = secrets[entry.sign_with].encode() if entry.sign_with else None
+        self._key = secrets[entry.sign_with] if entry.sign_with else None
         self._validator = Draft202012Validator(entry.parameters)
         self._client = client
         self._unix_s = unix_s
@@ -61,7 +61,9 @@ class HttpFunction:
         headers = {**self._headers, **_call_headers(context)}
         if self._entry.method in METHODS_WITH_BODY:
             body = json.dumps(rest, ensure_ascii=False).encode()
-            headers |= {"Content-Type": "application/json", **self._signature(body)}
+            headers["Content-Type"] = "application/json"
+            if self._key is not None:
+                headers |= signature_of(self._key, body, self._unix_s())
         elif rest:
             query = urlencode({name: _text(value) for name, value in rest.items()})
             url += f"{'&' if '?' in url else '?'}{query}"
@@ -88,12 +90,12 @@ class HttpFunction:
             raise ToolFault("arguments", f"{' and '.join(placeholders(self._entry.url))} cannot be . or ..")
         return url
 
-    def _signature(self, body: bytes) -> dict[str, str]:
-        if self._key is None:
-            return {}
-        timestamp = str(int(self._unix_s()))
-        signed = hmac.digest(self._key, f"{timestamp}.".encode() + body, "sha256").hex()
-        return {"X-Phonebot-Timestamp": timestamp, "X-Phonebot-Signature": f"v1={signed}"}
+
+def signature_of(secret: str, body: bytes, unix_s: float) -> dict[str, str]:
+    """The headers that prove, to whoever has the secret too, from whom a body comes and when it was sent."""
+    timestamp = str(int(unix_s))
+    signed = hmac.digest(secret.encode(), f"{timestamp}.".encode() + body, "sha256").hex()
+    return {"X-Phonebot-Timestamp": timestamp, "X-Phonebot-Signature": f"v1={signed}"}
 
 
 def rule_of(entry: HttpTool) -> ToolRule:

@@ -47,7 +47,7 @@ class Workshop:
     """
     `secrets` by the names that profiles call them by; `hosts` are let off the rules of addresses.py.
 
-    Requests are sent while it is entered.
+    Requests are sent while it is entered: the functions', and whatever else goes out by `client`.
     """
 
     def __init__(
@@ -59,19 +59,19 @@ class Workshop:
     ) -> None:
         self._functions = functions or {}
         self._secrets = secrets or {}
-        self._client = HttpClient(Hosts(hosts))
+        self.client = HttpClient(Hosts(hosts))
         self._wording = Wording(formatter)
         self._threads = Threads()
         self.known = Known(frozenset(self._functions), frozenset(self._secrets), frozenset(hosts))
 
     async def __aenter__(self) -> Self:
-        await self._client.__aenter__()
+        await self.client.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._client.__aexit__(kind, error, trace)
+        await self.client.__aexit__(kind, error, trace)
 
     def equip(self, profile: Profile, *, calls_servers: bool = True) -> Equipment:
         """
@@ -119,7 +119,7 @@ class Workshop:
 
     def _function(self, entry: str | HttpTool) -> Runnable:
         return (
-            self._functions[entry] if isinstance(entry, str) else HttpFunction(entry, self._secrets, self._client)
+            self._functions[entry] if isinstance(entry, str) else HttpFunction(entry, self._secrets, self.client)
         )
 
     def _waits_for_words(self, name: str) -> bool:

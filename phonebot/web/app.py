@@ -21,6 +21,10 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 
 from phonebot import checkup
+from phonebot.after.delivery import Courier, Links
+from phonebot.after.texts import Scribe
+from phonebot.after.wishes import WishBook
+from phonebot.after.work import AfterWork
 from phonebot.agents.profile import Profile
 from phonebot.bridge import Bridge, Journal
 from phonebot.call.actions import Action, Ended, Outcome
@@ -39,6 +43,7 @@ from phonebot.realtime.providers import Endpoint
 from phonebot.replay.log import About
 from phonebot.replay.recorder import Recorder, Writer
 from phonebot.settings import LOOPBACK_HOSTS, Settings
+from phonebot.store.links import RecordingLinks
 from phonebot.store.store import Store
 from phonebot.tools.registry import load_function, load_tools
 from phonebot.tools.running import ToolContext
@@ -57,6 +62,8 @@ from phonebot.web.live import LiveCalls
 from phonebot.web.media import MediaEndpoint, MediaSocket
 from phonebot.web.metrics import CallMetrics, Metrics
 from phonebot.web.profiles import Answering
+from phonebot.web.recordings import PATH as RECORDINGS
+from phonebot.web.recordings import RecordingDoor
 from phonebot.web.webhooks import Door, Webhooks
 
 log = logging.getLogger(__name__)
@@ -109,11 +116,14 @@ def create_app(
     metrics = Metrics(live)
     folder = settings.data_dir / "calls"
     book = CallBook(store.calls, store.recordings, folder) if store else None
-    filer = Filer(store.calls, store.recordings, folder) if store else None
+    workshop = workshop or workshop_for(settings)
+    recording_links = RecordingLinks(secret_key)
+    afterwards = afterwards_of(settings, store, workshop, recording_links, public_url, metrics) if store else None
+    filer = Filer(store.calls, store.recordings, folder, afterwards=afterwards) if store else None
     expiry = Expiry(store.calls, book) if store and book else None
     writer = writer or (Writer(folder, finished=filer.finished) if filer else Writer(folder))
-    workshop = workshop or workshop_for(settings)
-    calls = CallDesk(settings, numbers, live, metrics, feed, held, writer, watch, workshop)
+    remember = afterwards.book.remember if afterwards else None
+    calls = CallDesk(settings, numbers, live, metrics, feed, held, writer, watch, workshop, remember)
     webhooks = Webhooks(door, numbers, gate, live)
     media = MediaEndpoint(door, gate, live, calls.hold)
 
@@ -146,11 +156,12 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with AsyncExitStack() as running:
-            if filer and expiry:
+            await running.enter_async_context(workshop)
+            if afterwards and filer and expiry:
+                await running.enter_async_context(afterwards)
                 await running.enter_async_context(filer)
                 await running.enter_async_context(expiry.running())
             await running.enter_async_context(calls.writer)
-            await running.enter_async_context(workshop)
             await running.enter_async_context(board.running())
             yield
             # The calls close their logs; only then may the writer be closed, and then what is left be filed.
@@ -167,6 +178,7 @@ def create_app(
             Route("/readyz", readyz),
             Route("/metrics", metrics.answer),
             *_pages(phone, console, authorise),
+            *(RecordingDoor(book, recording_links).routes() if book else []),
             *api,
         ],
         exception_handlers={StoreError: console.frame.store_away} if console else {},
@@ -258,6 +270,7 @@ class CallDesk:
         writer: Writer,
         watch: tuple[Watch, ...],
         workshop: Workshop,
+        remember: Callable[[Profile], None] | None = None,
     ) -> None:
         self.writer = writer
         self._settings = settings
@@ -268,6 +281,7 @@ class CallDesk:
         self._held = held
         self._watch = watch
         self._workshop = workshop
+        self._remember = remember
 
     async def hold(self, socket: MediaSocket, reader: StreamReader, start: Start, admission: Admission) -> None:
         """A call from the carrier, until it has ended: its number's profile answers."""
@@ -308,6 +322,8 @@ class CallDesk:
             provider=endpoint.name,
             model=profile.model or self._settings.model,
         )
+        if self._remember:
+            self._remember(profile)
         recorder = self.writer.recorder(about, audio=profile.record)
         recorder.plan(plan)
 
@@ -346,6 +362,36 @@ class CallLog:
         if actions and isinstance(actions[-1], Ended):
             self.outcome = actions[-1].outcome
             self._ended(self.outcome)
+
+
+def afterwards_of(
+    settings: Settings,
+    store: Store,
+    workshop: Workshop,
+    recordings: RecordingLinks,
+    public_url: str,
+    metrics: Metrics,
+) -> AfterWork:
+    """What is done after the calls of this deployment."""
+
+    def model(name: str | None) -> tuple[str, Endpoint]:
+        return name or text_model(settings), text_endpoint(settings, name)
+
+    links = Links(
+        lambda call_sid: f"{public_url}/console/calls/{call_sid}",
+        lambda call_sid, days: f"{public_url}/{RECORDINGS}/{recordings.make(call_sid, days)}",
+    )
+    work = AfterWork(
+        store.after,
+        store.calls,
+        WishBook(store.numbers),
+        Scribe(model),
+        Courier(workshop.client, settings.secrets, links),
+        who=process_name(),
+        counted=lambda result: metrics.deliveries.labels(result).inc(),
+    )
+    metrics.after_waiting.set_function(lambda: work.waiting)
+    return work
 
 
 CHEAP_MODEL = "gpt-realtime-2.1-mini"  # of OpenAI's list prices the lowest for text (replay/prices.py)

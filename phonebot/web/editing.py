@@ -58,7 +58,10 @@ class ProfileEditor:
 
     def _unknown(self, profile: Profile) -> list[str]:
         """What the profile names that the deployment does not have."""
-        return self._known.lacks(profile.tool_lists()) if self._known else []
+        if self._known is None:
+            return []
+        problems = self._known.lacks(profile.tool_lists())
+        return problems + (list(profile.after_call.problems(self._known)) if profile.after_call else [])
 
     def _checked(self, written: Mapping[str, Written], source: str) -> Mapping[str, Written]:
         """Raises ProfileError for `source` where a profile names what the deployment does not have."""

@@ -24,6 +24,9 @@ from phonebot.realtime.severity import already_shorter_ms
 FORWARDED = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip")
 
 
+DELIVERIES = ("delivered", "failed", "refused")
+
+
 class Metrics:
     """The figures of one process. `live` are its calls in progress."""
 
@@ -42,8 +45,17 @@ class Metrics:
         self.refused = self._counter("truncations_refused", "Truncations that the model's service refused.")
         self.troubles = self._counter("troubles", "Things that went wrong and did not end the call.")
         self.dropped = self._counter("caller_frames_dropped", "Frames a slow model's connection did not take.")
+        self.deliveries = self._counter(
+            "after_call_deliveries", "Attempts to tell of a call, by what came of it.", "result", DELIVERIES
+        )
         in_progress = Gauge("phonebot_calls_in_progress", "Calls in progress.", registry=self.registry)
         in_progress.set_function(lambda: len(live))
+        # Of all processes, as the last look at the database said.
+        self.after_waiting = Gauge(
+            "phonebot_after_call_waiting",
+            "Calls after which something is still to be done.",
+            registry=self.registry,
+        )
         ProcessCollector(registry=self.registry)
 
     def _counter(self, name: str, text: str, label: str | None = None, values: tuple[str, ...] = ()) -> Counter:

@@ -53,7 +53,7 @@ class CallFiles:
         ]
 
     async def _heard(self, request: Request, visitor: Visitor) -> Response:
-        return await self._answer(request, visitor, "heard.wav", "audio/wav", _write_heard)
+        return await self._answer(request, visitor, "heard.wav", "audio/wav", write_heard_of)
 
     async def _log(self, request: Request, visitor: Visitor) -> Response:
         redacted = request.query_params.get("redacted") == "yes"
@@ -71,7 +71,7 @@ class CallFiles:
         try:
             call_sid = sid_of(request)
             async with self._making, self._book.log(call_sid) as log:
-                return await asyncio.to_thread(_made, log, f"{call_sid}-{name}", kind, make)
+                return await asyncio.to_thread(made, log, f"{call_sid}-{name}", kind, make)
         except NotStored:
             sentence = "The log and the recording of this call are not kept, or not any more."
             return self._frame.refused(request, 404, "Not there", sentence, visitor=visitor, here="calls")
@@ -92,7 +92,8 @@ class _PassingFile(FileResponse):
             shutil.rmtree(Path(self.path).parent, ignore_errors=True)
 
 
-def _made(log: Path, name: str, kind: str, make: Callable[[Path, Path], None]) -> Response:
+def made(log: Path, name: str, kind: str, make: Callable[[Path, Path], None]) -> Response:
+    """The answer with a file of this name, which `make` writes; it blocks."""
     folder = Path(mkdtemp(prefix="phonebot-call-"))
     try:
         make(log, folder / name)
@@ -105,5 +106,6 @@ def _made(log: Path, name: str, kind: str, make: Callable[[Path, Path], None]) -
         raise
 
 
-def _write_heard(log: Path, target: Path) -> None:
+def write_heard_of(log: Path, target: Path) -> None:
+    """The recording of the call whose log it is."""
     write_heard(read(log), target)

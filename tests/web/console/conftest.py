@@ -11,6 +11,7 @@ from service_driver import Service, StartService
 from sign_in import PASSWORD, QUICK
 
 from phonebot.store.audit import Actor
+from phonebot.store.after import AfterStore
 from phonebot.store.calls import CallStore
 from phonebot.store.database import Database
 from phonebot.store.live import LiveStore
@@ -34,6 +35,7 @@ async def roles(database: Database, tmp_path: Path) -> Store:
         database,
         NumberStore(database),
         CallStore(database),
+        AfterStore(database),
         LiveStore(database),
         users,
         SessionStore(database),

@@ -18,6 +18,7 @@ from sign_in import PASSWORD, QUICK
 
 from phonebot.audio import wav
 from phonebot.store.audit import Actor
+from phonebot.store.after import AfterStore
 from phonebot.store.calls import CallStore
 from phonebot.store.database import Database
 from phonebot.store.live import LiveStore
@@ -45,6 +46,7 @@ async def opened(database_url: str, folder: Path) -> Store:
         database,
         NumberStore(database),
         CallStore(database),
+        AfterStore(database),
         LiveStore(database),
         users,
         SessionStore(database),

@@ -15,6 +15,7 @@ from sqlalchemy import select
 from phonebot.errors import StoreUnavailable
 from phonebot.serving import one_time_path
 from phonebot.store.audit import Actor
+from phonebot.store.after import AfterStore
 from phonebot.store.calls import CallStore
 from phonebot.store.database import Database
 from phonebot.store.links import OneTimeLinks
@@ -48,7 +49,8 @@ async def store(migrated_sqlite: Path, tmp_path: Path, clock: Clock) -> AsyncIte
     users, sessions = UserStore(database, QUICK), SessionStore(database, clock)
     recordings = Recordings((tmp_path / "calls").as_uri())
     numbers, calls, tokens = NumberStore(database), CallStore(database), TokenStore(database)
-    opened = Store(database, numbers, calls, LiveStore(database), users, sessions, tokens, recordings)
+    after, live = AfterStore(database), LiveStore(database)
+    opened = Store(database, numbers, calls, after, live, users, sessions, tokens, recordings)
     for role in ("viewer", "operator", "admin"):
         await users.create(role, PASSWORD, role, ADA)
     yield opened

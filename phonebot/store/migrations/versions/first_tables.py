@@ -168,6 +168,30 @@ def upgrade() -> None:
         sa.UniqueConstraint("name", name="uq_users_name"),
     )
     op.create_table(
+        "after_calls",
+        sa.Column("call_id", ID, nullable=False),
+        sa.Column("wishes", sa.JSON(), nullable=False),
+        sa.Column("noted", sa.JSON(), nullable=True),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("due_at", MOMENT, nullable=False),
+        sa.Column("lease", sa.String(length=100), nullable=True),
+        sa.Column("lease_until", MOMENT, nullable=True),
+        sa.Column("write_attempts", sa.Integer(), nullable=False),
+        sa.Column("summary", sa.Text(), nullable=True),
+        sa.Column("summary_problem", sa.Text(), nullable=True),
+        sa.Column("extracted", sa.JSON(), nullable=True),
+        sa.Column("extracted_problem", sa.Text(), nullable=True),
+        sa.Column("delivery_id", sa.String(length=36), nullable=False),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("attempted_at", MOMENT, nullable=True),
+        sa.Column("delivered_at", MOMENT, nullable=True),
+        sa.Column("problem", sa.Text(), nullable=True),
+        sa.CheckConstraint("state IN ('waiting', 'done', 'given_up')", name=op.f("ck_after_calls_state")),
+        sa.ForeignKeyConstraint(["call_id"], ["calls.id"], name="fk_after_calls_call_id", ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("call_id", name="pk_after_calls"),
+    )
+    op.create_index("ix_after_calls_state_due_at", "after_calls", ["state", "due_at"])
+    op.create_table(
         "call_texts",
         sa.Column("call_id", ID, nullable=False),
         sa.Column("text", sa.Text(), nullable=False),
