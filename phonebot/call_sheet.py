@@ -1,5 +1,6 @@
 """Past calls on a terminal that has 80 columns, and as JSON for scripts."""
 
+import json
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
@@ -9,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table as Sheet
 from rich.text import Text
 
-from phonebot.store.tables import CallRow, Table, ToolCallRow, TurnRow
+from phonebot.store.tables import AfterRow, CallRow, Table, ToolCallRow, TurnRow
 
 ENDING = 8  # characters of a CallSid that the list shows: enough to tell calls apart, and to name one
 CLOCK_COLUMNS = 7
@@ -70,6 +71,34 @@ def _facts(call: CallRow) -> Iterator[tuple[str, str]]:
     yield "recording", "kept" if call.has_audio and call.storage_key else "none"
     if call.note:
         yield "note", call.note
+    if call.after:
+        yield from _afterwards(call.after)
+
+
+def _afterwards(after: AfterRow) -> Iterator[tuple[str, str]]:
+    """What was made of the call, and whether it was told of."""
+    for name, value, problem in (
+        ("summary", after.summary, after.summary_problem),
+        ("data", after.extracted, after.extracted_problem),
+    ):
+        if value is not None:
+            yield name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        elif problem:
+            yield name, f"none: {problem}"
+    if "after_call" in after.wishes:
+        yield "told of it", _told(after)
+
+
+def _told(after: AfterRow) -> str:
+    attempt = f"attempt {after.attempts}"
+    if after.delivered_at and after.state == "done":
+        return f"{after.delivered_at.astimezone():%Y-%m-%d %H:%M:%S}, {attempt}"
+    why = f": {after.problem}" if after.problem else ""
+    if after.state == "given_up":
+        return f"given up after {attempt}{why}"
+    if not after.attempts:
+        return "not yet"
+    return f"not yet, {attempt} failed{why}; next one {after.due_at.astimezone():%Y-%m-%d %H:%M:%S}"
 
 
 def _timeline(call: CallRow) -> list[TurnRow | ToolCallRow]:
@@ -130,27 +159,24 @@ def _price(usd: float | None) -> str:
 
 def facts(call: CallRow) -> dict[str, Any]:
     """All of a call's row but what only the database needs."""
-    return {
-        column.name: _plain(getattr(call, column.name))
-        for column in CallRow.__table__.columns
-        if column.name not in ("id", "storage_key")
-    }
+    return _columns(call, "id", "storage_key")
 
 
 def whole(call: CallRow) -> dict[str, Any]:
     """The same with what belongs to it."""
     lists: dict[str, Sequence[Table]] = {"turns": call.turns, "tool_calls": call.tool_calls, "usage": call.usage}
-    return facts(call) | {
-        name: [
-            {
-                column.name: getattr(row, column.name)
-                for column in row.__table__.columns
-                if column.name not in ("call_id", "sequence")
-            }
-            for row in rows
-        ]
-        for name, rows in lists.items()
-    }
+    # Not its wishes: headers of requests may be among them.
+    after = call.after and _columns(call.after, "call_id", "wishes", "lease", "lease_until")
+    return (
+        facts(call)
+        | {"after": after}
+        | {name: [_columns(row, "call_id", "sequence") for row in rows] for name, rows in lists.items()}
+    )
+
+
+def _columns(row: Table, *besides: str) -> dict[str, Any]:
+    names = (column.name for column in row.__table__.columns)
+    return {name: _plain(getattr(row, name)) for name in names if name not in besides}
 
 
 def _plain(value: Any) -> Any:

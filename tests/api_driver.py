@@ -23,8 +23,8 @@ from starlette.routing import Mount
 from phonebot.agents.numbers import Numbers
 from phonebot.serving import listen, running
 from phonebot.settings import load
-from phonebot.store.audit import Actor
 from phonebot.store.after import AfterStore
+from phonebot.store.audit import Actor
 from phonebot.store.calls import CallStore
 from phonebot.store.database import Database
 from phonebot.store.live import LiveStore

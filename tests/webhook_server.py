@@ -23,6 +23,7 @@ PATIENCE_S = 15.0
 class Told:
     """A request as it came."""
 
+    path: str
     headers: Mapping[str, str]
     body: bytes
 
@@ -48,7 +49,7 @@ class WebhookServer:
         return self.requests
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        told = Told(request.headers.copy(), await request.read())
+        told = Told(request.path, request.headers.copy(), await request.read())
         async with self._came:
             self.requests.append(told)
             self._came.notify_all()

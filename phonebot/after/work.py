@@ -59,14 +59,12 @@ class AfterWork:
         *,
         who: str,
         counted: Callable[[Result], None] = lambda result: None,
-        poll_s: float = POLL_S,
-        retry_s: Callable[[int], float] = retry_s,
     ) -> None:
         self.waiting = 0
         """Jobs of all processes that are not done, as of the last look."""
         self._after, self._calls, self.book = after, calls, book
         self._scribe, self._courier = scribe, courier
-        self._who, self._counted, self._poll_s, self._retry_s = who, counted, poll_s, retry_s
+        self._who, self._counted = who, counted
         self._came = asyncio.Event()
         self._is_away = False
         self._jobs: dict[asyncio.Task[None], Job] = {}
@@ -122,7 +120,7 @@ class AfterWork:
                 log.exception("what is to be done after calls is not begun")
             with suppress(TimeoutError):
                 if not is_more:
-                    async with asyncio.timeout(self._poll_s):
+                    async with asyncio.timeout(POLL_S):
                         await self._came.wait()
 
     async def _begin(self) -> bool:
@@ -184,7 +182,7 @@ class AfterWork:
             if after.write_attempts + 1 < MAX_WRITE_ATTEMPTS:
                 log.info("the %s of call %s is made later: %s", KINDS[kind], job.call_sid, error)
                 await self._after.keep_spent(job, spent)
-                await self._after.write_later(job, self._retry_s(after.write_attempts + 1))
+                await self._after.write_later(job, retry_s(after.write_attempts + 1))
                 return False
             problem = str(error)
         except (ModelError, SettingsError) as error:
@@ -217,7 +215,7 @@ class AfterWork:
             case "refused":
                 await self._after.give_up(job, outcome.problem)
             case "failed":
-                await self._after.failed(job, outcome.problem, self._retry_s(attempt))
+                await self._after.failed(job, outcome.problem, retry_s(attempt))
         log.info("call %s was not taken, attempt %d: %s", job.call_sid, attempt, outcome.problem)
 
 

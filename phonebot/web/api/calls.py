@@ -1,16 +1,18 @@
 """Finished calls: list, read, delete; what they sum up to."""
 
-from typing import Annotated, Literal, TypeAlias, get_args
+from collections.abc import Awaitable
+from typing import Annotated, Any, Literal, TypeAlias, get_args
 
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from phonebot.call.actions import Outcome
 from phonebot.errors import NotStored, StoreError, StoreUnavailable
+from phonebot.store.after import NothingToDo
 from phonebot.store.annotations import MAX_NOTE_CHARACTERS, MAX_TAG_CHARACTERS, MAX_TAGS, AnnotationRefused
 from phonebot.store.calls import Filters
 from phonebot.store.search import MAX_QUERY_CHARACTERS
-from phonebot.web.api.parts import Asker, UsedParts
+from phonebot.web.api.parts import Asker, Parts, UsedParts
 from phonebot.web.api.problems import Refused
 from phonebot.web.api.route import JSON_BODY, ApiRoute, terms
 from phonebot.web.api.values import (
@@ -125,12 +127,34 @@ class Usage(_Row):
     cost_usd: CostUsd
 
 
+class Afterwards(_Row):
+    """
+    What was done after a call. What is null was not wanted, is not made yet, or could not be made: then `*_problem`
+    says why.
+
+    `state`, `attempts` and what follows are of the request that tells of the call, where one is wanted.
+    """
+
+    state: Literal["waiting", "done", "given_up"] = Field(description="`waiting`: for `due_at`.")
+    due_at: Moment
+    summary: str | None
+    summary_problem: str | None
+    extracted: dict[str, Any] | None = Field(description="Data that fit the schema in the profile.")
+    extracted_problem: str | None
+    delivery_id: str = Field(description="`X-Phonebot-Delivery` of each attempt.")
+    attempts: int = Field(ge=0)
+    attempted_at: Moment | None
+    delivered_at: Moment | None
+    problem: str | None = Field(description="Why the last attempt failed.")
+
+
 class FullCall(Call):
-    """A call with all that was said and done in it."""
+    """A call with all that was said and done in it, and after it (null: its profile wanted nothing)."""
 
     turns: list[CallTurn]
     tool_calls: list[ToolCall]
     usage: list[Usage]
+    after: Afterwards | None
 
 
 class CallAnnotation(Sent):
@@ -245,6 +269,26 @@ async def annotate_call(call_sid: CallSidInPath, sent: CallAnnotation, parts: Us
         await parts.annotations.set(call_sid, note, tags, asker.actor)
     except AnnotationRefused as error:
         raise Refused(422, "invalid_request", error.problem) from None
+    return FullCall.model_validate(await parts.book.get(call_sid))
+
+
+@router.post("/calls/{call_sid}/deliver", operation_id="deliverCall", **terms("operate", 404, 409))
+async def deliver_call(call_sid: CallSidInPath, parts: UsedParts, asker: Asker) -> FullCall:
+    """Tell of a call once more, now, whatever came of it before; texts that could not be made are tried again."""
+    return await _with_after(parts, call_sid, parts.store.after.again(call_sid, asker.actor))
+
+
+@router.post("/calls/{call_sid}/give-up", operation_id="giveUpCall", **terms("operate", 404, 409))
+async def give_up_call(call_sid: CallSidInPath, parts: UsedParts, asker: Asker) -> FullCall:
+    """Do no more after a call: what waits is given up."""
+    return await _with_after(parts, call_sid, parts.store.after.stop(call_sid, asker.actor))
+
+
+async def _with_after(parts: Parts, call_sid: str, change: Awaitable[None]) -> FullCall:
+    try:
+        await change
+    except NothingToDo as error:
+        raise Refused(409, "conflict", error.problem) from None
     return FullCall.model_validate(await parts.book.get(call_sid))
 
 

@@ -3,6 +3,8 @@ A call's page: what was said, how it sounded and what happened; note and tags, a
 
     GET  /console/calls/SID                  (viewer)     with `log=yes` also what its log tells
     POST /console/calls/SID/note             (operator)
+    POST /console/calls/SID/deliver          (operator)   what is done after the call is done once more
+    POST /console/calls/SID/give-up          (operator)   or not any more
     GET  /console/calls/SID/delete, POST     (admin)
 
 The page is made of the call's rows. Its log is read for what they do not hold, the picture of the audio and the
@@ -11,7 +13,7 @@ events; that takes longer, so the page asks for it once it is there.
 
 import asyncio
 import re
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from urllib.parse import quote
 
@@ -23,13 +25,16 @@ from phonebot.callbook import CallBook
 from phonebot.errors import NotStored, StoreError, StoreUnavailable
 from phonebot.replay.log import LogError
 from phonebot.replay.reader import read
+from phonebot.store.after import AfterStore, NothingToDo
 from phonebot.store.annotations import AnnotationRefused, Annotations
 from phonebot.store.audit import Actor
 from phonebot.store.numbers import NumberStore
 from phonebot.store.tables import CallRow, ToolCallRow, TurnRow, UsageRow
+from phonebot.web.console.afterwards import after_view
 from phonebot.web.console.calls_page import PATH
 from phonebot.web.console.frame import Frame
 from phonebot.web.console.guard import Guard, Visitor
+from phonebot.web.console.login import sentence
 from phonebot.web.console.outcomes import ending
 from phonebot.web.console.waveform import LogView, view
 
@@ -61,8 +66,15 @@ class Tokens:
 
 class CallPage:
     def __init__(
-        self, book: CallBook, annotations: Annotations, numbers: NumberStore, guard: Guard, frame: Frame
+        self,
+        book: CallBook,
+        annotations: Annotations,
+        after: AfterStore,
+        numbers: NumberStore,
+        guard: Guard,
+        frame: Frame,
     ) -> None:
+        self._after = after
         self._guard = guard
         self._book = book
         self._annotations = annotations
@@ -75,6 +87,8 @@ class CallPage:
         return [
             Route(path, require("viewer", self._show), methods=["GET"]),
             Route(f"{path}/note", require("operator", self._annotate), methods=["POST"]),
+            Route(f"{path}/deliver", require("operator", self._deliver), methods=["POST"]),
+            Route(f"{path}/give-up", require("operator", self._give_up), methods=["POST"]),
             Route(f"{path}/delete", require("admin", self._ask_to_delete), methods=["GET"]),
             Route(f"{path}/delete", require("admin", self._delete), methods=["POST"]),
         ]
@@ -103,6 +117,29 @@ class CallPage:
         if "hx-request" in request.headers:
             return await self._page(request, visitor, call, saved=True)
         return self._frame.moved(request, f"{PATH}/{call.call_sid}")
+
+    async def _deliver(self, request: Request, visitor: Visitor) -> Response:
+        return await self._change_after(request, visitor, self._after.again)
+
+    async def _give_up(self, request: Request, visitor: Visitor) -> Response:
+        return await self._change_after(request, visitor, self._after.stop)
+
+    async def _change_after(
+        self, request: Request, visitor: Visitor, change: Callable[[str, Actor], Awaitable[None]]
+    ) -> Response:
+        """From the page's script what comes back is the page, of which it takes the section."""
+        problem = ""
+        try:
+            call_sid = sid_of(request)
+            await change(call_sid, actor_of(request, visitor))
+        except NothingToDo as error:
+            problem = sentence(error)
+        except NotStored:
+            return self._missing(request, visitor)
+        if problem or "hx-request" in request.headers:
+            call = await self._book.get(call_sid)
+            return await self._page(request, visitor, call, after_problem=problem)
+        return self._frame.moved(request, f"{PATH}/{call_sid}")
 
     async def _ask_to_delete(self, request: Request, visitor: Visitor) -> Response:
         try:
@@ -137,6 +174,7 @@ class CallPage:
         tags: str | None = None,
         problem: str = "",
         saved: bool = False,
+        after_problem: str = "",
     ) -> Response:
         log, log_problem = await self._log(call.call_sid, visitor) if with_log else (None, "")
         known = await self._numbers.which(call.number, call.profile_version)
@@ -157,6 +195,8 @@ class CallPage:
             tags=", ".join(call.tags) if tags is None else tags,
             problem=problem,
             saved=saved,
+            after=after_view(call.after),
+            after_problem=after_problem,
         )
 
     async def _log(self, call_sid: str, visitor: Visitor) -> tuple[LogView | None, str]:

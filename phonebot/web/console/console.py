@@ -68,7 +68,7 @@ class Console:
             LivePages(board, guard, frame, stopping),
             OverviewPage(store.calls, guard, frame),
             CallList(book, store.calls, Snippets(store.database), guard, frame),
-            CallPage(book, Annotations(store.database), store.numbers, guard, frame),
+            CallPage(book, Annotations(store.database), store.after, store.numbers, guard, frame),
             CallFiles(book, guard, frame),
             NumbersPages(store.numbers, editor, guard, frame),
             EditorPages(store.numbers, editor, guard, frame),

@@ -10,8 +10,8 @@ from console_driver import Visit
 from service_driver import Service, StartService
 from sign_in import PASSWORD, QUICK
 
-from phonebot.store.audit import Actor
 from phonebot.store.after import AfterStore
+from phonebot.store.audit import Actor
 from phonebot.store.calls import CallStore
 from phonebot.store.database import Database
 from phonebot.store.live import LiveStore

@@ -17,8 +17,8 @@ from service_driver import Service, StartService
 from sign_in import PASSWORD, QUICK
 
 from phonebot.audio import wav
-from phonebot.store.audit import Actor
 from phonebot.store.after import AfterStore
+from phonebot.store.audit import Actor
 from phonebot.store.calls import CallStore
 from phonebot.store.database import Database
 from phonebot.store.live import LiveStore

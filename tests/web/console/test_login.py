@@ -14,8 +14,8 @@ from sqlalchemy import select
 
 from phonebot.errors import StoreUnavailable
 from phonebot.serving import one_time_path
-from phonebot.store.audit import Actor
 from phonebot.store.after import AfterStore
+from phonebot.store.audit import Actor
 from phonebot.store.calls import CallStore
 from phonebot.store.database import Database
 from phonebot.store.links import OneTimeLinks
