@@ -33,12 +33,21 @@ class Told:
         return told
 
 
+@dataclass(frozen=True)
+class Reply:
+    """How the server answers."""
+
+    status: int = 200
+    text: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
 @dataclass
 class WebhookServer:
-    """`answers` are statuses, or whole answers; the last one holds from then on."""
+    """The last of its answers holds from then on."""
 
     url: str
-    answers: list[int | web.Response]
+    answers: list[Reply]
     requests: list[Told] = field(default_factory=list)
     _came: asyncio.Condition = field(default_factory=asyncio.Condition)
 
@@ -54,15 +63,16 @@ class WebhookServer:
             self.requests.append(told)
             self._came.notify_all()
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-        return web.Response(status=answer) if isinstance(answer, int) else answer
+        return web.Response(status=answer.status, text=answer.text, headers=answer.headers)
 
 
 @asynccontextmanager
-async def webhook_server(*answers: int | web.Response) -> AsyncIterator[WebhookServer]:
-    """On a free port of this machine."""
+async def webhook_server(*answers: int | Reply) -> AsyncIterator[WebhookServer]:
+    """On a free port of this machine. An answer may be a status alone."""
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
-    server = WebhookServer(f"http://127.0.0.1:{listener.getsockname()[1]}/calls", list(answers) or [200])
+    replies = [Reply(each) if isinstance(each, int) else each for each in answers or (200,)]
+    server = WebhookServer(f"http://127.0.0.1:{listener.getsockname()[1]}/calls", replies)
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", server.handle)
     runner = web.AppRunner(app)

@@ -10,11 +10,10 @@ from typing import Any
 
 import aiohttp
 import pytest
-from aiohttp import web
 from databases import PostgresServer
 from service_driver import PATIENCE_S, PROFILE, SPEECH, Service, leaving_nothing
 from sqlalchemy import update
-from webhook_server import WebhookServer, webhook_server
+from webhook_server import Reply, WebhookServer, webhook_server
 
 from phonebot.after import delivery, work
 from phonebot.agents.profile import Profile
@@ -209,7 +208,7 @@ async def test_what_is_not_taken_is_sent_again_and_never_made_again(sqlite_url: 
 
 
 async def test_a_server_that_wants_no_more_is_not_asked_again(sqlite_url: str, tmp_path: Path) -> None:
-    gone = web.Response(status=410, text="This CRM\nhas moved.")
+    gone = Reply(410, "This CRM\nhas moved.")
     async with webhook_server(gone) as server, deployed(tmp_path, sqlite_url, server) as deployment:
         await deployment.service.dial(*TALK)
         after = await deployment.settled("given_up")
@@ -218,7 +217,7 @@ async def test_a_server_that_wants_no_more_is_not_asked_again(sqlite_url: str, t
 
 async def test_the_answer_is_not_read_beyond_its_first_kilobytes(sqlite_url: str, tmp_path: Path) -> None:
     async with (
-        webhook_server(web.Response(text="x" * 10_000_000)) as server,
+        webhook_server(Reply(text="x" * 10_000_000)) as server,
         deployed(tmp_path, sqlite_url, server) as deployment,
     ):
         await deployment.service.dial(*TALK)
@@ -251,7 +250,7 @@ async def test_a_call_that_cannot_be_told_says_why_and_waits(
 async def test_a_redirect_is_not_followed_and_a_missing_secret_sends_nothing(
     sqlite_url: str, tmp_path: Path
 ) -> None:
-    elsewhere = web.Response(status=307, headers={"Location": "/elsewhere"})
+    elsewhere = Reply(307, headers={"Location": "/elsewhere"})
     async with webhook_server(elsewhere) as server:
         async with deployed(tmp_path, sqlite_url, server) as deployment:
             await deployment.service.dial(*TALK)
