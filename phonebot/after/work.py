@@ -43,7 +43,7 @@ POLL_S = 5.0
 JOB_S = 300.0  # all steps together, each of which has a deadline of its own; the lease is renewed before each
 FLUSH_S = 5.0
 MAX_WRITE_ATTEMPTS = 5
-"""How often a model that is away is asked for a text: for about five minutes, then the text is given up."""
+"""How often a model that is away is asked for a text: for some three minutes, then the text is given up."""
 
 
 class AfterWork:

@@ -72,6 +72,15 @@ EVERY_KEY: dict[str, object] = {
         }
     },
     "handoffs": ["billing"],
+    "summary": {"prompt": "What was it about?", "model": "gpt-realtime-2.1"},
+    "extract": {"schema": {"type": "object"}, "prompt": "Which day?", "model": None},
+    "after_call": {
+        "url": "https://crm.example.com/calls",
+        "headers": {"Authorization": {"secret": "CRM"}, "X-Desk": "1"},
+        "sign_with": "CRM",
+        "timeout_s": 5.0,
+        "recording_link_days": 0,
+    },
 }
 
 json_values = st.recursive(
@@ -110,7 +119,7 @@ def test_a_profile_without_keys_is_the_built_in_one() -> None:
 
 def test_a_profile_with_every_key_holds_their_values() -> None:
     assert set(EVERY_KEY) == set(Profile.model_fields)
-    assert profile_of(**EVERY_KEY).model_dump() == EVERY_KEY
+    assert profile_of(**EVERY_KEY).model_dump(by_alias=True) == EVERY_KEY
 
 
 def test_turn_detection_by_meaning_has_keys_of_its_own() -> None:
