@@ -9,6 +9,8 @@ from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
+from after_rows import after_of
+from filed_calls import NEWEST
 from filing_driver import FIXTURE, NAME, SID, Office
 from service_driver import is_setting
 from terminal_driver import Terminal
@@ -16,6 +18,7 @@ from terminal_driver import Terminal
 from phonebot import recalling
 from phonebot.replay.reader import read
 from phonebot.store.database import Database
+from phonebot.store.tables import AfterRow, CallRow
 
 OTHER = "CA00000000000000000000000000000002"
 OTHER_NAME = f"20261127T120100Z-{OTHER}"
@@ -52,6 +55,17 @@ class Data:
         async def work() -> None:
             office = self._office()
             await office.filed()
+            await office.database.close()
+
+        asyncio.run(work())
+
+    def file_with(self, after: AfterRow) -> None:
+        """File a call after which something is to be done."""
+
+        async def work() -> None:
+            office = self._office()
+            call = CallRow(call_sid=SID, from_number="a", to_number="b", number="b", started_at=NEWEST, after=after)
+            await office.calls.file(call)
             await office.database.close()
 
         asyncio.run(work())
@@ -134,6 +148,18 @@ def test_a_call_is_shown_with_what_was_heard_of_it(terminal: Terminal, two_calls
         "forty minutes. Is that right for you? ✂ heard 3.20 s of 7.96 s after 0.82 s" in told
     )
     assert "0:05.8 caller i would like to book an appointment" in told
+
+
+def test_what_was_done_after_a_call_is_shown(terminal: Terminal, data: Data) -> None:
+    data.file_with(after_of(attempts=3, problem="status 500", summary="A table for four.", extracted={"guests": 4}))
+    said = terminal.says("calls", "show", SID)
+    assert all(len(line) <= 80 for line in said.splitlines())
+    told = " ".join(said.split())
+    assert "summary A table for four." in told
+    assert 'data {"guests": 4}' in told
+    assert "told of it not yet, attempt 3 failed: status 500; next one 2126-" in told
+    after = json.loads(terminal.says("calls", "show", SID, "--json"))["after"]
+    assert (after["state"], after["extracted"], "wishes" in after) == ("waiting", {"guests": 4}, False)
 
 
 def test_a_call_as_json_has_its_turns_functions_and_tokens(terminal: Terminal, two_calls: Data) -> None:

@@ -2,16 +2,19 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 from rehearsed import GREETING, UNDERSTOOD, interrupted, log_of, saved
 
 from phonebot.call.actions import Ended, Tell, Trouble
-from phonebot.realtime.events import CreateItem, FunctionCall, FunctionCallOutput, OutputItemDone
+from phonebot.call.inputs import Tick, ToolResult
+from phonebot.filing.rows import noted_in
+from phonebot.realtime.events import CreateItem, Frozen, FunctionCall, FunctionCallOutput, OutputItemDone
 from phonebot.replay.account import account_of
 from phonebot.replay.reader import Step, read
-from phonebot.replay.summary import FunctionUsed, Summary, summarised, summary_of
+from phonebot.replay.summary import FunctionUsed, Noted, Summary, summarised, summary_of
 
 FIXTURES = Path(__file__).parent.parent.parent / "fixtures/calls"
 
@@ -115,3 +118,39 @@ def test_a_log_that_was_cut_off_has_lost_its_stream() -> None:
 def test_a_summary_goes_through_json() -> None:
     summary = fixture("interrupted-twice")
     assert msgspec.json.decode(msgspec.json.encode(summary), type=Summary) == summary
+
+
+class HandOff(Frozen, frozen=True):
+    from_agent: str
+    to_agent: str
+    note: str = ""
+
+
+class GuardrailTripped(Frozen, frozen=True):
+    guardrail: str
+    why: str
+
+
+def test_hand_offs_and_guardrails_that_tripped_are_noted_with_all_their_fields() -> None:
+    log = log_of(interrupted())
+    actions: Any = (HandOff("main", "billing"), GuardrailTripped("prices", "90 dollars"))
+    log = replace(log, steps=(*log.steps, Step(5_000, Tick(), actions)))
+    assert summarised(log).noted == (
+        Noted(what="hand_off", at_ms=5_000, fields={"from_agent": "main", "to_agent": "billing", "note": ""}),
+        Noted(what="guardrail", at_ms=5_000, fields={"guardrail": "prices", "why": "90 dollars"}),
+    )
+    assert noted_in(summarised(log)) == {
+        "hand_offs": [{"t_ms": 5_000, "from_agent": "main", "to_agent": "billing", "note": ""}],
+        "guardrails": [{"t_ms": 5_000, "guardrail": "prices", "why": "90 dollars"}],
+    }
+
+
+def test_a_function_that_failed_says_why() -> None:
+    log = log_of(interrupted())
+    call = FunctionCall("book", "call_1", "{}", id="item_9", status="completed")
+    steps = (
+        Step(4_000, OutputItemDone("resp_9", 0, call), ()),
+        Step(4_500, ToolResult("call_1", "It failed.", "it broke"), ()),
+    )
+    (function,) = summarised(replace(log, steps=(*log.steps, *steps))).functions
+    assert (function.name, function.problem) == ("book", "it broke")

@@ -6,12 +6,15 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from after_rows import taken
 from api_driver import DESK, Api
+from filed_calls import NEWEST
 
 from phonebot.audio import wav
 from phonebot.replay.archive import opened
 from phonebot.replay.reader import read
 from phonebot.replay.spool import hold
+from phonebot.store.tables import CallRow
 from phonebot.web.api import files
 from phonebot.web.api.parts import HEAVY_AT_ONCE
 
@@ -54,6 +57,26 @@ async def test_a_call_has_its_turns_tool_calls_and_usage(api: Api) -> None:
     assert (call["tool_calls"][0]["name"], call["usage"][0]["input_audio"]) == ("book", 70)
     assert (await api.get("/calls/CA0/turns")).json == {"call_sid": "CA0", "turns": call["turns"]}
     assert (await api.get("/calls/CA9")).status == 404
+
+
+async def test_what_was_done_after_a_call_is_told_sent_again_and_given_up(api: Api) -> None:
+    await api.file_call("CA0")
+    assert (await api.get("/calls/CA0")).json["after"] is None
+    assert (await api.post("/calls/CA0/deliver")).json["code"] == "conflict"
+    call = CallRow(call_sid="CA1", from_number=DESK, to_number=DESK, number=DESK, started_at=NEWEST, after=taken())
+    await api.store.calls.file(call)
+    after = (await api.get("/calls/CA1")).json["after"]
+    assert (after["state"], after["extracted"]["guests"], after["attempts"]) == ("done", 4, 2)
+    assert "wishes" not in after
+    again = await api.post("/calls/CA1/deliver")
+    assert (again.status, again.json["after"]["state"]) == (200, "waiting")
+    over = await api.post("/calls/CA1/give-up")
+    assert (over.status, over.json["after"]["state"]) == (200, "given_up")
+    assert (await api.post("/calls/CA1/give-up")).status == 409
+    assert (await api.post("/calls/CA9/deliver")).status == 404
+    assert (await api.post("/calls/CA1/deliver", scope="read")).status == 403
+    noted = (await api.get("/audit", "admin", target="CA1")).json["items"]
+    assert [each["what"] for each in noted] == ["call.give_up", "call.deliver"]
 
 
 async def test_a_log_is_downloaded_whole_or_redacted(api: Api, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
+from after_rows import after_of, taken
 from console_driver import Answer, Visit
 from filed_calls import DESK, NEWEST, SHOP, file_fixture, fill
 from service_driver import Service, StartService
@@ -18,7 +19,7 @@ from sign_in import PASSWORD, QUICK
 
 from phonebot.audio import wav
 from phonebot.store.after import AfterStore
-from phonebot.store.audit import Actor
+from phonebot.store.audit import Actor, AuditStore
 from phonebot.store.calls import CallStore
 from phonebot.store.database import Database
 from phonebot.store.live import LiveStore
@@ -203,6 +204,63 @@ async def test_what_others_wrote_is_text(visit: Visit, store: Store) -> None:
         assert page.status == 200
         assert "&lt;script&gt;" in page.text
         assert "<script>" not in page.text
+
+
+async def test_what_was_done_after_a_call_is_shown_sent_again_and_given_up(visit: Visit, store: Store) -> None:
+    path = f"/console/calls/{SID}"
+    await file(store, after=taken(extracted={HOSTILE: HOSTILE, "again": True, "when": None}, summary=HOSTILE))
+    page = await visit.get(path)
+    assert page.text.count("&lt;script&gt;") == 3
+    assert "<dt>again</dt><dd>yes</dd>" in page.text
+    assert '<span class="badge badge-success">Taken</span> <span class="after-host">crm.invalid</span>' in page.text
+    assert 'hx-trigger="every 3s"' not in page.text
+
+    moved = await visit.send(path, f"{path}/deliver")
+    assert (moved.status, moved.to) == (303, f"../../..{path}")
+    page = await visit.get(path)
+    assert "Not taken yet" in page.text
+    assert 'hx-trigger="every 3s"' in page.text
+    assert (await visit.send(path, f"{path}/give-up")).status == 303
+    page = await visit.send(path, f"{path}/give-up")
+    assert "Nothing waits any more" in page.text or "nothing waits any more" in page.text
+    assert '<span class="badge badge-danger">Given up</span>' in page.text
+    whats = [each.what for each in await AuditStore(store.database).page(target=SID)]
+    assert whats == ["call.give_up", "call.deliver"]
+
+
+async def test_what_is_missing_after_a_call_says_why(visit: Visit, store: Store) -> None:
+    await file(store, "CA1", after=after_of(attempts=3, attempted_at=NEWEST, problem="status 500"))
+    page = await visit.get("/console/calls/CA1")
+    for told in (
+        "Summary: being made.",
+        "Data: being made.",
+        "Not taken yet",
+        "attempt 3",
+        "next one",
+        "status 500",
+    ):
+        assert told in page.text
+    failed = after_of("done", {"summary": {}}, summary_problem="nothing was said in this call")
+    await file(store, "CA2", after=failed)
+    page = await visit.get("/console/calls/CA2")
+    assert "Summary: nothing was said in this call." in page.text
+    assert ("Try again" in page.text, "Give up" in page.text) == (True, False)
+    await file(store, "CA3")
+    assert "After the call" not in (await visit.get("/console/calls/CA3")).text
+    refused = await visit.send("/console/calls/CA3", "/console/calls/CA3/deliver")
+    assert "After the call" not in refused.text
+    assert (await visit.send("/console/calls/CA3", "/console/calls/CA9/deliver")).status == 404
+
+
+async def test_viewers_see_what_was_done_and_change_nothing(service: Service, store: Store) -> None:
+    await file(store, after=taken())
+    async with Visit(service) as visit:
+        await visit.sign_in("viewer")
+        page = await visit.get(f"/console/calls/{SID}")
+        assert ("quiet corner" in page.text, "Send again" in page.text) == (True, False)
+        for what in ("deliver", "give-up"):
+            answer = await visit.post(f"/console/calls/{SID}/{what}", {"csrf": "x"})
+            assert answer.status == 403
 
 
 async def test_a_call_without_audio_has_no_player_and_says_why(visit: Visit, store: Store) -> None:
