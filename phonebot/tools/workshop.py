@@ -118,9 +118,7 @@ class Workshop:
         )
 
     def _function(self, entry: str | HttpTool) -> Runnable:
-        return (
-            self._functions[entry] if isinstance(entry, str) else HttpFunction(entry, self._secrets, self.client)
-        )
+        return self._functions[entry] if isinstance(entry, str) else HttpFunction(entry, self._secrets, self.client)
 
     def _waits_for_words(self, name: str) -> bool:
         consent = self._functions[name].rule.consent
