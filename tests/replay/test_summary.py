@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from rehearsed import GREETING, UNDERSTOOD, interrupted, log_of, saved
 
-from phonebot.call.actions import Ended, Tell, Trouble
+from phonebot.call.actions import Ended, HandOff, Tell, Trouble
 from phonebot.call.inputs import Tick, ToolResult
 from phonebot.filing.rows import noted_in
 from phonebot.realtime.events import CreateItem, Frozen, FunctionCall, FunctionCallOutput, OutputItemDone
@@ -118,12 +118,6 @@ def test_a_log_that_was_cut_off_has_lost_its_stream() -> None:
 def test_a_summary_goes_through_json() -> None:
     summary = fixture("interrupted-twice")
     assert msgspec.json.decode(msgspec.json.encode(summary), type=Summary) == summary
-
-
-class HandOff(Frozen, frozen=True):
-    from_agent: str
-    to_agent: str
-    note: str = ""
 
 
 class GuardrailTripped(Frozen, frozen=True):
