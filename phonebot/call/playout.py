@@ -98,6 +98,8 @@ class Cleared:
     undecided: list[Echo]
     gap: int = 0  # in which they came
     noted_ms: int = 0  # when the last of them did
+    # The run as it was before echoes were believed that the clear may have caused; None: none was.
+    surely: Run | None = None
 
     def redate(self, in_turn: bool, jitter_ms: int) -> None:
         """The carrier's next frame came in its turn, so the echoes were dated right; or it had paused."""
@@ -512,6 +514,8 @@ class PlayoutLedger:
         # Whatever the round trips seem to say.
         too_much = self._is_too_much(run, echo)
         if not too_much and (before_clear or mark.position == run.confirmed or played_ms >= due_ms):
+            if not (before_clear or closed.surely) and self._delays.spread_ms >= FRAME_MS:
+                closed.surely = run.copy()  # an echo that waited so long would have looked the same
             self._confirm(run, echo)
         elif too_much or at_ms < in_doubt_ms:
             run.flush(mark, at_ms)
@@ -597,7 +601,8 @@ class PlayoutLedger:
             position = max(min(run.position(effect_ms, cautious), run.limit) - unsure, 0)
             position -= position % FRAME_BYTES
         else:
-            position = self._low(run, lambda reckoning: reckoning.takes_effect_ms(closed.cleared_ms), now)
+            surely = closed.surely or run
+            position = self._low(surely, lambda reckoning: reckoning.takes_effect_ms(closed.cleared_ms), now)
         return Settlement(closed.fence, run.heard(position), exact=False)
 
     def _low(self, run: Run, ends_ms: Callable[[Reckoning], float], now: int) -> int:

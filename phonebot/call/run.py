@@ -8,6 +8,7 @@ later. The marks behind the pieces that were not answered yet are pending.
 
 from collections import deque
 from collections.abc import Iterator
+from copy import copy
 from dataclasses import dataclass
 
 from phonebot.audio.g711 import FRAME_BYTES
@@ -75,6 +76,12 @@ class Run:
         # can have played, all in all.
         self.flushed_ms: float | None = None
         self.limit = 0
+
+    def copy(self) -> "Run":
+        """The run as it is now, to reckon with."""
+        run = copy(self)
+        run.marks = deque(self.marks)
+        return run
 
     def hold(self, piece: Frames) -> None:
         """A piece is about to be sent, and `append` will follow: its item's audio begins where the run ends."""

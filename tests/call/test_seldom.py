@@ -37,6 +37,7 @@ LAGGING = Oddities(drift_ppm=200.0, short_frame="hold", start_buffer_ms=150, mar
 BURSTS = Oddities(start_buffer_ms=150, silence_suppressed=True, marks_burst_ms=60)
 HESITANT = Oddities(timestamp_jitter_ms=3, start_buffer_ms=40, clear_echoes=False, silence_suppressed=True)
 DELAYING = replace(HESITANT, start_buffer_ms=0, marks_doubled=0.3, marks_delay_ms=100)
+LOSSY, IN_BURSTS = Oddities(marks_lost=0.1, marks_burst_ms=60), CarrierTraits(0, 0, 60)
 FOUR_ITEMS = Answer((2_000, 2_000, 195, 2_000), delta_ms=400, late_ms=500)
 
 CALLS: dict[str, tuple[Conditions, tuple[Answer | OwnAudio | Interruption, ...]]] = {
@@ -128,6 +129,16 @@ CALLS: dict[str, tuple[Conditions, tuple[Answer | OwnAudio | Interruption, ...]]
             Answer((300,), delta_ms=10, followed=True),
             Interruption("in mid-item", 67, 100),
             Interruption("now", 0, 100),
+            Answer((300,), speed=1.0, delta_ms=10, followed=True),
+            Interruption("in mid-item", 400),
+        ),
+    ),
+    "a lost fence behind echoes in bursts, which may be those of audio played or of the clear": (
+        Conditions(
+            Network(0, 20, 40, 20), LOSSY, interrupt_response=False, output="pcm24k", seed=1, traits=IN_BURSTS
+        ),
+        (
+            Answer((300,), speed=1.0, delta_ms=10, followed=True),
             Answer((300,), speed=1.0, delta_ms=10, followed=True),
             Interruption("in mid-item", 400),
         ),
