@@ -11,7 +11,11 @@ from phonebot.call.turns import Turn
 from phonebot.carrier.messages import Start
 from phonebot.realtime.events import AudioDelta, SpokenTextDelta, SpokenTextDone
 
-NAMES = {"bot": ("bot", "bold cyan"), "caller": ("caller", "bold green")}
+NAMES = {
+    "bot": ("bot", "bold cyan"),
+    "caller": ("caller", "bold green"),
+    "instruction": ("typed", "bold magenta"),
+}
 STATUS = {
     Turn.IDLE: "[dim]silence[/dim]",
     Turn.CALLER: "[green]the caller speaks[/green]",

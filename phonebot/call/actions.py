@@ -15,6 +15,8 @@ Outcome: TypeAlias = Literal[
     "caller_hung_up", "operator_hung_up", "stream_lost", "model_failed", "carrier_faults", "time_limit"
 ]
 
+LineRole: TypeAlias = Literal["caller", "bot", "instruction"]
+
 # ---------------------------------------------------------------------------------------- to the carrier
 
 
@@ -126,14 +128,16 @@ class Line(Frozen, frozen=True):
     """
     A line of the transcript is final: what was said, and heard.
 
-    `cut` marks a bot's line that the caller interrupted: `text` then ends where he stopped hearing it.
+    `cut` marks a bot's line that the caller interrupted: `text` then ends where he stopped hearing it. `typed_by`:
+    nobody said it, but this person or program typed it, in the caller's place or as an instruction to the model.
     """
 
-    role: Literal["caller", "bot"]
+    role: LineRole
     item_id: str
     text: str
     cut: bool = False
     heard_ms: int = 0
+    typed_by: str = ""
 
 
 class HandOff(Frozen, frozen=True):

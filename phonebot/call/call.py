@@ -47,6 +47,7 @@ from phonebot.call.inputs import (
     PlayClip,
     Tick,
     ToolResult,
+    TypedText,
 )
 from phonebot.call.interruptions import (
     Answer,
@@ -68,6 +69,7 @@ from phonebot.call.responses import Responses
 from phonebot.call.tools import INTERRUPTED, Tools, told
 from phonebot.call.transcript import SpokenItem
 from phonebot.call.turns import PlayoutEnded, Turn
+from phonebot.call.typed import Typed
 from phonebot.carrier.messages import Dtmf, Mark, Media, Start, Stop
 from phonebot.realtime import events
 from phonebot.realtime.severity import already_shorter_ms, is_busy, severity
@@ -103,6 +105,7 @@ class Call:
         self._agents = Agents(plan)
         # None: no agent is meant to forget.
         self._memory = Memory() if any(agent.keep_turns is not None for agent in plan.agents) else None
+        self._typed = Typed()
         # The response that is a greeting not to be interrupted; "": it has not begun, None: there is none any more.
         self._greeting: str | None = None
         # Of the pause: how much was still to be heard (None: nothing was playing), and what the positions rest on.
@@ -125,6 +128,8 @@ class Call:
             return []
         receive = _RECEIVE.get(type(received))
         actions = receive(self, received, now) if receive else []
+        if self._typed.unanswered and not self.ended:
+            actions += self._answer_typed(now)
         if self._tools.running:
             self._tools.watch(self.turn, now)
         if self._interruptions and self._interruptions.guards:
@@ -215,7 +220,7 @@ class Call:
             self._ear = ear_for(self.plan.turns, self._caller_leg, ready.input_format)
         self._bot_leg = BotLeg(ready.output_format)
         early, self._early = self._early, deque()
-        actions = self._open(now) + self._clips.model_ready()
+        actions = self._open(now) + self._clips.model_ready() + self._typed.model_ready()
         if self.plan.greeting is None:
             for media in early:
                 actions += self._append(media, now)
@@ -289,6 +294,7 @@ class Call:
         self._clips.places.added(event.item.id)
         if self._memory:
             self._memory.added(event.item)
+        self._typed.added(event.item.id)
         return []
 
     # ------------------------------------------------------------------------------ turns that are found here
@@ -315,6 +321,10 @@ class Call:
             return self._follow(self._ear.press(dtmf.digit, bot_speaks), now)
         if not (self.plan.keys_interrupt and bot_speaks) or self._bot_now(now).shielded:
             return []
+        return self._stop_bot(now)
+
+    def _stop_bot(self, now: int) -> list[Action]:
+        """Interrupt the bot without a word of the caller's."""
         overruled = self._decide(self._interruptions.overruled(), now) if self._interruptions else []
         return [*overruled, *self._interrupt(now, by_service=False), *self._floor(PlayoutEnded)]
 
@@ -532,6 +542,8 @@ class Call:
         actions = self._items.delete_unheard(lambda item: item.response_id != response_id)  # only one can be active
         self._answer_due_ms = None
         crossed = self._responses.asked and self.turn is Turn.CALLER
+        if self._responses.follows_conversation:
+            self._typed.response_began()
         self._responses.created(response_id)
         if self._greeting == "":
             self._greeting = response_id
@@ -684,6 +696,20 @@ class Call:
         self._responses.want()
         return self._ask(now)
 
+    # ------------------------------------------------------------------------------ what is typed into it
+
+    def _typed_in(self, typed: TypedText, now: int) -> list[Action]:
+        stopped = self._stop_bot(now) if typed.interrupt and self.turn is not Turn.CALLER else []
+        return stopped + self._typed.take(typed, ready=self._items.model is not None)
+
+    def _answer_typed(self, now: int) -> list[Action]:
+        """Ask for the answer to what was typed, unless somebody speaks or an answer is on its way."""
+        speaks = self._must_not_ask or self.turn is Turn.BOT
+        if speaks or self._responses.active or self._responses.pending or self._answer_due_ms is not None:
+            return []
+        self._typed.asked()
+        return self._wanted(now)
+
     # ------------------------------------------------------------------------------ time, and the end
 
     def _tick(self, tick: Tick, now: int) -> list[Action]:
@@ -754,6 +780,7 @@ _RECEIVE: dict[type, Callable[[Call, Any, int], list[Action]]] = {
     PlayClip: Call._play_clip,
     OperatorHangUp: Call._operator,
     ToolResult: Call._tool_result,
+    TypedText: Call._typed_in,
     Tick: Call._tick,
     events.ErrorEvent: Call._error,
     events.SpeechStarted: Call._told_of_speech,

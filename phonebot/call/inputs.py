@@ -5,12 +5,13 @@ The carrier's messages and the model's events come in as they are (carrier/messa
 is the rest: what the shell has to say of the two connections and of time.
 """
 
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from phonebot.call.plan import Clip
 from phonebot.carrier.messages import Connected, Dtmf, Mark, Media, Start, Stop
 from phonebot.realtime.events import AudioFormat, Event, Frozen, Session
 
+MAX_TYPED_CHARACTERS = 2_000
 MAX_OUTPUT_CHARACTERS = 20_000  # more than a model can make use of while a caller waits
 
 
@@ -76,6 +77,20 @@ class OperatorHangUp(Frozen, frozen=True):
     by: str
 
 
+class TypedText(Frozen, frozen=True):
+    """
+    Somebody types into the call: at most MAX_TYPED_CHARACTERS, by the person or program of this name.
+
+    Role "user": as if the caller had said it; "system": an instruction to the model. It is answered once nobody
+    speaks; `interrupt`: at once, whatever the bot is saying.
+    """
+
+    text: str
+    by: str
+    role: Literal["user", "system"] = "user"
+    interrupt: bool = False
+
+
 class ToolResult(Frozen, frozen=True):
     """
     A function has run, or failed: `output` is what the model is told, at most MAX_OUTPUT_CHARACTERS of it.
@@ -107,6 +122,7 @@ Input: TypeAlias = (
     | CallerAudioDropped
     | PlayClip
     | OperatorHangUp
+    | TypedText
     | ToolResult
     | Tick
     | Event

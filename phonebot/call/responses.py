@@ -57,6 +57,11 @@ class Responses:
         return self.due_ms is not None
 
     @property
+    def follows_conversation(self) -> bool:
+        """The response that begins now is made of the conversation: by the service itself, or as we asked for it."""
+        return self._request is None or self._request.command.options == PLAIN
+
+    @property
     def due_ms(self) -> int | None:
         """When `ask` has something to say though nothing happened: a pause is over, or patience is at its end."""
         if self.active:

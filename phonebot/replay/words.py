@@ -150,6 +150,7 @@ _INPUTS: dict[type[Struct], Callable[[Any], str]] = {
     happens.CallerAudioDropped: lambda it: f"{it.frames} frames of the caller were dropped",
     happens.PlayClip: lambda it: f"a clip of {_length(it.audio)} is to be played: {quoted(it.text)}",
     happens.OperatorHangUp: lambda it: f"{quoted(it.by)} hangs up for us",
+    happens.TypedText: lambda it: f"{quoted(it.by)} types for the {it.role}: {quoted(it.text)}",
     happens.ToolResult: lambda it: f"a function {'went wrong' if it.problem else 'has run'}: {quoted(it.output)}",
     happens.Tick: lambda _: "a tick",
     model.ErrorEvent: lambda it: f"the model reports: {quoted(it.error.message)}",
@@ -186,7 +187,8 @@ _ACTIONS: dict[type[Struct], Callable[[Any], str]] = {
     does.FalseAlarm: lambda it: f"that was no interruption: {it.why}{f' {quoted(it.text)}' if it.text else ''}",
     does.Cut: lambda it: f"cut {it.item_id}: {it.heard_ms} of {it.received_ms} ms heard ({it.settled})",
     does.Line: lambda it: (
-        f"line of the {it.role}: {quoted(it.text)}{f' (cut, {it.heard_ms} ms)' if it.cut else ''}"
+        f"line of the {it.role}{', typed' * bool(it.typed_by)}: {quoted(it.text)}"
+        f"{f' (cut, {it.heard_ms} ms)' if it.cut else ''}"
     ),
     does.HandOff: lambda it: (
         f"{it.to_agent} takes over from {it.from_agent}{f': {quoted(it.note)}' if it.note else ''}"

@@ -18,6 +18,7 @@ from phonebot.call.inputs import (
     OperatorHangUp,
     PlayClip,
     Tick,
+    TypedText,
 )
 from phonebot.call.plan import CallPlan, Caution, Clip, KeyTurns, LocalTurns, Turns
 from phonebot.carrier.messages import Dtmf, Mark, Media, Stop
@@ -79,6 +80,7 @@ inputs: st.SearchStrategy[Input] = st.one_of(
     st.builds(e.TranscriptionFailed, items, st.just(0), errors),
     st.builds(e.ErrorEvent, errors),
     st.builds(e.ResponseCreated, answers),
+    st.builds(TypedText, texts, st.just("ada"), st.sampled_from(["user", "system"]), st.booleans()),
     st.builds(e.ResponseDone, answers),
     st.builds(e.OutputItemAdded, responses, st.just(0), st.one_of(messages, calls)),
     st.builds(e.OutputItemDone, responses, st.just(0), st.one_of(messages, calls)),
