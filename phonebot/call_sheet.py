@@ -15,7 +15,7 @@ from phonebot.store.tables import AfterRow, CallRow, Table, ToolCallRow, TurnRow
 ENDING = 8  # characters of a CallSid that the list shows: enough to tell calls apart, and to name one
 CLOCK_COLUMNS = 7
 WHO_COLUMNS = 8
-STYLES = {"bot": "bold cyan", "caller": "bold green", "function": "magenta"}
+STYLES = {"bot": "bold cyan", "caller": "bold green", "function": "magenta", "typed": "bold magenta"}
 
 
 def table(calls: Sequence[CallRow]) -> Sheet:
@@ -119,7 +119,10 @@ def _turn(turn: TurnRow) -> tuple[Text, Text]:
         text.append(f"  ✂ heard {_seconds(turn.heard_ms)} of {_seconds(turn.of_ms)}", "yellow")
     if turn.latency_ms is not None:
         text.append(f"  after {_seconds(turn.latency_ms)}", "dim")
-    return _head(turn.start_ms, turn.who), text
+    if turn.typed_by:
+        way = "as an instruction" if turn.who == "instruction" else "for the caller"
+        text.append(f"  by {turn.typed_by}, {way}", "dim")
+    return _head(turn.start_ms, "typed" if turn.typed_by else turn.who), text
 
 
 def _function(function: ToolCallRow) -> tuple[Text, Text]:

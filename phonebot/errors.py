@@ -16,6 +16,7 @@ The tree of errors.
     │   ├── StoreTooNew           its tables were made by a newer version of phonebot
     │   └── NotStored             what was asked for is not there
     ├── ListeningRefused     nobody may listen to a call, or not now
+    ├── TextRefused          nobody may type this into a call, or not now
     ├── LogError             a call log that cannot be read (replay/log.py)
     ├── ExportRefused        the place for an exported log is taken (replay/export.py)
     ├── UpdateRefused        a zipped log is not rewritten (replaying.py)
@@ -138,3 +139,14 @@ class ListeningRefused(PhonebotError):
 
     def __str__(self) -> str:
         return f"nobody can listen to the call {self.call_sid}: {self.why}"
+
+
+class TextRefused(PhonebotError):
+    """Text is not typed into a call. `why` says so; `too_many`: it may be later."""
+
+    def __init__(self, call_sid: str, why: str, too_many: bool = False) -> None:
+        super().__init__(call_sid, why, too_many)
+        self.call_sid, self.why, self.too_many = call_sid, why, too_many
+
+    def __str__(self) -> str:
+        return f"the text is not typed into the call {self.call_sid}: {self.why}"

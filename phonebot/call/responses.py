@@ -58,7 +58,7 @@ class Responses:
 
     @property
     def follows_conversation(self) -> bool:
-        """The response that begins now is made of the conversation: by the service itself, or as we asked for it."""
+        """What begins now is made of the conversation: by the service itself, or as we asked for it."""
         return self._request is None or self._request.command.options == PLAIN
 
     @property

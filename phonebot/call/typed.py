@@ -8,12 +8,16 @@ It enters the model's conversation at once, so whatever the model says next take
 waits for its turn. A response that began when the text was in the conversation has answered it.
 """
 
-from phonebot.call.actions import Action, Line, Tell, Trouble
+from typing import Final
+
+from phonebot.call.actions import Action, Line, LineRole, Tell, Trouble
 from phonebot.call.inputs import MAX_TYPED_CHARACTERS, TypedText
 from phonebot.realtime.events import CreateItem, Message, Part
 
 MAX_EARLY = 20
 """Texts that wait for the model to be ready."""
+ROLES: Final[dict[str, LineRole]] = {"user": "caller", "system": "instruction"}
+"""As the transcript has it."""
 
 
 class Typed:
@@ -50,8 +54,8 @@ class Typed:
         item_id = f"typed-{self._count}"
         self._open[item_id] = False
         message = Message(typed.role, (Part("input_text", text=typed.text),), id=item_id)
-        role = "caller" if typed.role == "user" else "instruction"
-        return [Tell(CreateItem(message)), Line(role, item_id, typed.text, typed_by=typed.by)]
+        line = Line(ROLES[typed.role], item_id, typed.text, typed_by=typed.by)
+        return [Tell(CreateItem(message)), line]
 
     def added(self, item_id: str | None) -> None:
         """The service has an item in the conversation."""

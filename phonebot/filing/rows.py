@@ -84,6 +84,7 @@ def _turn(number: int, turn: TurnSaid) -> TurnRow:
         end_ms=_ms(turn.end_ms),
         latency_ms=_ms(turn.latency_ms),
         item_id=_text(turn.item_id, 200),
+        typed_by=_text(turn.typed_by, 100),
     )
 
 

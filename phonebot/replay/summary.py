@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from phonebot.audio.base64 import base64_length
 from phonebot.audio.g711 import FRAME_MS
-from phonebot.call.actions import Action, BargeIn, Cut, Ended, Line, Tell, Trouble
+from phonebot.call.actions import Action, BargeIn, Cut, Ended, Line, LineRole, Tell, Trouble
 from phonebot.call.inputs import ModelReady, PlayClip, ToolResult
 from phonebot.realtime.events import (
     BYTES_PER_MS,
@@ -55,10 +55,10 @@ class TurnSaid(Struct, frozen=True, kw_only=True):
     `text` is what was heard; of one that was `cut`, `unheard_text` is how it would have gone on, as far as that was
     known. `of_ms`: how much speech the bot had made, of which `heard_ms` were heard; None for the caller.
     `latency_ms`: from the caller's last sound to the first that he heard of this answer; None: it is not the first
-    line of an answer.
+    line of an answer. `typed_by`: nobody said it, but this person or program typed it.
     """
 
-    who: Literal["caller", "bot"]
+    who: LineRole
     text: str
     item_id: str
     unheard_text: str = ""
@@ -68,6 +68,7 @@ class TurnSaid(Struct, frozen=True, kw_only=True):
     start_ms: int | None = None
     end_ms: int | None = None
     latency_ms: int | None = None
+    typed_by: str = ""
 
 
 class FunctionUsed(Struct, frozen=True, kw_only=True):
@@ -218,6 +219,7 @@ def _turn(
         start_ms=when.begin_ms if when else None,
         end_ms=when.end_ms if when else None,
         latency_ms=answer.latency_ms if answer else None,
+        typed_by=line.typed_by,
     )
 
 

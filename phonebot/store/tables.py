@@ -265,7 +265,7 @@ class TurnRow(Table):
     A line of the transcript, in ms of the call. `text` is what was heard; the rest of a cut one is `unheard_text`.
 
     `of_ms`: how much speech the bot had made, of which `heard_ms` were heard. `latency_ms`: of the bot's answer,
-    from the caller's last word on; None for other lines.
+    from the caller's last word on; None for other lines. `typed_by`: who typed it; "" if it was said.
     """
 
     __tablename__ = "turns"
@@ -292,6 +292,7 @@ class TurnRow(Table):
     end_ms: Mapped[int | None]
     latency_ms: Mapped[int | None]
     item_id: Mapped[str | None] = mapped_column(String(200))
+    typed_by: Mapped[str] = mapped_column(String(100), default="")
 
 
 class ToolCallRow(Table):
@@ -362,9 +363,11 @@ class LiveCallRow(Table):
 
 class LiveCommand(Table):
     """
-    What an operator wants of a call that another process holds: `hang_up`, or `listen`, which holds `until`.
+    What an operator wants of a call that another process holds: `hang_up`, `say`, or `listen` and `follow`, which
+    hold `until`.
 
-    `outcome` is the process's: `done`, or why not. None: it has not said yet.
+    `wish` is JSON: what is to be said, and how. `outcome` is the process's: `done`, or why not. None: it has not
+    said yet.
     """
 
     __tablename__ = "live_commands"
@@ -374,6 +377,7 @@ class LiveCommand(Table):
     call_sid: Mapped[str] = mapped_column(String(100))
     what: Mapped[str] = mapped_column(String(16))
     who: Mapped[str] = mapped_column(String(100))
+    wish: Mapped[str | None]
     asked_at: Mapped[datetime]
     until: Mapped[datetime | None]
     outcome: Mapped[str | None] = mapped_column(String(40))
@@ -389,6 +393,18 @@ class LiveAudio(Table):
     sequence: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     at: Mapped[datetime]
     sound: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class LiveEvents(Table):
+    """What happened within half a second in a call that somebody in another process follows: lines of JSON."""
+
+    __tablename__ = "live_events"
+
+    process: Mapped[str] = mapped_column(String(200), primary_key=True)
+    call_sid: Mapped[str] = mapped_column(String(100), primary_key=True)
+    sequence: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    at: Mapped[datetime]
+    events: Mapped[str]
 
 
 class UserRow(Table):

@@ -33,7 +33,7 @@ def load_tools(wanted: str = "", installed: Iterable[EntryPoint] | None = None) 
         try:
             tools = _tools(load())
         except Exception as error:  # whatever a module raises when it is loaded
-            problems.append(f"{source} cannot be loaded: {_reason(error)}")
+            problems.append(f"{source} cannot be loaded: {reason(error)}")
             continue
         problems += [
             f"{source} has a function {each.name}, which another one is called too: rename it by name="
@@ -48,9 +48,9 @@ def load_tools(wanted: str = "", installed: Iterable[EntryPoint] | None = None) 
 def load_function(path: str, variable: str) -> Callable[..., Any]:
     """What `module:function` names. Raises SettingsError, in the name of the setting `variable`."""
     try:
-        function = _named(path)
+        function = named(path)
     except Exception as error:
-        raise SettingsError(f"{variable}: {path[:80]} cannot be loaded: {_reason(error)}") from None
+        raise SettingsError(f"{variable}: {path[:80]} cannot be loaded: {reason(error)}") from None
     if not callable(function):
         raise SettingsError(f"{variable}: {path[:80]} is no function; it must be module:function")
     return function
@@ -58,12 +58,13 @@ def load_function(path: str, variable: str) -> Callable[..., Any]:
 
 def _sources(wanted: str, installed: Iterable[EntryPoint]) -> Iterator[tuple[str, Callable[[], object]]]:
     for each in filter(None, (item.strip() for item in wanted.split(","))):
-        yield f"{VARIABLE}: {each[:80]}", partial(_named, each)
+        yield f"{VARIABLE}: {each[:80]}", partial(named, each)
     for point in installed:
         yield f"the entry point {point.name} of {GROUP}", point.load
 
 
-def _named(path: str) -> object:
+def named(path: str) -> object:
+    """What `module` or `module:name` names. Raises whatever the module does when it is loaded."""
     module, _, name = path.partition(":")
     found: object = importlib.import_module(module)
     for part in filter(None, name.split(".")):
@@ -81,5 +82,6 @@ def _tools(loaded: object) -> list[Tool]:
     raise TypeError("it is no function that is decorated with @tool")
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
+    """Why something cannot be loaded, for a sentence."""
     return f"{type(error).__name__}: {error}"[:200] if not isinstance(error, TypeError) else str(error)[:200]

@@ -5,7 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeAlias
 
 from phonebot.call.plan import ToolRule
+from phonebot.errors import TextRefused
 from phonebot.realtime.events import FunctionTool
+from phonebot.tools.typist import TypedRole, Typist
 
 Kind: TypeAlias = Literal["arguments", "failed", "timeout"]
 """What went wrong: the arguments do not fit, the function failed, or it took too long."""
@@ -20,7 +22,8 @@ class ToolContext:
     The call in which a function runs.
 
     `caller` and `number` are in E.164 form, "" where the carrier does not tell; `profile` is the profile's name.
-    `state` is shared by all functions of the call, and gone with it.
+    `state` is shared by all functions of the call and its hooks, and gone with it. `function` is the name of the one
+    that runs. `typist` None: nobody holds a call here, as in a test.
     """
 
     call_sid: str
@@ -28,6 +31,18 @@ class ToolContext:
     number: str = ""
     profile: str = ""
     state: dict[str, Any] = field(default_factory=dict)
+    function: str = ""
+    typist: Typist | None = None
+
+    def say(self, text: str, *, role: TypedRole = "user", interrupt: bool = False) -> None:
+        """
+        Type into the call: as if the caller had said it, or with role "system" an instruction to the model.
+
+        It is answered once nobody speaks; `interrupt`: at once. Raises TextRefused, see Typist.
+        """
+        if self.typist is None:
+            raise TextRefused(self.call_sid, "nobody holds a call here")
+        self.typist.say(text, self.function or "a function", role, interrupt)
 
 
 class ToolError(Exception):

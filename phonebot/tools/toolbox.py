@@ -9,6 +9,7 @@ Runs the functions of one call. Whatever one of them does, the call goes on: the
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from phonebot.call.actions import RunTool
@@ -85,7 +86,8 @@ class Toolbox:
         """What comes of it, however long it takes."""
         name = wanted.name
         try:
-            output = await self._tools[name].run(wanted.arguments, self._context, self._blocking)
+            context = replace(self._context, function=name)
+            output = await self._tools[name].run(wanted.arguments, context, self._blocking)
         except ToolError as error:
             text = self._wording.of("failed", name, str(error), is_sentence=True)
             return self._wrong(wanted, text, f"it says: {error}")

@@ -32,6 +32,7 @@ from phonebot.call.actions import (
     Floor,
     Held,
     Line,
+    LineRole,
     Outcome,
     Settled,
     Tell,
@@ -68,10 +69,11 @@ class Said(Struct, frozen=True, kw_only=True):
     A line of the transcript.
 
     `text` is what was said, and heard. A line that was `cut` was heard for `heard_ms` of the `of_ms` that there
-    were; `rest` is how it would have gone on, as far as that was known.
+    were; `rest` is how it would have gone on, as far as that was known. `typed_by`: nobody said it, but this person
+    or program typed it.
     """
 
-    role: Literal["caller", "bot"]
+    role: LineRole
     item_id: str
     text: str
     at_ms: int = 0
@@ -79,6 +81,7 @@ class Said(Struct, frozen=True, kw_only=True):
     heard_ms: int = 0
     of_ms: int = 0
     rest: str = ""
+    typed_by: str = ""
 
 
 class Snapshot(Happening, frozen=True, kw_only=True, tag="snapshot"):
@@ -417,6 +420,7 @@ class CallFeed:
             heard_ms=line.heard_ms,
             of_ms=of_ms or line.heard_ms,
             rest=said[len(line.text) :] if line.cut and said.startswith(line.text) else "",
+            typed_by=line.typed_by,
         )
         self._lines.append(settled)
         if self.listeners:

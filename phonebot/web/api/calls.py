@@ -81,11 +81,12 @@ class CallTurn(_Row):
     A line of the transcript, in ms of the call. `text` is what was heard; the rest of a cut one is `unheard_text`.
 
     Of `of_ms` of the bot's speech `heard_ms` were heard. `latency_ms`: of the bot's answer, from the caller's last
-    word on; null for other lines.
+    word on; null for other lines. `typed_by`: who typed it, in the caller's place or as an instruction; "" if it was
+    said.
     """
 
     sequence: int
-    who: str = Field(description="`caller` or `bot`.", examples=["caller"])
+    who: str = Field(description="`caller`, `bot` or `instruction`.", examples=["caller"])
     text: str
     unheard_text: str
     cut: bool
@@ -95,6 +96,7 @@ class CallTurn(_Row):
     end_ms: int | None
     latency_ms: int | None
     item_id: str | None
+    typed_by: str
 
 
 class ToolCall(_Row):

@@ -124,12 +124,22 @@ def upgrade() -> None:
         sa.Column("call_sid", sa.String(length=100), nullable=False),
         sa.Column("what", sa.String(length=16), nullable=False),
         sa.Column("who", sa.String(length=100), nullable=False),
+        sa.Column("wish", sa.Text(), nullable=True),
         sa.Column("asked_at", MOMENT, nullable=False),
         sa.Column("until", MOMENT, nullable=True),
         sa.Column("outcome", sa.String(length=40), nullable=True),
         sa.PrimaryKeyConstraint("id", name="pk_live_commands"),
     )
     op.create_index("ix_live_commands_process", "live_commands", ["process"])
+    op.create_table(
+        "live_events",
+        sa.Column("process", sa.String(length=200), nullable=False),
+        sa.Column("call_sid", sa.String(length=100), nullable=False),
+        sa.Column("sequence", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("at", MOMENT, nullable=False),
+        sa.Column("events", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("process", "call_sid", "sequence", name="pk_live_events"),
+    )
     op.create_table(
         "live_processes",
         sa.Column("process", sa.String(length=200), nullable=False),
@@ -260,6 +270,7 @@ def upgrade() -> None:
         sa.Column("end_ms", sa.Integer(), nullable=True),
         sa.Column("latency_ms", sa.Integer(), nullable=True),
         sa.Column("item_id", sa.String(length=200), nullable=True),
+        sa.Column("typed_by", sa.String(length=100), nullable=False),
         sa.ForeignKeyConstraint(["call_id"], ["calls.id"], name="fk_turns_call_id", ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("call_id", "sequence", name="pk_turns"),
     )

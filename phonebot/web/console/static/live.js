@@ -8,14 +8,13 @@ for.
 
 import { Ear } from "./ear.js";
 import { showLevel } from "./levels.js";
-import { element, Transcript, TranscriptView } from "./transcript.js";
+import { element, ROLE_WORDS, Transcript, TranscriptView, whoOf } from "./transcript.js";
 
 const ENDED_MS = 8000; // how long a call that has ended stays, unless it is open or has the focus
 const HANG_UP_MS = 6000; // another process has about a second to do it
 const AGAIN_MS = 5000;
 const LAST_LINES = 2;
 
-const ROLE_WORDS = { caller: "Caller", bot: "Bot", note: "Note" };
 const TURN_WORDS = { idle: "Nobody speaks", caller: "Caller speaks", thinking: "Bot thinks", bot: "Bot speaks" };
 const TURN_BADGES = { caller: "success", bot: "accent" };
 
@@ -129,9 +128,10 @@ class Card {
     if (this.isOpen) this.#view.show(this.#transcript);
     const lines = this.#transcript.lines.filter(({ role }) => role !== "note").slice(-LAST_LINES);
     this.part("last").replaceChildren(
-      ...lines.map(({ role, text, cut }) => {
+      ...lines.map((line) => {
         const item = element("li", "");
-        item.append(element("span", "live-role", `${ROLE_WORDS[role]} `), cut ? `${text} …` : text);
+        const text = line.cut ? `${line.text} …` : line.text;
+        item.append(element("span", "live-role", `${whoOf(line, ROLE_WORDS)} `), text);
         return item;
       }),
     );

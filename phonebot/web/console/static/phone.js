@@ -17,7 +17,7 @@ Events, each with its `detail`:
 */
 
 import { level, showLevel } from "./levels.js";
-import { element, Transcript, TranscriptView } from "./transcript.js";
+import { element, ROLE_WORDS, Transcript, TranscriptView } from "./transcript.js";
 
 const BYTES_PER_MS = 8;
 const FRAME_MS = 20;
@@ -380,7 +380,7 @@ const OUTCOME_WORDS = {
   carrier_faults: "The service took this phone's messages for faulty.",
   time_limit: "The call reached the profile's time limit.",
 };
-const ROLE_WORDS = { caller: "You", bot: "Bot", note: "Note" };
+const WORDS = { ...ROLE_WORDS, caller: "You" };
 
 /*
 The phone as the page shows it. `data-try`, `data-number` say what is called; set `profile` to a function, which may be
@@ -401,7 +401,7 @@ export class PhonePanel extends HTMLElement {
       echoCancellation: echoCancellation !== "off",
     });
     this.phone.addEventListener("state", ({ detail }) => this.#showState(detail));
-    this.#transcript = new TranscriptView(this, ROLE_WORDS);
+    this.#transcript = new TranscriptView(this, WORDS);
     this.phone.addEventListener("lines", ({ detail }) => this.#transcript.show(detail));
     this.phone.addEventListener("levels", ({ detail }) => this.#showLevels(detail));
     this.addEventListener("click", (event) => this.#clicked(event));

@@ -2,16 +2,18 @@
 What is said in a call, as it is said: the transcript, and how it is shown.
 
     const transcript = new Transcript();
-    const view = new TranscriptView(panel, { caller: "Caller", bot: "Bot", note: "Note" });
+    const view = new TranscriptView(panel, ROLE_WORDS);
     if (transcript.receive(event)) view.show(transcript);
 
 `panel` holds elements that name themselves in `data-part`: `lines`, a list; `coming`, what the bot is about to have
 said; `empty`, what stands there before anybody has said anything.
 */
 
+export const ROLE_WORDS = { caller: "Caller", bot: "Bot", note: "Note", instruction: "Instruction" };
+
 /* What was said in a call, made of the service's events (feed.py). */
 export class Transcript {
-  lines = []; // {role: "caller" | "bot" | "note", text, cut, heard_ms, of_ms, rest}
+  lines = []; // {role: "caller" | "bot" | "instruction" | "note", text, cut, heard_ms, of_ms, rest}
   texts = new Map(); // by item
 
   /* True if it has changed. */
@@ -73,9 +75,15 @@ function isSame(shown, line) {
   return line !== undefined && ["role", "item_id", "text", "at_ms"].every((key) => shown[key] === line[key]);
 }
 
-function lineOf({ role, text, cut, heard_ms: heardMs, of_ms: ofMs, rest, item_id: itemId }, roles) {
-  const item = element("li", `line line-${role}${cut ? " line-cut" : ""}`);
-  item.append(element("span", "line-who", roles[role]));
+/* Who said a line, or typed it. */
+export function whoOf({ role, typed_by: typedBy }, roles) {
+  return typedBy ? `${roles[role]}, typed by ${typedBy}` : roles[role];
+}
+
+function lineOf(line, roles) {
+  const { role, text, cut, heard_ms: heardMs, of_ms: ofMs, rest, item_id: itemId } = line;
+  const item = element("li", `line line-${role === "instruction" ? "note" : role}${cut ? " line-cut" : ""}`);
+  item.append(element("span", "line-who", whoOf(line, roles)));
   const said = element("p", "line-text", text);
   if (cut && rest?.trim()) said.append(" ", element("del", "line-rest", rest.trim()));
   item.append(said);
