@@ -41,6 +41,7 @@ from phonebot.call.inputs import (
     OperatorHangUp,
     Tick,
     ToolResult,
+    TypedText,
 )
 from phonebot.carrier.messages import Media, Start, StreamReader, StreamWriter
 from phonebot.errors import CarrierError, ModelError, ModelProtocolError, UnknownCarrierEvent
@@ -170,11 +171,15 @@ class Bridge:
             await asyncio.wait([writer], timeout=CLOSE_TIMEOUT_S)
             writer.cancel()
 
-    # ---------------------------------------------------------------------------------- who watches it
+    # ---------------------------------------------------------------------------------- who watches it, and acts
 
     def hang_up(self, by: str) -> None:
         """End the call now, because the operator of this name wants it. Nothing happens when it has ended."""
         self._feed(OperatorHangUp(by))
+
+    def type_in(self, typed: TypedText) -> None:
+        """Somebody types into the call. Nothing happens when it has ended."""
+        self._feed(typed)
 
     def attach(self, journal: Journal) -> None:
         """Tell this one, too, from now on."""

@@ -103,6 +103,7 @@ def serve(
 async def _serve(settings: "Settings", dev: bool) -> None:
     from pydantic import SecretStr
 
+    from phonebot.hooks.registry import load_hooks
     from phonebot.serving import (
         embedded_model,
         listen,
@@ -113,7 +114,7 @@ async def _serve(settings: "Settings", dev: bool) -> None:
     )
     from phonebot.web.app import create_app, local_url, workshop_for
 
-    workshop = workshop_for(settings)
+    workshop, hooks = workshop_for(settings), load_hooks(settings.hooks)
     async with AsyncExitStack() as resources:
         if dev:
             settings = settings.model_copy(update={"twilio_auth_token": None})
@@ -128,7 +129,7 @@ async def _serve(settings: "Settings", dev: bool) -> None:
         listener = listen(settings.host, settings.port)
         public_url = settings.public_url or local_url(settings.host, listener.getsockname()[1])
         settings = settings.model_copy(update={"public_url": public_url})
-        app = create_app(settings, profiles, store=store, workshop=workshop)
+        app = create_app(settings, profiles, store=store, workshop=workshop, hooks=hooks)
         errors.print(f"phonebot {__version__} listens on {settings.host}:{listener.getsockname()[1]}")
         errors.print(f"voice webhook: {public_url}/twilio/voice")
         errors.print(f"console: {public_url}/")

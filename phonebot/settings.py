@@ -316,6 +316,11 @@ class Settings(BaseModel):
     ] = None
     """Says what the model is told of a function that went wrong, see tools.md. Unset: built-in sentences."""
 
+    hooks: Annotated[
+        Annotated[str, AfterValidator(_tool_paths)], Allowed("module or module:function, separated by commas")
+    ] = ""
+    """Python functions that are told what happens in calls, see hooks.md: all hooks of a module, or one."""
+
     # Of the variables PHONEBOT_SECRET_..., by what follows.
     _secrets: dict[str, SecretStr] = PrivateAttr(default_factory=dict)
 

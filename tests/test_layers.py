@@ -26,7 +26,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "store": ("errors",),
     "tools": ("errors", "call", "realtime.events", "agents"),
     "after": ("agents", "errors", "realtime", "replay.prices", "store", "tools"),
-    "hooks": ("errors", "call", "carrier.messages", "realtime.events", "replay.reader", "tools"),
+    "hooks": ("errors", "agents.agent", "call", "carrier.messages", "realtime.events", "replay.reader", "tools"),
     "callbook": ("store", "replay", "errors"),
     "checkup": ("errors", "realtime", "store"),
     "filing": ("callbook", "store", "replay", "errors"),

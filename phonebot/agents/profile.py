@@ -23,15 +23,18 @@ from pydantic import (
     PrivateAttr,
     Tag,
     ValidationError,
+    ValidationInfo,
     model_validator,
 )
 from pydantic_core import ErrorDetails
 
 from phonebot.agents import after_call as afterwards
 from phonebot.agents import agent as others
+from phonebot.agents import lookup as lookups
 from phonebot.agents import prompt as placeholders
 from phonebot.agents import tools as functions
 from phonebot.agents.agent import MAX_PROMPT_CHARACTERS
+from phonebot.agents.lookup import LOOKUP, Lookup
 from phonebot.errors import ProfileError
 
 DEFAULT_PROMPT = """\
@@ -63,14 +66,22 @@ _LANGUAGE_TAG = (
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]{1,40}")
 
 
-def _check_placeholders(text: str) -> str:
-    wrong = placeholders.check(text)
+def _check_placeholders(text: str, further: tuple[str, ...] = ()) -> str:
+    """`further`: the placeholders that the profile's lookup fills."""
+    wrong = placeholders.check(text, further)
     if wrong:
-        known = ", ".join(f"{{{name}}}" for name in placeholders.PLACEHOLDERS)
+        known = ", ".join(f"{{{name}}}" for name in (*placeholders.PLACEHOLDERS, *further))
         raise ValueError(
             f"holds {_cut(', '.join(wrong))}, but only {known} are replaced; a brace itself is written {{{{ or }}}}"
         )
     return text
+
+
+def _check_template(text: str, info: ValidationInfo) -> str:
+    if "lookup" not in info.data:  # it is wrong itself, so its placeholders are not known
+        return text
+    lookup: Lookup | None = info.data["lookup"]
+    return _check_placeholders(text, lookup.names if lookup else ())
 
 
 def _none_if_blank(value: object) -> object:
@@ -88,7 +99,7 @@ def _turn_detection_type(value: object) -> object:
 
 
 # A description says what is allowed, as the end of a sentence.
-_Template: TypeAlias = Annotated[str, AfterValidator(_check_placeholders)]
+_Template: TypeAlias = Annotated[str, AfterValidator(_check_template)]
 _Switch: TypeAlias = Annotated[bool, Field(description="true or false")]
 _Milliseconds: TypeAlias = Annotated[
     int, Field(ge=0, le=10_000, description="a whole number of milliseconds from 0 to 10000")
@@ -217,12 +228,15 @@ class Profile(_Table):
     None means: `greeting`, the bot waits for the caller to speak; `voice`, `temperature` and `max_output_tokens`,
     the model's own default; `model`, the deployment's; `noise_reduction` and `transcription`, switched off.
     `temperature` reaches models of the beta dialect only. `greeting_audio` None: the model speaks the greeting.
+    `lookup` None: nothing is asked about a caller.
     """
 
     name: Annotated[str, Field(max_length=100, description="text of at most 100 characters")] = ""
     language: Annotated[
         str, Field(max_length=35, pattern=_LANGUAGE_TAG, description='a BCP 47 tag such as "en-US" or "de"')
     ] = "en-US"
+    # Before the texts that hold its placeholders.
+    lookup: Annotated[Lookup | None, Field(description=LOOKUP)] = None
     greeting: Annotated[
         Annotated[_Template, Field(max_length=2_000)] | None,
         BeforeValidator(_none_if_blank),
@@ -323,7 +337,7 @@ class Profile(_Table):
     def _check_agents(self) -> Self:
         for name, agent in self.agents.items():
             try:
-                _check_placeholders(agent.prompt)
+                _check_placeholders(agent.prompt, self.lookup.names if self.lookup else ())
             except ValueError as error:
                 raise ValueError(f"agents.{name[:40]}.prompt {error}") from None
         if problem := next(others.problems(self.agents, self.handoffs, self.tools), None):
@@ -405,6 +419,8 @@ def _sentence(fault: ErrorDetails) -> str:
     loc = fault["loc"]
     if not loc:  # it is about keys that do not go together
         return str(fault["ctx"]["error"])
+    if loc[0] == "lookup":
+        return lookups.sentence(loc[1:], fault, shown)
     if loc[0] == "tools" and len(loc) > 1:
         return functions.sentence(loc[1:], fault, shown)
     if loc[0] == "agents" and len(loc) > 1:

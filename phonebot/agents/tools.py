@@ -78,7 +78,12 @@ def placeholders(template: str) -> list[str]:
     return _PLACEHOLDER.findall(template)
 
 
-def _check_url(template: str) -> str:
+def check_url(template: str, gap: str = "an argument", who: str = "the model") -> str:
+    """
+    The template, if it is that of a URL with `gap`s, which `who` fills, in its path or query alone.
+
+    Raises ValueError with what is wrong, as the end of a sentence.
+    """
     if not _URL_CHARACTERS.fullmatch(template):
         raise ValueError("holds a space or a character that a URL cannot hold")
     try:
@@ -91,18 +96,22 @@ def _check_url(template: str) -> str:
     if "@" in parts.netloc:
         raise ValueError("holds a user or a password: put them into headers")
     if "{" in parts.netloc or "}" in parts.netloc:
-        raise ValueError("has an argument in its host: the model must not choose whom to ask")
+        raise ValueError(f"has {gap} in its host: {who} must not choose whom to ask")
     if "#" in template:
         raise ValueError("has a fragment, which is never sent")
     rest = _PLACEHOLDER.sub("", template)
     if "{" in rest or "}" in rest or "" in placeholders(template):
-        raise ValueError("has a brace without an argument: {name} stands for one")
+        raise ValueError(f"has a brace without {gap}: {{name}} stands for one")
     return template
+
+
+def _check_tool_url(template: str) -> str:
+    return check_url(template)
 
 
 def check_whole_url(url: str) -> str:
     """A URL in which nothing stands for an argument. Raises ValueError."""
-    if placeholders(_check_url(url)):
+    if placeholders(check_url(url)):
         raise ValueError("is not https://HOST/PATH")
     return url
 
@@ -211,7 +220,7 @@ class HttpTool(_Table):
     ]
     url: Annotated[
         str,
-        AfterValidator(_check_url),
+        AfterValidator(_check_tool_url),
         Field(max_length=2_000, description='text such as "https://shop.example.com/orders/{id}"'),
     ]
     method: Annotated[
@@ -344,9 +353,13 @@ class Known:
                 )
                 yield f'{path} is "{entry}", a function that this deployment does not have; {there_are}'
             return
-        for secret in sorted(entry.secrets - self.secrets):
+        yield from self.lacking(path, entry.secrets, entry.url if isinstance(entry, HttpTool) else entry.server_url)
+
+    def lacking(self, path: str, secrets: set[str], url: str) -> Iterator[str]:
+        """What a deployment lacks for a request with these secrets to this URL, which a profile has at `path`."""
+        for secret in sorted(secrets - self.secrets):
             yield f"{path} needs the secret {secret}: set PHONEBOT_SECRET_{secret} where phonebot runs"
-        parts = urlsplit(entry.url if isinstance(entry, HttpTool) else entry.server_url)
+        parts = urlsplit(url)
         if parts.scheme == "http" and parts.hostname not in self.hosts:
             remedy = f"PHONEBOT_TOOL_HOSTS_ALLOWED must name {parts.hostname}"
             yield f"{path}.url is http://: it must be https://, or {remedy}"

@@ -216,16 +216,20 @@ def plan_for(
     now: datetime,
     carrier: CarrierTraits | None = None,
     offers: Mapping[str, Offer] | None = None,
+    looked_up: Mapping[str, str] | None = None,
 ) -> CallPlan:
     """
     How `profile` answers `caller`'s call to `number`, begun at `now` (wall-clock time, for the prompt).
 
     `carrier` None: the plain one. `offers`: the functions that the model may call, by agent; None: it has none.
+    `looked_up`: what is known of the caller; None: the defaults of the profile's lookup.
     """
     offers = offers or {}
+    if looked_up is None and profile.lookup:
+        looked_up = profile.lookup.defaults
 
     def filled(text: str) -> str:
-        return fill(text, caller=caller, number=number, now=now, language=profile.language)
+        return fill(text, caller=caller, number=number, now=now, language=profile.language, further=looked_up)
 
     turns, barge_in = _turns(profile), profile.barge_in
     greeting = filled(profile.greeting) if profile.greeting else None

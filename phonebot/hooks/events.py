@@ -24,9 +24,9 @@ class MessageItem(Struct, frozen=True, kw_only=True, tag="message", tag_field="t
     """
     Something said, or typed.
 
-    The bot's is `in_progress` until the caller has heard it; where he stopped hearing it, it is `incomplete`: `text`
-    is what he heard, in `heard_ms` of the `of_ms` that there were, and `rest` how it would have gone on, as far as
-    that is known. `agent`: of the bot's, who said it. `typed_by`: who typed it; "": it was said.
+    The bot's is `in_progress` until the caller has heard it; where he stopped hearing it, it is `incomplete`:
+    `text` is what he heard, in `heard_ms` of the `of_ms` that there were, and `rest` how it would have gone on, as
+    far as that is known. `agent`: of the bot's, who said it. `typed_by`: who typed it; "": it was said.
     """
 
     item_id: str
@@ -41,9 +41,7 @@ class MessageItem(Struct, frozen=True, kw_only=True, tag="message", tag_field="t
 
 
 class ToolCallItem(Struct, frozen=True, kw_only=True, tag="tool_call", tag_field="type"):
-    """
-    A function that the model called. `arguments` is JSON text, `output` what it was told; None: nothing yet.
-    """
+    """A function that the model called. `arguments` is JSON text, `output` what it was told; None: nothing yet."""
 
     item_id: str
     call_id: str
@@ -154,11 +152,18 @@ class HistoryUpdated(Happening, frozen=True, kw_only=True, tag="history_updated"
 
 
 class GuardrailTripped(Happening, frozen=True, kw_only=True, tag="guardrail_tripped"):
-    """A guardrail has stopped the bot. `message` is what it was about to say."""
+    """
+    A guardrail has tripped: on what the bot or the caller said in an item, or on the arguments of a function.
+
+    `then` is what is done about it, `why` what the check told of it.
+    """
 
     guardrail: str
-    message: str
+    on: str
+    then: str
     why: str = ""
+    item_id: str = ""
+    tool: str = ""
 
 
 class InputAudioTimeout(Happening, frozen=True, kw_only=True, tag="input_audio_timeout_triggered"):

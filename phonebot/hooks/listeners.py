@@ -93,7 +93,7 @@ class CallEvents:
     def __init__(self, plan: CallPlan) -> None:
         self._translator = Translator(plan)
         self._listeners: list[Listener] = []
-        self._now = 0
+        self.now_ms = 0  # when something last happened
         self._over = False
 
     @property
@@ -105,7 +105,7 @@ class CallEvents:
         """Hear the events of these names from now on; first of all the history, if there is one already."""
         listener = Listener(names, self._leave)
         if self.history:
-            listener.put(HistoryUpdated(t_ms=self._now, history=self.history))
+            listener.put(HistoryUpdated(t_ms=self.now_ms, history=self.history))
         if self._over:
             listener.finish()
             return listener
@@ -115,7 +115,7 @@ class CallEvents:
 
     def happened(self, now: int, received: Input, actions: Sequence[Action]) -> None:
         events = self._translator.happened(now, received, actions)
-        self._now = now
+        self.now_ms = now
         if self._listeners:
             self._tell(events)
         if events and isinstance(events[-1], CallEnd):
@@ -124,7 +124,7 @@ class CallEvents:
     def close(self, outcome: Outcome) -> None:
         """The call is over, perhaps without a word of its own."""
         if not self._over:
-            self._tell([CallEnd(t_ms=self._now, outcome=outcome)])
+            self._tell([CallEnd(t_ms=self.now_ms, outcome=outcome)])
             self._finish()
 
     def _tell(self, events: Sequence[Event]) -> None:

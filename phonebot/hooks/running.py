@@ -72,10 +72,8 @@ class HookTasks:
             if task and task.cancelling():
                 log.warning("call %.40r: the hook %s was stopped in %s", call.call_sid, hook.name, event.type)
                 raise
-            self._failed(hook, event, call)
+            self._tally.hook_failed()
+            log.exception("call %.40r: the hook %s was cancelled in %s", call.call_sid, hook.name, event.type)
         except (Exception, SystemExit):  # a hook that wants to end the process does not
-            self._failed(hook, event, call)
-
-    def _failed(self, hook: Hook, event: Event, call: LiveCall) -> None:
-        self._tally.hook_failed()
-        log.exception("call %.40r: the hook %s failed in %s", call.call_sid, hook.name, event.type)
+            self._tally.hook_failed()
+            log.exception("call %.40r: the hook %s failed in %s", call.call_sid, hook.name, event.type)

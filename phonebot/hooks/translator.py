@@ -5,8 +5,8 @@ From what a bridge's journal is told to events, and to the history of the call.
     events = translator.happened(now, received, actions)        # in order
     translator.history                                          # what was said and done so far
 
-It is as pure as the call itself: the same inputs and actions give the same events, so those of a past call come from
-its log (`events_of`).
+It is as pure as the call itself: the same inputs and actions give the same events, so those of a past call come
+from its log (`events_of`).
 """
 
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -14,7 +14,8 @@ from typing import Any, get_args
 
 import msgspec
 
-from phonebot.call.actions import Action, BargeIn, Cut, Ended, Line, RunTool, Tell, Trouble
+from phonebot.agents.agent import MAIN
+from phonebot.call.actions import Action, BargeIn, Cut, Ended, HandOff, Line, RunTool, Tell, Trouble
 from phonebot.call.inputs import Input, ModelReady, PlayClip, ToolResult
 from phonebot.call.plan import CallPlan
 from phonebot.carrier.messages import Media, Start
@@ -23,9 +24,6 @@ from phonebot.hooks.events import Event, HistoryItem, MessageItem, ToolCallItem
 from phonebot.hooks.history import History
 from phonebot.realtime import events as model
 from phonebot.replay.reader import CallLog
-
-MAIN = "main"
-"""The agent of a call whose profile has no others."""
 
 _MODEL_EVENTS = frozenset(get_args(model.Event))
 
@@ -42,7 +40,7 @@ class Translator:
 
     def __init__(self, plan: CallPlan, on_request: Collection[str] = ()) -> None:
         self.on_request = frozenset(on_request)
-        self.agent = MAIN
+        self.agent = plan.agents[0].name if plan.agents else MAIN
         self._plan = plan
         self._history = History()
         self._format: model.AudioFormat = "pcmu"
@@ -329,6 +327,14 @@ class Translator:
             **({} if line.cut else {"of_ms": line.heard_ms}),
         )
 
+    def _handed_off(self, action: HandOff) -> None:
+        self.agent = action.to_agent
+        self._events.append(
+            told.HandOff(
+                t_ms=self._now, from_agent=action.from_agent, to_agent=action.to_agent, note=action.note
+            )
+        )
+
     def _trouble(self, trouble: Trouble) -> None:
         self._events.append(told.Error(t_ms=self._now, error=trouble.problem))
 
@@ -361,6 +367,7 @@ _ACTIONS: dict[type, Callable[[Translator, Any], None]] = {
     BargeIn: Translator._barge_in,
     Cut: Translator._cut,
     Line: Translator._line,
+    HandOff: Translator._handed_off,
     Trouble: Translator._trouble,
     Ended: Translator._ended,
 }

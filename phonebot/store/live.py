@@ -40,7 +40,16 @@ from phonebot.errors import NotStored, StoreUnavailable
 from phonebot.store import audit
 from phonebot.store.audit import Actor
 from phonebot.store.database import Database
-from phonebot.store.tables import NUMBER_CHARACTERS, LiveAudio, LiveCallRow, LiveCommand, LiveProcess, Moment, Table
+from phonebot.store.tables import (
+    NUMBER_CHARACTERS,
+    LiveAudio,
+    LiveCallRow,
+    LiveCommand,
+    LiveEvents,
+    LiveProcess,
+    Moment,
+    Table,
+)
 
 STALE_S = 10.0
 GONE_S = 30.0
@@ -50,6 +59,8 @@ ENDED_S = 10.0
 """How long the row of a call that has ended stays, so that whoever watches learns how it ended."""
 AUDIO_S = 5.0
 """How much of a call's sound waits for those who listen in other processes."""
+EVENTS_S = 15.0
+"""The same of its events, for those who follow it."""
 DEADLINE_S = 8.0
 MAX_LISTED = 1_000
 MAX_COMMANDS = 100
@@ -58,7 +69,7 @@ MAX_BLOCKS = 20
 ROWS_AT_ONCE = 25
 """To prepare more in one go would keep the event loop, and so the frames of calls, for several ms."""
 
-What: TypeAlias = Literal["hang_up", "listen"]
+What: TypeAlias = Literal["hang_up", "say", "listen", "follow"]
 Key: TypeAlias = tuple[str, str]
 """Process and CallSid: a call may come back on another process while the first one's row is still there."""
 
@@ -96,16 +107,21 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """What an operator wants of a call. To `listen` is wanted for as long as the command is there."""
+    """
+    What an operator wants of a call. To `listen` and to `follow` are wanted for as long as the command is there.
+
+    `wish` is JSON, which nobody here reads: what is to be said.
+    """
 
     id: int
     call_sid: str
     what: str
     who: str
+    wish: str | None = None
 
 
-_CALLS, _PROCESSES, _COMMANDS, _AUDIO = (
-    Table.metadata.tables[f"live_{name}"] for name in ("calls", "processes", "commands", "audio")
+_CALLS, _PROCESSES, _COMMANDS, _AUDIO, _EVENTS = (
+    Table.metadata.tables[f"live_{name}"] for name in ("calls", "processes", "commands", "audio", "events")
 )
 
 
@@ -156,11 +172,27 @@ class LiveStore:
             row = {"process": process, "call_sid": call_sid, "sequence": sequence, "at": self._now, "sound": sound}
             await session.execute(_AUDIO.insert().values(row))
 
+    async def put_events(self, key: Key, sequence: int, events: str) -> None:
+        """Keep what happened in a call for a moment, as lines. `sequence` grows with each of the process."""
+        process, call_sid = key
+        mine = and_(LiveEvents.process == process, LiveEvents.call_sid == call_sid)
+        async with self._writing() as session:
+            await session.execute(delete(LiveEvents).where(mine, LiveEvents.at < self._ago(EVENTS_S)))
+            row = {
+                "process": process,
+                "call_sid": call_sid,
+                "sequence": sequence,
+                "at": self._now,
+                "events": events,
+            }
+            await session.execute(_EVENTS.insert().values(row))
+
     async def tidy(self) -> None:
         """Remove what nobody needs any more, whichever process left it."""
         kept = select(LiveProcess.process).where(LiveProcess.seen_at >= self._ago(KEPT_S))
         async with self._writing() as session:
             await session.execute(delete(LiveAudio).where(LiveAudio.at < self._ago(2 * AUDIO_S)))
+            await session.execute(delete(LiveEvents).where(LiveEvents.at < self._ago(2 * EVENTS_S)))
             await session.execute(delete(LiveCommand).where(LiveCommand.asked_at < self._ago(KEPT_S)))
             await session.execute(
                 delete(LiveCallRow).where(
@@ -213,9 +245,13 @@ class LiveStore:
         async with self._reading() as session:
             return await session.scalar(newest)
 
-    async def ask(self, call_sid: str, what: What, actor: Actor, lasts_s: float | None = None) -> tuple[Key, int]:
+    async def ask(
+        self, call_sid: str, what: What, actor: Actor, lasts_s: float | None = None, wish: str | None = None
+    ) -> tuple[Key, int]:
         """
-        Want something of a call in another process; audited. To listen has to be renewed within `lasts_s`.
+        Want something of a call in another process; audited, unless it is to follow it, as one follows all calls.
+
+        What goes on has to be renewed within `lasts_s`. `wish`: see Command.
 
         What comes back: the call's key, and the number of the command. Raises NotStored when no such call is in
         progress, or its process has said nothing for too long to be asked.
@@ -240,11 +276,13 @@ class LiveStore:
                 "call_sid": call_sid,
                 "what": what,
                 "who": actor.name,
+                "wish": wish,
                 "asked_at": self._now,
                 "until": None if lasts_s is None else self._in(lasts_s),
             }
             command: int = await session.scalar(_COMMANDS.insert().values(row).returning(_COMMANDS.c.id))
-            audit.note(session, actor, f"call.{what}", call_sid)
+            if what != "follow":
+                audit.note(session, actor, f"call.{what}", call_sid)
             return (process, call_sid), command
 
     async def outcome(self, command: int) -> str | None:
@@ -253,7 +291,7 @@ class LiveStore:
             return await session.scalar(select(LiveCommand.outcome).where(LiveCommand.id == command))
 
     async def renew(self, command: int, lasts_s: float) -> str | None:
-        """Go on listening, unless that is over: then its outcome comes back."""
+        """Go on listening or following, unless that is over: then its outcome comes back."""
         async with self._writing() as session:
             await session.execute(
                 update(LiveCommand).where(LiveCommand.id == command).values(until=self._in(lasts_s))
@@ -261,7 +299,7 @@ class LiveStore:
             return await session.scalar(select(LiveCommand.outcome).where(LiveCommand.id == command))
 
     async def withdraw(self, command: int) -> None:
-        """Listen no longer."""
+        """Listen or follow no longer."""
         async with self._writing() as session:
             await session.execute(delete(LiveCommand).where(LiveCommand.id == command))
 
@@ -282,6 +320,40 @@ class LiveStore:
             found = found.where(LiveAudio.sequence > after).order_by(LiveAudio.sequence).limit(MAX_BLOCKS)
         async with self._reading() as session:
             return [(row.sequence, row.sound) for row in await session.execute(found)]
+
+    async def events(self, key: Key, after: int) -> list[tuple[int, str]]:
+        """What happened in a call after the part of this number, in order."""
+        process, call_sid = key
+        found = (
+            select(LiveEvents.sequence, LiveEvents.events)
+            .where(LiveEvents.process == process, LiveEvents.call_sid == call_sid, LiveEvents.sequence > after)
+            .order_by(LiveEvents.sequence)
+            .limit(MAX_BLOCKS)
+        )
+        async with self._reading() as session:
+            return [(row.sequence, row.events) for row in await session.execute(found)]
+
+    async def newest_events(self, key: Key) -> int:
+        """The number of the newest part that is kept of what happened in a call; -1: none is."""
+        process, call_sid = key
+        found = select(func.max(LiveEvents.sequence)).where(
+            LiveEvents.process == process, LiveEvents.call_sid == call_sid
+        )
+        async with self._reading() as session:
+            newest = await session.scalar(found)
+        return -1 if newest is None else newest
+
+    async def is_held(self, key: Key) -> bool:
+        """Whether a process that is alive, as far as is known, still has a call in progress."""
+        process, call_sid = key
+        found = (
+            select(LiveCallRow.process)
+            .join(LiveProcess, LiveProcess.process == LiveCallRow.process)
+            .where(LiveCallRow.process == process, LiveCallRow.call_sid == call_sid)
+            .where(LiveCallRow.outcome.is_(None), LiveProcess.seen_at >= self._ago(GONE_S))
+        )
+        async with self._reading() as session:
+            return await session.scalar(found) is not None
 
     # ------------------------------------------------------------------------------ shared
 
@@ -324,7 +396,7 @@ class LiveStore:
 
     async def _wanted(self, session: AsyncSession, process: str) -> list[Command]:
         found = (
-            select(LiveCommand.id, LiveCommand.call_sid, LiveCommand.what, LiveCommand.who)
+            select(LiveCommand.id, LiveCommand.call_sid, LiveCommand.what, LiveCommand.who, LiveCommand.wish)
             .where(
                 LiveCommand.process == process,
                 LiveCommand.outcome.is_(None),
@@ -333,7 +405,8 @@ class LiveStore:
             .order_by(LiveCommand.id)
             .limit(MAX_COMMANDS)
         )
-        return [Command(row.id, row.call_sid, row.what, row.who) for row in await session.execute(found)]
+        rows = await session.execute(found)
+        return [Command(row.id, row.call_sid, row.what, row.who, row.wish) for row in rows]
 
     @property
     def _now(self) -> ColumnElement[datetime]:

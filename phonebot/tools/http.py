@@ -58,7 +58,7 @@ class HttpFunction:
         in_url = set(placeholders(self._entry.url))
         rest = {name: value for name, value in given.items() if name not in in_url}
         url, body = self._filled(given), None
-        headers = {**self._headers, **_call_headers(context)}
+        headers = {**self._headers, **call_headers(context)}
         if self._entry.method in METHODS_WITH_BODY:
             body = json.dumps(rest, ensure_ascii=False).encode()
             headers["Content-Type"] = "application/json"
@@ -117,7 +117,7 @@ def headers_of(headers: Mapping[str, str | Secret], secrets: Mapping[str, str]) 
     return {name: secrets[value.secret] if isinstance(value, Secret) else value for name, value in headers.items()}
 
 
-def _call_headers(context: ToolContext) -> dict[str, str]:
+def call_headers(context: ToolContext) -> dict[str, str]:
     """In which call it is asked for."""
     headers = {"Call": context.call_sid, "From": context.caller, "To": context.number}
     return {f"X-Phonebot-{name}": quote(value, safe="+:@") for name, value in headers.items() if value}

@@ -22,8 +22,8 @@ class ToolContext:
     The call in which a function runs.
 
     `caller` and `number` are in E.164 form, "" where the carrier does not tell; `profile` is the profile's name.
-    `state` is shared by all functions of the call and its hooks, and gone with it. `function` is the name of the one
-    that runs. `typist` None: nobody holds a call here, as in a test.
+    `state` is shared by all functions of the call and its hooks, and gone with it. `function` is the name of the
+    one that runs. `typist` None: nobody holds a call here, as in a test.
     """
 
     call_sid: str

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from phonebot.agents.agent import MAIN
+from phonebot.agents.lookup import Lookup
 from phonebot.agents.profile import Profile
 from phonebot.agents.tools import HttpTool, Known, McpServer, ToolEntry, name_of
 from phonebot.call.plan import Offer
@@ -21,6 +22,7 @@ from phonebot.tools.addresses import Hosts
 from phonebot.tools.client import HttpClient
 from phonebot.tools.functions import Tool
 from phonebot.tools.http import HttpFunction, headers_of
+from phonebot.tools.lookup import Found, look_up
 from phonebot.tools.running import Blocking, Runnable, ToolContext
 from phonebot.tools.threads import Threads
 from phonebot.tools.toolbox import Toolbox
@@ -119,6 +121,10 @@ class Workshop:
 
     def _function(self, entry: str | HttpTool) -> Runnable:
         return self._functions[entry] if isinstance(entry, str) else HttpFunction(entry, self._secrets, self.client)
+
+    async def look_up(self, entry: Lookup, *, caller: str, number: str, call_sid: str) -> Found:
+        """What a profile's lookup finds about a caller; it takes `entry.timeout_s` at most."""
+        return await look_up(entry, self._secrets, self._client, caller=caller, number=number, call_sid=call_sid)
 
     def _waits_for_words(self, name: str) -> bool:
         consent = self._functions[name].rule.consent

@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
+from msgspec.structs import replace
 from pydantic import SecretStr
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -36,6 +37,9 @@ from phonebot.carrier.messages import MAX_MESSAGE_BYTES, Start, StreamReader
 from phonebot.errors import StoreError
 from phonebot.filing.expiry import Expiry
 from phonebot.filing.filer import Filer
+from phonebot.hooks.hook import Hook, LiveCall
+from phonebot.hooks.registry import load_hooks
+from phonebot.hooks.running import HookTasks
 from phonebot.realtime import providers
 from phonebot.realtime.connection import ModelConnection, connect
 from phonebot.realtime.events import Session
@@ -47,6 +51,7 @@ from phonebot.store.links import RecordingLinks
 from phonebot.store.store import Store
 from phonebot.tools.registry import load_function, load_tools
 from phonebot.tools.running import ToolContext
+from phonebot.tools.typist import Typist
 from phonebot.tools.workshop import NEEDS_GA, Workshop
 from phonebot.web.admission import Admission, Arrival, Gate
 from phonebot.web.board import Board, process_name
@@ -59,6 +64,7 @@ from phonebot.web.editing import ProfileEditor
 from phonebot.web.feed import Feed
 from phonebot.web.held import HeldCall, HeldCalls
 from phonebot.web.live import LiveCalls
+from phonebot.web.lookups import Lookups
 from phonebot.web.media import MediaEndpoint, MediaSocket
 from phonebot.web.metrics import CallMetrics, Metrics
 from phonebot.web.profiles import Answering
@@ -95,6 +101,7 @@ def create_app(
     authorise: Authorise | None = None,
     store: Store | None = None,
     workshop: Workshop | None = None,
+    hooks: tuple[Hook, ...] | None = None,
 ) -> Starlette:
     """
     The service for these settings and profiles. Without an auth token every request passes as the carrier's.
@@ -105,7 +112,7 @@ def create_app(
     follow them end when `state.stopping` is set. With `store`, which stays the caller's to close, there are the
     console, for those who log in, and the API; past calls are in `state.book`, a CallBook (None without one).
     `authorise` says who may use the phone in the browser of a service without a store; without both there is none.
-    `workshop` None: that of the settings; raises SettingsError where these name functions that there are not.
+    `workshop` and `hooks` None: those of the settings; raises SettingsError where these name what there is not.
     """
     public_url = settings.public_url or local_url(settings.host, settings.port)
     token = settings.twilio_auth_token
@@ -123,8 +130,12 @@ def create_app(
     expiry = Expiry(store.calls, book) if store and book else None
     writer = writer or (Writer(folder, finished=filer.finished) if filer else Writer(folder))
     remember = afterwards.book.remember if afterwards else None
-    calls = CallDesk(settings, numbers, live, metrics, feed, held, writer, watch, workshop, remember)
-    webhooks = Webhooks(door, numbers, gate, live)
+    hooks = load_hooks(settings.hooks) if hooks is None else hooks
+    lookups = Lookups(workshop, lambda result: metrics.lookups.labels(result).inc())
+    calls = CallDesk(
+        settings, numbers, live, metrics, feed, held, writer, watch, workshop, lookups, hooks, remember
+    )
+    webhooks = Webhooks(door, numbers, gate, live, lookups)
     media = MediaEndpoint(door, gate, live, calls.hold)
 
     urls = own_urls(public_url, settings.host, settings.port)
@@ -162,6 +173,7 @@ def create_app(
                 await running.enter_async_context(filer)
                 await running.enter_async_context(expiry.running())
             await running.enter_async_context(calls.writer)
+            await running.enter_async_context(lookups)
             await running.enter_async_context(board.running())
             yield
             # The calls close their logs; only then may the writer be closed, and then what is left be filed.
@@ -270,6 +282,8 @@ class CallDesk:
         writer: Writer,
         watch: tuple[Watch, ...],
         workshop: Workshop,
+        lookups: Lookups,
+        hooks: tuple[Hook, ...],
         remember: Callable[[Profile], None] | None = None,
     ) -> None:
         self.writer = writer
@@ -281,6 +295,8 @@ class CallDesk:
         self._held = held
         self._watch = watch
         self._workshop = workshop
+        self._lookups = lookups
+        self._hooks = hooks
         self._remember = remember
 
     async def hold(self, socket: MediaSocket, reader: StreamReader, start: Start, admission: Admission) -> None:
@@ -301,6 +317,7 @@ class CallDesk:
         profile = arrival.profile
         endpoint = endpoint_for(self._settings, profile)
         equipment = self._workshop.equip(profile, calls_servers=endpoint.dialect != "beta")
+        found = await self._lookups.found(start.call_sid, profile, arrival.caller, arrival.number)
         plan = plan_for(
             profile,
             caller=arrival.caller,
@@ -308,9 +325,12 @@ class CallDesk:
             now=datetime.now().astimezone(),
             carrier=traits_for(self._settings),
             offers=equipment.offers,
+            looked_up=found.values if found else None,
         )
         for problem in plan.problems:
             log.error("call %.40r, profile %r: %s", start.call_sid, profile.name, problem)
+        if found and found.problem:
+            plan = replace(plan, problems=(*plan.problems, found.problem))
         about = About(
             call_sid=start.call_sid,
             kind=arrival.kind,
@@ -336,17 +356,26 @@ class CallDesk:
 
         journal = CallLog(recorder, lambda outcome: self._live.ended(start.call_sid, outcome))
         figures = CallMetrics(self._metrics)
-        told = self._feed.begin(about, plan.opening, audible=profile.record)
-        toolbox = equipment.toolbox(ToolContext(start.call_sid, arrival.caller, arrival.number, profile.name))
+        told = self._feed.begin(about, plan, audible=profile.record)
+        typist = Typist(start.call_sid, lambda typed: bridge.type_in(typed))
+        context = ToolContext(start.call_sid, arrival.caller, arrival.number, profile.name, typist=typist)
+        toolbox = equipment.toolbox(context)
+
+        def call_for(hook: str) -> LiveCall:
+            return LiveCall(context, hook, told.events, typist, bridge.hang_up)
+
         journals: tuple[Journal, ...] = (journal, figures, told, *(watch(start) for watch in self._watch))
+        bridge = Bridge(Call(plan), start, socket, reader, connect_model, journals, toolbox)
+        hooks = HookTasks(self._hooks, told.events, call_for, self._metrics)
         try:
-            bridge = Bridge(Call(plan), start, socket, reader, connect_model, journals, toolbox)
-            with self._held.holding(HeldCall(told, bridge, profile.record)):
+            with self._held.holding(HeldCall(told, bridge, typist, profile.record)):
                 await bridge.run()
         finally:
+            typist.close()
             recorder.close(journal.outcome)
             figures.ended(journal.outcome)
             told.close(journal.outcome)
+            await hooks.close()
 
 
 class CallLog:

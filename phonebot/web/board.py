@@ -1,9 +1,12 @@
 """
-The calls in progress, of all processes: who asks of them, watches them, hangs up, listens in.
+The calls in progress, of all processes: who asks of them, watches them, and acts on them.
 
     async with board.watch() as events:                 # or watch(call_sid)
         async for event in events: ...                  # feed.py: first a Snapshot of each call in progress
     await board.hang_up(call_sid, actor)
+    await board.say(call_sid, TextWish("The table is free.", "system"), actor)
+    async with board.follow(call_sid, names, actor) as events:
+        async for event in events: ...                  # hooks/events.py
     async with board.listen(call_sid, actor) as sounds:
         async for sound in sounds: ...                  # sound.py
 
@@ -19,11 +22,18 @@ import socket
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager, suppress
 
+import msgspec
+
 from phonebot.errors import ListeningRefused, NotStored, StoreError
+from phonebot.hooks.events import ON_REQUEST
+from phonebot.hooks.events import Event as SessionEvent
 from phonebot.store.audit import Actor
 from phonebot.store.live import Key, LiveStore
+from phonebot.tools.typist import check_text
 from phonebot.web.feed import Feed, Snapshot, Subscription
-from phonebot.web.held import UNHEARD, HeldCalls
+from phonebot.web.following import LASTS_S as FOLLOW_S
+from phonebot.web.following import followed
+from phonebot.web.held import UNHEARD, HeldCalls, TextWish
 from phonebot.web.others import OtherCalls
 from phonebot.web.publishing import Publisher
 from phonebot.web.sound import Sound
@@ -37,6 +47,7 @@ LISTEN_S = 8.0
 """After so long without being renewed to listen is no longer wanted."""
 NOTHING_HEARD_S = 10.0
 """Then the process that should relay a call is taken for dead."""
+ELSEWHERE = "the process {process} holds it, and audio and raw events are told there alone: leave them out"
 CROWDED = "too many calls of its process are listened to, or this one by too many: wait until somebody stops"
 
 
@@ -122,6 +133,54 @@ class Board:
                 await self._live.note("hang_up", call_sid, actor)
             except StoreError as error:
                 log.error("that %.100r ended call %.40r is not audited: %s", actor.name, call_sid, error)
+
+    async def say(self, call_sid: str, wish: TextWish, actor: Actor) -> None:
+        """
+        Type into a call: into one of this process at once, else within about a second. Audited, without the text.
+
+        Raises TextRefused, NotStored when there is no such call, else StoreError. That more was typed than may be
+        is told of calls of this process alone.
+        """
+        check_text(call_sid, wish.text)
+        call = self._held.get(call_sid)
+        if call is None:
+            live = self._live_or_none(call_sid)
+            await live.ask(call_sid, "say", actor, wish=msgspec.json.encode(wish).decode())
+            return
+        call.say(wish, actor.name)
+        if self._live:
+            try:
+                await self._live.note("say", call_sid, actor)
+            except StoreError as error:
+                log.error("that %.100r typed into call %.40r is not audited: %s", actor.name, call_sid, error)
+
+    @asynccontextmanager
+    async def follow(
+        self, call_sid: str, names: frozenset[str], actor: Actor
+    ) -> AsyncIterator[AsyncIterator[SessionEvent]]:
+        """
+        What happens in a call from now on, under the names of the Agents SDK; the history comes first.
+
+        With audio it is as to listen: audited, and refused where that is. Audio and raw events come from the
+        process that holds the call alone. Raises NotStored when there is no such call, ListeningRefused, and
+        StoreError.
+        """
+        call, wants_audio = self._held.get(call_sid), "audio" in names
+        if call is None:
+            live = self._live_or_none(call_sid)
+            snapshot = await self.call(call_sid)
+            if snapshot and names & ON_REQUEST:
+                raise ListeningRefused(call_sid, ELSEWHERE.format(process=snapshot.process))
+            key, command = await live.ask(call_sid, "follow", actor, FOLLOW_S)
+            async with aclosing(followed(live, key, command, names)) as following:
+                yield following
+            return
+        if wants_audio and not call.audible:
+            raise ListeningRefused(call_sid, UNHEARD)
+        if wants_audio and self._live:
+            await self._live.note("listen", call_sid, actor)
+        with call.told.events.listen(names) as heard:
+            yield heard
 
     @asynccontextmanager
     async def listen(self, call_sid: str, actor: Actor) -> AsyncIterator[AsyncIterator[Sound]]:

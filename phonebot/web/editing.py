@@ -61,6 +61,8 @@ class ProfileEditor:
         if self._known is None:
             return []
         problems = self._known.lacks(profile.tool_lists())
+        if lookup := profile.lookup:
+            problems += self._known.lacking("lookup", lookup.secrets, lookup.url)
         return problems + (list(profile.after_call.problems(self._known)) if profile.after_call else [])
 
     def _checked(self, written: Mapping[str, Written], source: str) -> Mapping[str, Written]:

@@ -39,10 +39,11 @@ from phonebot.call.actions import (
     Trouble,
 )
 from phonebot.call.inputs import Input, PlayClip
-from phonebot.call.plan import Clip
+from phonebot.call.plan import CallPlan
 from phonebot.call.turns import Turn
 from phonebot.carrier.messages import Dtmf, Media
-from phonebot.realtime.events import SpokenTextDelta, SpokenTextDone
+from phonebot.hooks.listeners import CallEvents
+from phonebot.realtime.events import Session, SpokenTextDelta, SpokenTextDone
 from phonebot.replay.log import About, Kind
 from phonebot.web.sound import Unplayed
 
@@ -50,6 +51,7 @@ MAX_QUEUED = 500
 """Events that may wait for a subscriber: some minutes of one call."""
 MAX_LINES = 1_000
 """Of a call, that its snapshot keeps; the oldest are left out."""
+NO_PLAN = CallPlan(Session())
 MAX_TEXTS = 50
 """Answers whose text is known and whose line is not final; a call has two or three."""
 
@@ -257,14 +259,14 @@ class Feed:
         self._calls: dict[str, CallFeed] = {}
         self._subscriptions: list[Subscription] = []
 
-    def begin(self, about: About, opening: tuple[Clip, ...] = (), audible: bool = True) -> "CallFeed":
+    def begin(self, about: About, plan: CallPlan = NO_PLAN, audible: bool = True) -> "CallFeed":
         """
         A call begins: give what is returned to its bridge as a journal, and close it when the call is over.
 
-        `opening` is what its plan has played first. `audible`: see Snapshot.
+        `audible`: see Snapshot.
         """
         listeners = [each for each in self._subscriptions if each.call_sid in (None, about.call_sid)]
-        call = self._calls[about.call_sid] = CallFeed(self, about, opening, audible, listeners)
+        call = self._calls[about.call_sid] = CallFeed(self, about, plan, audible, listeners)
         return call
 
     def end(self, call: "CallFeed") -> None:
@@ -303,13 +305,17 @@ class Feed:
 
 
 class CallFeed:
-    """A bridge's journal that keeps a call's snapshot, and tells its listeners what changes it."""
+    """
+    A bridge's journal that keeps a call's snapshot, and tells its listeners what changes it.
+
+    `events` are told what happens under the names of the Agents SDK, beside it.
+    """
 
     def __init__(
         self,
         feed: Feed,
         about: About,
-        opening: tuple[Clip, ...],
+        plan: CallPlan,
         audible: bool,
         listeners: list[Subscription],
     ) -> None:
@@ -319,6 +325,7 @@ class CallFeed:
         self.changes = 1
         self.outcome: Outcome | None = None  # None: the call goes on
         self.unplayed = Unplayed()
+        self.events = CallEvents(plan)
         self._audible = audible
         self._feed = feed
         self._about = about
@@ -327,7 +334,7 @@ class CallFeed:
         self._turn = Turn.IDLE
         self._lines: deque[Said] = deque(maxlen=MAX_LINES)
         # What the model means to say, by item, until its line is final.
-        self._texts = {clip.clip_id: clip.text for clip in opening if clip.clip_id}
+        self._texts = {clip.clip_id: clip.text for clip in plan.opening if clip.clip_id}
         # Whose lines are final: what comes of them later is not heard.
         self._final: set[str] = set()
         # How much there was of the items that were cut and have no line yet, in ms.
@@ -359,6 +366,7 @@ class CallFeed:
         self._at_ms = now
         self.changes += 1
         self.unplayed.happened(received, actions)
+        self.events.happened(now, received, actions)
         self._note_input(received)
         for action in actions:
             match action:
@@ -385,6 +393,7 @@ class CallFeed:
         self.outcome = outcome
         self.changes += 1
         self._feed.end(self)
+        self.events.close(outcome)
         self._tell(CallEnded(call_sid=self.call_sid, at_ms=self._at_ms, outcome=outcome))
 
     def _note_input(self, received: Input) -> None:

@@ -1,15 +1,18 @@
 """
 The calls that this process holds, and what may be done to them from outside.
 
-A bridge decides nothing, and nobody here does: to hang up is an input of the call, and is in its log.
+A bridge decides nothing, and nobody here does: to hang up or to type are inputs of the call, and in its log.
 """
 
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from msgspec import Struct
+
 from phonebot.bridge import Bridge
 from phonebot.errors import ListeningRefused
+from phonebot.tools.typist import TypedRole, Typist
 from phonebot.web.feed import CallFeed
 from phonebot.web.sound import Tap
 
@@ -22,24 +25,37 @@ UNHEARD = "its number's profile says record = false: what is not recorded is not
 CROWDED = f"{MAX_TAPS} listen to it already: wait until one of them stops"
 
 
-class HeldCall:
-    """A call in progress: what is told of it, and its bridge."""
+class TextWish(Struct, frozen=True):
+    """What is to be typed into a call: see TypedText."""
 
-    def __init__(self, told: CallFeed, bridge: Bridge, audible: bool) -> None:
+    text: str
+    role: TypedRole = "user"
+    interrupt: bool = False
+
+
+class HeldCall:
+    """A call in progress: what is told of it, its bridge, and who types into it."""
+
+    def __init__(self, told: CallFeed, bridge: Bridge, typist: Typist, audible: bool) -> None:
         self.call_sid = told.call_sid
         self.told = told
         self._bridge = bridge
-        self._audible = audible
+        self._typist = typist
+        self.audible = audible
         self._taps: list[Tap] = []
 
     def hang_up(self, by: str) -> None:
         """The operator of this name ends the call, at once."""
         self._bridge.hang_up(by)
 
+    def say(self, wish: TextWish, by: str) -> None:
+        """The operator of this name types into the call. Raises TextRefused."""
+        self._typist.say(wish.text, by, wish.role, wish.interrupt)
+
     @contextmanager
     def listen(self, block_ms: int) -> Iterator[Tap]:
         """What is heard of the call from now on. It costs the call nothing afterwards. Raises ListeningRefused."""
-        if not self._audible:
+        if not self.audible:
             raise ListeningRefused(self.call_sid, UNHEARD)
         if len(self._taps) >= MAX_TAPS:
             raise ListeningRefused(self.call_sid, CROWDED)

@@ -19,6 +19,7 @@ from phonebot.call.inputs import CallerAudioDropped, Input
 from phonebot.carrier.messages import Media
 from phonebot.realtime.events import ErrorDetail, ErrorEvent, ResponseCreated, TruncateItem
 from phonebot.realtime.severity import already_shorter_ms
+from phonebot.tools.lookup import Result
 
 # Whoever sends one of these has passed a proxy: the peer's address says nothing of where he is.
 FORWARDED = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip")
@@ -48,6 +49,11 @@ class Metrics:
         self.deliveries = self._counter(
             "after_call_deliveries", "Attempts to tell of a call, by what came of it.", "result", DELIVERIES
         )
+        self.hook_failures = self._counter("hook_failures", "Times that a hook failed in an event.")
+        self.hook_events_dropped = self._counter("hook_events_dropped", "Events that a slow hook was not told.")
+        self.lookups = self._counter(
+            "lookups", "Lookups before calls, by what came of them.", "result", get_args(Result)
+        )
         in_progress = Gauge("phonebot_calls_in_progress", "Calls in progress.", registry=self.registry)
         in_progress.set_function(lambda: len(live))
         # Of all processes, as the last look at the database said.
@@ -63,6 +69,12 @@ class Metrics:
         for value in values:  # it is there from the start, as 0: a rate needs a first value
             counter.labels(value)
         return counter
+
+    def hook_failed(self) -> None:
+        self.hook_failures.inc()
+
+    def hook_dropped(self, events: int) -> None:
+        self.hook_events_dropped.inc(events)
 
     async def answer(self, request: Request) -> Response:
         """`GET /metrics`, for this machine alone."""

@@ -16,10 +16,11 @@ from typing import Any
 
 import msgspec
 
-from phonebot.errors import ListeningRefused, StoreError
+from phonebot.errors import ListeningRefused, StoreError, TextRefused
 from phonebot.store.live import ENDED_S, Command, LiveCall, LiveStore
 from phonebot.web.feed import CallFeed
-from phonebot.web.held import HeldCalls
+from phonebot.web.following import Following
+from phonebot.web.held import HeldCall, HeldCalls, TextWish
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +49,7 @@ class Publisher:
         # What came of commands, until it is written.
         self._done: dict[int, str] = {}
         self._relays: dict[str, asyncio.Task[None]] = {}
+        self._following = Following(held, live, process)
         self._sequences = count()  # of blocks of sound, of all calls
         self._away = False
         held.begun = self._wanted.set
@@ -76,6 +78,7 @@ class Publisher:
         for relay in relays:
             relay.cancel()
         await asyncio.gather(*relays, return_exceptions=True)
+        await self._following.close()
         if self._is_due:
             await self._attempt(self.write())
 
@@ -153,6 +156,7 @@ class Publisher:
 
     def _obey(self, commands: list[Command]) -> None:
         listened: dict[str, list[int]] = {}
+        followed: dict[str, list[int]] = {}
         for command in commands:
             if command.id in self._done:
                 continue
@@ -162,14 +166,19 @@ class Publisher:
             elif command.what == "hang_up":
                 call.hang_up(command.who)
                 self._done[command.id] = "done"
+            elif command.what == "say":
+                self._done[command.id] = _say(call, command)
             elif command.what == "listen":
                 listened.setdefault(command.call_sid, []).append(command.id)
+            elif command.what == "follow":
+                followed.setdefault(command.call_sid, []).append(command.id)
             else:
                 self._done[command.id] = "unknown"
         for call_sid in self._relays.keys() - listened.keys():
             self._relays.pop(call_sid).cancel()
         for call_sid, numbers in listened.items():
             self._keep_relay(call_sid, numbers)
+        self._done |= self._following.keep(followed)
 
     def _keep_relay(self, call_sid: str, commands: list[int]) -> None:
         relay = self._relays.get(call_sid)
@@ -188,6 +197,18 @@ class Publisher:
                 with suppress(StoreError):  # lost: what is heard late is of no use
                     key = (self._process, call_sid)
                     await self._live.put_audio(key, next(self._sequences), sound.caller + sound.bot)
+
+
+def _say(call: HeldCall, command: Command) -> str:
+    """The outcome."""
+    try:
+        call.say(msgspec.json.decode(command.wish or "", type=TextWish), command.who)
+    except TextRefused as error:
+        log.warning("what %.100r typed is lost: %s", command.who, error)
+        return "refused"
+    except msgspec.DecodeError:  # a process of another version wrote it
+        return "unknown"
+    return "done"
 
 
 def _live_call(feed: CallFeed) -> LiveCall:

@@ -23,6 +23,7 @@ from phonebot.carrier.signature import form_is_signed, signed_url, stream_is_sig
 from phonebot.web.admission import TOKEN_PARAMETER, Admission, Gate
 from phonebot.web.body import read_body
 from phonebot.web.live import LiveCalls
+from phonebot.web.lookups import Lookups
 from phonebot.web.profiles import Answering
 
 log = logging.getLogger(__name__)
@@ -65,13 +66,16 @@ class Door:
 
 
 class Webhooks:
-    """The endpoints under /twilio that speak HTTP."""
+    """The endpoints under /twilio that speak HTTP. `lookups` None: nothing is asked about callers."""
 
-    def __init__(self, door: Door, numbers: Answering, gate: Gate, live: LiveCalls) -> None:
+    def __init__(
+        self, door: Door, numbers: Answering, gate: Gate, live: LiveCalls, lookups: Lookups | None = None
+    ) -> None:
         self._door = door
         self._numbers = numbers
         self._gate = gate
         self._live = live
+        self._lookups = lookups
         scheme, _, rest = door.public_url.partition("://")
         self._stream_url = f"{'wss' if scheme == 'https' else 'ws'}://{rest}/twilio/media"
         self._after_url = f"{door.public_url}/twilio/after"
@@ -92,6 +96,8 @@ class Webhooks:
             number=_shown(form.get(number, "")),
             profile_version=profile.version,
         )
+        if self._lookups:
+            self._lookups.begin(admission.call_sid, profile, admission.caller, admission.number)
         token = self._gate.issue(admission)
         return _twiml(twiml.connect_stream(self._stream_url, self._after_url, {TOKEN_PARAMETER: token}))
 

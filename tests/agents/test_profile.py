@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from phonebot.agents.agent import MAX_PROMPT_CHARACTERS
 from phonebot.agents.numbers import Numbers
+from phonebot.agents.lookup import Lookup
 from phonebot.agents.profile import (
     UNSUPPORTED,
     BargeIn,
@@ -80,6 +81,12 @@ EVERY_KEY: dict[str, object] = {
         "sign_with": "CRM",
         "timeout_s": 5.0,
         "recording_link_days": 0,
+    },
+    "lookup": {
+        "url": "https://crm.example.com/callers/{caller}",
+        "headers": {"Accept": "application/json"},
+        "timeout_s": 0.5,
+        "values": {"customer": "unknown", "orders": 0, "vip": False},
     },
 }
 
@@ -446,6 +453,7 @@ def fields() -> Iterator[tuple[str, object, str | None]]:
         ("turn_detection.", NoVad),
         ("transcription.", Transcription),
         ("barge_in.", BargeIn),
+        ("lookup.", Lookup),
     ]
     for prefix, table in tables:
         for name, info in table.model_fields.items():

@@ -88,11 +88,10 @@ def test_check_names_what_is_no_placeholder(text: str, wrong: list[str]) -> None
 
 @given(texts_with_braces)
 def test_a_text_without_complaints_is_filled_as_python_formats_it(text: str) -> None:
-    values = {name: f"<{name}>" for name in PLACEHOLDERS}
-    del values["now"]
     if not check(text):
-        ours = fill(text, **values, now=FRIDAY)
-        assert ours == text.format(**values, now="Friday 2026-11-20 18:30+01:00")
+        ours = fill(text, caller="<caller>", number="<number>", language="<language>", now=FRIDAY)
+        values = {name: f"<{name}>" for name in PLACEHOLDERS} | {"now": "Friday 2026-11-20 18:30+01:00"}
+        assert ours == text.format(**values)
 
 
 @given(texts_with_braces)

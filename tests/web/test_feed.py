@@ -8,10 +8,10 @@ import pytest
 
 from phonebot.call.actions import Action, BargeIn, Cut, Ended, FalseAlarm, Floor, Held, Line, Tell, Trouble
 from phonebot.call.inputs import PlayClip, Tick
-from phonebot.call.plan import Clip
+from phonebot.call.plan import CallPlan, Clip
 from phonebot.call.turns import Turn
 from phonebot.carrier.messages import Dtmf, Media
-from phonebot.realtime.events import AppendAudio, SpokenTextDelta, SpokenTextDone
+from phonebot.realtime.events import AppendAudio, Session, SpokenTextDelta, SpokenTextDone
 from phonebot.replay.log import About
 from phonebot.web import feed as feeds
 from phonebot.web.feed import (
@@ -190,7 +190,7 @@ async def test_a_frame_makes_nothing_of_the_call() -> None:
 
 async def test_the_text_of_a_clip_is_known_before_it_is_heard() -> None:
     feed = Feed()
-    call = feed.begin(ABOUT, (Clip("Hello there", "AAAA", "greeting"),))
+    call = feed.begin(ABOUT, CallPlan(Session(), opening=(Clip("Hello there", "AAAA", "greeting"),)))
     happen(call, 10, received=PlayClip("One moment", "AAAA", "clip_1"))
     assert call.snapshot().texts == {"greeting": "Hello there", "clip_1": "One moment"}
     happen(call, 20, Cut("greeting", 400, 900, "fence"), Line("bot", "greeting", "Hello", cut=True, heard_ms=400))

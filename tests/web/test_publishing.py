@@ -10,11 +10,12 @@ import pytest
 
 from phonebot.bridge import Journal
 from phonebot.call.actions import Ended, Line
-from phonebot.call.inputs import Tick
+from phonebot.call.inputs import Tick, TypedText
 from phonebot.errors import StoreUnavailable
 from phonebot.replay.log import About
 from phonebot.store.database import Database
 from phonebot.store.live import Command, LiveCall, LiveStore
+from phonebot.tools.typist import Typist
 from phonebot.web import publishing
 from phonebot.web.feed import CallFeed, Feed
 from phonebot.web.held import HeldCall, HeldCalls
@@ -60,6 +61,7 @@ class Stub:
 
     def __init__(self) -> None:
         self.by: list[str] = []
+        self.typed: list[TypedText] = []
 
     def hang_up(self, by: str) -> None:
         self.by.append(by)
@@ -80,7 +82,8 @@ class Desk:
     def begin(self, call_sid: str) -> tuple[CallFeed, Stub]:
         told, stub, stack = self.feed.begin(About(call_sid=call_sid)), Stub(), ExitStack()
         bridge: Any = stub
-        stack.enter_context(self.held.holding(HeldCall(told, bridge, audible=True)))
+        typist = Typist(call_sid, stub.typed.append)
+        stack.enter_context(self.held.holding(HeldCall(told, bridge, typist, audible=True)))
         self._ends[call_sid] = stack
         return told, stub
 
@@ -180,7 +183,8 @@ async def test_the_task_writes_calls_that_begin_and_at_last_how_they_ended(datab
     task = asyncio.create_task(publisher.run())
     bridge: Any = Stub()
     told = feed.begin(About(call_sid="CA1"))
-    with held.holding(HeldCall(told, bridge, audible=True)):
+    typist = Typist("CA1", bridge.typed.append)
+    with held.holding(HeldCall(told, bridge, typist, audible=True)):
         async with asyncio.timeout(15):
             while not await live.listed():
                 await asyncio.sleep(0.05)

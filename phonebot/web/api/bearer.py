@@ -36,6 +36,17 @@ class Caller:
         """For the audit. A user may have the same name."""
         return Actor(f"token {self.token.name}", self.address)
 
+    def require(self, scope: Scope) -> None:
+        """Raises Refused 403 without the scope."""
+        if scope not in self.token.scopes:
+            raise Refused(
+                403,
+                "missing_scope",
+                f"this takes a token with the scope {scope}, which {self.token.name!r} has not: use another token",
+                {"www-authenticate": f'{REALM}, error="insufficient_scope", scope="{scope}"'},
+                scope=scope,
+            )
+
 
 class Bearers:
     """Lets those in who bring a token."""
@@ -55,15 +66,10 @@ class Bearers:
         secret = _secret(request)
         address = request.client.host if request.client else ""
         token = await self._verified(secret, network(address))
-        if scope is not None and scope not in token.scopes:
-            raise Refused(
-                403,
-                "missing_scope",
-                f"this takes a token with the scope {scope}, which {token.name!r} has not: use another token",
-                {"www-authenticate": f'{REALM}, error="insufficient_scope", scope="{scope}"'},
-                scope=scope,
-            )
-        return Caller(token, address)
+        caller = Caller(token, address)
+        if scope is not None:
+            caller.require(scope)
+        return caller
 
     async def _verified(self, secret: str, address: str) -> Token:
         hashed = bearer.hash_of(secret)

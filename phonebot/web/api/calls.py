@@ -81,8 +81,8 @@ class CallTurn(_Row):
     A line of the transcript, in ms of the call. `text` is what was heard; the rest of a cut one is `unheard_text`.
 
     Of `of_ms` of the bot's speech `heard_ms` were heard. `latency_ms`: of the bot's answer, from the caller's last
-    word on; null for other lines. `typed_by`: who typed it, in the caller's place or as an instruction; "" if it was
-    said.
+    word on; null for other lines. `typed_by`: who typed it, in the caller's place or as an instruction; "" if it
+    was said.
     """
 
     sequence: int

@@ -11,9 +11,10 @@ client takes nothing for SEND_S, and when the service stops, which does not wait
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import AsyncExitStack, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 
 import msgspec
+from msgspec import Struct
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -23,7 +24,6 @@ from phonebot.store.audit import Actor
 from phonebot.web.api.problems import Refused
 from phonebot.web.board import Board
 from phonebot.web.console.streamed import Streamed, gone, send_part
-from phonebot.web.feed import Event
 from phonebot.web.sound import Sound
 
 log = logging.getLogger(__name__)
@@ -52,7 +52,21 @@ class Streams:
     def response(self, call_sid: str | None) -> Response:
         """The events of a call, or of all. Raises Refused 503 when there are too many streams, or none any more."""
         self._check_room()
-        return EventStream(self, call_sid)
+        return EventStream(self, self.board.watch(call_sid))
+
+    async def session(self, call_sid: str, names: frozenset[str], actor: Actor) -> Response:
+        """
+        What happens in a call, under the names of the Agents SDK.
+
+        Raises NotStored, StoreUnavailable, Refused 409 when that may not be heard, and 503 as `response` does.
+        """
+        self._check_room()
+        following = AsyncExitStack()
+        try:
+            events = await following.enter_async_context(self.board.follow(call_sid, names, actor))
+        except ListeningRefused as error:
+            raise Refused(409, "conflict", str(error)) from None
+        return EventStream(self, _entered(following, events))
 
     async def sound(self, call_sid: str, actor: Actor) -> Response:
         """
@@ -92,16 +106,23 @@ class Streams:
             )
 
 
+@asynccontextmanager
+async def _entered(stack: AsyncExitStack, events: AsyncIterator[Struct]) -> AsyncIterator[AsyncIterator[Struct]]:
+    """What was entered already, so that its refusal could be told."""
+    async with stack:
+        yield events
+
+
 class EventStream(Response):
     """Sends events until they end, the client has gone, or it must."""
 
     media_type = "text/event-stream"
 
-    def __init__(self, streams: Streams, call_sid: str | None) -> None:
+    def __init__(self, streams: Streams, watching: AbstractAsyncContextManager[AsyncIterator[Struct]]) -> None:
         super().__init__(headers={"x-accel-buffering": "no"})  # nginx would collect them before it passes them on
         del self.headers["content-length"]
         self._streams = streams
-        self._call_sid = call_sid
+        self._watching = watching
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._streams.count += 1
@@ -125,7 +146,7 @@ class EventStream(Response):
         loop = asyncio.get_running_loop()
         ends_s = loop.time() + MAX_STREAM_S
         stopping = asyncio.create_task(self._streams.stopping.wait())
-        async with self._streams.board.watch(self._call_sid) as events:
+        async with self._watching as events:
             coming = asyncio.ensure_future(anext(events, None))
             try:
                 await send_part(send, b"retry: %d\n\n" % RETRY_MS)
@@ -156,7 +177,7 @@ async def _stopped(stopping: asyncio.Event) -> None:
     await asyncio.sleep(STOP_S)
 
 
-def encoded(event: Event) -> bytes:
+def encoded(event: Struct) -> bytes:
     """An event on the line. JSON has no line breaks, so it is one `data:`."""
     name = str(event.__struct_config__.tag)
     return b"event: %s\ndata: %s\n\n" % (name.encode(), msgspec.json.encode(event))

@@ -1,9 +1,10 @@
 """
-The page Live: the calls in progress of all processes, seen, listened to and ended.
+The page Live: the calls in progress of all processes, seen, listened to, typed into and ended.
 
     GET  /console/live                       the page                               (viewer)
     GET  /console/live/events?open=SID       what happens, as Server-Sent Events    (viewer)
     POST /console/live/SID/listen            what is heard, as it is heard          (operator)
+    POST /console/live/SID/text              type into the call                     (operator)
     POST /console/live/SID/hang-up           end the call                           (operator)
 
 The events are those of feed.py, one `data:` each; of calls that are not open the page is told their last lines and
@@ -26,14 +27,16 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from phonebot.errors import ListeningRefused, NotStored, StoreError
+from phonebot.errors import ListeningRefused, NotStored, StoreError, TextRefused
 from phonebot.store.users import Role
+from phonebot.tools.typist import TypedRole
 from phonebot.web.board import Board
 from phonebot.web.console.frame import Frame
 from phonebot.web.console.guard import Guard, Visitor
 from phonebot.web.console.outcomes import ENDINGS
 from phonebot.web.console.streamed import Streamed
 from phonebot.web.feed import CallEnded, Event, LineSettled, Lost, Snapshot, Subscription, TurnTaken
+from phonebot.web.held import TextWish
 from phonebot.web.sound import Sound
 
 LAST_LINES = 2  # that a call shows while it is not open
@@ -59,6 +62,7 @@ class LivePages:
             Route("/console/live", require("viewer", self._page), methods=["GET"]),
             Route("/console/live/events", require("viewer", self._events), methods=["GET"]),
             Route("/console/live/{call_sid}/listen", require("operator", self._listen), methods=["POST"]),
+            Route("/console/live/{call_sid}/text", require("operator", self._text), methods=["POST"]),
             Route("/console/live/{call_sid}/hang-up", require("operator", self._hang_up), methods=["POST"]),
         ]
 
@@ -86,6 +90,20 @@ class LivePages:
         except StoreError:
             return _problem(503, "The database cannot be used, and who listens has to be noted there.")
         return Streamed(self._heard(request, stack, sounds), "application/octet-stream", self._stopping)
+
+    async def _text(self, request: Request, visitor: Visitor) -> Response:
+        form = visitor.form
+        role: TypedRole = "system" if form.get("role") == "system" else "user"
+        wish = TextWish(form.get("text", "").strip(), role, form.get("interrupt") == "on")
+        try:
+            await self._board.say(request.path_params["call_sid"], wish, visitor.actor)
+        except TextRefused as error:
+            return _problem(429 if error.too_many else 422, f"Nothing was sent: {error.why}.")
+        except NotStored:
+            return _problem(404, "The call has ended.")
+        except StoreError:
+            return _problem(503, "Another process holds the call, and the database cannot be used to tell it.")
+        return JSONResponse({})
 
     async def _hang_up(self, request: Request, visitor: Visitor) -> Response:
         try:
