@@ -24,7 +24,6 @@ console = Console(highlight=False)
 MAX_LISTED = 10_000
 _MOMENTS = ["%Y-%m-%d", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M:%S"]
 
-Sid = Annotated[str, typer.Argument(metavar="CALL", help="A CallSid, or the end of it that `list` shows.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print it as JSON.")]
 
 
@@ -73,10 +72,23 @@ def list_calls(
 
 
 @calls.command()
-def show(call: Sid, as_json: AsJson = False) -> None:
+def show(
+    call: Annotated[
+        str,
+        typer.Argument(metavar="CALL|LOG", help="A CallSid or its end; with --events also a log: folder or zip."),
+    ],
+    as_json: AsJson = False,
+    events: Annotated[
+        bool, typer.Option("--events", help="What happened in it, as hooks are told; with --json a line each.")
+    ] = False,
+) -> None:
     """A call: its facts, what was said and heard of it, how long answers took, and what it cost."""
     from phonebot.call_sheet import print_call, whole
     from phonebot.storing import with_store
+
+    if events:
+        _show_events(call, as_json)
+        return
 
     async def work(settings: "Settings", store: "Store") -> "CallRow":
         book = _book(settings, store)
@@ -128,7 +140,7 @@ def export(
             return write(folder, call_sid)
 
     log = Path(call)
-    if log.exists() or log.suffix == ".zip" or len(log.parts) > 1:
+    if _is_log(log):
         written = write(log, log.stem if log.suffix == ".zip" else log.resolve().name)
     else:
         written = with_store(work)
@@ -162,6 +174,35 @@ def delete(
         typer.confirm(f"delete {'it' if len(named) == 1 else f'these {len(named)} calls'} for good?", abort=True)
     with_store(work)
     console.print(f"deleted: {len(named)}")
+
+
+def _show_events(call: str, as_json: bool) -> None:
+    from phonebot.happenings import as_lines, print_events
+    from phonebot.hooks.translator import events_of
+    from phonebot.replay.archive import opened
+    from phonebot.replay.reader import CallLog, read
+    from phonebot.storing import with_store
+
+    async def work(settings: "Settings", store: "Store") -> CallLog:
+        book = _book(settings, store)
+        async with book.log(await book.find(call)) as folder:
+            return read(folder)
+
+    if _is_log(path := Path(call)):
+        with opened(path) as folder:
+            log = read(folder)
+    else:
+        log = with_store(work)
+    if as_json:
+        for line in as_lines(events_of(log)):
+            print(line)  # noqa: T201  (for a script to read)
+    else:
+        print_events(console, events_of(log))
+
+
+def _is_log(path: Path) -> bool:
+    """Whether a call is named by where its log lies."""
+    return path.exists() or path.suffix == ".zip" or len(path.parts) > 1
 
 
 def _book(settings: "Settings", store: "Store") -> "CallBook":

@@ -55,6 +55,7 @@ TOP = frozenset(
         "calling",
         "cli",
         "demo",
+        "happenings",
         "linking",
         "numbering",
         "recalling",

@@ -1,8 +1,8 @@
 """
 Instructions and greetings, filled with what is known when the call comes in.
 
-`{caller}`, `{number}`, `{now}` and `{language}` are replaced, and what a profile's lookup has found. A brace that is
-meant as such is written twice: `{{` or `}}`, as in Python's format strings, of which nothing else is supported.
+`{caller}`, `{number}`, `{now}` and `{language}` are replaced, and what a profile's lookup has found. A brace that
+is meant as such is written twice: `{{` or `}}`, as in Python's format strings, of which nothing else is supported.
 """
 
 import re

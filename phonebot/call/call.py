@@ -699,6 +699,8 @@ class Call:
     # ------------------------------------------------------------------------------ what is typed into it
 
     def _typed_in(self, typed: TypedText, now: int) -> list[Action]:
+        if typed.role == "user":
+            self._agents.caller_spoke()
         stopped = self._stop_bot(now) if typed.interrupt and self.turn is not Turn.CALLER else []
         return stopped + self._typed.take(typed, ready=self._items.model is not None)
 

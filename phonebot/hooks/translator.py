@@ -48,7 +48,7 @@ class Translator:
         # What comes of this input: events, and how the history changed.
         self._events: list[Event] = []
         self._added: list[str] = []
-        self._changed = False
+        self._changed = self._forgets = False
         # By response, the agent that gives it; and by item of the bot's, its response.
         self._agents: dict[str, str] = {}
         self._responses: dict[str, str] = {}
@@ -77,6 +77,8 @@ class Translator:
             self._tell_raw(received)
         if take := _INPUTS.get(type(received)):
             take(self, received)
+        # What an agent that takes over is to forget was said all the same.
+        self._forgets = any(type(action) is HandOff for action in actions)
         for action in actions:
             if take := _ACTIONS.get(type(action)):
                 take(self, action)
@@ -245,7 +247,7 @@ class Translator:
                 self._tool_told(call_id, output)
             case model.CreateItem(model.Message() as message):
                 self._message_told(message)
-            case model.DeleteItem(item_id):
+            case model.DeleteItem(item_id) if not self._forgets:
                 self._remove(item_id)
             case model.CancelResponse(response_id=str(response_id)):
                 self._stopped.add(response_id)
@@ -330,9 +332,7 @@ class Translator:
     def _handed_off(self, action: HandOff) -> None:
         self.agent = action.to_agent
         self._events.append(
-            told.HandOff(
-                t_ms=self._now, from_agent=action.from_agent, to_agent=action.to_agent, note=action.note
-            )
+            told.HandOff(t_ms=self._now, from_agent=action.from_agent, to_agent=action.to_agent, note=action.note)
         )
 
     def _trouble(self, trouble: Trouble) -> None:

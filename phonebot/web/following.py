@@ -110,9 +110,17 @@ class Following:
 
 
 def without_old_histories(events: list[Event]) -> list[Event]:
-    """Of several histories in a row of events the newest one: it holds all that the others do."""
+    """
+    The events with the newest history alone, which holds all that earlier ones do; and with one that comes first.
+
+    With that who begins to follow learns where he came in.
+    """
     newest = next((event for event in reversed(events) if isinstance(event, HistoryUpdated)), None)
-    return [event for event in events if event is newest or not isinstance(event, HistoryUpdated)]
+    return [
+        event
+        for place, event in enumerate(events)
+        if not place or event is newest or not isinstance(event, HistoryUpdated)
+    ]
 
 
 def parts(events: Iterable[Event]) -> Iterable[str]:

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
 from phonebot.agents.agent import MAX_PROMPT_CHARACTERS
-from phonebot.agents.numbers import Numbers
 from phonebot.agents.lookup import Lookup
+from phonebot.agents.numbers import Numbers
 from phonebot.agents.profile import (
     UNSUPPORTED,
     BargeIn,

@@ -8,8 +8,8 @@ from sqlalchemy import func, select, update
 from phonebot.errors import NotStored
 from phonebot.store.audit import Actor
 from phonebot.store.database import Database
-from phonebot.store.live import GONE_S, KEPT_S, STALE_S, LiveCall, LiveStore
-from phonebot.store.tables import AuditRow, LiveAudio, LiveCallRow, LiveCommand, LiveProcess
+from phonebot.store.live import EVENTS_S, GONE_S, KEPT_S, STALE_S, LiveCall, LiveStore
+from phonebot.store.tables import AuditRow, LiveAudio, LiveCallRow, LiveCommand, LiveEvents, LiveProcess
 
 ADA = Actor("ada", "192.0.2.7")
 STARTED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -141,3 +141,49 @@ async def test_what_nobody_needs_is_removed(live: LiveStore, database: Database)
     await live.tidy()
     assert [each.key[1] for each in await live.listed()] == ["CA2"]
     assert [await rows(database, table) for table in (LiveCommand, LiveAudio)] == [0, 0]
+
+
+async def test_what_is_to_be_said_comes_to_the_process_with_its_words_and_is_audited(
+    live: LiveStore, database: Database
+) -> None:
+    await live.write(ONE, [call("CA1")])
+    key, command = await live.ask("CA1", "say", ADA, wish='{"text": "Grüezi"}')
+    assert key == (ONE, "CA1")
+    _, (asked,) = await live.write(ONE)
+    assert (asked.id, asked.what, asked.who, asked.wish) == (command, "say", "ada", '{"text": "Grüezi"}')
+    await live.write(ONE, done={command: "done"})
+    assert await live.outcome(command) == "done"
+    assert (await live.write(ONE))[1] == []
+    assert await rows(database, AuditRow) == 1
+
+
+async def test_what_happens_in_a_call_that_is_followed_is_read_in_order_and_kept_for_a_moment(
+    live: LiveStore, database: Database
+) -> None:
+    await live.write(ONE, [call("CA1")])
+    key, command = await live.ask("CA1", "follow", ADA, 8.0)
+    assert await rows(database, AuditRow) == 0  # as watching is not
+    assert await live.newest_events(key) == -1
+    for number, part in enumerate(("a\n", "b\nc\n")):
+        await live.put_events(key, number, part)
+    await live.put_events((ONE, "CA2"), 2, "d\n")
+    assert await live.events(key, -1) == [(0, "a\n"), (1, "b\nc\n")]
+    assert await live.events(key, 0) == [(1, "b\nc\n")]
+    assert await live.newest_events(key) == 1
+    assert await live.is_held(key)
+    assert await live.renew(command, 8.0) is None
+    await live.withdraw(command)
+    assert (await live.write(ONE))[1] == []
+    async with database.begin() as session:
+        since = datetime.now(UTC) - timedelta(seconds=EVENTS_S + 1)
+        await session.execute(update(LiveEvents).where(LiveEvents.sequence == 0).values(at=since))
+    await live.put_events(key, 3, "e\n")
+    assert [number for number, _ in await live.events(key, -1)] == [1, 3]
+    await live.write(ONE, [call("CA1", 2, outcome="caller_hung_up")])
+    assert not await live.is_held(key)
+    await silence(database, ONE, GONE_S + 1)
+    assert not await live.is_held((ONE, "CA2"))
+    async with database.begin() as session:
+        await session.execute(update(LiveEvents).values(at=since - timedelta(seconds=EVENTS_S)))
+    await live.tidy()
+    assert await rows(database, LiveEvents) == 0

@@ -2,12 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from board_driver import ADA, NOWHERE, audited, process
 from service_driver import (
     CALL_SID,
     COMMAND,
@@ -23,33 +23,19 @@ from service_driver import (
     environment,
     listening_socket,
 )
-from sqlalchemy import select, update
+from sqlalchemy import update
 
 from phonebot.errors import ListeningRefused, NotStored, StoreUnavailable
 from phonebot.replay.player import play
 from phonebot.simulator.caller import Caller, Say, WaitForQuiet
 from phonebot.simulator.phone import dial
 from phonebot.simulator.server import serve as serve_model
-from phonebot.store.audit import Actor
 from phonebot.store.database import Database
 from phonebot.store.live import GONE_S, STALE_S, LiveStore
-from phonebot.store.store import Store
-from phonebot.store.tables import AuditRow, LiveProcess
+from phonebot.store.tables import LiveProcess
 from phonebot.web.feed import CallEnded, LineSettled, Snapshot, Subscription
 
-ADA = Actor("ada", "192.0.2.7")
-NOWHERE = "wss://127.0.0.1:1"  # no call is held here
 CHATTY = (WaitForQuiet(300), *(Say(SPEECH), WaitForQuiet(300)) * 15)
-
-
-@asynccontextmanager
-async def process(start: StartService, database_url: str, folder: Path, **terms: Any) -> AsyncIterator[Service]:
-    """One that is stopped before its store is closed."""
-    store = await Store.open(database_url, (folder / "calls").as_uri())
-    service = await start(store=store, **terms)
-    yield service
-    await service.stop()
-    await store.close()
 
 
 @pytest.fixture
@@ -89,12 +75,6 @@ async def hear_both(service: Service, call_sid: str) -> None:
             if all(heard.values()):
                 return
     raise AssertionError(f"the call ended before both were heard: {heard}")
-
-
-async def audited(database: Database) -> list[tuple[str, str, str]]:
-    async with database.read() as session:
-        rows = (await session.scalars(select(AuditRow).order_by(AuditRow.id))).all()
-    return [(row.who, row.what, row.target) for row in rows]
 
 
 async def test_a_call_of_one_process_is_seen_heard_and_ended_in_another(

@@ -2,21 +2,18 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import call_tools
 import pytest
 from aiohttp import web
-from service_driver import PROFILE, SHORT_ANSWER, SPEECH, Service, StartService, Witness, until
+from service_driver import PROFILE, SHORT_ANSWER, SPEECH, Service, StartService, until
+from tool_driver import bot_lines, check_replay, shop
 
 from phonebot.agents.profile import Profile
 from phonebot.call.actions import BargeIn, Line, RunTool, StopTool
-from phonebot.call.call import Call as Core
 from phonebot.call.inputs import MAX_OUTPUT_CHARACTERS, ToolResult
 from phonebot.call.tools import GIVEN_UP
-from phonebot.replay.reader import CallLog, agrees
 from phonebot.simulator.caller import HangUp, Interrupt, Pause, Press, Say, WaitForQuiet
 from phonebot.simulator.mind import Call, Context
 from phonebot.simulator.mind import Say as Speak
@@ -52,33 +49,6 @@ def answered_by(*tools: object) -> Profile:
 async def serve(start: StartService, *calls: Call, tools: tuple[object, ...], **terms: Any) -> Service:
     profile = answered_by(*tools)
     return await start(profile=profile, minds=lambda: Waiter(*calls), PHONEBOT_TOOLS="call_tools", **terms)
-
-
-def bot_lines(witness: Witness) -> list[str]:
-    assert witness.session is not None
-    return [line.text for line in witness.session.lines if line.role == "assistant"]
-
-
-def check_replay(log: CallLog) -> None:
-    core = Core(log.plan)
-    for step in log.steps:
-        actions = core.receive(step.input, step.now_ms)
-        assert all(agrees(kept, action) for kept, action in zip(step.actions, actions, strict=True))
-
-
-@asynccontextmanager
-async def shop(handler: Any) -> AsyncIterator[str]:
-    """A server on this machine; yields its URL."""
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", handler)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    finally:
-        await runner.cleanup()
 
 
 @pytest.mark.parametrize("dialect", ["ga", "beta"])

@@ -80,6 +80,14 @@ class Card {
     this.part("call-problem").hidden = !sentence;
   }
 
+  /* Whether one can type to the bot. */
+  telling(is) {
+    this.part("tell-form").hidden = !is;
+    this.part("tell").setAttribute("aria-expanded", String(is));
+    this.part("told").textContent = "";
+    if (is) this.part("tell-form").elements.text.focus();
+  }
+
   listening(is) {
     this.part("listen")?.setAttribute("aria-pressed", String(is));
     if (this.part("listen")) this.part("listen-words").textContent = is ? "Stop listening" : "Listen in";
@@ -109,7 +117,7 @@ class Card {
     this.#ending = this.#endings[outcome] ?? { words: "Ended", badge: "" };
     this.node.dataset.ended = outcome;
     this.part("stale").hidden = true;
-    for (const name of ["open", "listen", "hang-up"]) this.part(name)?.setAttribute("hidden", "");
+    for (const name of ["open", "listen", "tell", "tell-form", "hang-up"]) this.part(name)?.setAttribute("hidden", "");
     this.part("link").hidden = false;
     this.problem("");
     this.#showTurn();
@@ -152,6 +160,7 @@ export class LivePage extends HTMLElement {
   connectedCallback() {
     this.#endings = JSON.parse(this.dataset.outcomes);
     this.addEventListener("click", (event) => this.#clicked(event));
+    this.addEventListener("submit", (event) => this.#submitted(event));
     document.addEventListener("visibilitychange", this.#seen);
     this.#timer = setInterval(() => this.#keepTime(), 500);
     this.#follow();
@@ -275,6 +284,8 @@ export class LivePage extends HTMLElement {
         return this.#toggle(callSid);
       case "listen":
         return this.#listenTo(this.#ear?.callSid === callSid ? null : card);
+      case "tell":
+        return card.telling(card.part("tell-form").hidden);
       case "hang-up":
         return this.#hangUp(card);
       case "dismiss":
@@ -320,6 +331,27 @@ export class LivePage extends HTMLElement {
     ear.start();
   }
 
+  #submitted(event) {
+    const form = event.target;
+    const card = this.#cards.get(form.closest("[data-call-sid]")?.dataset.callSid);
+    if (!card || form.dataset.part !== "tell-form") return;
+    event.preventDefault();
+    this.#tell(card, form);
+  }
+
+  async #tell(card, form) {
+    const button = form.querySelector("button");
+    button.disabled = true;
+    card.part("told").textContent = "";
+    const problem = await this.#ask(card.snapshot.call_sid, "text", new URLSearchParams(new FormData(form)));
+    button.disabled = false;
+    card.problem(problem);
+    if (problem || card.ended) return;
+    form.elements.text.value = "";
+    form.elements.text.focus();
+    card.part("told").textContent = form.elements.interrupt.checked ? "Told." : "Told. The bot answers when nobody speaks.";
+  }
+
   async #hangUp(card) {
     const dialog = this.#part("confirm");
     this.#say("confirm-caller", card.caller);
@@ -330,7 +362,7 @@ export class LivePage extends HTMLElement {
     const button = card.part("hang-up");
     button.disabled = true;
     button.textContent = "Hanging up …";
-    const problem = await this.#askToHangUp(card.snapshot.call_sid);
+    const problem = await this.#ask(card.snapshot.call_sid, "hang-up");
     card.problem(problem);
     if (!problem) await new Promise((resolve) => setTimeout(resolve, HANG_UP_MS));
     if (card.ended) return;
@@ -340,13 +372,13 @@ export class LivePage extends HTMLElement {
   }
 
   /* What went wrong, as a sentence; "" if nothing did. */
-  async #askToHangUp(callSid) {
+  async #ask(callSid, what, body = undefined) {
     try {
       const headers = { "x-csrf-token": csrf() };
-      const response = await fetch(`${this.dataset.live}/${encodeURIComponent(callSid)}/hang-up`, { method: "POST", headers });
+      const response = await fetch(`${this.dataset.live}/${encodeURIComponent(callSid)}/${what}`, { method: "POST", headers, body });
       if (response.ok) return "";
       const { problems } = await response.json().catch(() => ({}));
-      return problems?.[0] ?? "You may not hang up: load the page again.";
+      return problems?.[0] ?? "You may not do this: load the page again.";
     } catch {
       return "The service cannot be reached: try again.";
     }
