@@ -197,7 +197,7 @@ def create_app(
         lifespan=lifespan,
     )
     app.state.live, app.state.feed, app.state.board, app.state.book = live, feed, board, book
-    app.state.stopping = stopping
+    app.state.held, app.state.stopping = held, stopping
     return app
 
 

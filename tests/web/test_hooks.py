@@ -221,7 +221,7 @@ async def test_audio_comes_from_the_process_that_holds_the_call_alone_and_where_
 async def collect(events: AsyncIterator[Event], into: list[Event]) -> None:
     async with asyncio.timeout(30):
         async for event in events:
-            into.append(event)
+            into.append(event)  # noqa: PERF401 - the others look at it meanwhile
 
 
 def last_history(events: list[Event]) -> Any:

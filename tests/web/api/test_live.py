@@ -3,8 +3,8 @@
 import asyncio
 import json
 import shutil
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +14,20 @@ from api_driver import Api
 from service_driver import leaving_nothing, until
 
 from phonebot.audio.wav import ENDLESS_BYTES
-from phonebot.call.actions import Floor, Line
-from phonebot.call.inputs import Tick
+from phonebot.call.actions import Floor, Line, Trouble
+from phonebot.call.inputs import Tick, TypedText
 from phonebot.call.turns import Turn
 from phonebot.errors import ListeningRefused
+from phonebot.realtime.events import AudioCommitted
 from phonebot.replay.log import About
 from phonebot.store.audit import Actor
 from phonebot.store.database import Database
+from phonebot.tools.typist import MAX_TEXTS, Typist
 from phonebot.web import feed as feeds
 from phonebot.web.api import streams
 from phonebot.web.console import streamed
-from phonebot.web.feed import Feed
+from phonebot.web.feed import CallFeed, Feed
+from phonebot.web.held import HeldCall, HeldCalls
 from phonebot.web.sound import Sound
 
 ABOUT = About(call_sid="CA1", kind="twilio", from_number="+15550100123", to_number="+15550100000")
@@ -234,3 +237,57 @@ async def test_a_call_that_is_not_recorded_is_not_listened_to(api: Api, monkeypa
     monkeypatch.setattr(api.app.state.board, "listen", listen)
     refused = await api.get("/live/CA1/audio", scope="operate")
     assert (refused.status, refused.json["code"]) == (409, "conflict")
+
+
+async def test_a_call_is_followed_under_the_names_of_the_agents_sdk(api: Api) -> None:
+    call = feed_of(api).begin(ABOUT)
+    call.happened(30, AudioCommitted("turn_1"), [])
+    with held(api, call):
+        async with watching(api, "/live/CA1/session-events") as events:
+            first = await events.next()
+            assert first is not None
+            assert (first["type"], first["t_ms"]) == ("history_updated", 30)
+            assert [item["item_id"] for item in first["history"]] == ["turn_1"]
+            call.happened(40, Tick(), [Trouble("It hangs.")])
+            assert await events.next() == {"type": "error", "t_ms": 40, "error": "It hangs."}
+            call.close("caller_hung_up")
+            assert await events.next() == {"type": "call_end", "t_ms": 40, "outcome": "caller_hung_up"}
+            assert await events.next() is None
+    assert (await api.get("/live/CA9/session-events")).status == 404
+    await until(lambda: api.parts.streams.count == 0)
+
+
+async def test_audio_of_a_call_takes_the_scope_that_listening_takes(api: Api) -> None:
+    call = feed_of(api).begin(ABOUT)
+    with held(api, call):
+        refused = await api.get("/live/CA1/session-events", audio="true")
+        assert (refused.status, refused.json["scope"]) == (403, "operate")
+        wrong = await api.get("/live/CA1/session-events", audio="perhaps")
+        assert wrong.status == 422
+
+
+async def test_text_is_typed_into_a_call_by_who_may_operate_and_so_much_of_it(api: Api) -> None:
+    call = feed_of(api).begin(ABOUT)
+    with held(api, call) as typed:
+        path = "/live/CA1/text"
+        assert (await api.post(path, {"text": "Hi"}, scope="read")).status == 403
+        sent = {"text": "He is a regular.", "role": "system", "interrupt": True}
+        assert (await api.post(path, sent)).status == 202
+        assert typed == [TypedText("He is a regular.", "token operate", "system", True)]
+        for wrong in ({}, {"text": ""}, {"text": "  "}, {"text": "x" * 2_001}, {"text": "x", "role": "assistant"}):
+            assert (await api.post(path, wrong)).status == 422
+        for _ in range(MAX_TEXTS - 1):
+            assert (await api.post(path, {"text": "Hi"})).status == 202
+        busy = await api.post(path, {"text": "Hi"})
+        assert (busy.status, busy.json["code"], busy.headers["retry-after"]) == (429, "too_many_attempts", "10")
+    assert (await api.post("/live/CA9/text", {"text": "Hi"})).status == 404
+
+
+@contextmanager
+def held(api: Api, call: CallFeed) -> Iterator[list[TypedText]]:
+    """The process holds the call; what is typed into it."""
+    typed: list[TypedText] = []
+    bridge: Any = None
+    held_calls: HeldCalls = api.app.state.held
+    with held_calls.holding(HeldCall(call, bridge, Typist(call.call_sid, typed.append), audible=True)):
+        yield typed

@@ -14,6 +14,7 @@ from console_driver import Visit
 from service_driver import CALL_SID, PROFILE, Service, StartService
 from sign_in import PASSWORD, QUICK
 
+from phonebot.call.inputs import TypedText
 from phonebot.call.turns import Turn
 from phonebot.store.audit import Actor
 from phonebot.store.store import Store
@@ -78,7 +79,8 @@ async def test_a_viewer_sees_calls_and_neither_listens_nor_ends_them(
         assert "Listen in" not in page.text
         assert 'aria-current="page">Live' in page.text
         token = {"x-csrf-token": await csrf(viewer)}
-        for what in ("listen", "hang-up"):
+        assert "Tell the bot" not in page.text
+        for what in ("listen", "text", "hang-up"):
             assert (await viewer.post(f"/console/live/{CALL_SID}/{what}", {}, **token)).status == 403
         async with following(service, viewer) as events:
             assert (await anext(events))["call_sids"] == [CALL_SID]
@@ -106,11 +108,19 @@ async def test_an_operator_needs_the_pages_token_and_a_call_that_is_there(
         assert (await operator.post(hang_up, {})).status == 403
         token = {"x-csrf-token": await csrf(operator)}
         assert (await operator.post(hang_up, {}, "https://evil.example", **token)).status == 403
-        for what in ("listen", "hang-up"):
-            answer = await operator.post(f"/console/live/CA9/{what}", {}, **token)
+        for what in ("listen", "text", "hang-up"):
+            answer = await operator.post(f"/console/live/CA9/{what}", {"text": "Hello"}, **token)
             assert (answer.status, "has ended" in answer.text) == (404, True)
         unheard = await operator.post(f"/console/live/{CALL_SID}/listen", {}, **token)
         assert (unheard.status, "record = false" in unheard.text) == (409, True)
+        text = f"/console/live/{CALL_SID}/text"
+        assert (await operator.post(text, {"text": "Hello"})).status == 403
+        blank = await operator.post(text, {"text": " "}, **token)
+        assert (blank.status, "1 to 2000 characters" in blank.text) == (422, True)
+        told = {"text": " He is a regular. ", "role": "system", "interrupt": "on"}
+        assert (await operator.post(text, told, **token)).status == 200
+        (witness,) = service.witnesses
+        assert witness.saw(TypedText) == [TypedText("He is a regular.", "operator", "system", True)]
         assert (await operator.post(hang_up, {}, **token)).status == 200
     assert await stream.closed() == 1000
 
