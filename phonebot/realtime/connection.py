@@ -40,6 +40,7 @@ from phonebot.realtime.line import Line, open_line
 from phonebot.realtime.providers import Endpoint
 from phonebot.realtime.severity import severity
 
+TIMEOUT_S = 10.0
 UPDATED_TIMEOUT_S = 5.0  # a service confirms an update at once, or has ignored it
 MAX_LEFT_OUT = 3  # an older service may lack a few parameters; one that lacks more is something else
 
@@ -55,9 +56,36 @@ _TELLTALE = frozenset(
 _log = logging.getLogger(__name__)
 
 
-async def connect(endpoint: Endpoint, wanted: Session, *, timeout_s: float = 10.0) -> "ModelConnection":
+class EarlyLine:
     """
-    Open a session and configure it as wanted, all within `timeout_s`.
+    A socket that is being opened though it is not known yet how its session is to be configured.
+
+    Give it to `connect`, once, and `close` it in any case: what nobody took is dropped.
+    """
+
+    def __init__(self, endpoint: Endpoint, timeout_s: float = TIMEOUT_S) -> None:
+        self._opening = asyncio.create_task(open_line(endpoint, timeout_s), name="open a line early")
+        self._taken = False
+
+    async def take(self) -> Line:
+        """The line, once it is open. Raises as `open_line`."""
+        self._taken = True
+        return await self._opening
+
+    async def close(self) -> None:
+        if self._taken:
+            return
+        self._opening.cancel()
+        (result,) = await asyncio.gather(self._opening, return_exceptions=True)
+        if isinstance(result, Line):
+            result.abort()
+
+
+async def connect(
+    endpoint: Endpoint, wanted: Session, *, timeout_s: float = TIMEOUT_S, early: EarlyLine | None = None
+) -> "ModelConnection":
+    """
+    Open a session and configure it as wanted, all within `timeout_s`. `early`: its socket is being opened already.
 
     A parameter that the service does not know is left out, up to three of them, since one unknown key discards the
     whole update. Raises ModelRefused when asking again is no use (key, model, dialect, configuration),
@@ -65,7 +93,7 @@ async def connect(endpoint: Endpoint, wanted: Session, *, timeout_s: float = 10.
     Whatever it raises, nothing stays open.
     """
     deadline = asyncio.get_running_loop().time() + timeout_s
-    line = await open_line(endpoint, timeout_s)
+    line = await (early.take() if early else open_line(endpoint, timeout_s))
     try:
         async with _within(deadline, line, "session.created"):
             codec, created = await _greeting(line)

@@ -41,7 +41,7 @@ from phonebot.hooks.hook import Hook, LiveCall
 from phonebot.hooks.registry import load_hooks
 from phonebot.hooks.running import HookTasks
 from phonebot.realtime import providers
-from phonebot.realtime.connection import ModelConnection, connect
+from phonebot.realtime.connection import EarlyLine, ModelConnection, connect
 from phonebot.realtime.events import Session
 from phonebot.realtime.providers import Endpoint
 from phonebot.replay.log import About
@@ -52,7 +52,7 @@ from phonebot.store.store import Store
 from phonebot.tools.registry import load_function, load_tools
 from phonebot.tools.running import ToolContext
 from phonebot.tools.typist import Typist
-from phonebot.tools.workshop import NEEDS_GA, Workshop
+from phonebot.tools.workshop import NEEDS_GA, Equipment, Workshop
 from phonebot.web.admission import Admission, Arrival, Gate
 from phonebot.web.board import Board, process_name
 from phonebot.web.console.access import Authorise
@@ -317,6 +317,24 @@ class CallDesk:
         profile = arrival.profile
         endpoint = endpoint_for(self._settings, profile)
         equipment = self._workshop.equip(profile, calls_servers=endpoint.dialect != "beta")
+        # The model's socket does not wait for what is looked up: only its session does.
+        early = EarlyLine(endpoint) if profile.lookup else None
+        async with AsyncExitStack() as stack:
+            if early:
+                stack.push_async_callback(early.close)
+            await self._answer(socket, reader, start, arrival, endpoint, equipment, early)
+
+    async def _answer(
+        self,
+        socket: MediaSocket,
+        reader: StreamReader,
+        start: Start,
+        arrival: Arrival,
+        endpoint: Endpoint,
+        equipment: Equipment,
+        early: EarlyLine | None,
+    ) -> None:
+        profile = arrival.profile
         found = await self._lookups.found(start.call_sid, profile, arrival.caller, arrival.number)
         plan = plan_for(
             profile,
@@ -348,7 +366,7 @@ class CallDesk:
         recorder.plan(plan)
 
         async def connect_model(session: Session) -> tuple[ModelConnection, ModelReady]:
-            connection = await connect(endpoint, session)
+            connection = await connect(endpoint, session, early=early)
             has_servers = any(offer.servers for offer in equipment.offers.values())
             if has_servers and connection.dialect == "beta":  # it was not known before
                 log.error("call %.40r: its MCP servers are left out: %s", start.call_sid, NEEDS_GA)

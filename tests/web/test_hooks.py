@@ -12,7 +12,17 @@ import call_hooks
 import pytest
 from aiohttp import web
 from board_driver import ADA, NOWHERE, audited, process
-from service_driver import CALL_SID, PROFILE, SHORT_ANSWER, SPEECH, Service, StartService, form_of_call, until
+from service_driver import (
+    CALL_SID,
+    MODEL_KEY,
+    PROFILE,
+    SHORT_ANSWER,
+    SPEECH,
+    Service,
+    StartService,
+    form_of_call,
+    until,
+)
 from tool_driver import bot_lines, check_replay, shop
 
 from phonebot.agents.profile import Profile
@@ -20,9 +30,12 @@ from phonebot.call.actions import Line
 from phonebot.call.inputs import TypedText
 from phonebot.errors import ListeningRefused, NotStored, TextRefused
 from phonebot.hooks.events import USUAL, CallEnd, Event, HistoryUpdated
+from phonebot.realtime.connection import EarlyLine
+from phonebot.realtime.providers import gateway
 from phonebot.simulator.caller import HangUp, Pause, Say, WaitForQuiet
 from phonebot.simulator.mind import Call, Context
 from phonebot.simulator.mind import Say as Speak
+from phonebot.simulator.server import serve as serve_model
 from phonebot.store.database import Database
 from phonebot.tools.typist import MAX_TEXTS
 from phonebot.web.held import TextWish
@@ -304,3 +317,36 @@ async def test_when_nothing_is_found_the_defaults_stand_and_the_log_has_the_reas
     (witness,) = service.witnesses
     assert witness.troubles == [f"the lookup came to nothing, its defaults stand: {why}"]
     assert f'phonebot_lookups_total{{result="{result}"}} 1.0' in metrics
+
+
+async def test_the_models_socket_is_opened_while_the_lookup_runs(
+    start_service: StartService,
+) -> None:
+    opened = asyncio.Event()
+
+    async def handle(request: web.Request) -> web.Response:
+        await opened.wait()
+        return web.json_response({"customer": "Ms Haddad"})
+
+    async with shop(handle) as url:
+        service = await start_service(profile=caller_profile(url, 5.0), **SETTINGS)
+        assert service.model is not None
+        calling = asyncio.create_task(service.dial(QUIET, HangUp()))
+        model = service.model
+        await until(lambda: model.sessions)
+        assert service.witnesses == []  # the call waits
+        opened.set()
+        await calling
+        await service.stop()
+    assert service.log().plan.greeting == "Hello Ms Haddad"
+
+
+async def test_a_socket_that_nobody_takes_is_dropped_open_or_not() -> None:
+    async with serve_model(minds=Listener, key=MODEL_KEY) as model:
+        endpoint = gateway(model.url, "any", token=MODEL_KEY)
+        early = EarlyLine(endpoint)
+        await until(lambda: model.sessions)
+        await early.close()
+        await until(lambda: not model.sessions)
+        await EarlyLine(endpoint).close()
+        assert not model.sessions

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from browser_driver import NARROW, WATCH_POLICY, PhonePage, browser
 from playwright.async_api import Page
-from service_driver import PROFILE, SECRET_KEY, SPEECH, Service, StartService, Witness
+from service_driver import PROFILE, SECRET_KEY, SPEECH, Service, StartService, Witness, until
 
 from phonebot.call.actions import Cut
+from phonebot.call.inputs import TypedText
 from phonebot.serving import one_time_path
 from phonebot.simulator.caller import Interrupt, Pause, Say, WaitForQuiet
 from phonebot.store.store import Store
@@ -80,6 +81,18 @@ async def test_calls_are_followed_listened_to_and_ended_on_the_page(
         await own.get_by_role("button", name="Listen in").click()
         await page.wait_for_function(LOUD, timeout=30_000)
         await shown.photograph("live-open")
+        # What is typed reaches the call, whichever process holds it, and stands in its transcript with the name.
+        for card, words in ((own, "He is a regular."), (others, "Offer him Tuesday.")):
+            await card.get_by_role("button", name="Tell the bot").click()
+            await page.keyboard.type(words)
+            if card is own:
+                await card.get_by_label("Interrupt the bot for it").check()
+                await shown.photograph("live-tell")
+            await page.keyboard.press("Enter")
+            await card.get_by_text("Told.").wait_for()
+        await own.locator(".line-note", has_text="Instruction, typed by").get_by_text("He is a regular.").wait_for()
+        await until(lambda: other.witnesses[0].saw(TypedText))  # the lines are gone before one has read them
+        await own.get_by_role("button", name="Tell the bot").click()
         await page.set_viewport_size(NARROW)
         assert await page.evaluate(OVERFLOW) == 0
         # A call of the other process sounds here, too; to listen to one is to stop listening to another.
