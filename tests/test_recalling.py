@@ -236,3 +236,22 @@ def test_an_ending_of_several_calls_names_none(terminal: Terminal, data: Data) -
     code, said = terminal.type("calls", "show", "99999999")
     assert code == 1
     assert "several calls end in 99999999: give more of the CallSid" in " ".join(said.split())
+
+
+def test_what_happened_in_a_call_is_a_timeline_or_lines_of_json(terminal: Terminal, data: Data) -> None:
+    data.spool()
+    data.file()
+    shown = terminal.says("calls", "show", SID[-6:], "--events")
+    lines = shown.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert lines[0].split() == ["0:00.000", "call_start"]
+    assert lines[-1].endswith("caller hung up")
+    assert any("audio_interrupted" in line for line in lines)
+    told = terminal.says("calls", "show", SID[-6:], "--events", "--json")
+    events = [json.loads(line) for line in told.splitlines()]
+    assert (events[0]["type"], events[-1]) == (
+        "call_start",
+        {"type": "call_end", "t_ms": events[-1]["t_ms"], "outcome": "caller_hung_up"},
+    )
+    # A log says the same, wherever it lies.
+    assert terminal.says("calls", "show", str(FIXTURE), "--events") == shown

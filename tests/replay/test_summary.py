@@ -8,8 +8,8 @@ import msgspec
 import pytest
 from rehearsed import GREETING, UNDERSTOOD, interrupted, log_of, saved
 
-from phonebot.call.actions import Ended, HandOff, Tell, Trouble
-from phonebot.call.inputs import Tick, ToolResult
+from phonebot.call.actions import Ended, HandOff, Line, Tell, Trouble
+from phonebot.call.inputs import Tick, ToolResult, TypedText
 from phonebot.filing.rows import noted_in
 from phonebot.realtime.events import CreateItem, Frozen, FunctionCall, FunctionCallOutput, OutputItemDone
 from phonebot.replay.account import account_of
@@ -148,3 +148,14 @@ def test_a_function_that_failed_says_why() -> None:
     )
     (function,) = summarised(replace(log, steps=(*log.steps, *steps))).functions
     assert (function.name, function.problem) == ("book", "it broke")
+
+
+def test_what_was_typed_is_a_turn_with_who_typed_it() -> None:
+    log = read(FIXTURES / "clean")
+    typed = Step(
+        log.steps[-1].now_ms,
+        TypedText("He is a regular.", "ada", "system"),
+        (Line("instruction", "typed-1", "He is a regular.", typed_by="ada"),),
+    )
+    turn = summarised(replace(log, steps=(*log.steps, typed))).turns[-1]
+    assert (turn.who, turn.text, turn.typed_by, turn.heard_ms) == ("instruction", "He is a regular.", "ada", None)
