@@ -23,9 +23,11 @@ from driver import CallDriver
 
 from phonebot.audio.g711 import alaw_to_ulaw, ulaw_to_alaw, ulaw_to_pcm
 from phonebot.call.actions import ClearPlayback, Cut, Line, PlayAudio
+from phonebot.call.delays import CLOCK_FRAMES, UNSEEN_FRAMES
 from phonebot.call.inputs import ModelReady, PlayClip
 from phonebot.call.plan import CallPlan, CarrierTraits
 from phonebot.call.run import OVERDUE_MS, STAMP_JITTER_MS
+from phonebot.carrier.messages import Media
 from phonebot.realtime.events import (
     AudioCommitted,
     AudioDelta,
@@ -65,7 +67,7 @@ BYTES_PER_MS = 8
 MODEL_MS = 20  # one way to the model
 NOTICE_MS = 200  # of speech, before the model tells of it
 WORD_MS = 300  # a word of the text, blank included, is said in that time
-UNSEEN = 1.1  # as much as the jitter may be taken for, in parts of it
+UNSEEN = 0.1  # so much more than it is may the jitter be taken for, in parts of it
 QUIET_MS = 9_000  # after which nothing more comes of anything: an answer is waited for 8 s
 # Bytes of mu-law that stand for items: those that survive A-law.
 LEVELS = bytes(
@@ -126,7 +128,7 @@ class Conditions:
         jitter_ms = self.network.uplink_jitter_ms
         return jitter_ms + 2 * FRAME_MS if self.oddities.silence_suppressed and jitter_ms else 0
 
-    def bounds_ms(self, exact: bool) -> tuple[float, float]:
+    def bounds_ms(self, exact: bool, frames: int = 1_000) -> tuple[float, float]:
         """
         How far what the model believes may lie from what was heard: too low (negative), too high.
 
@@ -135,7 +137,8 @@ class Conditions:
         between two of the carrier's frames, for the begin of audio or for its end, the estimate is a frame lower.
         Both ends rest on echoes, and the later begin and the earlier end is taken: the doubt counts twice.
 
-        The jitter is taken for a little more than what shows of it. A mark that is missing may be lost or late, and
+        The jitter is taken for a little more than what shows of it; for more while few `frames` of the caller have
+        come, since then little of it shows. A mark that is missing may be lost or late, and
         is taken to be late for a while; right where the clear took effect that is a frame.
 
         Not known at all is a start buffer before its first echoes, a burst that nobody measured, and in his silence
@@ -148,7 +151,8 @@ class Conditions:
         unknown_ms: float = max(carrier.start_buffer_ms - (self.traits.start_buffer_ms or 0), 0)
         unknown_ms += self.undated_ms
         unknown_ms += carrier.marks_burst_ms if not self.traits.mark_spread_ms else 0
-        jitter_ms = UNSEEN * (network.uplink_jitter_ms + network.downlink_jitter_ms)
+        unseen = 1 + max(UNSEEN, UNSEEN_FRAMES / max(frames, CLOCK_FRAMES))
+        jitter_ms = unseen * (network.uplink_jitter_ms + network.downlink_jitter_ms)
         low_ms = jitter_ms + carrier.start_buffer_ms + FRAME_MS
         low_ms += FRAME_MS + STAMP_JITTER_MS + OVERDUE_MS if loses else 0
         return -low_ms - FRAME_MS - 2 * self.doubt_ms, unknown_ms
@@ -603,13 +607,18 @@ class RandomCall:
         self.cases.add("settled by the fence" if exact else "settled low")
         if not heard_ms:
             self.cases.add("an item never heard")
-        low_ms, high_ms = self.conditions.bounds_ms(exact)
+        low_ms, high_ms = self.conditions.bounds_ms(exact, self._frames_before(cut))
         if cut is None:  # believed heard in full: perhaps by an estimate
             high_ms = max(high_ms, self.conditions.bounds_ms(False)[1])
         edge_ms = self.conditions.edge_ms
         assert low_ms - edge_ms <= error_ms <= high_ms + edge_ms, (error_ms, item, heard_ms, cut)
         if item.complete and heard_ms >= item.sent_ms - edge_ms:
             self.cases.add("an item heard in full")
+
+    def _frames_before(self, cut: Cut | None) -> int:
+        """How many frames of the caller had come when it was settled what was heard."""
+        settled_ms = next((now for now, action in self.driver.log if action is cut), self.driver.now)
+        return sum(isinstance(each, Media) for now, each, _ in self.driver.happened if now <= settled_ms)
 
     def _claimed_ms(self, item: _Item, cut: Cut | None) -> float:
         """How much of our own audio was heard, by what the call says; the model was told the same, in words."""
@@ -630,7 +639,9 @@ class RandomCall:
             item = self._items[line.item_id]
             if settled[item.name].received_ms < item.planned_ms:
                 continue
-            low_ms, high_ms = self.conditions.bounds_ms(settled[item.name].settled in ("fence", "at_once"))
+            cut = settled[item.name]
+            exact = cut.settled in ("fence", "at_once")
+            low_ms, high_ms = self.conditions.bounds_ms(exact, self._frames_before(cut))
             share = heard[item.name] / item.planned_ms * len(item.text)
             assert len(line.text) <= share + 1 + max(high_ms, FRAME_MS) / WORD_MS * 5, (line, share)
             assert len(line.text) >= share - 6 + low_ms / WORD_MS * 5, (line, share)

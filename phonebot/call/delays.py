@@ -32,7 +32,7 @@ HELD_UP_MS = 1_000
 PAUSE_MS = 300  # a gap between two frames that shows it
 KNOWN_STAMPS = 25  # so many frames show how unevenly they travel
 EVEN_MS = 5  # frames that come so evenly came without jitter
-# What frames have shown of the jitter may be too little by this much, in parts of it, were there only one of them.
+# What so many frames have shown of the jitter may be half of it; of what more of them have shown, less is missing.
 UNSEEN_FRAMES = 16
 CLOCK_FRAMES = 8  # so many frames put call time right: until then the network may have held all of them up
 ROUNDING_MS = 1.5  # call time and stamps are in whole ms, and a clock may run fast
@@ -281,7 +281,7 @@ class Delays:
 
     @property
     def _unseen(self) -> float:
-        return 1 + UNSEEN_FRAMES / max(self._frames, KNOWN_STAMPS)
+        return 1 + UNSEEN_FRAMES / max(self._frames, CLOCK_FRAMES)
 
     @property
     def buffer_ms(self) -> int:

@@ -143,6 +143,19 @@ CALLS: dict[str, tuple[Conditions, tuple[Answer | OwnAudio | Interruption, ...]]
             Interruption("in mid-item", 400),
         ),
     ),
+    "a network of which the first frames show little, before anything came back": (
+        Conditions(
+            Network(300, 100, 0, 100),
+            Oddities(first_timestamp_ms=118, drift_ppm=200.0),
+            seed=8465,
+            traits=CarrierTraits(0),
+        ),
+        (
+            Answer((1_620,), speed=None, late_ms=100, followed=True),
+            Interruption("in mid-item", 2, 100),
+            Interruption("now", 0, 100),
+        ),
+    ),
     "flushed echoes that come a frame before a fence with a lag": (
         Conditions(Network(0, 60, 0, 60), LAGGING, output="pcm24k", traits=CarrierTraits(150, 80)),
         (FOUR_ITEMS, Interruption("in mid-item", 400)),
