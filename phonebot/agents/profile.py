@@ -34,6 +34,8 @@ from phonebot.agents import lookup as lookups
 from phonebot.agents import prompt as placeholders
 from phonebot.agents import tools as functions
 from phonebot.agents.agent import MAX_PROMPT_CHARACTERS
+from phonebot.agents.guardrails import Guardrails
+from phonebot.agents.guardrails import sentence as guardrail_sentence
 from phonebot.agents.lookup import LOOKUP, Lookup
 from phonebot.errors import ProfileError
 
@@ -45,7 +47,6 @@ Do not make up facts; say so when you do not know."""
 UNSUPPORTED = frozenset(
     {
         "consent",
-        "guardrails",
         "max_cost_usd",
         "no_input",
         "output",
@@ -291,6 +292,7 @@ class Profile(_Table):
     ] = []
     agents: others.Agents = {}
     handoffs: others.Handoffs = []
+    guardrails: Guardrails = []
     summary: afterwards.SummaryWish = None
     extract: afterwards.ExtractWish = None
     after_call: afterwards.AfterCallWish = None
@@ -342,6 +344,13 @@ class Profile(_Table):
                 raise ValueError(f"agents.{name[:40]}.prompt {error}") from None
         if problem := next(others.problems(self.agents, self.handoffs, self.tools), None):
             raise ValueError(problem)
+        return self
+
+    @model_validator(mode="after")
+    def _check_guardrails(self) -> Self:
+        for place, entry in enumerate(self.guardrails):
+            if entry.on == "caller" and self.transcription is None:
+                raise ValueError(f'guardrails[{place}].on is "caller", which needs transcription')
         return self
 
     def tool_lists(self) -> dict[str, list[functions.ToolEntry]]:
@@ -425,6 +434,8 @@ def _sentence(fault: ErrorDetails) -> str:
         return functions.sentence(loc[1:], fault, shown)
     if loc[0] == "agents" and len(loc) > 1:
         return others.sentence(loc[1:], fault, shown)
+    if loc[0] == "guardrails" and len(loc) > 1:
+        return guardrail_sentence(loc[1:], fault, shown)
     if loc[0] in afterwards.KEYS and len(loc) > 1:
         return afterwards.sentence(loc, fault, shown)
     within = next(place for place in _TABLES if loc[: len(place)] == place and len(loc) > len(place))

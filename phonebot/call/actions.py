@@ -7,12 +7,13 @@ has to be done about it.
 
 from typing import Literal, TypeAlias
 
+from phonebot.agents.guardrails import On, Then
 from phonebot.call.turns import Turn
 from phonebot.realtime.events import Command, Frozen, Session
 
 Settled: TypeAlias = Literal["fence", "timeout", "turn_end", "at_once", "call_end"]
 Outcome: TypeAlias = Literal[
-    "caller_hung_up", "operator_hung_up", "stream_lost", "model_failed", "carrier_faults", "time_limit"
+    "caller_hung_up", "operator_hung_up", "guardrail", "stream_lost", "model_failed", "carrier_faults", "time_limit"
 ]
 
 LineRole: TypeAlias = Literal["caller", "bot", "instruction"]
@@ -79,6 +80,25 @@ class StopTool(Frozen, frozen=True):
     call_id: str
 
 
+# ---------------------------------------------------------------------------------------- to guardrails
+
+
+class Check(Frozen, frozen=True):
+    """
+    Find out whether these guardrails are tripped, and answer with a Checked for each, once.
+
+    What is looked at: `text`, what was said in the item so far, in whole words; or the `arguments`, JSON text, with
+    which the model calls the function `tool`.
+    """
+
+    check_id: str
+    guardrails: tuple[str, ...]
+    item_id: str = ""
+    text: str = ""
+    tool: str = ""
+    arguments: str = ""
+
+
 # ---------------------------------------------------------------------------------------- to people and the log
 
 
@@ -122,6 +142,22 @@ class Cut(Frozen, frozen=True):
     heard_ms: int
     received_ms: int
     settled: Settled
+
+
+class GuardrailTripped(Frozen, frozen=True):
+    """
+    A guardrail has tripped, `on` what was said in the item or on the arguments of the function `tool`.
+
+    `then` is what is done about it: where it came too late, that is less than the guardrail says. `why` is what the
+    check told of it, "" for nothing.
+    """
+
+    guardrail: str
+    on: On
+    then: Then
+    why: str = ""
+    item_id: str = ""
+    tool: str = ""
 
 
 class Line(Frozen, frozen=True):
@@ -176,10 +212,12 @@ Action: TypeAlias = (
     | CloseModel
     | RunTool
     | StopTool
+    | Check
     | BargeIn
     | Held
     | FalseAlarm
     | Cut
+    | GuardrailTripped
     | Line
     | HandOff
     | Floor

@@ -22,11 +22,13 @@ from phonebot.call.actions import (
     Ended,
     FalseAlarm,
     Floor,
+    GuardrailTripped,
     HandOff,
     Held,
     Line,
     OpenModel,
     Outcome,
+    RunTool,
     Settled,
     Tell,
     Trouble,
@@ -35,10 +37,13 @@ from phonebot.call.agents import Agents, Memory, Wanted, handed_over
 from phonebot.call.audio_path import BotLeg, CallerLeg
 from phonebot.call.clips import Clips
 from phonebot.call.clock import WILD_STAMP_MS
+from phonebot.call.farewell import Farewell
+from phonebot.call.guardrails import Allowed, Guardrails, Tripped, Verdict
 from phonebot.call.inputs import (
     CallerAudioDropped,
     CarrierClosed,
     CarrierFault,
+    Checked,
     Input,
     ModelFault,
     ModelLost,
@@ -65,7 +70,7 @@ from phonebot.call.items import Items
 from phonebot.call.listening import Ear, Heard, ear_for
 from phonebot.call.plan import CallPlan, Clip
 from phonebot.call.playout import PlayoutLedger, Settlement
-from phonebot.call.responses import Responses
+from phonebot.call.responses import PLAIN, Responses, exactly
 from phonebot.call.tools import INTERRUPTED, Tools, told
 from phonebot.call.transcript import SpokenItem
 from phonebot.call.turns import PlayoutEnded, Turn
@@ -106,6 +111,13 @@ class Call:
         # None: no agent is meant to forget.
         self._memory = Memory() if any(agent.keep_turns is not None for agent in plan.agents) else None
         self._typed = Typed()
+        self._guardrails = Guardrails(plan.guardrails, self._responses)
+        # What the model is to be told of why it was stopped, once it knows what was heard; None: nothing.
+        self._untold: str | None = None
+        # The caller spoke before words of ours were said: his turn is answered after them.
+        self._owed = False
+        # The words with which the call ends; None: it goes on.
+        self._farewell: Farewell | None = None
         # The response that is a greeting not to be interrupted; "": it has not begun, None: there is none any more.
         self._greeting: str | None = None
         # Of the pause: how much was still to be heard (None: nothing was playing), and what the positions rest on.
@@ -130,6 +142,10 @@ class Call:
         actions = receive(self, received, now) if receive else []
         if self._typed.unanswered and not self.ended:
             actions += self._answer_typed(now)
+        if self._guardrails.looks:
+            actions += self._look_at_caller(actions, now)
+        if self._farewell and self._is_over(self._farewell, now):
+            actions += self._hang_up(1000, self._farewell.outcome, now)
         if self._tools.running:
             self._tools.watch(self.turn, now)
         if self._interruptions and self._interruptions.guards:
@@ -149,6 +165,8 @@ class Call:
         decides_ms = self._interruptions.due_ms if self._interruptions else None
         tools_ms = self._tools.due_ms if self._tools.running else None
         dues = (
+            self._farewell.due_ms if self._farewell else None,
+            self._guardrails.due_ms,
             self.plan.max_call_ms,
             self._ledger.give_up_ms,
             asks_ms,
@@ -173,6 +191,8 @@ class Call:
         first, self._carrier_ms = self._carrier_ms < 0, now
         self._ledger.arrive(media.timestamp_ms, now)
         opened = self._open(now) if first else []
+        if self._is_deaf:
+            media = _silenced(media)
         if self._interruptions:
             decided, media = self._listen(self._interruptions, media, now)
             opened = opened + decided
@@ -227,8 +247,7 @@ class Call:
             return actions
         # The bot greets first: what the caller said into the silence before is no answer to it.
         self._greeting = None if self.plan.greeting_interruptible else ""
-        say = f'Say exactly these words, and nothing else: "{self.plan.greeting}"'
-        self._responses.want(events.ResponseOptions(instructions=say, input=(), tool_choice="none"))
+        self._responses.want(exactly(self.plan.greeting))
         return actions + self._ask(now)
 
     def _lost(self, lost: ModelLost, now: int) -> list[Action]:
@@ -314,6 +333,8 @@ class Call:
 
     def _key(self, dtmf: Dtmf, now: int) -> list[Action]:
         self._carrier_ms = now
+        if self._is_deaf:
+            return []
         if agreed := self._tools.pressed(dtmf.digit, now):
             return [*agreed, *self._wanted(now)]
         bot_speaks = self.turn is Turn.BOT
@@ -331,7 +352,7 @@ class Call:
     # ------------------------------------------------------------------------------ the caller's turn
 
     def _told_of_speech(self, event: events.SpeechStarted, now: int) -> list[Action]:
-        return [] if self._ear else self._speech_started(event, now)
+        return [] if self._ear or self._is_deaf else self._speech_started(event, now)
 
     def _told_of_end(self, event: events.SpeechStopped, now: int) -> list[Action]:
         # With an ear of ours the model's word is an echo of our commit: the caller may speak again by now.
@@ -358,6 +379,12 @@ class Call:
 
     def _take_floor(self, now: int) -> list[Action]:
         """The caller speaks, and whoever spoke before is interrupted."""
+        if self._is_deaf:
+            return []
+        if self._farewell:  # he has more to say
+            self._farewell = None
+            self._responses.relent()
+        self._owed = self._responses.owes_words
         self._answer_due_ms = None
         self._agents.caller_spoke()
         return self._interrupt(now) + self._floor(events.SpeechStarted)
@@ -409,8 +436,7 @@ class Call:
         """What a frame decides, and the frame as the model may hear it."""
         decided = self._decide(interruptions.hear(media.payload, media.timestamp_ms, now), now)
         if self.plan.withholds and self._bot_now(now).shielded:
-            silence = base64_silence(base64_length(media.payload))  # of its length: the model's clock goes on
-            media = Media(media.sequence, media.chunk, media.timestamp_ms, silence)
+            media = _silenced(media)
         return decided, media
 
     def _bot_stopped(self, now: int) -> list[Action]:
@@ -438,6 +464,8 @@ class Call:
 
     def _hold(self, now: int) -> list[Action]:
         """Pause the bot, so that it can go on where it was."""
+        if self._is_deaf:
+            return []
         if self._ledger.held:  # it was to go on, and is not known yet from where
             return self._ledger.hold(now)
         unheard_ms = self._ledger.unheard_ms(now)
@@ -474,19 +502,19 @@ class Call:
         detection = self.plan.session.turn_detection
         return isinstance(detection, events.TurnDetection) and detection.create_response is not False
 
-    def _interrupt(self, now: int, by_service: bool = True) -> list[Action]:
+    def _interrupt(self, now: int, by_service: bool = True, by_caller: bool = True) -> list[Action]:
         """
         The caller has taken the floor: stop playback, and settle every item that he has not heard in full.
 
         Nothing happens when nothing is left to play and nothing is being generated. `by_service`: the service knows
-        of it too, and ends its response if that is its way.
+        of it too, and ends its response if that is its way. Not `by_caller`: it is the bot that has to stop.
         """
         items = self._items.unstopped()
         active = {self._responses.active} if self._responses.active else set()
         self._responses.fence(active | {item.response_id for item in items})
         actions: list[Action] = []
         if self._ledger.held:
-            actions += self._drop_held(items)
+            actions += self._drop_held(items, by_caller)
         elif self._ledger.empty:
             self._ledger.drop()
             for item in items:
@@ -494,15 +522,16 @@ class Call:
         else:
             unheard_ms = self._ledger.unheard_ms(now)
             fence, actions = self._ledger.clear(now)
-            actions.append(BargeIn(unheard_ms))
+            actions += [BargeIn(unheard_ms)] if by_caller else []
             self._items.stop(items, fence)
         if active and not (by_service and self._cancels_by_itself()):
             actions.append(Tell(events.CancelResponse(self._responses.active)))
         return actions
 
-    def _drop_held(self, items: list[SpokenItem]) -> list[Action]:
-        """The bot was paused, and has been interrupted by that."""
-        actions: list[Action] = [] if self._unheard_ms is None else [BargeIn(self._unheard_ms)]
+    def _drop_held(self, items: list[SpokenItem], by_caller: bool = True) -> list[Action]:
+        """The bot was paused, and does not go on."""
+        told = by_caller and self._unheard_ms is not None
+        actions: list[Action] = [BargeIn(self._unheard_ms or 0)] if told else []
         if fence := self._ledger.abandon():
             self._items.stop(items, fence)
             return actions
@@ -522,7 +551,7 @@ class Call:
             for item in stopped:
                 heard = settlement.heard.get(item.item_id, item.played_bytes)
                 actions += self._items.settle(item, heard, settled)
-        return actions
+        return actions + self._tell_why(now)
 
     def _settle_held(self, settlement: Settlement, settled: Settled, now: int) -> list[Action]:
         """It is known where the pause has cut, and the bot goes on there, if it was to go on."""
@@ -541,13 +570,19 @@ class Call:
         response_id = event.response.id
         actions = self._items.delete_unheard(lambda item: item.response_id != response_id)  # only one can be active
         self._answer_due_ms = None
-        crossed = self._responses.asked and self.turn is Turn.CALLER
-        if self._responses.follows_conversation:
+        crossed = self._responses.asked and self.turn is Turn.CALLER and not self._is_deaf
+        follows = self._responses.follows_conversation
+        unwanted = self._responses.created(response_id, event.response.metadata)
+        if follows and not unwanted:
             self._typed.response_began()
-        self._responses.created(response_id)
         if self._greeting == "":
             self._greeting = response_id
         if crossed:  # it was asked for before the caller began to speak: he is not talked over
+            self._responses.crossed(response_id)
+        elif self._owed and response_id == self._responses.insisted_id:
+            self._owed = False
+            self._responses.want()
+        if crossed or unwanted:
             self._responses.fence({response_id})
             return [*actions, Tell(events.CancelResponse(response_id))]
         return actions + self._floor(events.ResponseCreated)
@@ -593,17 +628,19 @@ class Call:
     def _spoken_text(self, event: events.SpokenTextDelta, now: int) -> list[Action]:
         if not self._items.is_final(event.item_id):
             self._items.item(event.item_id, event.response_id).text_parts.append(event.delta)
+            return self._guardrails.spoke(event.item_id, event.response_id, event.delta, now)
         return []
 
     def _spoken_text_done(self, event: events.SpokenTextDone, now: int) -> list[Action]:
         if self._items.is_final(event.item_id):
             return []
-        return self._items.text_is_known(self._items.item(event.item_id, event.response_id), event.transcript)
+        known = self._items.text_is_known(self._items.item(event.item_id, event.response_id), event.transcript)
+        return known + self._guardrails.said(event.item_id, event.response_id, event.transcript, now)
 
     def _item_done(self, event: events.OutputItemDone, now: int) -> list[Action]:
         item = event.item
         if isinstance(item, events.FunctionCall) and item.status == "completed":
-            return self._called(item, event.response_id, now)
+            return self._hold_back(self._called(item, event.response_id, now), now)
         self._tools.ended_with(item, event.response_id)
         spoken = self._items.get(item.id)
         if spoken and isinstance(item, events.Message) and item.status == "incomplete":
@@ -613,7 +650,8 @@ class Call:
     def _response_done(self, event: events.ResponseDone, now: int) -> list[Action]:
         response = event.response
         actions: list[Action] = []
-        if response.reason == "turn_detected" and response.id not in self._responses.fenced:
+        heard_caller = response.reason == "turn_detected" and not self._is_deaf
+        if heard_caller and response.id not in self._responses.fenced:
             # The model heard the caller; its word of it is still on the way.
             overruled = self._decide(self._interruptions.overruled(), now) if self._interruptions else []
             actions += overruled or self._interrupt(now)
@@ -624,6 +662,7 @@ class Call:
                 return actions
         else:
             self._responses.done(response.id)
+        actions += self._guardrails.response_over(response.id, now)
         actions += self._items.complete(response.id)
         actions += self._items.delete_unheard(lambda item: item.response_id == response.id)
         if was_active and response.id not in self._responses.fenced:
@@ -686,7 +725,7 @@ class Call:
 
     def _tick_tools(self, now: int) -> list[Action]:
         actions, answers = self._tools.tick(now)
-        idle = not (self._responses.active or self._responses.pending)
+        idle = not (self._responses.active or self._responses.pending or self._farewell)
         if idle and not self._must_not_ask and (filler := self._tools.filler(now)):
             self._responses.want(filler)
         return actions + (self._wanted(now) if answers else self._ask(now))
@@ -701,16 +740,107 @@ class Call:
     def _typed_in(self, typed: TypedText, now: int) -> list[Action]:
         if typed.role == "user":
             self._agents.caller_spoke()
-        stopped = self._stop_bot(now) if typed.interrupt and self.turn is not Turn.CALLER else []
+        stops = typed.interrupt and self.turn is not Turn.CALLER and not self._is_deaf
+        stopped = self._stop_bot(now) if stops else []
         return stopped + self._typed.take(typed, ready=self._items.model is not None)
 
     def _answer_typed(self, now: int) -> list[Action]:
         """Ask for the answer to what was typed, unless somebody speaks or an answer is on its way."""
-        speaks = self._must_not_ask or self.turn is Turn.BOT
+        speaks = self._must_not_ask or self.turn is Turn.BOT or self._farewell is not None
         if speaks or self._responses.active or self._responses.pending or self._answer_due_ms is not None:
             return []
         self._typed.asked()
         return self._wanted(now)
+
+    # ------------------------------------------------------------------------------ guardrails
+
+    def _look_at_caller(self, actions: list[Action], now: int) -> list[Action]:
+        """What he has said, if these have a line of his, is looked at."""
+        lines = [each for each in actions if isinstance(each, Line) and each.role == "caller"]
+        return [check for line in lines for check in self._guardrails.heard(line.item_id, line.text, now)]
+
+    def _hold_back(self, actions: list[Action], now: int) -> list[Action]:
+        """Functions whose arguments are to be looked at do not run yet."""
+        held: list[Action] = []
+        for action in actions:
+            checks = self._guardrails.hold(action, now) if isinstance(action, RunTool) else []
+            if isinstance(action, RunTool) and checks:
+                self._tools.hold(action.call_id)
+            held += checks or [action]
+        return held
+
+    def _checked(self, result: Checked, now: int) -> list[Action]:
+        return self._judge(*self._guardrails.checked(result, now), now)
+
+    def _judge(self, actions: list[Action], verdicts: Iterable[Verdict], now: int) -> list[Action]:
+        for verdict in verdicts:
+            if isinstance(verdict, Tripped):
+                actions += self._tripped(verdict, now)
+            else:
+                actions += self._allowed(verdict, now)
+        return actions
+
+    def _allowed(self, verdict: Allowed, now: int) -> list[Action]:
+        self._tools.release(verdict.held.call_id, now)
+        return [verdict.held]
+
+    def _tripped(self, verdict: Tripped, now: int) -> list[Action]:
+        """Do what a guardrail wants done."""
+        rule, then, held = verdict.rule, verdict.then, verdict.held
+        note = GuardrailTripped(rule.name, rule.on, then, verdict.why, verdict.item_id, held.name if held else "")
+        if then == "go_on":
+            return [note]
+        if held and (then == "interrupt" or not verdict.known):
+            return [note, *self._refuse(held, verdict.told, True, now)]
+        actions = [*self._silence_bot(now), note]
+        if held:
+            actions += self._refuse(held, verdict.told, False, now)
+        match then:
+            case "interrupt":
+                self._responses.insist(PLAIN)
+                self._untold = verdict.told
+                return actions + self._tell_why(now)
+            case "end" if not rule.say:
+                return actions + self._hang_up(1000, "guardrail", now)
+            case "end":
+                return actions + self._take_leave(Farewell(rule.say, "guardrail", listens=False, now=now), now)
+        self._responses.insist(exactly(verdict.words))
+        # Where the bot's words have tripped, what the caller has said meanwhile is still to be answered.
+        self._owed = rule.on == "bot" and (self.turn is Turn.CALLER or self._answer_due_ms is not None)
+        return actions + self._ask(now)
+
+    def _refuse(self, held: RunTool, told: str, answers: bool, now: int) -> list[Action]:
+        actions, wanted = self._tools.refuse(held.call_id, told, answers)
+        return actions + (self._wanted(now) if wanted else [])
+
+    def _silence_bot(self, now: int) -> list[Action]:
+        """It must not be heard any further, whatever it says and whoever listens."""
+        stopped = self._interrupt(now, by_service=False, by_caller=False)
+        return stopped + (self._floor(PlayoutEnded) if stopped else [])
+
+    def _tell_why(self, now: int) -> list[Action]:
+        """Tell the model why it was stopped, and let it speak again: once it knows what was heard."""
+        if self._untold is None or self._items.settling:
+            return []
+        untold, self._untold = self._untold, None
+        message = events.Message("system", (events.Part("input_text", text=untold),))
+        return [Tell(events.CreateItem(message)), *self._ask(now)]
+
+    # ------------------------------------------------------------------------------ the last words
+
+    def _take_leave(self, farewell: Farewell, now: int) -> list[Action]:
+        """Let these words be said, and then hang up."""
+        self._farewell = farewell
+        self._responses.insist(exactly(farewell.words))
+        return self._ask(now)
+
+    @property
+    def _is_deaf(self) -> bool:
+        """Nobody listens to the caller any more."""
+        return self._farewell is not None and not self._farewell.listens
+
+    def _is_over(self, farewell: Farewell, now: int) -> bool:
+        return not self.ended and farewell.is_over(self._responses, self._items, self._ledger.empty, now)
 
     # ------------------------------------------------------------------------------ time, and the end
 
@@ -725,6 +855,7 @@ class Call:
         heard = self._follow(self._ear.tick(now), now) if self._ear else []
         decided = self._decide(self._interruptions.tick(now), now) if self._interruptions else []
         decided += self._tick_tools(now) if self._tools.running else []
+        decided += self._judge(*self._guardrails.tick(now), now)
         return heard + decided + self._settle(self._ledger.settle_due(now), "timeout", now) + self._ask(now)
 
     def _operator(self, wish: OperatorHangUp, now: int) -> list[Action]:
@@ -757,14 +888,22 @@ class Call:
 
     @property
     def _must_not_ask(self) -> bool:
-        """The caller speaks, or it is being found out whether he does."""
-        return self.turn is Turn.CALLER or self._ledger.held
+        """The caller speaks, or it is being found out whether he does, or what he has heard."""
+        he_speaks = self.turn is Turn.CALLER and not self._is_deaf
+        return he_speaks or self._ledger.held or self._untold is not None
 
     def _ask(self, now: int) -> list[Action]:
         """Ask for the response that is wanted, if it may be asked for."""
         if self._must_not_ask:
             return []
+        if self._farewell:
+            self._responses.drop_wanted()
         return [Tell(command) for command in self._responses.ask(now)]
+
+
+def _silenced(media: Media) -> Media:
+    """Silence of a frame's length: the model's clock goes on."""
+    return Media(media.sequence, media.chunk, media.timestamp_ms, base64_silence(base64_length(media.payload)))
 
 
 _RECEIVE: dict[type, Callable[[Call, Any, int], list[Action]]] = {
@@ -783,6 +922,7 @@ _RECEIVE: dict[type, Callable[[Call, Any, int], list[Action]]] = {
     OperatorHangUp: Call._operator,
     ToolResult: Call._tool_result,
     TypedText: Call._typed_in,
+    Checked: Call._checked,
     Tick: Call._tick,
     events.ErrorEvent: Call._error,
     events.SpeechStarted: Call._told_of_speech,

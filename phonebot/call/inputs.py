@@ -103,6 +103,20 @@ class ToolResult(Frozen, frozen=True):
     problem: str | None = None
 
 
+class Checked(Frozen, frozen=True):
+    """
+    What came of a Check, of one of its guardrails. `why` says in some words what has tripped it, "" for nothing.
+
+    `problem` is a sentence, where that could not be found out; None: it could.
+    """
+
+    check_id: str
+    guardrail: str
+    tripped: bool
+    why: str = ""
+    problem: str | None = None
+
+
 class Tick(Frozen, frozen=True):
     """Call time reached `Call.wakeup_ms`."""
 
@@ -124,6 +138,7 @@ Input: TypeAlias = (
     | OperatorHangUp
     | TypedText
     | ToolResult
+    | Checked
     | Tick
     | Event
 )

@@ -69,6 +69,11 @@ class Items:
         return any(item.received_ms and not (item.complete or item.stopped) for item in self)
 
     @property
+    def settling(self) -> bool:
+        """Of some it is not known yet where a clear has cut them."""
+        return bool(self._stopped)
+
+    @property
     def newest_response(self) -> str | None:
         """The response of the item that was begun last; None: none is open."""
         return next((item.response_id for item in reversed(self._open.values())), None)

@@ -8,6 +8,7 @@ from msgspec import UNSET, convert
 from msgspec.structs import replace
 
 from phonebot.agents.agent import MAIN, tool_name
+from phonebot.agents.guardrails import Guardrail, On, Then
 from phonebot.agents.profile import LocalVad, NoVad, Profile
 from phonebot.agents.prompt import fill
 from phonebot.realtime.events import (
@@ -130,6 +131,42 @@ class ToolRule(Frozen, frozen=True):
     answers: bool = True
 
 
+class GuardrailRule(Frozen, frozen=True):
+    """
+    When the call has a guardrail looked at, and what it does once that trips: see guardrails.py. The shell, which
+    looks, knows it by its name.
+
+    `tools` are the functions whose arguments are looked at, none: all. `say` may be "" where `then` is "interrupt"
+    or "end"; `to` is the agent of "hand_over". A text that grows is looked at after each `debounce_characters`.
+    What is not known after `timeout_ms`, or could not be found out, counts as allowed if `passes_unknown`.
+    """
+
+    name: str
+    on: On = "bot"
+    then: Then = "interrupt"
+    say: str = ""
+    to: str = ""
+    tools: tuple[str, ...] = ()
+    debounce_characters: int = 100
+    timeout_ms: int = 3_000
+    passes_unknown: bool = True
+
+    @classmethod
+    def of(cls, entry: Guardrail) -> "GuardrailRule":
+        """That of a profile's guardrail."""
+        return cls(
+            entry.name,
+            entry.on,
+            entry.then,
+            entry.say or "",
+            entry.to or "",
+            tuple(entry.tools or ()),
+            entry.debounce_characters,
+            int(entry.timeout_s * 1000),
+            entry.passes_unknown,
+        )
+
+
 class Offer(Frozen, frozen=True):
     """
     The functions of a profile, as a deployment has them, each with its rule; and servers whose functions the
@@ -183,7 +220,8 @@ class CallPlan(Frozen, frozen=True):
     the call decides which are turns: it asks for the answers. `opening` is played as soon as the stream runs, one
     clip after another, before the model is there: a notice, a recorded greeting. `tools` are the functions that the
     session has. `agents`, where there are several: all of them, the first one as the session begins. `problems`: a
-    sentence for each thing that the profile asks for and the call has to do without.
+    sentence for each thing that the profile asks for and the call has to do without. `guardrails` hold for the whole
+    call, whoever speaks for the bot.
     """
 
     session: Session
@@ -201,6 +239,7 @@ class CallPlan(Frozen, frozen=True):
     tools: tuple[ToolRule, ...] = ()
     agents: tuple[AgentPlan, ...] = ()
     problems: tuple[str, ...] = ()
+    guardrails: tuple[GuardrailRule, ...] = ()
 
     @property
     def decides(self) -> bool:
@@ -255,6 +294,7 @@ def plan_for(
         tools=agents[0].rules,
         agents=agents if len(agents) > 1 else (),
         problems=tuple(dict.fromkeys(problem for offer in offers.values() for problem in offer.problems)),
+        guardrails=tuple(map(GuardrailRule.of, profile.guardrails)),
     )
     return _deciding(plan) if plan.decides else plan
 

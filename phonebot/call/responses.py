@@ -6,14 +6,31 @@ model also begins responses by itself, so a request of ours may cross one of the
 ours, in an event that comes after its own `response.created`. A request is therefore kept until the response that
 followed it has ended, and repeated if it turns out to have been refused. Several that wait without wishes of their
 own become one.
+
+One may be insisted on: it takes the place of all others. It bears a mark, which its `response.created` repeats
+(Realtime API, metadata): what begins before it is the model's own, and unwanted. Of a service that repeats no marks
+one response is taken for that, and the next for ours.
 """
 
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+from msgspec import UNSET
+from msgspec.structs import replace
 
 from phonebot.realtime.events import CreateResponse, ResponseOptions
 
 PLAIN = ResponseOptions()
+MARK = "phonebot"
+"""The key of the mark that a response bears which is insisted on."""
+
+
+def exactly(text: str) -> ResponseOptions:
+    """A response that says these words. The model sees nothing of the conversation: nothing can lead it astray."""
+    say = f'Say exactly these words, and nothing else: "{text}"'
+    return ResponseOptions(instructions=say, input=(), tool_choice="none")
+
 
 REQUEST_PATIENCE_MS = 10_000  # a request that nothing followed by then was lost
 RETRY_MS = 1_500  # how long an overloaded service is left alone
@@ -42,6 +59,13 @@ class Responses:
         self.fenced: set[str] = set()
         self._request: Request | None = None
         self._wanted: deque[ResponseOptions] = deque()
+        # The one that is insisted on, with its mark, until it has begun; None: there is none.
+        self._insisted: ResponseOptions | None = None
+        self._marks = 0
+        self._unmarked = 0  # responses without a mark that began since
+        # The newest response that was insisted on and has begun, and what it was to be.
+        self.insisted_id: str | None = None
+        self._begun = PLAIN
         self._not_before_ms = 0  # until then the service is left alone
         self._failures = 0  # in a row
         self._count = 0
@@ -59,7 +83,7 @@ class Responses:
     @property
     def follows_conversation(self) -> bool:
         """What begins now is made of the conversation: by the service itself, or as we asked for it."""
-        return self._request is None or self._request.command.options == PLAIN
+        return self._request is None or self._request.command.options.input is UNSET
 
     @property
     def due_ms(self) -> int | None:
@@ -68,12 +92,32 @@ class Responses:
             return None
         if self._request:
             return self._request.asked_ms + REQUEST_PATIENCE_MS
-        return self._not_before_ms if self._wanted else None
+        return self._not_before_ms if self._wanted or self._insisted else None
 
     def want(self, options: ResponseOptions = PLAIN) -> None:
         """A response is wanted, as soon as may be."""
         if options != PLAIN or PLAIN not in self._wanted:
             self._wanted.append(options)
+
+    def insist(self, options: ResponseOptions) -> None:
+        """This response is wanted, and none of those that were wanted or begin before it."""
+        self._wanted.clear()
+        self._marks, self._unmarked = self._marks + 1, 0
+        self._insisted = replace(options, metadata={MARK: f"insisted-{self._marks}"})
+        self.insisted_id = None
+
+    @property
+    def owes_words(self) -> bool:
+        """A response that says words of ours is insisted on, and has not begun."""
+        return self._insisted is not None and self._insisted.input == ()
+
+    def relent(self) -> None:
+        """What was insisted on is not wanted any more."""
+        self._insisted = None
+
+    def says_exactly(self, response_id: str) -> bool:
+        """Whether a response was insisted on that says words of ours."""
+        return response_id == self.insisted_id and self._begun.input == ()
 
     def drop_wanted(self) -> None:
         """The model answers by itself: what was wanted until now is answered with it."""
@@ -83,17 +127,47 @@ class Responses:
         """The command to send now, if any."""
         if self._request and not self.active and now >= self._request.asked_ms + REQUEST_PATIENCE_MS:
             self._request = None  # lost; what it wanted is not wanted any more after so long a silence
-            self.want()
-        if self.active or self._request or not self._wanted or now < self._not_before_ms:
+            if self._insisted is None:
+                self.want()
+        if self.active or self._request or now < self._not_before_ms:
+            return ()
+        if self._insisted is None and not self._wanted:
             return ()
         self._count += 1
-        command = CreateResponse(self._wanted.popleft(), event_id=f"response-{self._count}")
+        # What is insisted on is kept until it has begun.
+        command = CreateResponse(self._insisted or self._wanted.popleft(), event_id=f"response-{self._count}")
         self._request = Request(command, now)
         return (command,)
 
-    def created(self, response_id: str) -> None:
-        """A response began: the one asked for, or one of the model's own. Only an error tells them apart."""
+    def created(self, response_id: str, metadata: Mapping[str, str] | None = None) -> bool:
+        """
+        A response began: the one asked for, or one of the model's own. Only an error tells them apart, or a mark.
+
+        True: it is unwanted, since another one is insisted on.
+        """
         self.active = response_id
+        if self._insisted is None:
+            return False
+        assert isinstance(self._insisted.metadata, dict), "it bears a mark"
+        marked = MARK in (metadata or {})
+        if marked:
+            is_ours = metadata == self._insisted.metadata
+        else:
+            self._unmarked += 1
+            is_ours = self.asked_insisted and self._unmarked > 1
+        if is_ours:
+            self.insisted_id, self._begun, self._insisted = response_id, self._insisted, None
+        return not is_ours
+
+    @property
+    def asked_insisted(self) -> bool:
+        """What is insisted on was asked for."""
+        return self._request is not None and self._request.command.options == self._insisted
+
+    def crossed(self, response_id: str) -> None:
+        """A response that has begun is not to be heard now: if it was insisted on, it still is."""
+        if response_id == self.insisted_id:
+            self.insisted_id, self._insisted, self._unmarked = None, self._begun, 0
 
     def done(self, response_id: str) -> None:
         """A response ended, whether or not its begin was heard of."""
@@ -109,7 +183,10 @@ class Responses:
         if failures > RETRIES:
             return False
         self._failures, self._not_before_ms = failures, now + RETRY_MS
-        self._wanted.appendleft(options)
+        if response_id == self.insisted_id:
+            self.crossed(response_id)
+        elif options != self._insisted:
+            self._wanted.appendleft(options)
         return True
 
     def refused(self, event_id: str | None, busy: bool) -> bool:
@@ -120,7 +197,7 @@ class Responses:
         """
         if self._request is None or not (event_id == self._request.command.event_id or (busy and event_id is None)):
             return False
-        if busy:
+        if busy and not self.asked_insisted:
             self._wanted.appendleft(self._request.command.options)
         self._request = None
         return True

@@ -12,12 +12,12 @@ one for all of them (Realtime API, function calling). The model is told somethin
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from phonebot.call.actions import Action, RunTool, StopTool, Tell, Trouble
 from phonebot.call.inputs import MAX_OUTPUT_CHARACTERS, ToolResult
 from phonebot.call.plan import ToolRule
-from phonebot.call.responses import Responses
+from phonebot.call.responses import Responses, exactly
 from phonebot.call.turns import Turn
 from phonebot.call.wording import says_one_of
 from phonebot.realtime.events import (
@@ -51,11 +51,19 @@ ASK_WORDS = (
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A function that runs. `response_id` is the response that called it."""
+    """
+    A function that runs. `response_id` is the response that called it. `held`: whether it may run is not known yet.
+    """
 
     rule: ToolRule
     response_id: str
     began_ms: int
+    held: bool = False
+
+    @property
+    def due_ms(self) -> int | None:
+        """When it is given up."""
+        return None if self.held else self.began_ms + self.rule.timeout_ms
 
 
 @dataclass(slots=True)
@@ -183,6 +191,22 @@ class Tools:
         self._over.discard(response_id)
         return self._called.pop(response_id, False)
 
+    # ---------------------------------------------------------------------------------- whether it may run
+
+    def hold(self, call_id: str) -> None:
+        """It does not run yet. To those who wait for it that is the same."""
+        self._running[call_id] = replace(self._running[call_id], held=True)
+
+    def release(self, call_id: str, now: int) -> None:
+        """It runs from now on."""
+        self._running[call_id] = replace(self._running[call_id], held=False, began_ms=now)
+
+    def refuse(self, call_id: str, told: str, answers: bool) -> tuple[list[Action], bool]:
+        """It may not run, and the model is `told` why; `answers`: it is to answer that. As `finished`."""
+        running = self._running.pop(call_id)
+        self._called[running.response_id] = answers or self._called.get(running.response_id, False)
+        return [told(call_id, told)], self._answered(running.response_id)
+
     # ---------------------------------------------------------------------------------- results
 
     def finished(self, result: ToolResult, now: int) -> tuple[list[Action], bool]:
@@ -233,7 +257,7 @@ class Tools:
     @property
     def due_ms(self) -> int | None:
         """When a Tick is wanted."""
-        dues = [running.began_ms + running.rule.timeout_ms for running in self._running.values()]
+        dues = [due_ms for running in self._running.values() if (due_ms := running.due_ms) is not None]
         if (filler := self._filler()) and self._quiet_ms is not None:
             dues.append(self._quiet_ms + filler[0])
         return min(dues, default=None)
@@ -250,7 +274,7 @@ class Tools:
         actions: list[Action] = []
         wanted = False
         for call_id, running in list(self._running.items()):
-            if now >= running.began_ms + running.rule.timeout_ms:
+            if running.due_ms is not None and now >= running.due_ms:
                 del self._running[call_id]
                 problem = f"{running.rule.name} was given up after {running.rule.timeout_ms} ms"
                 actions += [StopTool(call_id), Trouble(problem), told(call_id, GIVEN_UP)]
@@ -265,8 +289,7 @@ class Tools:
             return None
         self._fillers_said += 1
         self._quiet_ms = now  # it takes its time to be heard
-        say = f'Say exactly these words, and nothing else: "{filler[1]}"'
-        return ResponseOptions(instructions=say, input=(), tool_choice="none")
+        return exactly(filler[1])
 
 
 def told(call_id: str, output: str) -> Action:

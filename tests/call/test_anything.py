@@ -11,6 +11,7 @@ from phonebot.call.call import Call
 from phonebot.call.inputs import (
     CarrierClosed,
     CarrierFault,
+    Checked,
     Input,
     ModelFault,
     ModelLost,
@@ -20,7 +21,7 @@ from phonebot.call.inputs import (
     Tick,
     TypedText,
 )
-from phonebot.call.plan import CallPlan, Caution, Clip, KeyTurns, LocalTurns, Turns
+from phonebot.call.plan import CallPlan, Caution, Clip, GuardrailRule, KeyTurns, LocalTurns, ToolRule, Turns
 from phonebot.carrier.messages import Dtmf, Mark, Media, Stop
 from phonebot.realtime import events as e
 from phonebot.realtime.severity import CODES
@@ -71,6 +72,13 @@ inputs: st.SearchStrategy[Input] = st.one_of(
     st.builds(CarrierFault, texts, st.booleans()),
     st.builds(ModelFault, texts),
     st.just(Tick()),
+    st.builds(
+        Checked,
+        st.integers(1, 8).map("check-{}".format),
+        st.sampled_from(["bot", "caller", "arguments"]),
+        st.booleans(),
+        problem=st.sampled_from([None, "no answer"]),
+    ),
     st.builds(PlayClip, texts, audio, st.sampled_from([None, "item_1", "clip"])),
     st.builds(e.ItemAdded, messages),
     st.builds(e.SpeechStarted, st.just(0), st.one_of(st.none(), items)),
@@ -129,6 +137,20 @@ cautions = st.one_of(
         echo_guard=st.booleans(),
     ),
 )
+guardrails = st.tuples(
+    *(
+        st.builds(
+            GuardrailRule,
+            st.just(on),
+            st.just(on),
+            st.sampled_from(["interrupt", "say", "go_on", "end"]),
+            st.sampled_from(["", "No."]),
+            debounce_characters=st.sampled_from([10, 100]),
+            passes_unknown=st.booleans(),
+        )
+        for on in ("bot", "caller", "arguments")
+    )
+)
 rules = st.fixed_dictionaries(
     {
         name: st.booleans()
@@ -144,6 +166,7 @@ rules = st.fixed_dictionaries(
     st.sampled_from([None, LocalTurns(), KeyTurns()]),
     st.sampled_from([(), (Clip("Hello there.", frame(3_000), "clip"),)]),
     cautions,
+    st.one_of(st.just(()), guardrails),
     rules,
     st.lists(st.tuples(st.integers(0, 3_000), inputs), max_size=60),
     st.integers(0, 5),
@@ -155,15 +178,23 @@ def test_nothing_that_may_happen_makes_the_core_raise(
     turns: Turns | None,
     opening: tuple[Clip, ...],
     caution: Caution,
+    guardrails: tuple[GuardrailRule, ...],
     rules: dict[str, bool],
     happenings: list[tuple[int, Input]],
     ready_at: int,
     end: Input,
 ) -> None:
-    call, now = (
-        Call(CallPlan(PLAN.session, greeting, turns=turns, opening=opening, caution=caution, **rules)),  # type: ignore[arg-type]
-        0,
+    plan = CallPlan(
+        PLAN.session,
+        greeting,
+        turns=turns,
+        opening=opening,
+        caution=caution,
+        tools=(ToolRule("f", fillers=("One moment.",)),),
+        guardrails=guardrails,
+        **rules,  # type: ignore[arg-type]
     )
+    call, now = Call(plan), 0
     happenings.insert(ready_at, (0, ready))
     for wait_ms, happening in happenings:
         now += wait_ms

@@ -1,0 +1,195 @@
+"""
+What may not be said or done in a call, as the operator writes it.
+
+    guardrails = [
+      { name = "no_diagnosis", words = ["diagnosis", "you have cancer"], then = "say", say = "Ask a doctor." },
+      { name = "threats", on = "caller", pattern = '(?i)\\bbomb\\b', then = "end", say = "Goodbye." },
+      { name = "prices", on = "arguments", tools = ["quote"], url = "https://shop.example.com/check" },
+    ]
+
+docs/guardrails.md explains it to operators.
+"""
+
+import difflib
+from collections.abc import Callable, Iterable, Iterator
+from typing import Annotated, Literal, Self, TypeAlias
+from urllib.parse import urlsplit
+
+import re2
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import ErrorDetails
+
+from phonebot.agents.tools import MAX_SENTENCE, NAMED, Headers, Known, SecretName, check_whole_url, secrets_in
+
+MAX_GUARDRAILS = 20
+MAX_PATTERN_BYTES = 1 << 20
+"""Memory that a compiled pattern may take: a search costs time in proportion to it."""
+
+On: TypeAlias = Literal["bot", "caller", "arguments"]
+"""What is looked at: the bot's words, the caller's, the arguments of a function that the model calls."""
+
+Then: TypeAlias = Literal["interrupt", "say", "go_on", "hand_over", "end"]
+"""What is done when it trips."""
+
+Unknown: TypeAlias = Literal["pass", "trip"]
+
+WAYS = ("words", "pattern", "function", "url", "ask")
+"""How a text is looked at; a guardrail has one of these keys."""
+
+_NAME = r"^[A-Za-z0-9_-]{1,64}$"
+_NAMES = "1 to 64 letters, digits, _ or -"
+
+
+def compiled(pattern: str) -> "re2._Regexp":
+    """A regular expression of RE2, which takes time in proportion to the text. Raises ValueError."""
+    options = re2.Options()
+    options.log_errors, options.max_mem = False, MAX_PATTERN_BYTES
+    try:
+        return re2.compile(pattern, options=options)
+    except re2.error as error:
+        reason = error.args[0].decode(errors="replace") if error.args else "it cannot be read"
+        raise ValueError(f"is no regular expression of RE2: {reason[:200]}") from None
+
+
+def _check_pattern(pattern: str) -> str:
+    if compiled(pattern).search("") is not None:
+        raise ValueError("finds something in an empty text: it would always trip")
+    return pattern
+
+
+class Guardrail(BaseModel):
+    """
+    One thing that may not be said or done. Exactly one of `WAYS` says how that is noticed.
+
+    `tools` None: the arguments of all functions. `if_unknown` None: "trip" for arguments, "pass" for words.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    name: Annotated[str, Field(pattern=_NAME, description=_NAMES)]
+    on: Annotated[On, Field(description='"bot", "caller" or "arguments"')] = "bot"
+    tools: Annotated[
+        Annotated[list[Annotated[str, Field(pattern=_NAME)]], Field(min_length=1, max_length=64)] | None,
+        Field(description='1 to 64 names of functions such as ["book_table"]'),
+    ] = None
+    words: Annotated[
+        list[Annotated[str, Field(min_length=1, max_length=100)]],
+        Field(max_length=200, description='at most 200 texts of 1 to 100 characters such as ["diagnosis"]'),
+    ] = []
+    pattern: Annotated[
+        Annotated[str, AfterValidator(_check_pattern), Field(min_length=1, max_length=1_000)] | None,
+        Field(description="a regular expression of RE2, of 1 to 1000 characters"),
+    ] = None
+    function: Annotated[Annotated[str, Field(pattern=_NAME)] | None, Field(description=_NAMES)] = None
+    url: Annotated[
+        Annotated[str, AfterValidator(check_whole_url), Field(max_length=2_000)] | None,
+        Field(description='text such as "https://shop.example.com/check"'),
+    ] = None
+    headers: Headers = {}
+    sign_with: Annotated[SecretName | None, Field(description=NAMED)] = None
+    ask: Annotated[
+        Annotated[str, Field(min_length=1, max_length=2_000)] | None,
+        Field(description="a question of 1 to 2000 characters that is answered with yes or no"),
+    ] = None
+    then: Annotated[Then, Field(description='"interrupt", "say", "go_on", "hand_over" or "end"')] = "interrupt"
+    say: Annotated[
+        Annotated[str, Field(min_length=1, max_length=500)] | None, Field(description="text of 1 to 500 characters")
+    ] = None
+    to: Annotated[Annotated[str, Field(pattern=_NAME)] | None, Field(description="the name of an agent")] = None
+    debounce_characters: Annotated[
+        int, Field(ge=10, le=2_000, description="a whole number of characters from 10 to 2000")
+    ] = 100
+    timeout_s: Annotated[float, Field(ge=0.1, le=20, description="a number of seconds from 0.1 to 20")] = 3
+    if_unknown: Annotated[Unknown | None, Field(description='"pass" or "trip"')] = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        """What would have no effect is refused: a guardrail promises nothing that is not done."""
+        given = [way for way in WAYS if getattr(self, way)]
+        if len(given) != 1:
+            raise ValueError(f"needs exactly one of {', '.join(WAYS[:-1])} and {WAYS[-1]}")
+        if wordless := next((each for each in self.words if not any(map(str.isalnum, each))), None):
+            raise ValueError(f"has the entry {wordless!r} in words, which is no word")
+        if self.tools is not None and self.on != "arguments":
+            raise ValueError('needs on = "arguments" for tools')
+        if (self.headers or self.sign_with) and self.url is None:
+            raise ValueError("needs url for headers and sign_with")
+        if self.then == "say" and self.say is None:
+            raise ValueError('needs say, the words that then = "say" says')
+        if self.say is not None and self.then in ("go_on", "hand_over"):
+            raise ValueError(f'says nothing with then = "{self.then}": leave out say')
+        if (self.then == "hand_over") != (self.to is not None):
+            raise ValueError('needs both then = "hand_over" and to, the agent who takes over, or neither')
+        return self
+
+    @property
+    def passes_unknown(self) -> bool:
+        """Whether what could not be looked at counts as allowed."""
+        return (self.if_unknown or ("trip" if self.on == "arguments" else "pass")) == "pass"
+
+    @property
+    def secrets(self) -> set[str]:
+        """The names of the secrets that it needs."""
+        return secrets_in(self.headers) | ({self.sign_with} if self.sign_with else set())
+
+
+def _check_names(entries: list[Guardrail]) -> list[Guardrail]:
+    names = [entry.name for entry in entries]
+    if doubled := next((name for name in names if names.count(name) > 1), None):
+        raise ValueError(f"holds {doubled} twice")
+    return entries
+
+
+GUARDRAILS = f"an array of at most {MAX_GUARDRAILS} tables"
+Guardrails: TypeAlias = Annotated[
+    list[Guardrail],
+    AfterValidator(_check_names),
+    Field(max_length=MAX_GUARDRAILS, description=GUARDRAILS),
+]
+"""The key `guardrails` of a profile, and of an agent."""
+
+
+def problems(entries: Iterable[Guardrail], known: Known) -> Iterator[str]:
+    """A sentence for each thing that a deployment does not have and these name."""
+    for place, entry in enumerate(entries):
+        path = f"guardrails[{place}]"
+        if entry.function is not None and entry.function not in known.guardrails:
+            yield (
+                f'{path}.function is "{entry.function}", a guardrail that this deployment does not have: '
+                "PHONEBOT_TOOLS must name it"
+            )
+        for secret in sorted(entry.secrets - known.secrets):
+            yield f"{path} needs the secret {secret}: set PHONEBOT_SECRET_{secret} where phonebot runs"
+        if entry.ask is not None and not known.asks:
+            yield f"{path}.ask needs a model that answers in text, which this deployment does not have"
+        host = urlsplit(entry.url or "").hostname
+        if entry.url and entry.url.startswith("http://") and host not in known.hosts:
+            yield f"{path}.url is http://: it must be https://, or PHONEBOT_TOOL_HOSTS_ALLOWED must name {host}"
+
+
+def sentence(loc: tuple[int | str, ...], fault: ErrorDetails, shown: Callable[[object], str]) -> str:
+    """
+    What is wrong with an entry: where, why, what is allowed. `loc` is the fault's place below `guardrails`.
+
+    `shown` makes a value short and printable.
+    """
+    problem = "".join(each if each.isprintable() else "?" for each in _sentence(loc, fault, shown))
+    return problem if len(problem) <= MAX_SENTENCE else f"{problem[: MAX_SENTENCE - 3]}..."
+
+
+def _sentence(loc: tuple[int | str, ...], fault: ErrorDetails, shown: Callable[[object], str]) -> str:
+    path, key = f"guardrails[{loc[0]}]", str(loc[1]) if len(loc) > 1 else ""
+    where = f"{path}.{key}" if key else path
+    match fault["type"]:
+        case "value_error":
+            return f"{where} {fault['ctx']['error']}"
+        case "missing":
+            return f"{where} is missing; it must be {Guardrail.model_fields[key].description}"
+        case "extra_forbidden":
+            nearest = difflib.get_close_matches(key, Guardrail.model_fields, n=1)
+            known = (
+                f"the nearest is {nearest[0]}" if nearest else f"allowed are {', '.join(Guardrail.model_fields)}"
+            )
+            return f"{path}.{shown(key).strip(chr(34))} is not a known key; {known}"
+    description = Guardrail.model_fields[key].description if key else f"a table with name and one of {WAYS}"
+    return f"{where} is {shown(fault['input'])}; it must be {description}"
