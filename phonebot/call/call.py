@@ -163,7 +163,7 @@ class Call:
             asks_ms = None  # a Tick would change nothing, and be due again
         ear_ms = self._ear.due_ms if self._ear else None
         decides_ms = self._interruptions.due_ms if self._interruptions else None
-        tools_ms = self._tools.due_ms if self._tools.running else None
+        tools_ms = self._tools.due_ms(self._may_fill) if self._tools.running else None
         dues = (
             self._farewell.due_ms if self._farewell else None,
             self._guardrails.due_ms,
@@ -725,10 +725,15 @@ class Call:
 
     def _tick_tools(self, now: int) -> list[Action]:
         actions, answers = self._tools.tick(now)
-        idle = not (self._responses.active or self._responses.pending or self._farewell)
-        if idle and not self._must_not_ask and (filler := self._tools.filler(now)):
+        if self._may_fill and (filler := self._tools.filler(now)):
             self._responses.want(filler)
         return actions + (self._wanted(now) if answers else self._ask(now))
+
+    @property
+    def _may_fill(self) -> bool:
+        """Nothing is said or about to be: while a function runs, the bot may speak of that."""
+        idle = not (self._responses.active or self._responses.pending or self._farewell)
+        return idle and not self._must_not_ask
 
     def _wanted(self, now: int) -> list[Action]:
         """The model is to answer."""

@@ -254,11 +254,10 @@ class Tools:
         elif self._quiet_ms is None:
             self._quiet_ms = now
 
-    @property
-    def due_ms(self) -> int | None:
-        """When a Tick is wanted."""
+    def due_ms(self, may_speak: bool) -> int | None:
+        """When a Tick is wanted. `may_speak`: the bot could say something now; else no Tick would let it."""
         dues = [due_ms for running in self._running.values() if (due_ms := running.due_ms) is not None]
-        if (filler := self._filler()) and self._quiet_ms is not None:
+        if may_speak and (filler := self._filler()) and self._quiet_ms is not None:
             dues.append(self._quiet_ms + filler[0])
         return min(dues, default=None)
 

@@ -81,6 +81,19 @@ def test_functions_called_by_one_response_are_answered_by_one() -> None:
     assert len(asked(driver)) == 1
 
 
+def test_a_filler_that_cannot_be_said_yet_is_no_reason_to_tick() -> None:
+    driver = a_call(SLOW)
+    called(driver, "look_up")
+    driver.run(SLOW.filler_ms + 100)  # the response that has called it goes on
+    assert asked(driver) == []
+    assert (driver.call.wakeup_ms or 0) > driver.now
+    over(driver)
+    driver.run(1)
+    assert len(asked(driver)) == 1
+    driver.run(SLOW.filler_ms + 100)  # the model takes its time to say it
+    assert (driver.call.wakeup_ms or 0) > driver.now
+
+
 def test_a_call_that_is_told_twice_runs_once() -> None:
     driver = a_call(BOOK)
     called(driver, "book")
