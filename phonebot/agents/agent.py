@@ -14,6 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import ErrorDetails
 
 from phonebot.agents import tools as functions
+from phonebot.agents.guardrails import Guardrails
+from phonebot.agents.guardrails import sentence as guardrail_sentence
 
 MAIN = "main"
 """What the agent is called that a profile itself is."""
@@ -37,6 +39,8 @@ class Agent(BaseModel):
     """
     An agent that others hand over to. `description` tells the model of those when to; `handoffs`, to whom it may.
 
+    `guardrails` are its own, beside those of the profile.
+
     `keep_turns`: of what was said before, it knows the caller's last so many turns and what came after them; None:
     all of it.
     """
@@ -58,6 +62,7 @@ class Agent(BaseModel):
         list[functions.ToolEntry], Field(max_length=functions.MAX_TOOLS, description=functions.TOOLS)
     ] = []
     handoffs: Handoffs = []
+    guardrails: Guardrails = []
     keep_turns: Annotated[
         Annotated[int, Field(ge=0, le=100)] | None, Field(description="a whole number of turns from 0 to 100")
     ] = None
@@ -73,9 +78,16 @@ def tool_name(agent: str) -> str:
 
 
 def problems(
-    agents: Mapping[str, Agent], handoffs: Iterable[str], tools: list[functions.ToolEntry]
+    agents: Mapping[str, Agent],
+    handoffs: Iterable[str],
+    tools: list[functions.ToolEntry],
+    handed_to: Iterable[str] = (),
 ) -> Iterator[str]:
-    """What does not go together in a profile with these `agents`, of which it has `handoffs` and `tools` itself."""
+    """
+    What does not go together in a profile with these `agents`, of which it has `handoffs` and `tools` itself.
+
+    To those in `handed_to` guardrails hand over, whoever has the call.
+    """
     targets = {MAIN: list(handoffs)} | {name: agent.handoffs for name, agent in agents.items()}
     for name in agents:
         if name == MAIN or not _NAME.fullmatch(name):
@@ -83,7 +95,7 @@ def problems(
             yield f"agents.{name[:40]} {what}"
     for name, others in targets.items():
         yield from _wrong_targets(name, others, targets)
-    for name in sorted(agents.keys() - _reached(targets)):
+    for name in sorted(agents.keys() - _reached(targets, handed_to)):
         yield f"agents.{name[:40]} is reached by nobody: name it in the handoffs of main or of another agent"
     yield from _wrong_tools(
         {"tools": tools} | {f"agents.{name}.tools": each.tools for name, each in agents.items()}
@@ -101,9 +113,10 @@ def _wrong_targets(name: str, others: list[str], targets: Mapping[str, list[str]
             return
 
 
-def _reached(targets: Mapping[str, list[str]]) -> set[str]:
+def _reached(targets: Mapping[str, list[str]], handed_to: Iterable[str]) -> set[str]:
     """The agents that a call can come to."""
-    reached, waiting = {MAIN}, [MAIN]
+    reached = {MAIN, *handed_to}
+    waiting = [*reached]
     while waiting:
         for other in targets.get(waiting.pop(), ()):
             if other not in reached:
@@ -132,6 +145,8 @@ def sentence(loc: tuple[int | str, ...], fault: ErrorDetails, shown: Callable[[o
     name, *rest = map(str, loc)
     if len(loc) > 2 and loc[1] == "tools":
         return functions.sentence(loc[2:], fault, shown, f"agents.{name[:40]}.tools")
+    if len(loc) > 2 and loc[1] == "guardrails":
+        return guardrail_sentence(loc[2:], fault, shown, f"agents.{name[:40]}.guardrails")
     path = ".".join(["agents", name[:40], *(part[:40] for part in rest[:1])])
     path = path if path.isprintable() else "agents"
     if not rest:
@@ -143,6 +158,8 @@ def sentence(loc: tuple[int | str, ...], fault: ErrorDetails, shown: Callable[[o
         return f"{path} is not a known key; " + (
             f"the nearest is {nearest[0]}" if nearest else f"allowed are {', '.join(fields)}"
         )
+    if fault["type"] == "value_error":
+        return f"{path} {fault['ctx']['error']}"
     if fault["type"] == "missing":
         return f"{path} is missing; it must be {fields[key].description}"
     return f"{path} is {shown(fault['input'])}; it must be {fields[key].description}"

@@ -11,7 +11,7 @@ docs/guardrails.md explains it to operators.
 """
 
 import difflib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Annotated, Literal, Self, TypeAlias
 from urllib.parse import urlsplit
 
@@ -20,6 +20,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from pydantic_core import ErrorDetails
 
 from phonebot.agents.tools import MAX_SENTENCE, NAMED, Headers, Known, SecretName, check_whole_url, secrets_in
+
+COMMON = "guardrails"
+"""The key of a profile's guardrails, which hold for all its agents."""
 
 MAX_GUARDRAILS = 20
 MAX_PATTERN_BYTES = 1 << 20
@@ -149,36 +152,62 @@ Guardrails: TypeAlias = Annotated[
 """The key `guardrails` of a profile, and of an agent."""
 
 
-def problems(entries: Iterable[Guardrail], known: Known) -> Iterator[str]:
-    """A sentence for each thing that a deployment does not have and these name."""
-    for place, entry in enumerate(entries):
-        path = f"guardrails[{place}]"
-        if entry.function is not None and entry.function not in known.guardrails:
-            yield (
-                f'{path}.function is "{entry.function}", a guardrail that this deployment does not have: '
-                "PHONEBOT_TOOLS must name it"
-            )
-        for secret in sorted(entry.secrets - known.secrets):
-            yield f"{path} needs the secret {secret}: set PHONEBOT_SECRET_{secret} where phonebot runs"
-        if entry.ask is not None and not known.asks:
-            yield f"{path}.ask needs a model that answers in text, which this deployment does not have"
-        host = urlsplit(entry.url or "").hostname
-        if entry.url and entry.url.startswith("http://") and host not in known.hosts:
-            yield f"{path}.url is http://: it must be https://, or PHONEBOT_TOOL_HOSTS_ALLOWED must name {host}"
-
-
-def sentence(loc: tuple[int | str, ...], fault: ErrorDetails, shown: Callable[[object], str]) -> str:
+def conflicts(lists: Mapping[str, list[Guardrail]], agents: Collection[str], transcribed: bool) -> Iterator[str]:
     """
-    What is wrong with an entry: where, why, what is allowed. `loc` is the fault's place below `guardrails`.
+    What does not go together in a profile: its guardrails and its agents' own, by the key under which they stand.
+
+    `transcribed`: the caller's words are written down. A name stands for one guardrail: its check is known by it.
+    """
+    seen: dict[str, Guardrail] = {}
+    for where, entries in lists.items():
+        for place, entry in enumerate(entries):
+            path = f"{where}[{place}]"
+            if entry.on == "caller" and not transcribed:
+                yield f'{path}.on is "caller", which needs transcription'
+            if entry.to is not None and entry.to not in agents:
+                yield f'{path}.to is "{entry.to}"; the agents are {", ".join(agents)}'
+            if seen.setdefault(entry.name, entry) != entry:
+                yield f"{path}.name is {entry.name}, as another guardrail is that is not the same: rename one"
+            elif where != COMMON and any(entry.name == each.name for each in lists.get(COMMON, ())):
+                yield f"{path}.name is {entry.name}, which holds for all agents already: leave it out here"
+
+
+def problems(lists: Mapping[str, Iterable[Guardrail]], known: Known) -> Iterator[str]:
+    """A sentence for each thing that a deployment does not have and these name."""
+    for where, entries in lists.items():
+        for place, entry in enumerate(entries):
+            yield from _problems(entry, f"{where}[{place}]", known)
+
+
+def _problems(entry: Guardrail, path: str, known: Known) -> Iterator[str]:
+    if entry.function is not None and entry.function not in known.guardrails:
+        yield (
+            f'{path}.function is "{entry.function}", a guardrail that this deployment does not have: '
+            "PHONEBOT_TOOLS must name it"
+        )
+    for secret in sorted(entry.secrets - known.secrets):
+        yield f"{path} needs the secret {secret}: set PHONEBOT_SECRET_{secret} where phonebot runs"
+    if entry.ask is not None and not known.asks:
+        yield f"{path}.ask needs a model that answers in text, which this deployment does not have"
+    host = urlsplit(entry.url or "").hostname
+    if entry.url and entry.url.startswith("http://") and host not in known.hosts:
+        yield f"{path}.url is http://: it must be https://, or PHONEBOT_TOOL_HOSTS_ALLOWED must name {host}"
+
+
+def sentence(
+    loc: tuple[int | str, ...], fault: ErrorDetails, shown: Callable[[object], str], key: str = COMMON
+) -> str:
+    """
+    What is wrong with an entry: where, why, what is allowed. `loc` is the fault's place below the key `key`.
 
     `shown` makes a value short and printable.
     """
-    problem = "".join(each if each.isprintable() else "?" for each in _sentence(loc, fault, shown))
+    problem = "".join(each if each.isprintable() else "?" for each in _sentence(loc, fault, shown, key))
     return problem if len(problem) <= MAX_SENTENCE else f"{problem[: MAX_SENTENCE - 3]}..."
 
 
-def _sentence(loc: tuple[int | str, ...], fault: ErrorDetails, shown: Callable[[object], str]) -> str:
-    path, key = f"guardrails[{loc[0]}]", str(loc[1]) if len(loc) > 1 else ""
+def _sentence(loc: tuple[int | str, ...], fault: ErrorDetails, shown: Callable[[object], str], within: str) -> str:
+    path, key = f"{within}[{loc[0]}]", str(loc[1]) if len(loc) > 1 else ""
     where = f"{path}.{key}" if key else path
     match fault["type"]:
         case "value_error":

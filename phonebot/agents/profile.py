@@ -34,7 +34,7 @@ from phonebot.agents import lookup as lookups
 from phonebot.agents import prompt as placeholders
 from phonebot.agents import tools as functions
 from phonebot.agents.agent import MAX_PROMPT_CHARACTERS
-from phonebot.agents.guardrails import Guardrails
+from phonebot.agents.guardrails import COMMON, Guardrail, Guardrails, conflicts
 from phonebot.agents.guardrails import sentence as guardrail_sentence
 from phonebot.agents.lookup import LOOKUP, Lookup
 from phonebot.errors import ProfileError
@@ -342,20 +342,26 @@ class Profile(_Table):
                 _check_placeholders(agent.prompt, self.lookup.names if self.lookup else ())
             except ValueError as error:
                 raise ValueError(f"agents.{name[:40]}.prompt {error}") from None
-        if problem := next(others.problems(self.agents, self.handoffs, self.tools), None):
+        handed_to = {each.to for entries in self.guardrail_lists().values() for each in entries if each.to}
+        if problem := next(others.problems(self.agents, self.handoffs, self.tools, handed_to), None):
             raise ValueError(problem)
         return self
 
     @model_validator(mode="after")
     def _check_guardrails(self) -> Self:
-        for place, entry in enumerate(self.guardrails):
-            if entry.on == "caller" and self.transcription is None:
-                raise ValueError(f'guardrails[{place}].on is "caller", which needs transcription')
+        agents = (others.MAIN, *self.agents)
+        if problem := next(conflicts(self.guardrail_lists(), agents, self.transcription is not None), None):
+            raise ValueError(problem)
         return self
 
     def tool_lists(self) -> dict[str, list[functions.ToolEntry]]:
         """The functions of each agent, by the key under which they stand."""
         return {"tools": self.tools} | {f"agents.{name}.tools": each.tools for name, each in self.agents.items()}
+
+    def guardrail_lists(self) -> dict[str, list[Guardrail]]:
+        """Those of the profile, and each agent's own, by the key under which they stand."""
+        own = {f"agents.{name}.guardrails": each.guardrails for name, each in self.agents.items()}
+        return {COMMON: self.guardrails} | own
 
     @classmethod
     def from_table(cls, table: Mapping[str, object], source: str) -> "Profile":

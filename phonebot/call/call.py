@@ -33,7 +33,7 @@ from phonebot.call.actions import (
     Tell,
     Trouble,
 )
-from phonebot.call.agents import Agents, Memory, Wanted, handed_over
+from phonebot.call.agents import HANDED_OVER, Agents, Memory, Wanted, handed_over
 from phonebot.call.audio_path import BotLeg, CallerLeg
 from phonebot.call.clips import Clips
 from phonebot.call.clock import WILD_STAMP_MS
@@ -704,6 +704,7 @@ class Call:
         """Another agent has the call, and the model is that from now on. `call_id`: the function call behind it."""
         before, agent = self._agents.current.name, self._agents.switch(to_agent)
         self._tools.change(agent.rules)
+        self._guardrails.change(agent.guardrails)
         session = events.Session(instructions=agent.instructions, tools=agent.tools)
         forgotten = self._forgotten(agent.keep_turns, {*self._tools.running_calls, call_id})
         return [Tell(events.UpdateSession(session)), *forgotten, HandOff(before, to_agent, note)]
@@ -805,6 +806,8 @@ class Call:
                 self._responses.insist(PLAIN)
                 self._untold = verdict.told
                 return actions + self._tell_why(now)
+            case "hand_over":
+                return actions + self._hand_to(rule.to, verdict, now)
             case "end" if not rule.say:
                 return actions + self._hang_up(1000, "guardrail", now)
             case "end":
@@ -813,6 +816,18 @@ class Call:
         # Where the bot's words have tripped, what the caller has said meanwhile is still to be answered.
         self._owed = rule.on == "bot" and (self.turn is Turn.CALLER or self._answer_due_ms is not None)
         return actions + self._ask(now)
+
+    def _hand_to(self, to_agent: str, verdict: Tripped, now: int) -> list[Action]:
+        """The agent that a guardrail names has the call from now on, and speaks; or the one that has it goes on."""
+        actions: list[Action] = []
+        self._untold = verdict.told
+        if self._agents.circling:
+            actions.append(Trouble(self._agents.circling))
+        elif self._agents.current.name != to_agent:
+            actions += self._hand_over(to_agent, "", now)
+            self._untold = f"{HANDED_OVER.format(agent=to_agent)} {verdict.told}"
+        self._responses.insist(PLAIN)
+        return actions + self._tell_why(now)
 
     def _refuse(self, held: RunTool, told: str, answers: bool, now: int) -> list[Action]:
         actions, wanted = self._tools.refuse(held.call_id, told, answers)

@@ -1,6 +1,6 @@
 """What is decided about a call before it begins: the session to open, and the service's own rules for it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any, TypeAlias
 
@@ -200,6 +200,7 @@ class AgentPlan(Frozen, frozen=True):
 
     `tools` are those that the session has, hand-offs included, `rules` those of the functions among them.
     `keep_turns`: when it takes over, all but the caller's last so many turns, and what came after, is forgotten.
+    `guardrails` are its own, beside those of the call.
     """
 
     name: str = MAIN
@@ -208,6 +209,7 @@ class AgentPlan(Frozen, frozen=True):
     rules: tuple[ToolRule, ...] = ()
     handoffs: tuple[HandoffTool, ...] = ()
     keep_turns: int | None = None
+    guardrails: tuple[GuardrailRule, ...] = ()
 
 
 class CallPlan(Frozen, frozen=True):
@@ -220,8 +222,8 @@ class CallPlan(Frozen, frozen=True):
     the call decides which are turns: it asks for the answers. `opening` is played as soon as the stream runs, one
     clip after another, before the model is there: a notice, a recorded greeting. `tools` are the functions that the
     session has. `agents`, where there are several: all of them, the first one as the session begins. `problems`: a
-    sentence for each thing that the profile asks for and the call has to do without. `guardrails` hold for the whole
-    call, whoever speaks for the bot.
+    sentence for each thing that the profile asks for and the call has to do without. `guardrails` hold for whoever
+    has the call.
     """
 
     session: Session
@@ -316,13 +318,19 @@ def _agents(profile: Profile, offers: Mapping[str, Offer], filled: Callable[[str
     """The agents of a profile, the one that answers first."""
     called = {name: agent.description for name, agent in profile.agents.items()} | {MAIN: MAIN_DESCRIPTION}
 
-    def agent(name: str, prompt: str, handoffs: list[str], keep_turns: int | None) -> AgentPlan:
+    def agent(
+        name: str, prompt: str, handoffs: list[str], keep_turns: int | None, guardrails: Iterable[Guardrail] = ()
+    ) -> AgentPlan:
         offer = offers.get(name, NOTHING)
         to = tuple(HandoffTool(tool_name(other), other) for other in handoffs)
         hands_over = (FunctionTool(each.name, called[each.to_agent], HANDOFF_PARAMETERS) for each in to)
-        return AgentPlan(name, filled(prompt), (*offer.tools, *hands_over), offer.rules, to, keep_turns)
+        tools, own = (*offer.tools, *hands_over), tuple(map(GuardrailRule.of, guardrails))
+        return AgentPlan(name, filled(prompt), tools, offer.rules, to, keep_turns, own)
 
-    others = (agent(name, each.prompt, each.handoffs, each.keep_turns) for name, each in profile.agents.items())
+    others = (
+        agent(name, each.prompt, each.handoffs, each.keep_turns, each.guardrails)
+        for name, each in profile.agents.items()
+    )
     return (agent(MAIN, profile.prompt, profile.handoffs, None), *others)
 
 

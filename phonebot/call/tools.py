@@ -201,11 +201,11 @@ class Tools:
         """It runs from now on."""
         self._running[call_id] = replace(self._running[call_id], held=False, began_ms=now)
 
-    def refuse(self, call_id: str, told: str, answers: bool) -> tuple[list[Action], bool]:
-        """It may not run, and the model is `told` why; `answers`: it is to answer that. As `finished`."""
+    def refuse(self, call_id: str, why: str, answers: bool) -> tuple[list[Action], bool]:
+        """It may not run, and the model is told why; `answers`: it is to answer that. As `finished`."""
         running = self._running.pop(call_id)
         self._called[running.response_id] = answers or self._called.get(running.response_id, False)
-        return [told(call_id, told)], self._answered(running.response_id)
+        return [told(call_id, why)], self._answered(running.response_id)
 
     # ---------------------------------------------------------------------------------- results
 

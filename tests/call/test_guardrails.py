@@ -14,6 +14,7 @@ from phonebot.call.actions import (
     Ended,
     Floor,
     GuardrailTripped,
+    HandOff,
     Line,
     RunTool,
     SendMark,
@@ -23,7 +24,7 @@ from phonebot.call.actions import (
 from phonebot.call.farewell import MS_PER_CHARACTER, PATIENCE_MS
 from phonebot.call.guardrails import DEFAULT_WORDS, GRACE_MS, MAX_IN_A_ROW, UNKNOWN, whole_words
 from phonebot.call.inputs import Checked
-from phonebot.call.plan import CallPlan, GuardrailRule, ToolRule
+from phonebot.call.plan import AgentPlan, CallPlan, GuardrailRule, ToolRule
 from phonebot.realtime.events import (
     AudioCommitted,
     AudioDelta,
@@ -51,6 +52,7 @@ from phonebot.realtime.events import (
     TranscriptionCompleted,
     TruncateItem,
     TurnDetection,
+    UpdateSession,
 )
 
 SENTENCE = "We are open from eight to six every day. "  # of 41 characters
@@ -529,3 +531,52 @@ def test_while_a_function_is_looked_at_the_bot_speaks_of_it_and_its_own_time_has
     assert RunTool("call_1", "quote", "{}") in driver.feed(Checked("check-1", "prices", False))
     actions = driver.run(1_100)
     assert Trouble("quote was given up after 1000 ms") in actions
+
+
+# ------------------------------------------------------------------------------------- what is done: another agent
+
+BILLING = GuardrailRule("money", on="caller", then="hand_over", to="billing")
+OWN = GuardrailRule("own", debounce_characters=20)
+AGENTS = (
+    AgentPlan("main", "You answer."),
+    AgentPlan("billing", "You are billing.", guardrails=(OWN,)),
+)
+
+
+def with_agents(*rules: GuardrailRule) -> CallDriver:
+    plan = CallPlan(Session(turn_detection=TurnDetection("server_vad")), agents=AGENTS, guardrails=rules)
+    driver = CallDriver(plan)
+    driver.feed(ResponseCreated(Response("resp_1", "in_progress")))
+    return driver
+
+
+def test_a_guardrail_hands_the_call_to_an_agent_who_speaks_and_has_guardrails_of_its_own() -> None:
+    driver = with_agents(BILLING)
+    begins(driver)
+    says(driver, SENTENCE, 4_000)
+    driver.run(1_000)
+    actions = turn(driver, "What do I owe?")
+    driver.feed(ResponseCreated(Response("resp_own", "in_progress")))
+    assert checks(actions) == [Check("check-1", ("money",), "turn_1", "What do I owe?")]
+    actions = trips(driver, "money")
+    assert HandOff("main", "billing") in actions
+    (swapped,) = driver.told(UpdateSession)
+    assert isinstance(swapped, UpdateSession)
+    assert swapped.session.instructions == "You are billing."
+    cancelled(driver, "resp_own")
+    driver.run(300)
+    (told_it,) = driver.told(CreateItem)
+    assert isinstance(told_it, CreateItem)
+    assert isinstance(told_it.item, Message)
+    assert (told_it.item.content[0].text or "").startswith("From now on you are billing")
+    (check,) = checks(answers(driver, SENTENCE))
+    assert check.guardrails == ("own",)
+
+
+def test_the_agent_who_has_the_call_already_goes_on() -> None:
+    driver = with_agents(GuardrailRule("money", on="caller", then="hand_over", to="main"))
+    driver.done()
+    turn(driver)
+    actions = trips(driver, "money")
+    assert HandOff not in kinds(actions)
+    assert len(asked(driver)) == 1
