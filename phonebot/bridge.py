@@ -17,6 +17,7 @@ from typing import Protocol
 
 from phonebot.call.actions import (
     Action,
+    Check,
     ClearPlayback,
     CloseModel,
     CloseStream,
@@ -34,6 +35,7 @@ from phonebot.call.inputs import (
     CallerAudioDropped,
     CarrierClosed,
     CarrierFault,
+    Checked,
     Input,
     ModelFault,
     ModelLost,
@@ -102,6 +104,18 @@ class Toolbox(Protocol):
         ...
 
 
+class Guard(Protocol):
+    """Looks at what is said and done, for the call's guardrails."""
+
+    def check(self, wanted: Check, answer: Callable[[Checked], object]) -> None:
+        """Begin to look. `answer` is given what comes of each guardrail, later, and nothing after `close`."""
+        ...
+
+    async def close(self) -> None:
+        """Stop all; it must come back within some seconds."""
+        ...
+
+
 ConnectModel = Callable[[Session], Awaitable[tuple[ModelConnection, ModelReady]]]
 """Opens the model's session; raises ModelError."""
 
@@ -122,6 +136,7 @@ class Bridge:
         connect: ConnectModel,
         journals: tuple[Journal, ...] = (),
         toolbox: Toolbox | None = None,
+        guard: Guard | None = None,
     ) -> None:
         self._call = call
         self._start = start
@@ -132,6 +147,8 @@ class Bridge:
         self._journals = journals
         # None: the plan has no functions, so none is called.
         self._toolbox = toolbox
+        # None: the plan has no guardrails.
+        self._guard = guard
         self._loop = asyncio.get_running_loop()
         self._clock = MediaClock(self._local_ms())
         self._tasks = asyncio.TaskGroup()  # `run` enters it
@@ -150,12 +167,13 @@ class Bridge:
         self._sooner = asyncio.Event()
 
     async def run(self) -> None:
-        """Hold the call until it has ended, both sockets are closed and no function runs any more."""
+        """Hold the call until it has ended, both sockets are closed and nothing runs beside it any more."""
         try:
             await self._hold()
         finally:
-            if self._toolbox:
-                await self._toolbox.close()
+            for beside in (self._toolbox, self._guard):
+                if beside:
+                    await beside.close()
 
     async def _hold(self) -> None:
         async with self._tasks:
@@ -230,8 +248,8 @@ class Bridge:
                 self._close_model()
             case CloseStream():
                 self._to_carrier.close(action.code)
-            case RunTool() | StopTool():
-                self._use_toolbox(action)
+            case RunTool() | StopTool() | Check():
+                self._begin_beside(action)
             case Ended():
                 self._ended.set()
 
@@ -239,7 +257,12 @@ class Bridge:
         if self._model:
             self._model.cancel()
 
-    def _use_toolbox(self, action: RunTool | StopTool) -> None:
+    def _begin_beside(self, action: RunTool | StopTool | Check) -> None:
+        """Begin, or stop, what runs beside the call and answers when it is done."""
+        if isinstance(action, Check):
+            assert self._guard is not None, "a plan with guardrails comes with who looks"
+            self._guard.check(action, self._feed)
+            return
         assert self._toolbox is not None, "a plan with functions comes with what runs them"
         if isinstance(action, RunTool):
             self._toolbox.run(action, self._answered)

@@ -5,7 +5,19 @@ from dataclasses import dataclass, field
 from rich.console import Console
 from rich.text import Text
 
-from phonebot.call.actions import Action, BargeIn, Cut, Ended, FalseAlarm, Floor, Held, Line, PlayAudio, Trouble
+from phonebot.call.actions import (
+    Action,
+    BargeIn,
+    Cut,
+    Ended,
+    FalseAlarm,
+    Floor,
+    GuardrailTripped,
+    Held,
+    Line,
+    PlayAudio,
+    Trouble,
+)
 from phonebot.call.inputs import Input
 from phonebot.call.turns import Turn
 from phonebot.carrier.messages import Start
@@ -27,6 +39,13 @@ FALSE_ALARMS = {
     "short": "too short",
     "empty": "no words",
     "backchannel": "only assent",
+}
+THEN = {
+    "interrupt": "the model is told",
+    "say": "other words are said",
+    "go_on": "it goes on",
+    "hand_over": "another agent takes over",
+    "end": "the call ends",
 }
 
 
@@ -87,11 +106,6 @@ class LiveTranscript:
             case BargeIn(unheard_ms):
                 self.conversation.barge_ins += 1
                 self._note(now, "⚡", f"the caller interrupts: {unheard_ms:,} ms unheard, cleared", "yellow")
-            case Held():
-                self._note(now, "⏸", "the caller may be speaking: the bot is paused", "dim")
-            case FalseAlarm(why, text):
-                said = f': "{text}"' if text else ""
-                self._note(now, "▶", f"no interruption, {FALSE_ALARMS[why]}{said}", "dim")
             case Trouble(problem):
                 self.conversation.troubles.append(problem)
                 self._note(now, "!", problem, "red")
@@ -101,6 +115,19 @@ class LiveTranscript:
                 self._note(now, "·", outcome.replace("_", " "), "dim")
             case Floor(turn):
                 self._status.update(STATUS[turn])
+            case _:
+                self._note_of(now, action)
+
+    def _note_of(self, now: int, action: Action) -> None:
+        """What is told and not kept."""
+        match action:
+            case Held():
+                self._note(now, "⏸", "the caller may be speaking: the bot is paused", "dim")
+            case FalseAlarm(why, text):
+                said = f': "{text}"' if text else ""
+                self._note(now, "▶", f"no interruption, {FALSE_ALARMS[why]}{said}", "dim")
+            case GuardrailTripped(guardrail, then=then):
+                self._note(now, "⛔", f"the guardrail {guardrail} has tripped: {THEN[then]}", "yellow")
 
     def _print(self, now: int, line: Line) -> None:
         name, style = NAMES[line.role]

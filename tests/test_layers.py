@@ -27,6 +27,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "tools": ("errors", "call", "realtime.events", "agents"),
     "after": ("agents", "errors", "realtime", "replay.prices", "store", "tools"),
     "hooks": ("errors", "agents.agent", "call", "carrier.messages", "realtime.events", "replay.reader", "tools"),
+    "guardrails": ("errors", "call", "agents", "tools"),
     "callbook": ("store", "replay", "errors"),
     "checkup": ("errors", "realtime", "store"),
     "filing": ("callbook", "store", "replay", "errors"),
@@ -44,6 +45,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "replay",
         "store",
         "tools",
+        "guardrails",
     ),
     "web.app": ("settings", "filing", "after"),  # beside what is allowed to the rest of web
 }

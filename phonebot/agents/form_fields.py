@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from phonebot.agents.profile import BargeIn, LocalVad, NoVad, Profile, SemanticVad, ServerVad, Transcription
 
-WITHOUT_FIELD = frozenset({"agents", "handoffs", "lookup", "summary", "extract", "after_call"})
+WITHOUT_FIELD = frozenset({"agents", "guardrails", "handoffs", "lookup", "summary", "extract", "after_call"})
 """Keys that are written as TOML: a profile that has one opens so."""
 
 Kind: TypeAlias = Literal["text", "long text", "number", "switch", "choice", "words"]

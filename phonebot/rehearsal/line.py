@@ -13,6 +13,7 @@ from phonebot.replay.reader import Step as Happening
 from phonebot.simulator.caller import Event, PromptedCaller
 from phonebot.simulator.mind import Call, Context, Mind, Say
 from phonebot.tools.functions import Tool
+from phonebot.tools.guarding import GuardrailFunction
 
 DEFAULT_NUMBER, DEFAULT_CALLER = "+15550100002", "+15550100001"
 SORRY = "Sorry, I did not understand that."
@@ -30,6 +31,8 @@ class Dialled:
     functions: Mapping[str, Tool] = field(default_factory=dict)
     # How long each of them is said to take where time is virtual.
     takes_ms: float = 0
+    # By name, the Python functions that its guardrails may name.
+    guardrails: Mapping[str, GuardrailFunction] = field(default_factory=dict)
 
 
 class Line(Protocol):

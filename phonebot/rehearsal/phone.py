@@ -24,7 +24,7 @@ import msgspec
 
 from phonebot.agents.numbers import Numbers
 from phonebot.agents.profile import Profile
-from phonebot.call.actions import Action, BargeIn, Cut, Ended, HandOff, Outcome
+from phonebot.call.actions import Action, BargeIn, Cut, Ended, GuardrailTripped, HandOff, Outcome
 from phonebot.call.actions import Line as Spoken
 from phonebot.realtime.events import FunctionCall, OutputItemDone
 from phonebot.rehearsal.line import DEFAULT_CALLER, DEFAULT_NUMBER, Answers, Dialled, Line, ToldEar
@@ -34,9 +34,10 @@ from phonebot.simulator.caller import HangUp, Interrupt, Pause, Press, Say, Step
 from phonebot.simulator.dialogue import load_script
 from phonebot.simulator.mind import Call, Mind
 from phonebot.tools.functions import Tool
+from phonebot.tools.guarding import GuardrailFunction
 
 PATIENCE_MS = 20_000  # how long a line of a test waits for what it expects
-SHOWN = (Spoken, BargeIn, Cut, HandOff, Ended)
+SHOWN = (Spoken, BargeIn, Cut, GuardrailTripped, HandOff, Ended)
 
 OpenLine = Callable[[Dialled], Line]
 
@@ -60,6 +61,7 @@ class Phone:
         self._mind: Callable[[], Mind] = lambda: Answers({})
         self._functions: dict[str, Tool] = {}
         self._takes_ms = 0.0
+        self._guardrails: dict[str, GuardrailFunction] = {}
         self._line: Line | None = None  # None: nobody was called yet
         self._seen = 0  # how many of the actions an expectation has looked at
         self._seen_functions = 0  # how many of the calls of functions
@@ -92,6 +94,10 @@ class Phone:
         self._functions = {function.name: function for function in functions}
         self._takes_ms = takes_ms
 
+    def guardrails(self, *functions: GuardrailFunction) -> None:
+        """Functions that the guardrails of profiles may name, made by phonebot.tools.guardrail."""
+        self._guardrails = {function.name: function for function in functions}
+
     # ------------------------------------------------------------------------------ the caller
 
     def dial(self, number: str = DEFAULT_NUMBER, caller: str = DEFAULT_CALLER) -> None:
@@ -99,7 +105,16 @@ class Phone:
         if self._line is not None:
             raise RuntimeError("this phone has dialled already: a test holds one call")
         self._line = self._open_line(
-            Dialled(self._numbers, self._mind, self._ear, caller, number, self._functions, self._takes_ms)
+            Dialled(
+                self._numbers,
+                self._mind,
+                self._ear,
+                caller,
+                number,
+                self._functions,
+                self._takes_ms,
+                self._guardrails,
+            )
         )
 
     def say(self, text: str, audio: Path | None = None) -> None:
@@ -177,6 +192,14 @@ class Phone:
             lambda action: isinstance(action, HandOff) and action.to_agent == name,
             within_ms,
             f"the agent {name} to take over",
+        )
+
+    def expect_tripped(self, guardrail: str, within_ms: int = PATIENCE_MS) -> None:
+        """The guardrail of this name trips."""
+        self._expect(
+            lambda action: isinstance(action, GuardrailTripped) and action.guardrail == guardrail,
+            within_ms,
+            f"the guardrail {guardrail} to trip",
         )
 
     def expect_hung_up(self, outcome: Outcome | None = None, within_ms: int = PATIENCE_MS) -> None:

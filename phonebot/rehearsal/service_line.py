@@ -108,7 +108,8 @@ class ServiceLine:
         def watch(start: Start) -> _Journal:
             return _Journal(self.happened)
 
-        app = create_app(settings, dialled.numbers, watch=(watch,), workshop=Workshop(dialled.functions))
+        workshop = Workshop(dialled.functions, guardrails=dialled.guardrails)
+        app = create_app(settings, dialled.numbers, watch=(watch,), workshop=workshop)
         await self._resources.enter_async_context(running(app, listener))
         return asyncio.create_task(
             dial(

@@ -10,11 +10,13 @@ sockets in the service (bridge.py) is played here in a few lines.
 """
 
 import math
+from collections import deque
 from collections.abc import Callable, Sequence
 from random import Random
 
 from phonebot.call.actions import (
     Action,
+    Check,
     ClearPlayback,
     CloseModel,
     CloseStream,
@@ -27,7 +29,7 @@ from phonebot.call.actions import (
 )
 from phonebot.call.call import Call
 from phonebot.call.clock import MediaClock
-from phonebot.call.inputs import Input, Tick, ToolResult
+from phonebot.call.inputs import Checked, Input, Tick, ToolResult
 from phonebot.call.plan import CallPlan
 from phonebot.carrier.messages import Connected, Media, Start, StreamReader, StreamWriter
 from phonebot.realtime.events import Command
@@ -44,6 +46,9 @@ CALL_SID = "CA" + "1" * 32
 
 RunFunction = Callable[[RunTool], tuple[float, ToolResult]]
 """Runs a function that the model calls: how many ms it is said to take, and what comes of it."""
+
+Look = Callable[[Check], Sequence[Checked]]
+"""Looks at something for guardrails, which is said to take no time: what comes of it."""
 
 
 class VirtualCall:
@@ -66,6 +71,7 @@ class VirtualCall:
         seed: int = 0,
         on_event: Callable[[Event], object] = lambda event: None,
         run_function: RunFunction | None = None,
+        look: Look | None = None,
     ) -> None:
         network, rng = network or Network(), Random(seed)  # noqa: S311 - jitter, no secret
         self.steps: list[Step] = []
@@ -79,6 +85,8 @@ class VirtualCall:
         self._model: VirtualModel | None = None  # None: not asked for, or closed
         self._new_model = model
         self._run_function = run_function  # None: the plan has no functions
+        self._look = look  # None: the plan has no guardrails
+        self._looked: deque[Checked] = deque()  # what came of that, and the core does not know yet
         # By call id, the results of functions that run, and when they are there by our own clock.
         self._results: dict[str, tuple[float, ToolResult]] = {}
         self._now_ms = 0.0  # our own clock; the stream's runs beside it
@@ -121,6 +129,7 @@ class VirtualCall:
         if self._model:
             due.append(self._model.next_ms())
         due += [due_ms for due_ms, _ in self._results.values()]
+        due += [self._now_ms] if self._looked else []
         if self._call.wakeup_ms is not None:
             due.append(self._now_ms + max(self._call.wakeup_ms - self.now_ms, 0))
         return min((each for each in due if each is not None), default=math.inf)
@@ -140,6 +149,8 @@ class VirtualCall:
             if due_ms <= self._now_ms and call_id in self._results:
                 del self._results[call_id]
                 self._feed(result)
+        while self._looked:
+            self._feed(self._looked.popleft())
         wakeup_ms = self._call.wakeup_ms
         if wakeup_ms is not None and self.now_ms >= wakeup_ms:
             self._feed(Tick())
@@ -214,6 +225,9 @@ class VirtualCall:
                 self._model = None
             case RunTool() | StopTool():
                 self._use_function(action)
+            case Check():
+                assert self._look is not None, "a plan with guardrails comes with who looks"
+                self._looked += self._look(action)
 
     def _tell(self, command: Command) -> None:
         if self._model:

@@ -5,11 +5,13 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
-from phonebot.call.actions import RunTool
-from phonebot.call.inputs import ToolResult
+from phonebot.call.actions import Check, RunTool
+from phonebot.call.inputs import Checked, ToolResult
 from phonebot.call.plan import plan_for
+from phonebot.guardrails.guard import Guard
+from phonebot.guardrails.guardroom import Guardroom
 from phonebot.rehearsal.line import Dialled
-from phonebot.rehearsal.virtual import CALL_SID, RunFunction, VirtualCall
+from phonebot.rehearsal.virtual import CALL_SID, Look, RunFunction, VirtualCall
 from phonebot.rehearsal.virtual_model import VirtualModel
 from phonebot.replay.reader import Step as Happening
 from phonebot.simulator.caller import HangUp, PromptedCaller
@@ -36,14 +38,28 @@ def functions_of(toolbox: Toolbox, takes_ms: float) -> RunFunction:
     return run
 
 
+def look_of(guard: Guard | None) -> Look | None:
+    """Looks while virtual time stands still."""
+    if guard is None:
+        return None
+
+    def look(wanted: Check) -> list[Checked]:
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(lambda: asyncio.run(guard.results(wanted))).result()
+
+    return look
+
+
 class VirtualLine:
     """A `Line` on which nothing waits: time passes only while something is waited for."""
 
     def __init__(self, dialled: Dialled) -> None:
         profile = dialled.numbers.profile_for(dialled.number)
-        equipment = Workshop(dialled.functions).equip(profile)
+        workshop = Workshop(dialled.functions, guardrails=dialled.guardrails)
+        equipment = workshop.equip(profile)
         plan = plan_for(profile, caller=dialled.caller, number=dialled.number, now=NOW, offers=equipment.offers)
-        toolbox = equipment.toolbox(ToolContext(CALL_SID, dialled.caller, dialled.number, profile.name))
+        context = ToolContext(CALL_SID, dialled.caller, dialled.number, profile.name)
+        toolbox, guard = equipment.toolbox(context), Guardroom(workshop).guard(profile, context)
         self.caller = PromptedCaller()
         model = VirtualModel(dialled.mind(), ear=dialled.ear)
         self._call = VirtualCall(
@@ -53,6 +69,7 @@ class VirtualLine:
             network=NETWORK,
             on_event=dialled.ear.note,
             run_function=functions_of(toolbox, dialled.takes_ms),
+            look=look_of(guard),
         )
 
     @property

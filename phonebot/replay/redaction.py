@@ -53,13 +53,15 @@ CANNOT_REPLAY = "what is hidden decided what the call did: this log can be read 
 
 # Their values are the protocol's or ours: a class, an id, a setting.
 _NAMES = re.compile(
-    "is|id|name|type|role|status|voice|model|code|param|reason|settled|outcome|turn|encoding|track|tracks|detail"
+    "is|id|name|on|then|tool|tools|guardrail|guardrails|type|role|status|voice|model|code|param|reason|settled|outcome|turn|encoding|track|tracks|detail"
     "|input_format|output_format|language|languages|state|modality|eagerness|kind|noise_reduction|reasoning_effort"
     "|max_output_tokens|server_label|speaker|\\w+_id"
 )
 _MESSAGES = frozenset(("message", "problem"))
 _JSON = frozenset(("arguments", "output"))
 _AUDIO = frozenset(("audio", "payload"))
+_OF_ITEMS = frozenset(("Line", "Check"))
+"""Actions whose text is the begin of their item's."""
 _ABRIDGED = re.compile(r"(\d+ bytes)(, crc32 [0-9a-f]{8})?")
 _RANGE_PARTS = 3
 
@@ -149,7 +151,7 @@ class _Texts:
             if (whole := _piece_of(name, fields)) is not None:
                 pieces[whole].append(fields["delta"])
             text = fields.get("transcript", fields.get("text"))
-            if isinstance(text, str) and isinstance(fields.get("item_id"), str) and name != "Line":
+            if isinstance(text, str) and isinstance(fields.get("item_id"), str) and name not in _OF_ITEMS:
                 found.spoken[fields["item_id"]] = text
         for whole, deltas in pieces.items():
             found.pieces[whole] = iter(_masked_pieces(deltas, is_json="Arguments" in whole[0]))
@@ -164,7 +166,7 @@ class _Texts:
         return next(self.pieces[whole])
 
     def line(self, fields: dict[str, Any]) -> str:
-        """The text of a line of the transcript: the begin of its item's, masked as that is, of whole words."""
+        """The text of a line, or of a check: the begin of its item's, masked as that is, of whole words."""
         text: str = fields["text"]
         whole = self.spoken.get(fields.get("item_id", ""), "")
         if not whole.startswith(text):
@@ -213,7 +215,7 @@ def _redacted(lines: list[Line], texts: _Texts) -> Iterator[Line]:
         shared = _shared(fields, name)
         if _piece_of(name, fields) is not None:
             shared["delta"] = texts.next_piece(name, fields)
-        if name == "Line" and isinstance(fields.get("text"), str):
+        if name in _OF_ITEMS and isinstance(fields.get("text"), str):
             shared["text"] = texts.line(fields)
         if name == "Media" and isinstance(fields.get("frames"), list):
             shared["frames"] = [_shared_frame(frame) for frame in fields["frames"]]

@@ -26,7 +26,18 @@ MAX_EVENTS = 2000
 MAX_TEXT = 300
 
 Kind: TypeAlias = Literal[
-    "call", "model", "speech", "answer", "interruption", "pause", "position", "tool", "handoff", "key", "trouble"
+    "call",
+    "model",
+    "speech",
+    "answer",
+    "interruption",
+    "pause",
+    "position",
+    "tool",
+    "guardrail",
+    "handoff",
+    "key",
+    "trouble",
 ]
 
 _SETTLED = {
@@ -45,6 +56,7 @@ _FALSE_ALARMS = {
 _ENDS = {
     "caller_hung_up": "The caller hung up",
     "operator_hung_up": "An operator hung up",
+    "guardrail": "A guardrail ended the call",
     "stream_lost": "The connection to the caller was lost",
     "model_failed": "The model failed",
     "carrier_faults": "The carrier sent too much that it must not",
@@ -115,6 +127,23 @@ def _function_called(done: model.OutputItemDone) -> str:
     return f"The model called {quoted(item.name, MAX_TEXT)} with {quoted(item.arguments, MAX_TEXT)}"
 
 
+_TRIPPED_ON = {"bot": "what the bot said", "caller": "what the caller said"}
+_THEN = {
+    "interrupt": "",
+    "say": "; the words that are given for it are said",
+    "go_on": "; the call goes on as it was",
+    "hand_over": "; another agent takes over",
+    "end": "; the call ends",
+}
+
+
+def _tripped(tripped: does.GuardrailTripped) -> str:
+    on = _TRIPPED_ON.get(tripped.on) or f"the arguments of {quoted(tripped.tool, MAX_TEXT)}"
+    why = f": {quoted(tripped.why, MAX_TEXT)}" if tripped.why else ""
+    stopped = "; it did not run" if tripped.on == "arguments" else "; the bot was stopped and corrects itself"
+    return f"The guardrail {tripped.guardrail} tripped on {on}{why}{_THEN[tripped.then] or stopped}"
+
+
 def _handed_over(handed: does.HandOff) -> str:
     note = f": {quoted(handed.note, MAX_TEXT)}" if handed.note else ""
     return f"The agent {handed.to_agent} took over from {handed.from_agent}{note}"
@@ -160,6 +189,7 @@ _TELL: dict[type[Struct], tuple[Kind, Callable[[Any], str]]] = {
     does.Held: ("pause", lambda it: f"The bot paused, with about {_seconds(it.unheard_ms)} still to be said"),
     does.FalseAlarm: ("pause", _false_alarm),
     does.Cut: ("position", _position),
+    does.GuardrailTripped: ("guardrail", _tripped),
     does.HandOff: ("handoff", _handed_over),
     does.Trouble: ("trouble", lambda it: quoted(it.problem, MAX_TEXT).strip('"')),
     does.Ended: ("call", lambda it: _ENDS.get(it.outcome, f"The call ended: {it.outcome}")),

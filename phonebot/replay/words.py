@@ -135,6 +135,12 @@ def _item(item: model.Item) -> str:
     return f"{item.id or 'an item'}{role}"
 
 
+def _looked(checked: happens.Checked) -> str:
+    if checked.problem is not None:
+        return f"nothing was found out: {quoted(checked.problem)}"
+    return f"tripped{f' by {quoted(checked.why)}' if checked.why else ''}" if checked.tripped else "not tripped"
+
+
 _INPUTS: dict[type[Struct], Callable[[Any], str]] = {
     carrier.Connected: lambda _: "the carrier connects",
     carrier.Start: lambda _: "the stream starts",
@@ -152,6 +158,7 @@ _INPUTS: dict[type[Struct], Callable[[Any], str]] = {
     happens.OperatorHangUp: lambda it: f"{quoted(it.by)} hangs up for us",
     happens.TypedText: lambda it: f"{quoted(it.by)} types for the {it.role}: {quoted(it.text)}",
     happens.ToolResult: lambda it: f"a function {'went wrong' if it.problem else 'has run'}: {quoted(it.output)}",
+    happens.Checked: lambda it: f"guardrail {it.guardrail}: {_looked(it)}",
     happens.Tick: lambda _: "a tick",
     model.ErrorEvent: lambda it: f"the model reports: {quoted(it.error.message)}",
     model.SpeechStarted: lambda it: f"the model hears the caller speak, at {_seconds(it.audio_start_ms)} of him",
@@ -182,6 +189,7 @@ _ACTIONS: dict[type[Struct], Callable[[Any], str]] = {
     does.CloseModel: lambda _: "close the model's session",
     does.RunTool: lambda it: f"run {_shortened(it.name, MAX_VALUE)}",
     does.StopTool: lambda _: "give up a function",
+    does.Check: lambda it: f"look at {quoted(it.arguments or it.text)} for {', '.join(it.guardrails)}",
     does.BargeIn: lambda it: f"barge-in: about {it.unheard_ms} ms are unheard",
     does.Held: lambda it: f"pause the bot: about {it.unheard_ms} ms are unheard",
     does.FalseAlarm: lambda it: f"that was no interruption: {it.why}{f' {quoted(it.text)}' if it.text else ''}",
@@ -189,6 +197,9 @@ _ACTIONS: dict[type[Struct], Callable[[Any], str]] = {
     does.Line: lambda it: (
         f"line of the {it.role}{', typed' * bool(it.typed_by)}: {quoted(it.text)}"
         f"{f' (cut, {it.heard_ms} ms)' if it.cut else ''}"
+    ),
+    does.GuardrailTripped: lambda it: (
+        f"guardrail {it.guardrail} has tripped{f': {quoted(it.why)}' if it.why else ''}: {it.then}"
     ),
     does.HandOff: lambda it: (
         f"{it.to_agent} takes over from {it.from_agent}{f': {quoted(it.note)}' if it.note else ''}"

@@ -13,7 +13,7 @@ ToolContext is not among them: it is the call. What is no `async def` runs in a 
 
 import inspect
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, get_type_hints, overload
 
@@ -216,8 +216,3 @@ def _plain(value: object) -> object:
     if isinstance(value, Iterator):
         raise TypeError(f"{type(value).__name__} may have no end")
     return to_jsonable_python(value)
-
-
-def tools_in(module: Mapping[str, Any]) -> dict[str, Tool]:
-    """The functions among a module's names that were made by `tool`."""
-    return {each.name: each for each in module.values() if isinstance(each, Tool)}

@@ -4,7 +4,7 @@ Which Python functions a deployment has: those of the setting PHONEBOT_TOOLS, an
     PHONEBOT_TOOLS=rosas.bookings,rosas.menu:dish_of_the_day
 
 A package offers its functions by the entry point group `phonebot.tools`, each a function or a module. All of it is
-loaded once, before the service starts.
+loaded once, before the service starts. Guardrails are found in the same places.
 """
 
 import importlib
@@ -12,13 +12,17 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 from phonebot.errors import SettingsError
-from phonebot.tools.functions import Tool, tools_in
+from phonebot.tools.functions import Tool
+from phonebot.tools.guarding import GuardrailFunction
 
 GROUP = "phonebot.tools"
 VARIABLE = "PHONEBOT_TOOLS"
+
+
+Found = TypeVar("Found", Tool, GuardrailFunction)
 
 
 def load_tools(wanted: str = "", installed: Iterable[EntryPoint] | None = None) -> dict[str, Tool]:
@@ -27,18 +31,29 @@ def load_tools(wanted: str = "", installed: Iterable[EntryPoint] | None = None) 
 
     Raises SettingsError with a sentence for each that there is not, or that has another one's name.
     """
-    found: dict[str, Tool] = {}
+    return _load(Tool, wanted, installed)
+
+
+def load_guardrails(
+    wanted: str = "", installed: Iterable[EntryPoint] | None = None
+) -> dict[str, GuardrailFunction]:
+    """The same of guardrails."""
+    return _load(GuardrailFunction, wanted, installed)
+
+
+def _load(kind: type[Found], wanted: str, installed: Iterable[EntryPoint] | None) -> dict[str, Found]:
+    found: dict[str, Found] = {}
     problems: list[str] = []
     for source, load in _sources(wanted, entry_points(group=GROUP) if installed is None else installed):
         try:
-            tools = _tools(load())
+            loaded = _decorated(load())
         except Exception as error:  # whatever a module raises when it is loaded
             problems.append(f"{source} cannot be loaded: {reason(error)}")
             continue
         problems += [
             f"{source} has a function {each.name}, which another one is called too: rename it by name="
-            for each in tools
-            if found.setdefault(each.name, each) is not each
+            for each in loaded
+            if isinstance(each, kind) and found.setdefault(each.name, each) is not each
         ]
     if problems:
         raise SettingsError(*problems)
@@ -72,14 +87,16 @@ def named(path: str) -> object:
     return found
 
 
-def _tools(loaded: object) -> list[Tool]:
-    if isinstance(loaded, Tool):
+def _decorated(loaded: object) -> list[Tool | GuardrailFunction]:
+    if isinstance(loaded, Tool | GuardrailFunction):
         return [loaded]
     if isinstance(loaded, ModuleType):
-        if tools := tools_in(vars(loaded)):
-            return list(tools.values())
-        raise TypeError("no function in it is decorated with @tool")
-    raise TypeError("it is no function that is decorated with @tool")
+        # One that has several names there is one.
+        found = {id(each): each for each in vars(loaded).values() if isinstance(each, Tool | GuardrailFunction)}
+        if found:
+            return list(found.values())
+        raise TypeError("no function in it is decorated with @tool or @guardrail")
+    raise TypeError("it is no function that is decorated with @tool or @guardrail")
 
 
 def reason(error: Exception) -> str:

@@ -21,6 +21,7 @@ from phonebot.realtime.events import McpTool
 from phonebot.tools.addresses import Hosts
 from phonebot.tools.client import HttpClient
 from phonebot.tools.functions import Tool
+from phonebot.tools.guarding import GuardrailFunction
 from phonebot.tools.http import HttpFunction, headers_of
 from phonebot.tools.lookup import Found, look_up
 from phonebot.tools.running import Blocking, Runnable, ToolContext
@@ -58,13 +59,17 @@ class Workshop:
         secrets: Mapping[str, str] | None = None,
         hosts: Collection[str] = (),
         formatter: Formatter | None = None,
+        guardrails: Mapping[str, GuardrailFunction] | None = None,
     ) -> None:
         self._functions = functions or {}
-        self._secrets = secrets or {}
+        self.guardrails = guardrails or {}
+        self.secrets = secrets or {}
         self.client = HttpClient(Hosts(hosts))
         self._wording = Wording(formatter)
-        self._threads = Threads()
-        self.known = Known(frozenset(self._functions), frozenset(self._secrets), frozenset(hosts))
+        self.threads = Threads()
+        self.known = Known(
+            frozenset(self._functions), frozenset(self.secrets), frozenset(hosts), frozenset(self.guardrails)
+        )
 
     async def __aenter__(self) -> Self:
         await self.client.__aenter__()
@@ -86,7 +91,7 @@ class Workshop:
             agent: self._offer(profile, where, calls_servers, functions)
             for agent, where in zip((MAIN, *profile.agents), profile.tool_lists(), strict=True)
         }
-        return Equipment(offers, functions, self._wording, self._threads.run)
+        return Equipment(offers, functions, self._wording, self.threads.run)
 
     def _offer(self, profile: Profile, where: str, calls_servers: bool, functions: dict[str, Runnable]) -> Offer:
         """What the agent is offered whose functions stand under the key `where`; what runs it joins `functions`."""
@@ -120,7 +125,7 @@ class Workshop:
         )
 
     def _function(self, entry: str | HttpTool) -> Runnable:
-        return self._functions[entry] if isinstance(entry, str) else HttpFunction(entry, self._secrets, self.client)
+        return self._functions[entry] if isinstance(entry, str) else HttpFunction(entry, self.secrets, self.client)
 
     async def look_up(self, entry: Lookup, *, caller: str, number: str, call_sid: str) -> Found:
         """What a profile's lookup finds about a caller; it takes `entry.timeout_s` at most."""
@@ -138,5 +143,5 @@ class Workshop:
         if entry.allowed_tools is not None:
             config["allowed_tools"] = entry.allowed_tools
         if entry.headers:
-            config["headers"] = headers_of(entry.headers, self._secrets)
+            config["headers"] = headers_of(entry.headers, self.secrets)
         return McpTool(entry.mcp, config)

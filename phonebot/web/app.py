@@ -37,6 +37,7 @@ from phonebot.carrier.messages import MAX_MESSAGE_BYTES, Start, StreamReader
 from phonebot.errors import StoreError
 from phonebot.filing.expiry import Expiry
 from phonebot.filing.filer import Filer
+from phonebot.guardrails.guardroom import Guardroom
 from phonebot.hooks.hook import Hook, LiveCall
 from phonebot.hooks.registry import load_hooks
 from phonebot.hooks.running import HookTasks
@@ -49,7 +50,7 @@ from phonebot.replay.recorder import Recorder, Writer
 from phonebot.settings import LOOPBACK_HOSTS, Settings
 from phonebot.store.links import RecordingLinks
 from phonebot.store.store import Store
-from phonebot.tools.registry import load_function, load_tools
+from phonebot.tools.registry import load_function, load_guardrails, load_tools
 from phonebot.tools.running import ToolContext
 from phonebot.tools.typist import Typist
 from phonebot.tools.workshop import NEEDS_GA, Equipment, Workshop
@@ -298,6 +299,7 @@ class CallDesk:
         self._lookups = lookups
         self._hooks = hooks
         self._remember = remember
+        self._guardroom = Guardroom(workshop)
 
     async def hold(self, socket: MediaSocket, reader: StreamReader, start: Start, admission: Admission) -> None:
         """A call from the carrier, until it has ended: its number's profile answers."""
@@ -377,13 +379,13 @@ class CallDesk:
         told = self._feed.begin(about, plan, audible=profile.record)
         typist = Typist(start.call_sid, lambda typed: bridge.type_in(typed))
         context = ToolContext(start.call_sid, arrival.caller, arrival.number, profile.name, typist=typist)
-        toolbox = equipment.toolbox(context)
+        toolbox, guard = equipment.toolbox(context), self._guardroom.guard(profile, context)
 
         def call_for(hook: str) -> LiveCall:
             return LiveCall(context, hook, told.events, typist, bridge.hang_up)
 
         journals: tuple[Journal, ...] = (journal, figures, told, *(watch(start) for watch in self._watch))
-        bridge = Bridge(Call(plan), start, socket, reader, connect_model, journals, toolbox)
+        bridge = Bridge(Call(plan), start, socket, reader, connect_model, journals, toolbox, guard)
         hooks = HookTasks(self._hooks, told.events, call_for, self._metrics)
         try:
             with self._held.holding(HeldCall(told, bridge, typist, profile.record)):
@@ -452,6 +454,7 @@ def workshop_for(settings: Settings) -> Workshop:
         settings.secrets,
         settings.tool_hosts,
         load_function(formatter, "PHONEBOT_TOOL_ERROR_FORMATTER") if formatter else None,
+        load_guardrails(settings.tools),
     )
 
 

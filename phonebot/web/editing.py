@@ -17,6 +17,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from phonebot.agents import guardrails
 from phonebot.agents.numbers import MAX_FILE_BYTES, Written, is_number, read_file, read_table, read_tables
 from phonebot.agents.profile import Profile, shown
 from phonebot.agents.recordings import read_recording
@@ -60,7 +61,10 @@ class ProfileEditor:
         """What the profile names that the deployment does not have."""
         if self._known is None:
             return []
-        problems = self._known.lacks(profile.tool_lists())
+        problems = [
+            *self._known.lacks(profile.tool_lists()),
+            *guardrails.problems(profile.guardrail_lists(), self._known),
+        ]
         if lookup := profile.lookup:
             problems += self._known.lacking("lookup", lookup.secrets, lookup.url)
         return problems + (list(profile.after_call.problems(self._known)) if profile.after_call else [])

@@ -23,6 +23,7 @@ from typing import Literal, Self, TypeAlias
 
 from msgspec import Struct
 
+from phonebot.agents.guardrails import On, Then
 from phonebot.call.actions import (
     Action,
     BargeIn,
@@ -38,6 +39,7 @@ from phonebot.call.actions import (
     Tell,
     Trouble,
 )
+from phonebot.call.actions import GuardrailTripped as Tripped
 from phonebot.call.inputs import Input, PlayClip
 from phonebot.call.plan import CallPlan
 from phonebot.call.turns import Turn
@@ -155,6 +157,15 @@ class WentOn(Happening, frozen=True, kw_only=True, tag="false_alarm"):
     why: Literal["echo", "short", "empty", "backchannel"]
 
 
+class GuardrailTripped(Happening, frozen=True, kw_only=True, tag="guardrail_tripped"):
+    """A guardrail has tripped, `on` whose words or what, and `then` this is done (actions.GuardrailTripped)."""
+
+    guardrail: str
+    on: On
+    then: Then
+    why: str
+
+
 class KeyPressed(Happening, frozen=True, kw_only=True, tag="key"):
     """The caller pressed a key. Which one is not told: it may belong to a card number."""
 
@@ -184,6 +195,7 @@ Event: TypeAlias = (
     | Interrupted
     | Paused
     | WentOn
+    | GuardrailTripped
     | KeyPressed
     | WentWrong
     | CallEnded
@@ -461,6 +473,12 @@ class CallFeed:
                 self._tell(Paused(call_sid=self.call_sid, at_ms=self._at_ms, unheard_ms=unheard_ms))
             case FalseAlarm(why):
                 self._tell(WentOn(call_sid=self.call_sid, at_ms=self._at_ms, why=why))
+            case Tripped(guardrail, on, then, why):
+                self._tell(
+                    GuardrailTripped(
+                        call_sid=self.call_sid, at_ms=self._at_ms, guardrail=guardrail, on=on, then=then, why=why
+                    )
+                )
             case Trouble(problem):
                 self._tell(WentWrong(call_sid=self.call_sid, at_ms=self._at_ms, problem=problem))
 

@@ -14,8 +14,8 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
-from phonebot.call.actions import Action, BargeIn, Cut, Outcome, Settled, Tell, Trouble
-from phonebot.call.inputs import CallerAudioDropped, Input
+from phonebot.call.actions import Action, BargeIn, Cut, GuardrailTripped, Outcome, Settled, Tell, Trouble
+from phonebot.call.inputs import CallerAudioDropped, Checked, Input
 from phonebot.carrier.messages import Media
 from phonebot.realtime.events import ErrorDetail, ErrorEvent, ResponseCreated, TruncateItem
 from phonebot.realtime.severity import already_shorter_ms
@@ -26,6 +26,9 @@ FORWARDED = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwa
 
 
 DELIVERIES = ("delivered", "failed", "refused")
+MAX_GUARDRAILS = 200
+"""So many names of guardrails have a figure of their own: each costs memory here and where it is scraped."""
+OTHERS = "(others)"
 
 
 class Metrics:
@@ -54,6 +57,14 @@ class Metrics:
         self.lookups = self._counter(
             "lookups", "Lookups before calls, by what came of them.", "result", get_args(Result)
         )
+        self.unknown = self._counter("guardrail_checks_failed", "Checks of guardrails that found nothing out.")
+        self._trips = Counter(
+            "phonebot_guardrail_trips",
+            "Guardrails that have tripped, by their names and what was done.",
+            ("guardrail", "then"),
+            registry=self.registry,
+        )
+        self._guardrails: set[str] = set()
         in_progress = Gauge("phonebot_calls_in_progress", "Calls in progress.", registry=self.registry)
         in_progress.set_function(lambda: len(live))
         # Of all processes, as the last look at the database said.
@@ -75,6 +86,12 @@ class Metrics:
 
     def hook_dropped(self, events: int) -> None:
         self.hook_events_dropped.inc(events)
+
+    def tripped(self, guardrail: str, then: str) -> None:
+        """Operators name guardrails: the names of some are counted each, those of the rest together."""
+        if len(self._guardrails) < MAX_GUARDRAILS:
+            self._guardrails.add(guardrail)
+        self._trips.labels(guardrail if guardrail in self._guardrails else OTHERS, then).inc()
 
     async def answer(self, request: Request) -> Response:
         """`GET /metrics`, for this machine alone."""
@@ -98,25 +115,36 @@ class CallMetrics:
     def happened(self, now: int, received: Input, actions: list[Action]) -> None:
         if type(received) is Media and len(actions) == 1 and type(actions[0]) is Tell:
             return  # fifty times a second
+        self._count_input(received)
+        for action in actions:
+            self._count(action)
+
+    def _count_input(self, received: Input) -> None:
         metrics = self._metrics
         match received:
             case ErrorEvent(error) if _refuses_truncation(error):
                 metrics.refused.inc()
             case CallerAudioDropped(frames):
                 metrics.dropped.inc(frames)
+            case Checked(problem=str()):
+                metrics.unknown.inc()
             case ResponseCreated():
                 self._answered = self._interrupted
-        for action in actions:
-            match action:
-                case BargeIn():
-                    metrics.interruptions.inc()
-                    self._interrupted, self._answered = True, False
-                case Cut():
-                    metrics.cuts.labels(action.settled).inc()
-                case Trouble():
-                    metrics.troubles.inc()
-                case Tell(TruncateItem()) if self._answered:
-                    metrics.late.inc()
+
+    def _count(self, action: Action) -> None:
+        metrics = self._metrics
+        match action:
+            case BargeIn():
+                metrics.interruptions.inc()
+                self._interrupted, self._answered = True, False
+            case Cut():
+                metrics.cuts.labels(action.settled).inc()
+            case GuardrailTripped():
+                metrics.tripped(action.guardrail, action.then)
+            case Trouble():
+                metrics.troubles.inc()
+            case Tell(TruncateItem()) if self._answered:
+                metrics.late.inc()
 
 
 def _refuses_truncation(error: ErrorDetail) -> bool:

@@ -16,6 +16,7 @@ class Ending:
 ENDINGS: dict[str, Ending] = {
     "caller_hung_up": Ending("Caller hung up", "success", "The caller ended the call."),
     "operator_hung_up": Ending("Hung up by an operator", "", "An operator ended the call on the page Live."),
+    "guardrail": Ending("Ended by a guardrail", "warning", "A guardrail of the profile ended the call."),
     "time_limit": Ending("Time limit", "warning", "The call reached the longest time that its profile allows."),
     "stream_lost": Ending("Connection lost", "warning", "The connection to the carrier broke off."),
     "model_failed": Ending("Model failed", "danger", "The model could not be reached, or stopped answering."),

@@ -14,6 +14,7 @@ MARKED: dict[Kind, str] = {
     "pause": "Pause",
     "key": "Key",
     "tool": "Function called",
+    "guardrail": "Guardrail",
     "handoff": "Hand-off",
     "trouble": "Trouble",
 }

@@ -375,6 +375,7 @@ const TURN_WORDS = {
 const OUTCOME_WORDS = {
   caller_hung_up: "You hung up.",
   operator_hung_up: "An operator ended the call.",
+  guardrail: "A guardrail ended the call.",
   model_failed: "The model failed: a caller would have heard an apology.",
   stream_lost: "The connection broke off.",
   carrier_faults: "The service took this phone's messages for faulty.",

@@ -1,0 +1,1 @@
+"""Looks at what is said and done in calls, for the guardrails of their profiles."""
