@@ -1,11 +1,12 @@
 """Functions for the models of tests: PHONEBOT_TOOLS=call_tools."""
 
 import asyncio
+from contextlib import suppress
 from typing import Annotated
 
 from pydantic import Field
 
-from phonebot.tools import ToolContext, ToolError, tool
+from phonebot.tools import GuardrailContext, ToolContext, ToolError, guardrail, tool
 
 DISHES = {"monday": "lentil soup", "tuesday": "ravioli"}
 gate = asyncio.Event()
@@ -58,3 +59,23 @@ async def endless() -> str:
     """Never returns."""
     await asyncio.Event().wait()
     return ""
+
+
+@guardrail
+def says_something(text: str, call: GuardrailContext) -> str | None:
+    """Trips on what the caller of every test says."""
+    return f"{call.on} said it" if "something" in text else None
+
+
+@guardrail
+async def breaks(text: str) -> bool:
+    """Fails."""
+    raise KeyError("what only the log may know")
+
+
+@guardrail
+async def never_ends(text: str) -> bool:
+    """Never returns, and cannot be stopped at first."""
+    with suppress(asyncio.CancelledError):
+        await asyncio.Event().wait()
+    return True

@@ -130,11 +130,6 @@ class Guardrail(BaseModel):
         """Whether what could not be looked at counts as allowed."""
         return (self.if_unknown or ("trip" if self.on == "arguments" else "pass")) == "pass"
 
-    @property
-    def secrets(self) -> set[str]:
-        """The names of the secrets that it needs."""
-        return secrets_in(self.headers) | ({self.sign_with} if self.sign_with else set())
-
 
 def _check_names(entries: list[Guardrail]) -> list[Guardrail]:
     names = [entry.name for entry in entries]
@@ -176,22 +171,25 @@ def problems(lists: Mapping[str, Iterable[Guardrail]], known: Known) -> Iterator
     """A sentence for each thing that a deployment does not have and these name."""
     for where, entries in lists.items():
         for place, entry in enumerate(entries):
-            yield from _problems(entry, f"{where}[{place}]", known)
+            for key, problem in lacks(entry, known):
+                yield f"{where}[{place}].{key} {problem}"
 
 
-def _problems(entry: Guardrail, path: str, known: Known) -> Iterator[str]:
+def lacks(entry: Guardrail, known: Known) -> Iterator[tuple[str, str]]:
+    """What a deployment does not have and this one names: the key, and what is wrong with it."""
     if entry.function is not None and entry.function not in known.guardrails:
         yield (
-            f'{path}.function is "{entry.function}", a guardrail that this deployment does not have: '
-            "PHONEBOT_TOOLS must name it"
+            "function",
+            f'is "{entry.function}", a guardrail that this deployment does not have: PHONEBOT_TOOLS must name it',
         )
-    for secret in sorted(entry.secrets - known.secrets):
-        yield f"{path} needs the secret {secret}: set PHONEBOT_SECRET_{secret} where phonebot runs"
+    for key, secrets in (("headers", secrets_in(entry.headers)), ("sign_with", {entry.sign_with} - {None})):
+        for secret in sorted(filter(None, secrets - known.secrets)):
+            yield key, f"needs the secret {secret}: set PHONEBOT_SECRET_{secret} where phonebot runs"
     if entry.ask is not None and not known.asks:
-        yield f"{path}.ask needs a model that answers in text, which this deployment does not have"
+        yield "ask", "needs a model that answers in text, which this deployment does not have"
     host = urlsplit(entry.url or "").hostname
     if entry.url and entry.url.startswith("http://") and host not in known.hosts:
-        yield f"{path}.url is http://: it must be https://, or PHONEBOT_TOOL_HOSTS_ALLOWED must name {host}"
+        yield "url", f"is http://: it must be https://, or PHONEBOT_TOOL_HOSTS_ALLOWED must name {host}"
 
 
 def sentence(

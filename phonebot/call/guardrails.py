@@ -27,6 +27,7 @@ from phonebot.call.responses import Responses
 MAX_CHECKED_CHARACTERS = 20_000  # of a text that is longer the end is looked at
 MAX_WORD_CHARACTERS = 40  # a text that has no blank for longer is in a script that has none
 MAX_IN_A_ROW = 3  # times that the model may correct itself before words of ours are said
+MAX_TROUBLES = 100  # told in a call
 GRACE_MS = 1_000  # so much later than the shell a look is given up here
 
 DEFAULT_WORDS = "I am sorry, I cannot help with that."
@@ -167,6 +168,7 @@ class Guardrails:
         # Responses, turns of the caller and functions that were stopped; and where others have tripped.
         self._stopped: set[str] = set()
         self._noted: set[tuple[str, str]] = set()
+        self._troubles: set[str] = set()  # that were told
         # How often in a row the model was stopped, and was to correct itself.
         self._in_a_row = 0
 
@@ -273,7 +275,7 @@ class Guardrails:
         actions: list[Action] = []
         tripped, known = result.tripped, result.problem is None
         if not known:
-            actions.append(Trouble(f"guardrail {rule.name}: {result.problem}"))
+            actions += self._trouble(f"guardrail {rule.name}: {result.problem}")
             tripped = not rule.passes_unknown and rule.then != "go_on"
         verdicts: list[Verdict] = self._tripped(rule, subject, result.why, known) if tripped else []
         if isinstance(subject, _Held):
@@ -281,6 +283,13 @@ class Guardrails:
         if isinstance(subject, _Growing):
             actions += self._look_again(rule, subject, now)
         return actions, verdicts
+
+    def _trouble(self, problem: str) -> list[Action]:
+        """One that comes with each look is told once."""
+        if problem in self._troubles or len(self._troubles) >= MAX_TROUBLES:
+            return []
+        self._troubles.add(problem)
+        return [Trouble(problem)]
 
     def tick(self, now: int) -> tuple[list[Action], list[Verdict]]:
         """Give up what takes too long."""

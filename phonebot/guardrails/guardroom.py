@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Any, Protocol
 
-from phonebot.agents.guardrails import Guardrail, problems
+from phonebot.agents.guardrails import Guardrail, lacks
 from phonebot.agents.profile import Profile
 from phonebot.guardrails.asking import Asked, looks_by_function, looks_by_model, looks_by_server
 from phonebot.guardrails.guard import Guard
@@ -46,8 +46,8 @@ class Guardroom:
         lacking: dict[str, str] = {}
         session = asked() if asked and any(entry.ask for entry in entries.values()) else None
         for name, entry in entries.items():
-            if problem := next(problems({name: [entry]}, self._workshop.known), None):
-                lacking[name] = problem
+            if lack := next(lacks(entry, self._workshop.known), None):
+                lacking[name] = "its {} {}".format(*lack)
             elif entry.words:
                 finds[name] = finds_words(entry.words)
             elif entry.pattern:
