@@ -38,6 +38,7 @@ Unknown: TypeAlias = Literal["pass", "trip"]
 
 WAYS = ("words", "pattern", "function", "url", "ask")
 """How a text is looked at; a guardrail has one of these keys."""
+LISTED_WAYS = f"{', '.join(WAYS[:-1])} and {WAYS[-1]}"
 
 _NAME = r"^[A-Za-z0-9_-]{1,64}$"
 _NAMES = "1 to 64 letters, digits, _ or -"
@@ -110,7 +111,7 @@ class Guardrail(BaseModel):
         """What would have no effect is refused: a guardrail promises nothing that is not done."""
         given = [way for way in WAYS if getattr(self, way)]
         if len(given) != 1:
-            raise ValueError(f"needs exactly one of {', '.join(WAYS[:-1])} and {WAYS[-1]}")
+            raise ValueError(f"needs exactly one of {LISTED_WAYS}")
         if wordless := next((each for each in self.words if not any(map(str.isalnum, each))), None):
             raise ValueError(f"has the entry {wordless!r} in words, which is no word")
         if self.tools is not None and self.on != "arguments":
@@ -218,5 +219,5 @@ def _sentence(loc: tuple[int | str, ...], fault: ErrorDetails, shown: Callable[[
                 f"the nearest is {nearest[0]}" if nearest else f"allowed are {', '.join(Guardrail.model_fields)}"
             )
             return f"{path}.{shown(key).strip(chr(34))} is not a known key; {known}"
-    description = Guardrail.model_fields[key].description if key else f"a table with name and one of {WAYS}"
+    description = Guardrail.model_fields[key].description if key else f"a table with name and one of {LISTED_WAYS}"
     return f"{where} is {shown(fault['input'])}; it must be {description}"

@@ -48,8 +48,9 @@ class Guard:
         self._entries, self._finds, self._looks, self._problems = entries, finds, looks, problems
         self._context = context
         self._resources = resources
-        # Two for each look: one that looks, and one that waits for it.
+        # All tasks: for each look one that looks, and one, in `_looking`, that waits for it.
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._looking: set[asyncio.Task[Any]] = set()
         self._closed = False
 
     def check(self, wanted: Check, answer: Answer) -> None:
@@ -61,11 +62,13 @@ class Guard:
         for name in wanted.guardrails:
             if name not in self._looks:
                 continue
-            if len(self._tasks) >= 2 * MAX_RUNNING:
+            if len(self._looking) >= MAX_RUNNING:
                 late = Checked(wanted.check_id, name, False, problem=f"{MAX_RUNNING} checks are running already")
                 asyncio.get_running_loop().call_soon(self._answer, late, answer)
             else:
-                self._start(self._look(wanted, name, seen, answer), name)
+                task = self._start(self._look(wanted, name, seen, answer), name)
+                self._looking.add(task)
+                task.add_done_callback(self._looking.discard)
 
     async def close(self) -> None:
         """Stop all that runs, and wait for it, but not for what does not let itself be stopped."""

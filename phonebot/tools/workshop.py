@@ -48,6 +48,8 @@ class Equipment:
 
 class Workshop:
     """
+    `guardrails` are Python ones; `asks`: there is a model that answers guardrails in text.
+
     `secrets` by the names that profiles call them by; `hosts` are let off the rules of addresses.py.
 
     Requests are sent while it is entered: the functions', and whatever else goes out by `client`.
@@ -60,6 +62,8 @@ class Workshop:
         hosts: Collection[str] = (),
         formatter: Formatter | None = None,
         guardrails: Mapping[str, GuardrailFunction] | None = None,
+        *,
+        asks: bool = False,
     ) -> None:
         self._functions = functions or {}
         self.guardrails = guardrails or {}
@@ -68,7 +72,7 @@ class Workshop:
         self._wording = Wording(formatter)
         self.threads = Threads()
         self.known = Known(
-            frozenset(self._functions), frozenset(self.secrets), frozenset(hosts), frozenset(self.guardrails)
+            frozenset(self._functions), frozenset(self.secrets), frozenset(hosts), frozenset(self.guardrails), asks
         )
 
     async def __aenter__(self) -> Self:

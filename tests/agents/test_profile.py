@@ -69,6 +69,7 @@ EVERY_KEY: dict[str, object] = {
             "prompt": "It is {now}.",
             "tools": ["bill"],
             "handoffs": ["main"],
+            "guardrails": [{"name": "money", "words": ["refund"]}],
             "keep_turns": 2,
         }
     },
@@ -88,6 +89,7 @@ EVERY_KEY: dict[str, object] = {
         "timeout_s": 0.5,
         "values": {"customer": "unknown", "orders": 0, "vip": False},
     },
+    "guardrails": [{"name": "advice", "words": ["pills"], "then": "say", "say": "I may not say."}],
 }
 
 json_values = st.recursive(
@@ -126,7 +128,7 @@ def test_a_profile_without_keys_is_the_built_in_one() -> None:
 
 def test_a_profile_with_every_key_holds_their_values() -> None:
     assert set(EVERY_KEY) == set(Profile.model_fields)
-    assert profile_of(**EVERY_KEY).model_dump(by_alias=True) == EVERY_KEY
+    assert profile_of(**EVERY_KEY).model_dump(by_alias=True, exclude_unset=True) == EVERY_KEY
 
 
 def test_turn_detection_by_meaning_has_keys_of_its_own() -> None:
