@@ -21,8 +21,9 @@ from phonebot.agents.profile import Profile
 from phonebot.call.actions import Ended
 from phonebot.call.plan import plan_for
 from phonebot.carrier.messages import Dtmf
+from phonebot.guardrails.guardroom import Guardroom
 from phonebot.rehearsal.virtual import CALL_SID, STREAM_SID, VirtualCall
-from phonebot.rehearsal.virtual_line import functions_of
+from phonebot.rehearsal.virtual_line import functions_of, look_of
 from phonebot.rehearsal.virtual_model import VirtualModel, Work
 from phonebot.replay.archive import EXPECTED_FILE
 from phonebot.replay.log import Header
@@ -161,6 +162,24 @@ RECORDINGS = {
         functions=(book_appointment,),
         takes_ms=4000,
     ),
+    "guardrail": Recording(
+        "The bot names the doctor, and is stopped for that; what it books is looked at, and allowed.",
+        (QUIET, say(BOOK), QUIET, say(RIGHT), QUIET, say(BYE), QUIET, HangUp()),
+        profile={
+            "tools": ["book_appointment"],
+            "guardrails": [
+                {
+                    "name": "names",
+                    "words": ["Doctor Rivera"],
+                    "then": "say",
+                    "say": "I can offer you Tuesday morning. Is that right for you?",
+                    "debounce_characters": 40,
+                },
+                {"name": "days", "on": "arguments", "pattern": "(?i)(sun|satur)day"},
+            ],
+        },
+        functions=(book_appointment,),
+    ),
     "time-limit": Recording(
         "The caller hangs on until the number's limit ends the call in the middle of an answer.",
         (QUIET, say(BOOK), WaitForHangUp()),
@@ -190,9 +209,11 @@ def working() -> Iterator[Work]:
 def hold(recording: Recording, ear: PhraseEar, work: Work) -> tuple[VirtualCall, CallLog]:
     """Hold the call; it, and its log."""
     profile = Profile.from_table(PROFILE | recording.profile, "fixtures")
-    equipment = Workshop({each.name: each for each in recording.functions}).equip(profile)
+    workshop = Workshop({each.name: each for each in recording.functions})
+    equipment = workshop.equip(profile)
     plan = plan_for(profile, caller=CALLER, number=NUMBER, now=STARTED, offers=equipment.offers)
-    toolbox = equipment.toolbox(ToolContext(CALL_SID, CALLER, NUMBER, profile.name))
+    context = ToolContext(CALL_SID, CALLER, NUMBER, profile.name)
+    toolbox, guard = equipment.toolbox(context), Guardroom(workshop).guard(profile, context)
     script = load_script(FIXTURES / "demo" / "dentist.toml")
     model = VirtualModel(
         script.mind(), ear=ear, voice=EspeakVoice(), detector=SpeechDetector(), faults=recording.faults, work=work
@@ -204,6 +225,7 @@ def hold(recording: Recording, ear: PhraseEar, work: Work) -> tuple[VirtualCall,
         network=recording.network,
         oddities=recording.oddities,
         run_function=functions_of(toolbox, recording.takes_ms),
+        look=look_of(guard),
     )
     if not call.run_until(lambda: call.ended, LIMIT_MS):
         raise SystemExit(f"the call did not end within {LIMIT_MS} ms")

@@ -13,7 +13,7 @@ def finds_words(phrases: Iterable[str]) -> Finds:
 
     def find(seen: Seen) -> str | None:
         said = f" {plain(seen.text)} "
-        return next((f'"{phrase}"' for words, phrase in known if words in said), None)
+        return next((phrase for words, phrase in known if words in said), None)
 
     return find
 
@@ -24,6 +24,6 @@ def finds_pattern(pattern: str) -> Finds:
 
     def find(seen: Seen) -> str | None:
         match = expression.search(seen.text)
-        return f'"{shortened(match.group())}"' if match else None
+        return shortened(match.group()) if match else None
 
     return find

@@ -30,6 +30,7 @@ from msgspec.structs import replace
 from phonebot.audio import wav
 from phonebot.audio.base64 import base64_length, base64_silence, is_base64
 from phonebot.audio.wav import WavWriter
+from phonebot.call.responses import MARK
 from phonebot.replay.log import (
     BOT_FILE,
     CALLER_FILE,
@@ -56,6 +57,7 @@ _NAMES = re.compile(
     "is|id|name|on|then|tool|tools|guardrail|guardrails|type|role|status|voice|model|code|param|reason|settled|outcome|turn|encoding|track|tracks|detail"
     "|input_format|output_format|language|languages|state|modality|eagerness|kind|noise_reduction|reasoning_effort"
     "|max_output_tokens|server_label|speaker|\\w+_id"
+    f"|{MARK}"
 )
 _MESSAGES = frozenset(("message", "problem"))
 _JSON = frozenset(("arguments", "output"))

@@ -96,7 +96,7 @@ async def test_what_is_found_at_once_is_answered_in_the_next_turn_of_the_loop() 
     guard.check(check("pills", "prices"), results.append)
     assert results == []
     await asyncio.sleep(0)
-    assert results == [Checked("check-1", "pills", True, '"pills"'), Checked("check-1", "prices", False)]
+    assert results == [Checked("check-1", "pills", True, "pills"), Checked("check-1", "prices", False)]
     await guard.close()
 
 
@@ -242,5 +242,5 @@ async def test_a_look_can_be_had_without_tasks() -> None:
     )
     assert await guard.results(check("rail", "pills")) == [
         Checked("check-1", "rail", True, "rude"),
-        Checked("check-1", "pills", True, '"pills"'),
+        Checked("check-1", "pills", True, "pills"),
     ]

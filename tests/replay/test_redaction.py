@@ -10,11 +10,12 @@ from typing import Any, TypeGuard
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import UNSET
 from msgspec.structs import replace as altered
 from rehearsed import INTERRUPTED, QUIET, SPEAKS, header_of, plan, rehearsed, saved
 
 from phonebot.audio import wav
-from phonebot.call.actions import Action, Line
+from phonebot.call.actions import Action, Check, Line
 from phonebot.call.call import Call
 from phonebot.carrier.messages import Dtmf, Media, Start
 from phonebot.realtime.events import (
@@ -34,6 +35,8 @@ from phonebot.replay.reader import CallLog, Step, read
 from phonebot.replay.redaction import redact
 from phonebot.replay.update import write
 from phonebot.simulator.caller import HangUp, Pause, Press
+
+GUARDRAIL = Path(__file__).parents[2] / "fixtures" / "calls" / "guardrail"
 
 CARD = "four two 93715246 42 93715246 double four"
 CARD_DIGITS = re.compile(r"93715246|42|four|two|double")
@@ -376,3 +379,13 @@ def test_the_note_says_what_was_done(tmp_path: Path) -> None:
 def test_the_plan_is_of_one_piece_with_the_rest() -> None:
     """What the greeting says is masked in the plan too: one would tell the other."""
     assert masked(plan(greeting="We open at 8").greeting or "") == "We open at #"
+
+
+def test_a_log_of_guardrails_replays_with_the_numbers_in_their_checks_masked(tmp_path: Path) -> None:
+    redact(GUARDRAIL, tmp_path)
+    log = read(tmp_path)
+    assert log.header.unplayable is UNSET
+    assert play(log).differences == ()
+    checks = [action for step in log.steps for action in step.actions if isinstance(action, Check)]
+    assert any("half past ###" in each.text for each in checks)
+    assert all("10:30" not in each.arguments for each in checks)

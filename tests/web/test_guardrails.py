@@ -114,7 +114,7 @@ async def test_words_stop_the_bot_and_others_are_said(start_service: StartServic
     await service.dial(QUIET, QUESTION, WaitForQuiet(1_000), HangUp())
     (witness,) = service.witnesses
     (tripped,) = witness.saw(GuardrailTripped)
-    assert (tripped.guardrail, tripped.then, tripped.why) == ("advice", "say", '"blue pills"')
+    assert (tripped.guardrail, tripped.then, tripped.why) == ("advice", "say", "blue pills")
     at = witness.history.index(tripped)
     assert any(isinstance(each, ClearPlayback) for each in witness.history[at - 8 : at])
     (cut,) = witness.saw(Cut)
