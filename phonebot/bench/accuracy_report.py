@@ -8,10 +8,8 @@ import msgspec
 from rich import box
 from rich.table import Table
 
-from phonebot.bench.report import Delays, Machine
+from phonebot.bench.report import ClearsUnderLoad, Machine
 from phonebot.bench.scenario import Scenario
-
-GOAL_MS = 2  # the clear is to be written within so long of the interruption's being read
 
 
 class ItemHeard(msgspec.Struct, frozen=True):
@@ -99,62 +97,6 @@ def _off(items: tuple[ItemHeard, ...], low_ms: float, high_ms: float) -> Iterabl
                 f"item {number}: {item.heard_ms:g} ms heard, the model believes {item.said_ms}, {item.error_ms:+g} "
                 f"ms; allowed are {low_ms:+g} to {high_ms:+g}"
             )
-
-
-class Reaction(msgspec.Struct, frozen=True):
-    """How long the service took from reading the model's word to handing its transport the clear, in ms."""
-
-    delays: Delays
-    within_2_ms: float | None  # which share was no slower; None: there was none
-
-    @classmethod
-    def of(cls, delays_ms: Iterable[float]) -> Self:
-        delays_ms = tuple(delays_ms)
-        within = sum(ms <= GOAL_MS for ms in delays_ms)
-        return cls(Delays.of(delays_ms), round(within / len(delays_ms), 4) if delays_ms else None)
-
-    def __str__(self) -> str:
-        ms, share = self.delays, self.within_2_ms
-        shown = "none measured" if share is None else f"{share:.1%} within {GOAL_MS} ms"
-        return f"p50 {ms.p50_ms:.2f}, p99 {ms.p99_ms:.2f}, max {ms.max_ms:.2f}, {shown}"
-
-
-class ClearsUnderLoad(msgspec.Struct, frozen=True):
-    """
-    The time a clear takes with `calls` at once, measured as in a row.
-
-    `delays` are an upper bound: they hold the loopback's time and that of the load's own process. `inside` is what
-    the service saw of them itself, `inside_cpu` the CPU time in that: the rest is other processes' and threads'.
-    `loop_late_ms` is how late its event loop was with a timer. Shares of a core: what the server needed, what the
-    load needed of another, what other processes took of the server's (None: it had none). `frames_late_ms`: how far
-    behind time the load sent its frames.
-    """
-
-    calls: int
-    delays: Delays
-    inside: Reaction
-    inside_cpu: Reaction
-    loop_late_ms: Delays
-    server_busy: float
-    load_busy: float
-    others_busy: float | None
-    frames_late_ms: Delays
-    faults: tuple[str, ...]
-
-    def __str__(self) -> str:
-        ms, late = self.delays, self.frames_late_ms
-        return (
-            f"clear with {self.calls} calls at once, in ms: p50 {ms.p50_ms:.1f}, p99 {ms.p99_ms:.1f}, "
-            f"max {ms.max_ms:.1f} ({ms.count} interruptions, {ms.lost} without a clear); an upper bound, "
-            f"which holds the loopback and the load's own work; inside the server, from reading the model's word "
-            f"to handing the clear to its transport: {self.inside}; CPU time in that: "
-            f"{self.inside_cpu}; its event loop was "
-            f"{self.loop_late_ms.p99_ms:.1f} ms late at p99, {self.loop_late_ms.max_ms:.1f} at most; "
-            f"busy: server {self.server_busy:.0%}, "
-            f"load {self.load_busy:.0%}"
-            + ("" if self.others_busy is None else f", others on the server's core {self.others_busy:.0%}")
-            + f"; the load was {late.p99_ms:.0f} ms behind its time at p99"
-        )
 
 
 class AccuracyReport(msgspec.Struct, frozen=True):

@@ -1,40 +1,68 @@
 """
 How long a clear takes with many calls at once: from the model's word to the carrier's socket, seen from outside,
-and what of it the service itself takes.
+and what of it the service itself takes. The word is that the caller speaks, or what a guardrail stops the bot for.
 """
 
 import asyncio
 import time
+from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass
 
-from phonebot.bench.accuracy_report import ClearsUnderLoad, Reaction
 from phonebot.bench.carrier import Carrier
 from phonebot.bench.events import Json
 from phonebot.bench.load import Cores, Usage
 from phonebot.bench.model import GOLDEN
-from phonebot.bench.report import MAX_FAULTS, Delays
-from phonebot.bench.scenario import CUT, Pause, Reply, Step
+from phonebot.bench.report import MAX_FAULTS, ClearsUnderLoad, Delays, Reaction
+from phonebot.bench.scenario import CUT, TABOO, Pause, Reply, Speak, Step
 from phonebot.bench.scripted import Play, serve_script
 from phonebot.bench.stamps import Tally
 from phonebot.bench.subject import Subject, running
 
 FIRST_NUMBER = 15550102000
 TURNS = 4  # the first one, in which calls are still being dialled, does not count
-TURN = (Reply((5000,)), Pause(3000), CUT, Pause(500))
-PERIOD_MS = 5000  # what a turn takes; the calls' turns begin evenly spread over it
-WITHIN_S = 3 * (TURNS + 1) * PERIOD_MS / 1000  # three times what it takes
 
 
-class _Interrupted:
-    """A call that is interrupted again and again: directs its model, and sees its clears arrive."""
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """
+    What stops the bot, once in each `turn`: the event for which `stops` is true. `asked`: see Play.
 
-    def __init__(self) -> None:
+    A turn takes `period_ms`; the calls' turns begin evenly spread over it.
+    """
+
+    turn: tuple[Step, ...]
+    stops: Callable[[Json], bool]
+    asked: bool = False
+    period_ms: int = 5000
+
+
+SPEECH = Cause(
+    (Reply((5000,)), Pause(3000), CUT, Pause(500)),
+    lambda event: event["type"] == "input_audio_buffer.speech_started",
+)
+"""The caller interrupts."""
+
+GUARDRAIL = Cause(
+    # Once he has spoken, guardrails that tripped before are forgiven.
+    (Reply((5000,), says=TABOO, says_at_ms=2000), Pause(2500), Speak(500), Pause(2000)),
+    lambda event: event["type"] == "response.output_audio_transcript.delta" and TABOO in event["delta"],
+    asked=True,
+)
+"""The bot says what it must not, and the delta in which it does is looked at."""
+
+
+class _Stopped:
+    """A call in which the bot is stopped again and again: directs its model, and sees its clears arrive."""
+
+    def __init__(self, cause: Cause) -> None:
+        self._cause = cause
         self.delays_ms: list[float] = []
-        self.interruptions = 0  # that count
+        self.stops = 0  # that count
         self.problem: str | None = "it did not come to its end"
         self.done = asyncio.Event()
         self._turns = 0
-        self._spoke_s: float | None = None
+        self._stopped_s: float | None = None  # when the word was written that a clear has to follow
 
     async def until_heard(self, item: int, ms: float) -> None:
         raise AssertionError("nobody listens here")
@@ -43,48 +71,54 @@ class _Interrupted:
         raise AssertionError("nothing stands still here")
 
     async def speak(self, ms: int) -> None:
-        self._turns += 1
+        """Nothing has to be said: the model hears what the script says."""
 
     def wrote(self, event: Json) -> None:
-        if event["type"] == "input_audio_buffer.speech_started" and self._turns > 1:
-            self.interruptions += 1
-            self._spoke_s = time.monotonic()
+        if self._cause.stops(event):
+            self._turns += 1
+            if self._turns > 1:
+                self.stops += 1
+                self._stopped_s = time.monotonic()
 
     def cleared(self) -> None:
-        if self._spoke_s is not None:
-            self.delays_ms.append((time.monotonic() - self._spoke_s) * 1000)
-            self._spoke_s = None
+        if self._stopped_s is not None:
+            self.delays_ms.append((time.monotonic() - self._stopped_s) * 1000)
+            self._stopped_s = None
 
     def finished(self, problem: str | None) -> None:
         self.problem = problem
         self.done.set()
 
 
-async def measure_clears(subject: Subject, calls: int, cores: Cores) -> ClearsUnderLoad:
-    """Interrupt `calls` calls of a timed subject three times each, while they speak. Takes half a minute."""
-    interrupted = {f"+{FIRST_NUMBER + number}": _Interrupted() for number in range(calls)}
-    plays = {number: Play(_steps(index), call) for index, (number, call) in enumerate(interrupted.items())}
+async def measure_clears(subject: Subject, calls: int, cores: Cores, cause: Cause = SPEECH) -> ClearsUnderLoad:
+    """Stop the bot in `calls` calls of a timed subject, three times in each that count. Takes half a minute."""
+    within_s = 3 * (TURNS + 1) * cause.period_ms / 1000  # three times what it takes
+    stopped = {f"+{FIRST_NUMBER + number}": _Stopped(cause) for number in range(calls)}
+    plays = {
+        number: Play(_steps(cause, index), call, asked=cause.asked)
+        for index, (number, call) in enumerate(stopped.items())
+    }
     async with AsyncExitStack() as stack:
         model = await stack.enter_async_context(serve_script(plays))
         server = await stack.enter_async_context(running(subject, model.url, cores.server))
         carrier = await stack.enter_async_context(Carrier(server.url, calls, Tally(), Tally()))
-        for number, call in interrupted.items():
+        for number, call in stopped.items():
             await carrier.dial(number, call.cleared)
         carrier.late_ms.clear()
         await server.reactions()  # what came of dialling does not count
         begin = Usage.now(server, cores)
         with suppress(TimeoutError):
-            async with asyncio.timeout(WITHIN_S):
-                for call in interrupted.values():
+            async with asyncio.timeout(within_s):
+                for call in stopped.values():
                     await call.done.wait()
         used = begin.until(Usage.now(server, cores))
         late_ms = Delays.of(carrier.late_ms)
         reacted = await server.reactions()
-        problems = [call.problem for call in interrupted.values() if call.problem]
+        problems = [call.problem for call in stopped.values() if call.problem]
         faults = tuple(dict.fromkeys((*model.faults, *carrier.faults, *problems)))[:MAX_FAULTS]
     tooks = [took for clears in reacted.clears for took in clears[-TURNS + 1 :]]
-    delays_ms = [ms for call in interrupted.values() for ms in call.delays_ms]
-    lost = sum(call.interruptions for call in interrupted.values()) - len(delays_ms)
+    delays_ms = [ms for call in stopped.values() for ms in call.delays_ms]
+    lost = sum(call.stops for call in stopped.values()) - len(delays_ms)
     return ClearsUnderLoad(
         calls=calls,
         delays=Delays.of(delays_ms, lost),
@@ -99,7 +133,7 @@ async def measure_clears(subject: Subject, calls: int, cores: Cores) -> ClearsUn
     )
 
 
-def _steps(index: int) -> tuple[Step, ...]:
-    """Again and again a reply and an interruption; all calls' interruptions are evenly spread in time."""
-    first_ms = round(index * GOLDEN % 1 * PERIOD_MS)
-    return (Pause(first_ms), *TURNS * TURN, Pause(PERIOD_MS - first_ms))
+def _steps(cause: Cause, index: int) -> tuple[Step, ...]:
+    """Again and again a reply and what stops it; those of all calls are evenly spread in time."""
+    first_ms = round(index * GOLDEN % 1 * cause.period_ms)
+    return (Pause(first_ms), *TURNS * cause.turn, Pause(cause.period_ms - first_ms))

@@ -28,8 +28,10 @@ def session(session_id: str, update: Json) -> Json:
     }
 
 
-def response_begins(response_id: str) -> tuple[Json, ...]:
-    return ({"type": "response.created", "response": _response(response_id, "in_progress")},)
+def response_begins(response_id: str, metadata: Json | None = None) -> tuple[Json, ...]:
+    """`metadata` is that of the request for it."""
+    begun = _response(response_id, "in_progress", metadata=metadata)
+    return ({"type": "response.created", "response": begun},)
 
 
 def item_begins(response_id: str, item_id: str, output_index: int = 0) -> tuple[Json, ...]:

@@ -1,13 +1,13 @@
 """
-How soon the service acts on an interruption, measured inside its own process.
+How soon the service acts on an interruption or a guardrail, measured inside its own process.
 
     app = Reactions(create_app(...))    # in the process under test; nothing of it runs anywhere else
 
-What counts is the time from the model's word that the caller speaks, as soon as it was read
-(`ModelConnection.receive` returned), until the server's transport has the clear (its ASGI `send` returned). Unlike
-the same seen from outside it holds nothing of the loopback and of the load. With it is noted how much CPU time the
-thread used for it: the rest is other processes' and other threads'. Beside it stands how late the event loop is
-with a timer, which shows what keeps it from its work.
+What counts is the time from the model's word that the caller speaks, or from its words that a guardrail stops it
+for, as soon as that was read (`ModelConnection.receive` returned), until the server's transport has the clear (its
+ASGI `send` returned). Unlike the same seen from outside it holds nothing of the loopback and of the load. With it
+is noted how much CPU time the thread used for it: the rest is other processes' and other threads'. Beside it stands
+how late the event loop is with a timer, which shows what keeps it from its work.
 """
 
 import asyncio
@@ -17,8 +17,9 @@ from contextvars import ContextVar
 import msgspec
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from phonebot.bench.scenario import TABOO
 from phonebot.realtime.connection import ModelConnection
-from phonebot.realtime.events import Event, SpeechStarted
+from phonebot.realtime.events import Event, SpeechStarted, SpokenTextDelta
 
 PATH = "/bench/reactions"
 BEAT_MS = 10  # how often the loop is asked; its timers are good to a ms
@@ -110,13 +111,17 @@ class Reactions:
         self._arm()
 
 
+def _is_cause(event: Event) -> bool:
+    return type(event) is SpeechStarted or (type(event) is SpokenTextDelta and TABOO in event.delta)
+
+
 def _time_receiving() -> None:
-    """From now on each model connection of this process notes when it has read that the caller speaks."""
+    """From now on each model connection of this process notes when it has read what a clear follows."""
     receive = ModelConnection.receive
 
     async def timed(connection: ModelConnection) -> Event:
         event = await receive(connection)
-        if type(event) is SpeechStarted and (call := _CALL.get(None)):
+        if _is_cause(event) and (call := _CALL.get(None)):
             call.read = _Moment()
         return event
 

@@ -14,6 +14,7 @@ from phonebot import __version__
 
 YARDSTICK = "relay"
 MAX_FAULTS = 10
+GOAL_MS = 2  # the clear is to be written within so long of the interruption's being read
 
 
 class Delays(msgspec.Struct, frozen=True):
@@ -34,6 +35,62 @@ class Delays(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         return f"{self.p50_ms:.2f} / {self.p99_ms:.2f}" if self.count else "none"
+
+
+class Reaction(msgspec.Struct, frozen=True):
+    """How long the service took from reading the model's word to handing its transport the clear, in ms."""
+
+    delays: Delays
+    within_2_ms: float | None  # which share was no slower; None: there was none
+
+    @classmethod
+    def of(cls, delays_ms: Iterable[float]) -> Self:
+        delays_ms = tuple(delays_ms)
+        within = sum(ms <= GOAL_MS for ms in delays_ms)
+        return cls(Delays.of(delays_ms), round(within / len(delays_ms), 4) if delays_ms else None)
+
+    def __str__(self) -> str:
+        ms, share = self.delays, self.within_2_ms
+        shown = "none measured" if share is None else f"{share:.1%} within {GOAL_MS} ms"
+        return f"p50 {ms.p50_ms:.2f}, p99 {ms.p99_ms:.2f}, max {ms.max_ms:.2f}, {shown}"
+
+
+class ClearsUnderLoad(msgspec.Struct, frozen=True):
+    """
+    The time a clear takes with `calls` at once, measured as in a row.
+
+    `delays` are an upper bound: they hold the loopback's time and that of the load's own process. `inside` is what
+    the service saw of them itself, `inside_cpu` the CPU time in that: the rest is other processes' and threads'.
+    `loop_late_ms` is how late its event loop was with a timer. Shares of a core: what the server needed, what the
+    load needed of another, what other processes took of the server's (None: it had none). `frames_late_ms`: how far
+    behind time the load sent its frames.
+    """
+
+    calls: int
+    delays: Delays
+    inside: Reaction
+    inside_cpu: Reaction
+    loop_late_ms: Delays
+    server_busy: float
+    load_busy: float
+    others_busy: float | None
+    frames_late_ms: Delays
+    faults: tuple[str, ...]
+
+    def __str__(self) -> str:
+        ms, late = self.delays, self.frames_late_ms
+        return (
+            f"clear with {self.calls} calls at once, in ms: p50 {ms.p50_ms:.1f}, p99 {ms.p99_ms:.1f}, "
+            f"max {ms.max_ms:.1f} ({ms.count} times, {ms.lost} without a clear); an upper bound, "
+            f"which holds the loopback and the load's own work; inside the server, from reading the model's word "
+            f"to handing the clear to its transport: {self.inside}; CPU time in that: "
+            f"{self.inside_cpu}; its event loop was "
+            f"{self.loop_late_ms.p99_ms:.1f} ms late at p99, {self.loop_late_ms.max_ms:.1f} at most; "
+            f"busy: server {self.server_busy:.0%}, "
+            f"load {self.load_busy:.0%}"
+            + ("" if self.others_busy is None else f", others on the server's core {self.others_busy:.0%}")
+            + f"; the load was {late.p99_ms:.0f} ms behind its time at p99"
+        )
 
 
 class Run(msgspec.Struct, frozen=True):
@@ -95,8 +152,8 @@ class _Report(msgspec.Struct, frozen=True):
             servers.setdefault(run.server, []).append(run)
         return servers
 
-    def _captioned(self, table: Table) -> Table:
-        table.caption = "\n".join((*self.notes, *self.faults)) or None
+    def _captioned(self, table: Table, *lines: str) -> Table:
+        table.caption = "\n".join((*lines, *self.notes, *self.faults)) or None
         table.caption_justify = "left"
         return table
 
@@ -134,7 +191,18 @@ class CapacityReport(_Report, frozen=True):
 
 
 class LatencyReport(_Report, frozen=True):
-    """How much later audio arrives because of the server, and how soon a caller hears something."""
+    """
+    How much later audio arrives because of the server, and how soon a caller hears something.
+
+    `guardrail`: how soon playback stops for one, from the model's delta with the offending words; None: that was
+    not measured.
+    """
+
+    guardrail: ClearsUnderLoad | None = None
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        return (*super().faults, *(self.guardrail.faults if self.guardrail else ()))
 
     def table(self) -> Table:
         title = f"{self.runs[0].calls} calls, times in ms (p50 / p99)"
@@ -146,6 +214,8 @@ class LatencyReport(_Report, frozen=True):
             table.add_row(
                 run.server, str(run.to_model), str(run.to_caller), str(run.first_audio), str(run.fault_count)
             )
+        if self.guardrail:
+            return self._captioned(table, f"guardrail, from its words to the {self.guardrail}")
         return self._captioned(table)
 
 

@@ -12,6 +12,8 @@ from phonebot.simulator.carrier import Oddities
 from phonebot.simulator.network import Network
 
 LIMIT_MS = 20.0  # one frame: what the heard position may be off by
+TABOO = "forbidden words "
+"""What a guardrail stops the bot for."""
 MODEL_DELAY_MS = 20  # each way between the service and the model
 
 
@@ -21,7 +23,8 @@ class Reply(Frozen, frozen=True):
 
     Deltas of `delta_ms` come at `pace` times real time (None: all at once), the first `first_after_ms` after the
     response began. Once `stalls_after_ms` of audio were generated the model stalls for `stall_ms`. After its last
-    item the response goes on for `tail_ms`, as if a tool call were being written.
+    item the response goes on for `tail_ms`, as if a tool call were being written. The delta of what is heard
+    `says_at_ms` after the begin says `says`, all others a word.
     """
 
     items_ms: tuple[int, ...]
@@ -31,6 +34,8 @@ class Reply(Frozen, frozen=True):
     stalls_after_ms: int = 0
     stall_ms: int = 0
     tail_ms: int = 0
+    says: str = ""
+    says_at_ms: int = 0
 
 
 class Heard(Frozen, frozen=True):

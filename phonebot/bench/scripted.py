@@ -3,7 +3,8 @@ A Realtime server of the GA dialect that plays a script in each session, to the 
 
 A session is told by its instructions which `Play` is meant. It does what its steps say (scenario.py) and answers
 `conversation.item.truncate`, `.delete` and `response.cancel` as the service does; what it is led to believe is the
-play's `Belief`. When the caller speaks it cancels its response by itself, as with `interrupt_response`.
+play's `Belief`. When the caller speaks it cancels its response by itself, as with `interrupt_response`. A play that
+may be `asked` takes requests for responses and items, too: its next reply is what was asked for.
 
 Events and commands travel `delay_ms`, in order, as over a network.
 """
@@ -67,6 +68,7 @@ class Play:
     director: Director
     format: AudioFormat = "pcmu"
     delay_ms: float = 0.0
+    asked: bool = False
     belief: Belief = field(default_factory=Belief)
 
 
@@ -76,6 +78,7 @@ class _Command(msgspec.Struct):
     session: Json = {}
     item_id: str = ""
     audio_end_ms: int = 0
+    response: Json = {}
 
 
 _COMMAND = msgspec.json.Decoder(_Command)
@@ -123,6 +126,7 @@ class _Session:
         self._loop = asyncio.get_running_loop()
         self._begin_s = self._loop.time()
         self._response: _Response | None = None  # the active one
+        self._metadata: Json | None = None  # of the newest request for one
         self._generating: asyncio.Task[None] | None = None
         self._freezing: asyncio.Task[None] | None = None
 
@@ -168,6 +172,10 @@ class _Session:
                 self._tell(self._belief.delete(command.item_id, command.event_id))
             case "response.cancel":
                 self._cancel_for_client(command.event_id)
+            case "response.create" if self._play.asked:
+                self._metadata = command.response.get("metadata")
+            case "conversation.item.create" if self._play.asked:
+                pass  # nothing depends on it
             case other:
                 self._faults.append(f"the model was sent {other}")
 
@@ -217,7 +225,8 @@ class _Session:
 
     async def _generate(self, reply: Reply) -> None:
         response = self._response = _Response(f"resp_{self._id}_{next(self._response_ids)}")
-        self._tell(*events.response_begins(response.id))
+        self._tell(*events.response_begins(response.id, self._metadata))
+        self._metadata = None
         begin_s = self._loop.time() + reply.first_after_ms / 1000
         generated_ms, stalled_ms = 0, 0
         for index, item_ms in enumerate(reply.items_ms):
@@ -228,7 +237,8 @@ class _Session:
                 if reply.pace:
                     await self._until(begin_s, generated_ms / reply.pace + stalled_ms)
                 delta_ms = min(reply.delta_ms, item_ms - start_ms)
-                self._say(response, delta_ms)
+                says_it = reply.says and generated_ms <= reply.says_at_ms < generated_ms + delta_ms
+                self._say(response, delta_ms, word=reply.says if says_it else WORD)
                 generated_ms += delta_ms
             self._end_item(response, "completed")
         await asyncio.sleep(reply.tail_ms / 1000)
@@ -243,15 +253,15 @@ class _Session:
         if first_audio_s is not None:
             await self._until(first_audio_s, 0)
 
-    def _say(self, response: _Response, ms: int, item_id: str | None = None) -> None:
+    def _say(self, response: _Response, ms: int, item_id: str | None = None, word: str = WORD) -> None:
         """A delta of the open item, or of the one named."""
         item_id = item_id or response.open
         assert item_id is not None, "audio is generated within an item"
         self._belief.extend(item_id, ms)
-        response.texts[item_id] += WORD
+        response.texts[item_id] += word
         index = list(response.texts).index(item_id)
         audio = tone(list(self._belief.generated_ms).index(item_id), ms, self._play.format)
-        self._tell(*events.speech(response.id, item_id, WORD, audio, index))
+        self._tell(*events.speech(response.id, item_id, word, audio, index))
 
     def _end_item(self, response: _Response, status: events.Status) -> None:
         if item_id := response.open:

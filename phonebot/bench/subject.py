@@ -24,10 +24,12 @@ import msgspec
 import uvloop
 from starlette.types import ASGIApp
 
+from phonebot.agents.guardrails import Guardrail
 from phonebot.agents.numbers import Numbers
 from phonebot.agents.profile import Profile
 from phonebot.bench.reaction import PATH, Reacted, Reactions
 from phonebot.bench.relay import create_relay
+from phonebot.bench.scenario import TABOO
 from phonebot.call.actions import Action
 from phonebot.call.inputs import Input
 from phonebot.call.plan import CallPlan
@@ -52,7 +54,7 @@ class Subject(msgspec.Struct, frozen=True):
     Which server. The rest is phonebot's: whether it keeps logs, what it says first, what the model is told.
 
     `prompt` may hold `{caller}`, so that a model can tell the calls apart; None: the built-in one. With `timed` the
-    process measures its own reactions too (reaction.py).
+    process measures its own reactions too (reaction.py). `guarded`: a guardrail stops the bot when it says TABOO.
     """
 
     kind: Kind
@@ -60,6 +62,7 @@ class Subject(msgspec.Struct, frozen=True):
     greeting: str | None = None
     prompt: str | None = None
     timed: bool = False
+    guarded: bool = False
 
     @property
     def name(self) -> str:
@@ -234,6 +237,10 @@ def _app(order: _Order) -> ASGIApp:
     profile = Profile(greeting=order.subject.greeting)
     if order.subject.prompt is not None:
         profile = profile.model_copy(update={"prompt": order.subject.prompt})
+    if order.subject.guarded:
+        # The delta that holds the words always completes a step.
+        taboo = Guardrail(name="taboo", words=[TABOO.strip()], debounce_characters=10)
+        profile = profile.model_copy(update={"guardrails": [taboo]})
     app = create_app(settings, Numbers.single(profile), writer=None if order.subject.log else _NoWriter())
     return Reactions(app) if order.subject.timed else app
 

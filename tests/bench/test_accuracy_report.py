@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from phonebot.bench.accuracy_report import AccuracyReport, ClearsUnderLoad, ItemHeard, Reaction, Row
-from phonebot.bench.report import Delays, Machine
+from phonebot.bench.accuracy_report import AccuracyReport, ItemHeard, Row
+from phonebot.bench.report import ClearsUnderLoad, Delays, Machine, Reaction
 from phonebot.bench.scenario import SCENARIOS, Scenario
 from phonebot.simulator.carrier import Oddities
 
@@ -139,7 +139,7 @@ def test_the_time_of_a_clear_under_load_stands_below_with_its_caveat() -> None:
 
     text = " ".join(printed(AccuracyReport(MACHINE, (row(item(3100, 3100)),), loaded)).split())
 
-    assert "clear with 100 calls at once, in ms: p50 2.5, p99 20.2, max 31.0 (300 interruptions, 0 without" in text
+    assert "clear with 100 calls at once, in ms: p50 2.5, p99 20.2, max 31.0 (300 times, 0 without" in text
     assert "an upper bound" in text
     assert "its transport: p50 0.10, p99 2.00, max 3.50, 99.0% within 2 ms; CPU time" in text
     assert "CPU time in that: p50 0.10, p99 0.10, max 2.00, 100.0% within 2 ms; its event loop" in text

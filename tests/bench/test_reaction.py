@@ -9,9 +9,10 @@ import pytest
 from starlette.types import Receive, Scope, Send
 
 from phonebot.bench.reaction import PATH, Reacted, Reactions
+from phonebot.bench.scenario import TABOO
 from phonebot.carrier.messages import StreamWriter
 from phonebot.realtime.connection import ModelConnection
-from phonebot.realtime.events import AudioDone, Event, SpeechStarted
+from phonebot.realtime.events import AudioDone, Event, SpeechStarted, SpokenTextDelta
 
 CLEAR = StreamWriter("MZ1").clear()
 MARK = StreamWriter("MZ1").mark("0:1")
@@ -73,9 +74,10 @@ async def record(app: Reactions) -> Reacted:
     return msgspec.json.decode(body, type=Reacted)
 
 
-async def test_a_clear_is_timed_from_the_models_word_and_once(said: list[Event]) -> None:
+@pytest.mark.parametrize("word", [SPOKE, SpokenTextDelta("resp_1", "item_1", 0, 0, f"so: {TABOO}")])
+async def test_a_clear_is_timed_from_the_models_word_and_once(said: list[Event], word: Event) -> None:
     app = Reactions(Call(MARK, CLEAR, CLEAR))
-    said += [SPOKE, SPOKE]
+    said += [word, word]
     assert await call(app) == [MARK, CLEAR, CLEAR]
     assert await call(app) == [MARK, CLEAR, CLEAR]
     (first,), (second,) = (await record(app)).clears

@@ -7,7 +7,17 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
-from phonebot.bench.report import CapacityReport, Delays, LatencyReport, Machine, Run, percentile, ratios
+from phonebot.bench.report import (
+    CapacityReport,
+    ClearsUnderLoad,
+    Delays,
+    LatencyReport,
+    Machine,
+    Reaction,
+    Run,
+    percentile,
+    ratios,
+)
 
 
 def run(server: str, cpu_ms: float, **changed: object) -> Run:
@@ -81,6 +91,19 @@ def test_faults_and_notes_stand_below_the_table() -> None:
 
     assert "Only one core." in text
     assert "phonebot: the carrier was sent nonsense" in text
+
+
+def test_how_soon_a_guardrail_stops_playback_stands_below_the_table() -> None:
+    took = Reaction.of([0.5, 3.0])
+    stopped = ClearsUnderLoad(20, Delays.of([1.0, 7.0]), took, took, Delays(), 0.2, 0.1, None, Delays(), ("odd",))
+    report = LatencyReport(Machine(2, "3.11.7", "0.1.0"), (run("phonebot", 3.0),), (), stopped)
+
+    text = " ".join(printed(report.table()).split())
+
+    assert "guardrail, from its words to the clear with 20 calls at once, in ms: p50 1.0, p99 7.0" in text
+    assert "(2 times, 0 without a clear)" in text
+    assert report.faults == ("odd",)
+    assert json.loads(report.to_json())["guardrail"]["inside"]["within_2_ms"] == 0.5
 
 
 def test_json_holds_the_machine_and_every_run() -> None:

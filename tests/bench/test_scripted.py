@@ -185,3 +185,19 @@ async def test_a_session_for_which_there_is_no_play_is_closed_and_a_fault() -> N
 
     [fault] = server.faults
     assert "no play was meant" in fault
+
+
+async def test_a_reply_says_words_at_a_time_and_is_what_was_asked_for() -> None:
+    reply = Reply((60,), pace=None, delta_ms=20, says="forbidden ", says_at_ms=20)
+    async with session(Play((Pause(30), reply), Prompter(), asked=True)) as (model, server):
+        metadata = {"phonebot": "insisted-1"}
+        await model.send(msgspec.json.encode({"type": "conversation.item.create", "item": {}}).decode())
+        await model.send(
+            msgspec.json.encode({"type": "response.create", "response": {"metadata": metadata}}).decode()
+        )
+        events = await told(model, "response.done")
+        assert server.faults == []
+    begun = next(event for event in events if event["type"] == "response.created")
+    assert begun["response"]["metadata"] == metadata
+    words = [event["delta"] for event in events if event["type"] == "response.output_audio_transcript.delta"]
+    assert words == ["word ", "forbidden ", "word "]
