@@ -186,8 +186,6 @@ def lacks(entry: Guardrail, known: Known) -> Iterator[tuple[str, str]]:
     for key, secrets in (("headers", secrets_in(entry.headers)), ("sign_with", {entry.sign_with} - {None})):
         for secret in sorted(filter(None, secrets - known.secrets)):
             yield key, f"needs the secret {secret}: set PHONEBOT_SECRET_{secret} where phonebot runs"
-    if entry.ask is not None and not known.asks:
-        yield "ask", "needs a model that answers in text, which this deployment does not have"
     host = urlsplit(entry.url or "").hostname
     if entry.url and entry.url.startswith("http://") and host not in known.hosts:
         yield "url", f"is http://: it must be https://, or PHONEBOT_TOOL_HOSTS_ALLOWED must name {host}"

@@ -326,14 +326,13 @@ def name_of(entry: ToolEntry) -> str:
 class Known:
     """
     What a deployment has for profiles to name: Python functions, secrets, hosts that are let off the rules, Python
-    guardrails. `asks`: it has a model that answers in text.
+    guardrails.
     """
 
     functions: frozenset[str] = frozenset()
     secrets: frozenset[str] = frozenset()
     hosts: frozenset[str] = frozenset()
     guardrails: frozenset[str] = frozenset()
-    asks: bool = False
 
     def lacks(self, lists: Mapping[str, Iterable[ToolEntry]]) -> list[str]:
         """The sentences of `problems`."""

@@ -16,7 +16,7 @@ from phonebot.tools.http import headers_of, signature_of
 from phonebot.tools.running import Blocking, ToolFault
 
 MAX_RESPONSE_BYTES = 16_384
-MAX_ANSWER_TOKENS = 20  # "yes" or "no", and what a model wraps it in
+MAX_ANSWER_TOKENS = 100  # "yes" or "no", and what a model wraps it in
 
 _WHO = {"bot": "a bot on the telephone said", "caller": "a caller said to a bot on the telephone"}
 _ARGUMENTS = "a bot is about to call the function {tool} with these arguments"

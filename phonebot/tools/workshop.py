@@ -48,7 +48,7 @@ class Equipment:
 
 class Workshop:
     """
-    `guardrails` are Python ones; `asks`: there is a model that answers guardrails in text.
+    `guardrails` are Python ones.
 
     `secrets` by the names that profiles call them by; `hosts` are let off the rules of addresses.py.
 
@@ -62,8 +62,6 @@ class Workshop:
         hosts: Collection[str] = (),
         formatter: Formatter | None = None,
         guardrails: Mapping[str, GuardrailFunction] | None = None,
-        *,
-        asks: bool = False,
     ) -> None:
         self._functions = functions or {}
         self.guardrails = guardrails or {}
@@ -72,7 +70,7 @@ class Workshop:
         self._wording = Wording(formatter)
         self.threads = Threads()
         self.known = Known(
-            frozenset(self._functions), frozenset(self.secrets), frozenset(hosts), frozenset(self.guardrails), asks
+            frozenset(self._functions), frozenset(self.secrets), frozenset(hosts), frozenset(self.guardrails)
         )
 
     async def __aenter__(self) -> Self:

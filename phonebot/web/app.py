@@ -45,6 +45,7 @@ from phonebot.realtime import providers
 from phonebot.realtime.connection import EarlyLine, ModelConnection, connect
 from phonebot.realtime.events import Session
 from phonebot.realtime.providers import Endpoint
+from phonebot.realtime.text import TextSession
 from phonebot.replay.log import About
 from phonebot.replay.recorder import Recorder, Writer
 from phonebot.settings import LOOPBACK_HOSTS, Settings
@@ -301,6 +302,10 @@ class CallDesk:
         self._remember = remember
         self._guardroom = Guardroom(workshop)
 
+    def _writing(self) -> TextSession:
+        """A model that answers in writing, for one call."""
+        return TextSession(text_endpoint(self._settings))
+
     async def hold(self, socket: MediaSocket, reader: StreamReader, start: Start, admission: Admission) -> None:
         """A call from the carrier, until it has ended: its number's profile answers."""
         profile = self._numbers.profile_for(admission.number, admission.caller)
@@ -379,7 +384,7 @@ class CallDesk:
         told = self._feed.begin(about, plan, audible=profile.record)
         typist = Typist(start.call_sid, lambda typed: bridge.type_in(typed))
         context = ToolContext(start.call_sid, arrival.caller, arrival.number, profile.name, typist=typist)
-        toolbox, guard = equipment.toolbox(context), self._guardroom.guard(profile, context)
+        toolbox, guard = equipment.toolbox(context), self._guardroom.guard(profile, context, self._writing)
 
         def call_for(hook: str) -> LiveCall:
             return LiveCall(context, hook, told.events, typist, bridge.hang_up)

@@ -332,6 +332,13 @@ def test_what_could_not_be_found_out_is_told_and_passes_or_trips_as_the_rule_has
     assert ClearPlayback in kinds(actions)
 
 
+def test_a_problem_that_comes_with_each_look_is_told_once() -> None:
+    driver = speaking(SAY)
+    assert len(driver.feed(Checked("check-1", "advice", False, problem="no answer"))) == 1
+    (check,) = checks(says(driver, SENTENCE))
+    assert driver.feed(Checked(check.check_id, "advice", False, problem="no answer")) == []
+
+
 def test_a_look_that_nobody_answers_is_given_up() -> None:
     driver = speaking(SAY)
     actions = driver.run(SAY.timeout_ms + GRACE_MS)

@@ -1,4 +1,4 @@
-from phonebot.call.responses import REQUEST_PATIENCE_MS, RETRIES, RETRY_MS, Responses
+from phonebot.call.responses import REQUEST_PATIENCE_MS, RETRIES, RETRY_MS, Responses, exactly
 from phonebot.realtime.events import CreateResponse, ResponseOptions
 
 GREETING = ResponseOptions(instructions="greet")
@@ -110,3 +110,76 @@ def test_a_response_that_succeeds_makes_the_next_failure_the_first_again() -> No
         responses.ask(RETRY_MS)
         responses.created(f"good_{n}")
         responses.done(f"good_{n}")
+
+
+def insisting() -> tuple[Responses, CreateResponse]:
+    """Responses of which one is insisted on, and was asked for at 0."""
+    responses = Responses()
+    responses.want()
+    responses.insist(exactly("Goodbye."))
+    (request,) = responses.ask(0)
+    return responses, request
+
+
+def mark(request: CreateResponse) -> dict[str, str]:
+    assert isinstance(request.options.metadata, dict)
+    return request.options.metadata
+
+
+def test_what_is_insisted_on_takes_the_place_of_all_that_was_wanted() -> None:
+    responses, request = insisting()
+    assert request.options.instructions == exactly("Goodbye.").instructions
+    assert not responses.created("resp_1", mark(request))
+    assert responses.says_exactly("resp_1")
+    responses.done("resp_1")
+    assert responses.ask(0) == ()
+
+
+def test_the_models_own_response_is_unwanted_and_what_is_insisted_on_is_asked_for_again() -> None:
+    responses, request = insisting()
+    assert responses.created("resp_own")
+    assert responses.refused(request.event_id, busy=True)
+    responses.drop_wanted()  # an answer of the model's own does not replace it
+    responses.done("resp_own")
+    (again,) = responses.ask(100)
+    assert again.options == request.options
+    assert not responses.created("resp_1", mark(again))
+
+
+def test_one_that_was_lost_is_asked_for_again_and_nothing_beside_it() -> None:
+    responses, request = insisting()
+    (again,) = responses.ask(REQUEST_PATIENCE_MS)
+    assert again.options == request.options
+    responses.created("resp_1", mark(again))
+    responses.done("resp_1")
+    assert responses.ask(REQUEST_PATIENCE_MS) == ()
+
+
+def test_one_that_failed_or_crossed_the_caller_is_still_insisted_on() -> None:
+    responses, request = insisting()
+    responses.created("resp_1", mark(request))
+    responses.crossed("resp_1")
+    responses.done("resp_1")
+    (again,) = responses.ask(0)
+    responses.created("resp_2", mark(again))
+    assert responses.failed("resp_2", 0)
+    assert responses.ask(0) == ()
+    (third,) = responses.ask(RETRY_MS)
+    assert third.options == request.options
+
+
+def test_one_that_is_not_wanted_any_more_is_not_asked_for() -> None:
+    responses = Responses()
+    responses.insist(exactly("Goodbye."))
+    assert responses.owes_words
+    responses.relent()
+    assert responses.ask(0) == ()
+
+
+def test_of_a_service_without_marks_the_second_response_is_taken_for_ours() -> None:
+    responses, _ = insisting()
+    assert responses.created("resp_own")
+    responses.done("resp_own")
+    responses.ask(0)
+    assert not responses.created("resp_ours")
+    assert responses.says_exactly("resp_ours")

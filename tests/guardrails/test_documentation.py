@@ -28,7 +28,7 @@ def test_the_profile_can_be_loaded_and_the_deployment_has_what_it_names(modules:
     assert modules == {"clinic_rails", "test_rails"}
     tables = parse("\n".join(PAGE.blocks("toml")).encode(), PAGE.name)
     (given,) = read_tables(tables, PAGE.name, Path()).values()
-    known = Known(guardrails=frozenset(load_guardrails("clinic_rails", ())), asks=True)
+    known = Known(guardrails=frozenset(load_guardrails("clinic_rails", ())))
     assert list(problems(given.profile.guardrail_lists(), known)) == []
     assert [len(each) for each in given.profile.guardrail_lists().values()] == [5]
 

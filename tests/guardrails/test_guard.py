@@ -53,7 +53,7 @@ def guard_of(
     *entries: dict[str, Any], functions: tuple[GuardrailFunction, ...] = (), model: Model | None = None
 ) -> Guard:
     profile = Profile.from_table({"guardrails": list(entries)}, "test")
-    workshop = Workshop(guardrails={each.name: each for each in functions}, asks=model is not None)
+    workshop = Workshop(guardrails={each.name: each for each in functions})
     guard = Guardroom(workshop).guard(profile, CALL, (lambda: model) if model else None)
     assert guard is not None
     return guard

@@ -109,7 +109,7 @@ async def server(handler: Any) -> AsyncIterator[str]:
 
 @pytest.mark.parametrize("dialect", ["ga", "beta"])
 async def test_words_stop_the_bot_and_others_are_said(start_service: StartService, dialect: str) -> None:
-    rail = {"name": "advice", "words": ["blue pills"], "then": "say", "say": HARMLESS, "debounce_characters": 20}
+    rail = {"name": "advice", "words": ["blue pills"], "then": "say", "say": HARMLESS, "debounce_characters": 30}
     service = await serve(start_service, advises, rail, PHONEBOT_MODEL_DIALECT=dialect)
     await service.dial(QUIET, QUESTION, WaitForQuiet(1_000), HangUp())
     (witness,) = service.witnesses
@@ -168,6 +168,35 @@ async def test_what_a_guardrail_does_not_find_out_stops_nobody(start_service: St
     status, metrics = await service.request("GET", "/metrics")
     assert status == 200
     assert f"phonebot_guardrail_checks_failed_total {len(failed)}.0" in metrics
+    await service.stop()
+    check_replay(service.log())
+
+
+async def test_a_second_model_answers_whether_the_bot_is_to_be_stopped(start_service: StartService) -> None:
+    judged: list[str] = []
+
+    def answers(context: Context) -> Answer:
+        if "You judge a text" not in context.instructions:
+            return advises(context)
+        assert "Does it name pills?" in context.instructions
+        judged.append(context.history[-1].text)
+        return (Speak("Yes." if "pills" in judged[-1] else "No."),)
+
+    rail = {
+        "name": "pills",
+        "ask": "Does it name pills?",
+        "then": "say",
+        "say": HARMLESS,
+        "debounce_characters": 20,
+    }
+    service = await serve(start_service, answers, rail)
+    await service.dial(QUIET, QUESTION, WaitForQuiet(1_000), HangUp())
+    (witness,) = service.witnesses
+    assert [tripped.guardrail for tripped in witness.saw(GuardrailTripped)] == ["pills"]
+    assert bot_lines(witness)[-1] == HARMLESS
+    assert judged[0] == "Hi"
+    assert "pills" in judged[-1]
+    assert witness.troubles == []
     await service.stop()
     check_replay(service.log())
 
