@@ -6,8 +6,8 @@ from typing import get_args
 import msgspec
 import pytest
 
-from phonebot.call.actions import FalseAlarm, Outcome, Settled, Trouble
-from phonebot.call.inputs import ModelLost
+from phonebot.call.actions import FalseAlarm, GuardrailTripped, Outcome, Settled, Trouble
+from phonebot.call.inputs import ModelLost, Tick
 from phonebot.carrier.messages import Dtmf
 from phonebot.replay import timeline as told
 from phonebot.replay.reader import CallLog, Step, read
@@ -43,6 +43,22 @@ def test_a_pause_is_told_with_why_the_bot_went_on() -> None:
     assert of_kinds("backchannel", "pause") == [
         "The bot paused, with about 4.74 s still to be said",
         'The bot goes on: the caller only agreed: "that is right"',
+    ]
+
+
+def test_a_guardrail_is_told_with_what_it_tripped_on_and_what_is_done() -> None:
+    assert of_kinds("guardrail", "guardrail") == [
+        'The guardrail names tripped on what the bot said: "Doctor Rivera"; the words that are given for it are said'
+    ]
+    tripped = (
+        GuardrailTripped("days", "arguments", "interrupt", "", tool="book"),
+        GuardrailTripped("rude", "caller", "end", "an insult"),
+        GuardrailTripped("advice", "bot", "interrupt"),
+    )
+    assert [event.text for event in timeline(with_steps(Step(7, Tick(), tripped)), keys=True)] == [
+        'The guardrail days tripped on the arguments of "book"; it did not run',
+        'The guardrail rude tripped on what the caller said: "an insult"; the call ends',
+        "The guardrail advice tripped on what the bot said; the bot was stopped and corrects itself",
     ]
 
 

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from phonebot.call.actions import Action, BargeIn, Cut, Ended, FalseAlarm, Floor, Held, Line, Tell, Trouble
+from phonebot.call.actions import GuardrailTripped as Tripped
 from phonebot.call.inputs import PlayClip, Tick
 from phonebot.call.plan import CallPlan, Clip
 from phonebot.call.turns import Turn
@@ -18,6 +19,7 @@ from phonebot.web.feed import (
     CallEnded,
     CallFeed,
     Feed,
+    GuardrailTripped,
     Interrupted,
     ItemCut,
     KeyPressed,
@@ -49,6 +51,17 @@ async def waiting(events: Subscription) -> list[Any]:
     """What the subscriber can read without waiting."""
     events.close()
     return [event async for event in events]
+
+
+async def test_a_guardrail_that_trips_is_told() -> None:
+    feed = Feed()
+    call = feed.begin(ABOUT)
+    with feed.subscribe("CA1") as events:
+        happen(call, 40, Tripped("advice", "bot", "say", "blue pills", "item_1"))
+        _, told = await waiting(events)
+    assert told == GuardrailTripped(
+        call_sid="CA1", at_ms=40, guardrail="advice", on="bot", then="say", why="blue pills"
+    )
 
 
 async def test_a_watcher_is_told_all_that_happens_to_a_call_in_order() -> None:

@@ -8,8 +8,19 @@ import pytest
 from service_driver import SPEECH, Service, StartService
 from starlette.requests import Request
 
-from phonebot.call.actions import Action, BargeIn, ClearPlayback, Cut, Line, Outcome, Settled, Tell, Trouble
-from phonebot.call.inputs import CallerAudioDropped, Input, Tick
+from phonebot.call.actions import (
+    Action,
+    BargeIn,
+    ClearPlayback,
+    Cut,
+    GuardrailTripped,
+    Line,
+    Outcome,
+    Settled,
+    Tell,
+    Trouble,
+)
+from phonebot.call.inputs import CallerAudioDropped, Checked, Input, Tick
 from phonebot.carrier.messages import Media
 from phonebot.realtime.events import (
     AppendAudio,
@@ -21,7 +32,7 @@ from phonebot.realtime.events import (
     TruncateItem,
 )
 from phonebot.simulator.caller import HangUp, Interrupt, Say, WaitForQuiet
-from phonebot.web.metrics import CallMetrics, Metrics, is_local
+from phonebot.web.metrics import MAX_GUARDRAILS, CallMetrics, Metrics, is_local
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text("utf-8")
 FRAME = Media(2, 1, 20, "////")
@@ -43,7 +54,9 @@ class Counted:
     @property
     def added(self) -> dict[str, float]:
         before = self._before
-        return {name: value - before[name] for name, value in self._values().items() if value != before[name]}
+        return {
+            name: value - before.get(name, 0) for name, value in self._values().items() if value != before.get(name)
+        }
 
     def _values(self) -> dict[str, float]:
         return {
@@ -57,6 +70,19 @@ class Counted:
 @pytest.fixture
 def counted() -> Counted:
     return Counted()
+
+
+def test_guardrails_are_counted_by_name_up_to_a_number_of_names(counted: Counted) -> None:
+    names = [f"rail_{number}" for number in range(MAX_GUARDRAILS + 2)]
+    for name in (*names, names[0], names[-1]):
+        counted.happened(Tick(), GuardrailTripped(name, "bot", "say"))
+    counted.happened(Checked("check-1", "rail_0", False, problem="no answer"))
+    counted.happened(Checked("check-2", "rail_0", True))
+    added = counted.added
+    assert added["guardrail_trips_total rail_0 say"] == 2
+    assert added["guardrail_trips_total (others) say"] == 3
+    assert added["guardrail_checks_failed_total"] == 1
+    assert len(added) == MAX_GUARDRAILS + 2
 
 
 def test_an_interruption_and_what_it_rests_on_are_counted(counted: Counted) -> None:
