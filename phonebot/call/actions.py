@@ -149,7 +149,7 @@ class GuardrailTripped(Frozen, frozen=True):
     A guardrail has tripped, `on` what was said in the item or on the arguments of the function `tool`.
 
     `then` is what is done about it: where it came too late, that is less than the guardrail says. `why` is what the
-    check told of it, "" for nothing.
+    check told of it, "" for nothing. Playback was cleared with about `unheard_ms` still unheard; 0: there was none.
     """
 
     guardrail: str
@@ -158,6 +158,7 @@ class GuardrailTripped(Frozen, frozen=True):
     why: str = ""
     item_id: str = ""
     tool: str = ""
+    unheard_ms: int = 0
 
 
 class Line(Frozen, frozen=True):

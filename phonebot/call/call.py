@@ -12,6 +12,8 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from msgspec.structs import replace
+
 from phonebot.audio.base64 import base64_length, base64_silence, is_base64
 from phonebot.call import turns
 from phonebot.call.actions import (
@@ -798,7 +800,9 @@ class Call:
             return [note]
         if held and (then == "interrupt" or not verdict.known):
             return [note, *self._refuse(held, verdict.told, True, now)]
-        actions = [*self._silence_bot(now), note]
+        held_ms = self._unheard_ms or 0
+        unheard_ms = held_ms if self._ledger.held else 0 if self._ledger.empty else self._ledger.unheard_ms(now)
+        actions = [*self._silence_bot(now), replace(note, unheard_ms=unheard_ms)]
         if held:
             actions += self._refuse(held, verdict.told, False, now)
         match then:

@@ -15,7 +15,18 @@ from typing import Any, get_args
 import msgspec
 
 from phonebot.agents.agent import MAIN
-from phonebot.call.actions import Action, BargeIn, Cut, Ended, HandOff, Line, RunTool, Tell, Trouble
+from phonebot.call.actions import (
+    Action,
+    BargeIn,
+    Cut,
+    Ended,
+    GuardrailTripped,
+    HandOff,
+    Line,
+    RunTool,
+    Tell,
+    Trouble,
+)
 from phonebot.call.inputs import Input, ModelReady, PlayClip, ToolResult
 from phonebot.call.plan import CallPlan
 from phonebot.carrier.messages import Media, Start
@@ -289,13 +300,17 @@ class Translator:
             )
 
     def _barge_in(self, action: BargeIn) -> None:
+        self._interrupted(action.unheard_ms)
+
+    def _interrupted(self, unheard_ms: int) -> None:
+        """Playback was cleared."""
         items = self._unheard()
         self._stopped |= {self._responses[item] for item in items if item in self._responses}
         if self._active:
             self._stopped.add(self._active)
         item_id = next(iter(items), "")
         self._events.append(
-            told.AudioInterrupted(t_ms=self._now, item_id=item_id, unheard_ms=action.unheard_ms),
+            told.AudioInterrupted(t_ms=self._now, item_id=item_id, unheard_ms=unheard_ms),
         )
 
     def _unheard(self) -> list[str]:
@@ -335,6 +350,21 @@ class Translator:
             told.HandOff(t_ms=self._now, from_agent=action.from_agent, to_agent=action.to_agent, note=action.note)
         )
 
+    def _tripped(self, tripped: GuardrailTripped) -> None:
+        if tripped.unheard_ms:
+            self._interrupted(tripped.unheard_ms)
+        self._events.append(
+            told.GuardrailTripped(
+                t_ms=self._now,
+                guardrail=tripped.guardrail,
+                on=tripped.on,
+                then=tripped.then,
+                why=tripped.why,
+                item_id=tripped.item_id,
+                tool=tripped.tool,
+            )
+        )
+
     def _trouble(self, trouble: Trouble) -> None:
         self._events.append(told.Error(t_ms=self._now, error=trouble.problem))
 
@@ -367,6 +397,7 @@ _ACTIONS: dict[type, Callable[[Translator, Any], None]] = {
     BargeIn: Translator._barge_in,
     Cut: Translator._cut,
     Line: Translator._line,
+    GuardrailTripped: Translator._tripped,
     HandOff: Translator._handed_off,
     Trouble: Translator._trouble,
     Ended: Translator._ended,

@@ -131,7 +131,7 @@ class Workshop:
 
     async def look_up(self, entry: Lookup, *, caller: str, number: str, call_sid: str) -> Found:
         """What a profile's lookup finds about a caller; it takes `entry.timeout_s` at most."""
-        return await look_up(entry, self._secrets, self.client, caller=caller, number=number, call_sid=call_sid)
+        return await look_up(entry, self.secrets, self.client, caller=caller, number=number, call_sid=call_sid)
 
     def _waits_for_words(self, name: str) -> bool:
         consent = self._functions[name].rule.consent

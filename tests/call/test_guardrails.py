@@ -219,7 +219,9 @@ def test_a_trip_stops_playback_first_and_then_says_the_words_it_has() -> None:
     actions = trips(driver)
     assert kinds(actions)[:2] == [ClearPlayback, SendMark]
     assert BargeIn not in kinds(actions)  # nobody interrupted
-    assert GuardrailTripped("advice", "bot", "say", "a price", "item_1") in actions
+    (tripped,) = [each for each in actions if isinstance(each, GuardrailTripped)]
+    assert tripped == GuardrailTripped("advice", "bot", "say", "a price", "item_1", unheard_ms=tripped.unheard_ms)
+    assert 2_900 <= tripped.unheard_ms <= 3_200
     assert Tell(CancelResponse("resp_1")) in actions
     assert asked(driver) == []  # one is active
     cancelled(driver)

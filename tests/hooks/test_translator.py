@@ -222,3 +222,14 @@ def test_the_events_of_every_recorded_call_are_whole(folder: Path) -> None:
     actions = [action for step in log.steps for action in step.actions]
     lines = {action.item_id: action.text for action in actions if isinstance(action, Line)}
     assert lines.items() <= said.items()
+
+
+def test_a_guardrail_that_trips_stops_playback_and_says_so() -> None:
+    events = list(events_of(read(CALLS / "guardrail")))
+    at = next(n for n, event in enumerate(events) if isinstance(event, told.GuardrailTripped))
+    interrupted, tripped = events[at - 1], events[at]
+    assert isinstance(interrupted, told.AudioInterrupted)
+    assert isinstance(tripped, told.GuardrailTripped)
+    assert (tripped.guardrail, tripped.on, tripped.then, tripped.why) == ("names", "bot", "say", "Doctor Rivera")
+    assert interrupted.item_id == tripped.item_id
+    assert 4_000 < interrupted.unheard_ms < 5_069
