@@ -193,7 +193,7 @@ class Call:
         first, self._carrier_ms = self._carrier_ms < 0, now
         self._ledger.arrive(media.timestamp_ms, now)
         opened = self._open(now) if first else []
-        if self._is_deaf:
+        if self._farewell and self._is_deaf:
             media = _silenced(media)
         if self._interruptions:
             decided, media = self._listen(self._interruptions, media, now)

@@ -152,7 +152,9 @@ class _Look:
 
 class Guardrails:
     """
-    Those of one call. `rules` hold for whoever speaks for the bot; `change` adds the agent's own.
+    Those of one call; `looks`: there are any.
+
+    `rules` hold for whoever speaks for the bot; `change` adds the agent's own.
     """
 
     def __init__(self, rules: tuple[GuardrailRule, ...], responses: Responses) -> None:
@@ -178,15 +180,13 @@ class Guardrails:
         self._of_bot = tuple(rule for rule in rules if rule.on == "bot")
         self._of_caller = tuple(rule for rule in rules if rule.on == "caller")
         self._of_arguments = tuple(rule for rule in rules if rule.on == "arguments")
-
-    @property
-    def looks(self) -> bool:
-        """Somebody looks at something in this call."""
-        return bool(self._of_bot or self._of_caller or self._of_arguments)
+        self.looks = bool(rules)
 
     @property
     def due_ms(self) -> int | None:
         """When `tick` has something to do."""
+        if not self._looks:  # fifty times a second
+            return None
         return min((look.until_ms for look in self._looks.values()), default=None)
 
     # ---------------------------------------------------------------------------------- what is said and done
