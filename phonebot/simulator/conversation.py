@@ -6,7 +6,7 @@ where its audio ends, so that a mind (and a test) sees exactly what the caller w
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
 from phonebot.simulator.config import BYTES_PER_MS, Format
@@ -93,7 +93,7 @@ class Item:
 
     @property
     def line(self) -> Line | None:
-        """The item as text, or None for a function call, which is no line."""
+        """The item as text, without a function's name; None for a function call, which is no line."""
         if self.type == "function_call":
             return None
         if self.type == "function_call_output":
@@ -255,8 +255,13 @@ def _no_such_item(code: str, item_id: str) -> Refused:
 
 def lines_of(items: Sequence[Item]) -> tuple[Line, ...]:
     """Items as text; what says nothing (a function call, an answer nobody heard) is left out."""
-    lines = (item.line for item in items)
-    return tuple(line for line in lines if line is not None and (line.text or line.role in ("user", "tool")))
+    functions = {item.call_id: item.name for item in items if item.type == "function_call"}
+    lines = ((item.line, functions.get(item.call_id, "")) for item in items)
+    return tuple(
+        replace(line, function=function) if line.role == "tool" else line
+        for line, function in lines
+        if line is not None and (line.text or line.role in ("user", "tool"))
+    )
 
 
 def heard_in(items: Sequence[Item]) -> str | None:

@@ -23,10 +23,16 @@ A scripted mind: what the embedded model answers to what it hears, written in TO
 
     [replies.booked]                        # without an intent of its name: reached by `next` only
     call = { name = "book_appointment", arguments = { day = "Tuesday" } }
-    answer = "It is booked. {result}"       # said after the function has returned
+    answer = "It is booked. {result}"       # said after the function has returned; see filling.py
+    otherwise = "I could not book it."      # where the result lacks what the answer tells of it; else it is said
 
     [replies.another_day]
     say = "Then please call again tomorrow."
+
+    [replies.bill]
+    call = { name = "find_bill" }
+    through = ["transfer_to_billing"]       # first called where the session does not offer find_bill
+    answer = "You owe {result.amount}."
 
     [replies.again]
     repeat = true                           # says the last reply once more
@@ -45,10 +51,9 @@ The longest phrase found in what was heard decides, wherever it stands; a phrase
 utterance of up to four, because among many words it is more often the recogniser's guess than the caller's wish.
 """
 
-import json
 import re
 import tomllib
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -56,23 +61,22 @@ import msgspec
 from msgspec import Meta, Struct
 
 from phonebot.errors import ProfileError
+from phonebot.simulator.filling import PLACEHOLDER, RESULT, filled, filled_arguments, names_in, results_in
 from phonebot.simulator.language_model import PHONES, words_of
 from phonebot.simulator.mind import Call, Context, Line, Say
 
 MAX_SCRIPT_BYTES = 1 << 20
 LONGEST_FOR_ONE_WORD = 4  # words heard in which a phrase of one word counts
 
-RESULT = "{result}"
-"""Stands in an answer for what the function returned."""
-
 _Text = Annotated[str, Meta(min_length=1, max_length=2000)]
+_FunctionName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 _PRESSED = re.compile(r"\bpress(?:ed)?\b[^0-9*#]*([0-9*#]+)", re.IGNORECASE)
 
 
 class Function(Struct, frozen=True, forbid_unknown_fields=True):
     """A function to call, as the model would."""
 
-    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+    name: _FunctionName
     arguments: dict[str, Any] = {}
 
 
@@ -80,13 +84,18 @@ class Reply(Struct, frozen=True, forbid_unknown_fields=True):
     """
     What is done at one point of the dialogue: say something, then call a function, then say its answer.
 
-    A function that the session does not offer is passed over: its answer follows at once, unless that would tell
-    the result. `next` maps intents to the replies that answer them while this reply is the last.
+    Where the session does not offer the function, but one of `through`, another agent has it: that one is called,
+    and then, in what has become another agent's session, the reply is given. A function that is not to be had so
+    either is passed over: its answer follows at once, unless that would tell a result. `otherwise` is said where
+    the answer, or an argument, lacks a result. `next` maps intents to the replies that answer them while this reply
+    is the last.
     """
 
     say: _Text | None = None
     call: Function | None = None
+    through: tuple[_FunctionName, ...] = ()
     answer: _Text | None = None
+    otherwise: _Text | None = None
     next: dict[str, str] = {}
     reprompt: _Text | None = None
     repeat: bool = False
@@ -170,7 +179,7 @@ class ScriptedMind:
             return self._in_writing(context)
         newest = context.history[-1] if context.history else None
         if context.heard is None and newest is not None and newest.role == "tool":
-            return self._returned(newest.text)
+            return self._returned(newest, context)
         last, line = self._last_reply(context.history)
         # A key that the client tells of in a message of the system is an answer as well.
         told = newest.text if newest and newest.role == "system" and _PRESSED.search(newest.text) else ""
@@ -179,7 +188,7 @@ class ScriptedMind:
             return (Say((last and last.reprompt) or self._script.reprompt),)
         if reply.repeat:
             return (Say(line or self._script.reprompt),)
-        return self._give(reply, context.tools)
+        return self._give(reply, context, reply.through)
 
     def _in_writing(self, context: Context) -> tuple[Say | Call, ...]:
         """What the script has no answer to is answered with nothing."""
@@ -194,22 +203,40 @@ class ScriptedMind:
                 return (Say(each.write),)
         return ()
 
-    def _give(self, reply: Reply, tools: tuple[str, ...]) -> tuple[Say | Call, ...]:
+    def _give(self, reply: Reply, context: Context, through: tuple[str, ...]) -> tuple[Say | Call, ...]:
+        """`through` is empty when another agent was asked for already."""
         self._given = reply
+        results = results_in(context.history)
         function = reply.call
-        if function is None or function.name not in tools:
-            texts = [text for text in (reply.say, reply.answer) if text and RESULT not in text]
-            return (Say(" ".join(texts) or self._script.reprompt),)
+        if function is None or function.name not in context.tools:
+            if transfer := next((name for name in through if name in context.tools), None):
+                self._called = reply
+                return (Call(transfer, {}),)
+            texts = [said for text in (reply.say, reply.answer) if text and (said := filled(text, results))]
+            return (Say(" ".join(texts) or self._instead(reply, results) or self._script.reprompt),)
+        arguments = filled_arguments(function.arguments, results)
+        if arguments is None:
+            return (Say(self._instead(reply, results) or self._script.reprompt),)
         self._called = reply
-        call = Call(function.name, function.arguments)
-        return (Say(reply.say), call) if reply.say else (call,)
+        call = Call(function.name, arguments)
+        said = filled(reply.say, results) if reply.say else None
+        return (Say(said), call) if said else (call,)
 
-    def _returned(self, result: str) -> tuple[Say | Call, ...]:
+    def _returned(self, output: Line, context: Context) -> tuple[Say | Call, ...]:
         """Answer with what the function returned, or say nothing more."""
         reply, self._called = self._called, None
-        if reply is None or reply.answer is None:
+        if reply is None:
             return ()
-        return (Say(reply.answer.replace(RESULT, _as_text(result))),)
+        if output.function in reply.through:
+            return self._give(reply, context, through=())
+        if reply.answer is None:
+            return ()
+        results = results_in(context.history) | {RESULT: output.text}
+        said = filled(reply.answer, results)
+        return (Say(said if said is not None else self._instead(reply, results) or output.text),)
+
+    def _instead(self, reply: Reply, results: Mapping[str, str]) -> str | None:
+        return filled(reply.otherwise, results) if reply.otherwise else None
 
     def _reply_to(self, heard: str, last: Reply | None) -> Reply | None:
         replies = {intent: intent for intent in self._script.intents if intent in self._script.replies}
@@ -233,7 +260,7 @@ class ScriptedMind:
         said = [line.text for line in history if line.role == "assistant" and words_of(line.text)]
         for line in reversed(said):
             sources = [
-                (reply, line if RESULT in text else text)
+                (reply, line if PLACEHOLDER.search(text) else text)
                 for reply in self._script.replies.values()
                 for text in _texts(reply)
                 if _begins(text, line)
@@ -249,6 +276,8 @@ def _texts(reply: Reply) -> Iterator[str]:
         yield reply.say
     if reply.answer:
         yield reply.answer
+    if reply.otherwise:
+        yield reply.otherwise
     if reply.say and reply.answer:
         yield f"{reply.say} {reply.answer}"
 
@@ -256,18 +285,9 @@ def _texts(reply: Reply) -> Iterator[str]:
 def _begins(text: str, line: str) -> bool:
     """Whether the line, which may have been cut, is said from this text."""
     said = words_of(line)
-    before_result, result, _ = text.partition(RESULT)
+    before_result, *rest = PLACEHOLDER.split(text, maxsplit=1)
     fixed = words_of(before_result)
-    return fixed[: len(said)] == said or bool(result and fixed and said[: len(fixed)] == fixed)
-
-
-def _as_text(result: str) -> str:
-    """A function's output is JSON more often than not; a string is said without its quotes."""
-    try:
-        value = json.loads(result)
-    except ValueError:
-        return result
-    return value if isinstance(value, str) else result
+    return fixed[: len(said)] == said or bool(rest and fixed and said[: len(fixed)] == fixed)
 
 
 # ------------------------------------------------------------------------------------------- reading
@@ -335,11 +355,12 @@ def _intent_problems(script: Script) -> Iterator[str]:
 
 def _reply_problems(script: Script) -> Iterator[str]:
     reached = {name for reply in script.replies.values() for name in reply.next.values()}
+    functions = {reply.call.name for reply in script.replies.values() if reply.call}
     for name, reply in script.replies.items():
         where = f"replies.{name}"
         if name not in script.intents and name not in reached:
             yield f"{where}: nothing leads to it; add intents.{name} or name it in a reply's next"
-        for problem in _content_problems(reply):
+        for problem in (*_content_problems(reply), *_placeholder_problems(reply, functions)):
             yield f"{where}{problem}"
         for intent, target in reply.next.items():
             if intent not in script.intents:
@@ -357,8 +378,19 @@ def _content_problems(reply: Reply) -> Iterator[str]:
         yield ": has nothing to say; give it say, answer or repeat"
     if reply.answer is not None and reply.call is None:
         yield ".answer: needs a call whose answer it is; what is said at once is say"
-    if RESULT in (reply.say or ""):
-        yield f".say: {RESULT} is not known yet; put it into answer"
+    if RESULT in names_in(reply.say or ""):
+        yield ".say: {result} is not known yet; put it into answer"
+
+
+def _placeholder_problems(reply: Reply, functions: Container[str]) -> Iterator[str]:
+    arguments = reply.call.arguments if reply.call else {}
+    texts = {"say": reply.say, "answer": reply.answer, "otherwise": reply.otherwise} | {
+        f"call.arguments.{name}": value for name, value in arguments.items()
+    }
+    for key, text in texts.items():
+        for name in names_in(text) if isinstance(text, str) else ():
+            if name != RESULT and name not in functions:
+                yield f".{key}: {{{name}}} is no function that a reply calls"
 
 
 def _other_problems(script: Script) -> Iterator[str]:

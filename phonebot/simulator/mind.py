@@ -53,10 +53,15 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One item of the conversation as text. A `tool` line is a function's output."""
+    """
+    One item of the conversation as text.
+
+    A `tool` line is a function's output; `function` names it, "" where its call is no longer in the conversation.
+    """
 
     role: Literal["user", "assistant", "system", "tool"]
     text: str
+    function: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,7 +73,7 @@ def test_the_mind_is_told_the_conversation_as_text() -> None:
     assert mind.contexts == [
         Context(
             instructions="Be kind.",
-            history=(Line("user", "What is the weather?"), Line("tool", "it rains")),
+            history=(Line("user", "What is the weather?"), Line("tool", "it rains", "look")),
             tools=("look",),
             heard=None,
         )

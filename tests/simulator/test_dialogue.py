@@ -75,6 +75,7 @@ class Talk:
     def __init__(self, script: Script, tools: tuple[str, ...] = ("book_table", "cancel_table", "end_call")) -> None:
         self._mind: ScriptedMind = script.mind()
         self._tools = tools
+        self._called = ""  # the function that was called last
         self.history: list[Line] = []
 
     def hear(self, text: str) -> tuple[Say | Call, ...]:
@@ -82,8 +83,13 @@ class Talk:
         return self._answer(text)
 
     def function_returns(self, output: str) -> tuple[Say | Call, ...]:
-        self.history.append(Line("tool", output))
+        self.history.append(Line("tool", output, self._called))
         return self._answer(None)
+
+    def handed_over(self, *tools: str) -> tuple[Say | Call, ...]:
+        """The function that was called made another agent's session of this one."""
+        self._tools = tools
+        return self.function_returns('{"agent": "another"}')
 
     def nobody_speaks(self) -> tuple[Say | Call, ...]:
         return self._answer(None)
@@ -97,6 +103,7 @@ class Talk:
     def _answer(self, heard: str | None) -> tuple[Say | Call, ...]:
         answer = self._mind.answer(Context("Be kind.", tuple(self.history), self._tools, heard))
         self.history += [Line("assistant", say.text) for say in answer if isinstance(say, Say)]
+        self._called = next((call.name for call in answer if isinstance(call, Call)), self._called)
         return answer
 
 
@@ -291,6 +298,127 @@ def test_a_function_that_the_session_does_not_offer_is_passed_over(menu: Script)
     talk.hear("book a table")
     assert talk.hear("yes") == (Say("One moment."),)
     assert talk.hear("no") == (Say("Goodbye!"),)
+
+
+# ------------------------------------------------------------------------------------------- results and agents
+
+BOOKING = """
+reprompt = "Sorry?"
+
+[intents]
+table = ["book a table"]
+bill = ["my bill"]
+hours = ["opening hours"]
+move = ["move my table"]
+yes = ["yes"]
+
+[replies.table]
+call = { name = "find_tables", arguments = { day = "friday" } }
+through = ["transfer_to_desk"]
+answer = "There is one at {result.free.0.time}, for {result.free.0.seats}. Is that right?"
+otherwise = "There is none. {result}"
+next = { yes = "booked" }
+
+[replies.booked]
+say = "I book it."
+call = { name = "book_table", arguments = { id = "{find_tables.free.0.id}", for = "{find_tables.free.0.seats}!" } }
+answer = "It is yours, {result}."
+otherwise = "I know of no table."
+
+[replies.move]
+call = { name = "book_table", arguments = { id = "{find_tables.free.1.id}" } }
+answer = "It is moved."
+
+[replies.bill]
+call = { name = "find_bill" }
+through = ["transfer_to_billing", "transfer_to_desk"]
+answer = "It is {result.amount}."
+
+[replies.hours]
+say = "Desk here. From six."
+through = ["transfer_to_desk"]
+"""
+FREE = '{"free": [{"id": 7, "time": "six", "seats": 4}]}'
+DESK = ("find_tables", "book_table", "transfer_to_billing")
+BILLING = ("find_bill", "transfer_to_desk")
+
+
+@pytest.fixture
+def booking(tmp_path: Path) -> Script:
+    return load_script(write(tmp_path, BOOKING))
+
+
+def test_an_answer_tells_values_of_a_result_and_a_later_call_uses_them(booking: Script) -> None:
+    talk = Talk(booking, DESK)
+    assert talk.hear("book a table") == (Call("find_tables", {"day": "friday"}),)
+    assert talk.function_returns(FREE) == (Say("There is one at six, for 4. Is that right?"),)
+    assert talk.hear("yes") == (
+        Say("I book it."),
+        Call("book_table", {"id": 7, "for": "4!"}),
+    )
+    assert talk.function_returns("table 7") == (Say("It is yours, table 7."),)
+
+
+def test_an_offer_that_was_interrupted_is_still_the_last_reply(booking: Script) -> None:
+    talk = Talk(booking, DESK)
+    talk.hear("book a table")
+    talk.function_returns(FREE)
+    talk.caller_heard_only(words=6)
+    assert talk.hear("yes")[0] == Say("I book it.")
+
+
+def test_a_result_that_lacks_what_the_answer_tells_is_told_otherwise(booking: Script) -> None:
+    talk = Talk(booking, DESK)
+    talk.hear("book a table")
+    assert talk.function_returns("We are closed.") == (Say("There is none. We are closed."),)
+    assert talk.hear("yes") == (Say("I know of no table."),)
+
+
+def test_without_an_otherwise_the_result_itself_is_said(booking: Script) -> None:
+    talk = Talk(booking, BILLING)
+    talk.hear("my bill")
+    assert talk.function_returns("There is no bill.") == (Say("There is no bill."),)
+
+
+def test_a_call_that_lacks_an_argument_is_not_made(booking: Script) -> None:
+    assert Talk(booking, DESK).hear("move my table") == (Say("Sorry?"),)
+
+
+def test_a_function_of_another_agent_is_called_once_he_has_taken_over(booking: Script) -> None:
+    talk = Talk(booking, DESK)
+    assert talk.hear("my bill") == (Call("transfer_to_billing", {}),)
+    assert talk.handed_over(*BILLING) == (Call("find_bill", {}),)
+    assert talk.function_returns('{"amount": "40 dollars"}') == (Say("It is 40 dollars."),)
+    assert talk.hear("book a table") == (Call("transfer_to_desk", {}),)
+    assert talk.handed_over(*DESK) == (Call("find_tables", {"day": "friday"}),)
+
+
+def test_what_another_agent_says_without_a_function_is_said_once_he_has_taken_over(booking: Script) -> None:
+    talk = Talk(booking, BILLING)
+    assert talk.hear("opening hours") == (Call("transfer_to_desk", {}),)
+    assert talk.handed_over(*DESK) == (Say("Desk here. From six."),)
+
+
+def test_an_agent_who_lacks_the_function_too_is_the_last_to_be_asked(booking: Script) -> None:
+    talk = Talk(booking, DESK)
+    talk.hear("my bill")
+    assert talk.handed_over("transfer_to_desk") == (Say("Sorry?"),)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        ("It is {result.amount}", "It is {find_bil.amount}", "replies.bill.answer: {find_bil} is no function"),
+        ("{find_tables.free.1.id}", "{tables}", "replies.move.call.arguments.id: {tables} is no function"),
+        ("I know of no table.", "No {tables}.", "replies.booked.otherwise: {tables} is no function"),
+        ('["transfer_to_desk"]\nanswer', '["transfer to desk"]\nanswer', "replies.table.through[0]: Expected"),
+    ],
+)
+def test_a_mistake_about_results_is_named_with_its_key(tmp_path: Path, old: str, new: str, problem: str) -> None:
+    assert old in BOOKING
+    with pytest.raises(ProfileError) as raised:
+        load_script(write(tmp_path, BOOKING.replace(old, new, 1)))
+    assert [line for line in raised.value.problems if problem in line]
 
 
 # ------------------------------------------------------------------------------------------- the demo

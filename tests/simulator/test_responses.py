@@ -53,7 +53,7 @@ def test_a_function_call_and_its_result(dialect: Dialect) -> None:
     model.send("conversation.item.create", item=output)
     model.send("response.create")
     model.run()
-    assert mind.contexts[1].history == (Line("tool", "shipped"),)
+    assert mind.contexts[1].history == (Line("tool", "shipped", "look_up"),)
     assert mind.contexts[1].heard is None
     model.check()
 
