@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -60,6 +61,13 @@ def run(work: Coroutine[Any, Any, T]) -> T:
         return runner.run(work)
 
 
+class DemoProfile(StrEnum):
+    """The scenes of phonebot/demo, by their names."""
+
+    DENTIST = "dentist"
+    CLINIC = "clinic"
+
+
 @app.command()
 def demo(
     data_dir: Annotated[Path, typer.Option(envvar="PHONEBOT_DATA_DIR", help="Where the call log goes.")] = Path(
@@ -69,11 +77,15 @@ def demo(
         bool,
         typer.Option("--open", help="Keep the service up afterwards, to change the bot and call it in a browser."),
     ] = False,
+    profile: Annotated[
+        DemoProfile,
+        typer.Option(help="Who answers: a dentist, whom the caller interrupts; a clinic, which changes a diary."),
+    ] = DemoProfile.DENTIST,
 ) -> None:
     """A recorded caller dials in: no account, no key, no network."""
-    from phonebot.demo import demo as hold_demo
+    from phonebot.demo.service import demo as hold_demo
 
-    if not run(hold_demo(data_dir, console, keep_open)):
+    if not run(hold_demo(data_dir, console, keep_open, profile.value)):
         raise typer.Exit(1)
 
 

@@ -22,7 +22,7 @@ The tree of errors.
     ├── UpdateRefused        a zipped log is not rewritten (replaying.py)
     ├── LiveReplayFailed     a live replay's call came to nothing (rehearsal/live.py)
     ├── CalibrationFailed    a measuring call measured nothing (calibration/figures.py)
-    └── CallFailed           the demo's call came to nothing (demo.py)
+    └── CallFailed           the demo's call came to nothing (demo/report.py)
 
 A peer's fault goes into the call log and the call goes on or ends politely; ours raises. Each error keeps its
 values as attributes and makes its sentence in `__str__`.

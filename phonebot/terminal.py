@@ -16,12 +16,21 @@ from phonebot.call.actions import (
     Held,
     Line,
     PlayAudio,
+    Tell,
     Trouble,
 )
 from phonebot.call.inputs import Input
 from phonebot.call.turns import Turn
 from phonebot.carrier.messages import Start
-from phonebot.realtime.events import AudioDelta, SpokenTextDelta, SpokenTextDone
+from phonebot.realtime.events import (
+    AudioDelta,
+    CreateItem,
+    FunctionCall,
+    FunctionCallOutput,
+    OutputItemDone,
+    SpokenTextDelta,
+    SpokenTextDone,
+)
 
 NAMES = {
     "bot": ("bot", "bold cyan"),
@@ -47,6 +56,7 @@ THEN = {
     "hand_over": "another agent takes over",
     "end": "the call ends",
 }
+MOST_SHOWN = 120  # characters of what a function is given and gives
 
 
 @dataclass(slots=True)
@@ -54,7 +64,8 @@ class Conversation:
     """
     What a call came to, as its journal sees it.
 
-    `played` names, for each media message sent to the carrier, the item whose audio it is (None: filling).
+    `played` names, for each media message sent to the carrier, the item whose audio it is (None: filling). `called`
+    are the functions that the model called, whether or not they then ran.
     """
 
     lines: list[Line] = field(default_factory=list)
@@ -63,6 +74,7 @@ class Conversation:
     troubles: list[str] = field(default_factory=list)
     outcome: str | None = None
     played: list[str | None] = field(default_factory=list)
+    called: list[str] = field(default_factory=list)
 
 
 class LiveTranscript:
@@ -82,6 +94,7 @@ class LiveTranscript:
 
     def happened(self, now: int, received: Input, actions: list[Action]) -> None:
         self._note_input(received)
+        self._note_call(now, received)
         for action in actions:
             self._show(now, action)
 
@@ -93,6 +106,13 @@ class LiveTranscript:
             self._texts[received.item_id] = self._texts.get(received.item_id, "") + received.delta
         elif isinstance(received, SpokenTextDone):
             self._texts.setdefault(received.item_id, received.transcript)
+
+    def _note_call(self, now: int, received: Input) -> None:
+        """The model calls a function, whatever becomes of it."""
+        item = received.item if isinstance(received, OutputItemDone) else None
+        if isinstance(item, FunctionCall) and item.status == "completed":
+            self.conversation.called.append(item.name)
+            self._note(now, "⚙", _one_line(f"{item.name} {item.arguments}"), "magenta")
 
     def _show(self, now: int, action: Action) -> None:
         match action:
@@ -106,6 +126,23 @@ class LiveTranscript:
             case BargeIn(unheard_ms):
                 self.conversation.barge_ins += 1
                 self._note(now, "⚡", f"the caller interrupts: {unheard_ms:,} ms unheard, cleared", "yellow")
+            case Held():
+                self._note(now, "⏸", "the caller may be speaking: the bot is paused", "dim")
+            case FalseAlarm(why, text):
+                said = f': "{text}"' if text else ""
+                self._note(now, "▶", f"no interruption, {FALSE_ALARMS[why]}{said}", "dim")
+            case Floor(turn):
+                self._status.update(STATUS[turn])
+            case _:
+                self._show_event(now, action)
+
+    def _show_event(self, now: int, action: Action) -> None:
+        """What happens beside the talk."""
+        match action:
+            case Tell(CreateItem(FunctionCallOutput(_, output))):
+                self._note(now, "↳", _one_line(output), "dim")
+            case GuardrailTripped(guardrail, then=then):
+                self._note(now, "⊘", f"the guardrail {guardrail} has tripped: {THEN[then]}", "yellow")
             case Trouble(problem):
                 self.conversation.troubles.append(problem)
                 self._note(now, "!", problem, "red")
@@ -113,21 +150,6 @@ class LiveTranscript:
                 self._status.stop()
                 self.conversation.outcome = outcome
                 self._note(now, "·", outcome.replace("_", " "), "dim")
-            case Floor(turn):
-                self._status.update(STATUS[turn])
-            case _:
-                self._note_of(now, action)
-
-    def _note_of(self, now: int, action: Action) -> None:
-        """What is told and not kept."""
-        match action:
-            case Held():
-                self._note(now, "⏸", "the caller may be speaking: the bot is paused", "dim")
-            case FalseAlarm(why, text):
-                said = f': "{text}"' if text else ""
-                self._note(now, "▶", f"no interruption, {FALSE_ALARMS[why]}{said}", "dim")
-            case GuardrailTripped(guardrail, then=then):
-                self._note(now, "⛔", f"the guardrail {guardrail} has tripped: {THEN[then]}", "yellow")
 
     def _print(self, now: int, line: Line) -> None:
         name, style = NAMES[line.role]
@@ -148,3 +170,9 @@ class LiveTranscript:
         indent = len(head)
         for n, part in enumerate(text.wrap(self._console, max(self._console.width - indent, 20))):
             self._console.print(head + part if n == 0 else Text(" " * indent) + part, soft_wrap=True)
+
+
+def _one_line(text: str) -> str:
+    """Text of a model or a function: its beginning, without what would move the cursor."""
+    shown = "".join(each if each.isprintable() else " " for each in text[: MOST_SHOWN + 1])
+    return shown if len(shown) <= MOST_SHOWN else f"{shown[:MOST_SHOWN]}…"

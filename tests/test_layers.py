@@ -28,6 +28,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "after": ("agents", "errors", "realtime", "replay.prices", "store", "tools"),
     "hooks": ("errors", "agents.agent", "call", "carrier.messages", "realtime.events", "replay.reader", "tools"),
     "guardrails": ("errors", "call", "agents", "tools"),
+    "clinic": ("tools",),
     "callbook": ("store", "replay", "errors"),
     "checkup": ("errors", "realtime", "store"),
     "filing": ("callbook", "store", "replay", "errors"),
@@ -73,7 +74,7 @@ MEASURING = frozenset({f"calibration.{name}" for name in ("experiments", "figure
 # Those who start a service: the last is the one that is measured.
 REHEARSING = frozenset({"rehearsal.live", "rehearsal.live_command", "rehearsal.service_line"})
 SEE_SETTINGS = frozenset(
-    {"web.app", "serving", "cli", "demo", "numbering", "recalling", "storing", "bench.subject", *REHEARSING}
+    {"web.app", "serving", "cli", "demo.service", "numbering", "recalling", "storing", "bench.subject", *REHEARSING}
 )
 # All that a call depends on comes in as an input; otherwise its log would not replay.
 NOT_IN_A_CALL = frozenset(
@@ -179,7 +180,7 @@ def test_an_import_across_the_layers_is_noticed(module: str, source: str, proble
             "web.console.door",
             "from phonebot.web.media import MediaSocket\nfrom phonebot.bridge import StreamClosed",
         ),
-        ("demo", "from phonebot.settings import load\nfrom phonebot.simulator.phone import dial"),
+        ("demo.service", "from phonebot.settings import load\nfrom phonebot.simulator.phone import dial"),
         ("replay.recorder", "from phonebot import __version__"),
     ],
 )

@@ -1,31 +1,14 @@
-"""The demo: once as a user sees it, and each complaint that it may have of a call."""
+"""Each complaint that a demo may have of its call."""
 
-import asyncio
-import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from service_driver import COMMAND, environment
 
-from phonebot.agents.numbers import Numbers
-from phonebot.agents.profile import Profile
-from phonebot.audio import wav
 from phonebot.call.actions import Cut, Line
-from phonebot.demo import (
-    CALLER,
-    NUMBER,
-    CallFailed,
-    DemoProfiles,
-    Expected,
-    Heard,
-    call_folder,
-    cut_items,
-    has_display,
-    shortcomings,
-)
-from phonebot.replay.reader import read
+from phonebot.demo.report import CallFailed, Heard, call_folder, cut_items, shortcomings
+from phonebot.demo.scene import Expected
 from phonebot.simulator.carrier import Carrier, Piece, Violation
 from phonebot.simulator.record import CallRecord, StreamRecord
 from phonebot.terminal import Conversation
@@ -75,6 +58,10 @@ def silent_bot(conversation: Conversation, record: CallRecord, heard: list[Heard
     del conversation.lines[-1]
 
 
+def called_more(conversation: Conversation, record: CallRecord, heard: list[Heard]) -> None:
+    conversation.called.append("end_call")
+
+
 def lost_stream(conversation: Conversation, record: CallRecord, heard: list[Heard]) -> None:
     conversation.outcome = "stream_lost"
 
@@ -105,6 +92,7 @@ def undone(conversation: Conversation, record: CallRecord, heard: list[Heard]) -
         (told_too_little, "the model was told 379 ms of item_0, the caller heard 400 ms"),
         (other_last_words, "the bot's last words were ['Goodb'], expected was 'Goodbye!'"),
         (silent_bot, "the bot's last words were [], expected was 'Goodbye!'"),
+        (called_more, "the model called ['end_call'], expected was []"),
         (lost_stream, "the call ended otherwise: stream_lost, caller hung up "),
         (failed, "the call ended otherwise: caller_hung_up, failed refused"),
         (troubled, "the model reports: no"),
@@ -145,69 +133,3 @@ def test_the_log_of_a_call_that_never_had_a_stream_is_not_found(tmp_path: Path) 
     assert call_folder(tmp_path / "calls", "CA" + "1" * 32) is None
     record = CallRecord("CA" + "1" * 32, outcome="failed", reason="it answered 500")
     assert str(CallFailed(record)) == "the call failed: it answered 500"
-
-
-async def test_the_demo_holds_its_call_and_shows_what_came_of_it(tmp_path: Path) -> None:
-    """In real time, as a user runs it, with nothing set up."""
-    running = await asyncio.create_subprocess_exec(
-        *COMMAND,
-        *("demo", "--data-dir", "out[1]"),  # a path to be shown to the letter
-        cwd=tmp_path,
-        env=environment(),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        out, err = await running.communicate()
-    finally:
-        if running.returncode is None:
-            running.kill()
-            await running.wait()
-    text = out.decode()
-    assert (running.returncode, err) == (0, b""), text
-    told = re.search(r"the model was told: ([\d,]+) of ([\d,]+) ms were heard", text)
-    played = re.search(r"the carrier played: ([\d,]+) ms, ([+-]\d+) ms off", text)
-    assert told
-    assert played
-    told_ms, received_ms, played_ms = (int(n.replace(",", "")) for n in (*told.groups(), played[1]))
-    assert abs(told_ms - played_ms) <= 20
-    assert int(played[2]) == told_ms - played_ms
-    assert 0 < told_ms < received_ms
-    assert "the caller interrupts" in text
-    assert "0 violations seen by the carrier" in text
-    (folder,) = (tmp_path / "out[1]" / "calls").iterdir()
-    assert str(folder.relative_to(tmp_path)) in text
-    recording = wav.read(folder / "heard.wav")
-    assert (recording.encoding, recording.rate_hz, recording.channels) == ("pcmu", 8000, 2)
-    log = read(folder)
-    assert log.header.outcome == "caller_hung_up"
-    (cut,) = [action for step in log.steps for action in step.actions if isinstance(action, Cut)]
-    assert (cut.heard_ms, cut.received_ms) == (told_ms, received_ms)
-
-
-def test_whoever_is_not_the_recorded_caller_is_answered_as_it_was_edited() -> None:
-    recorded, edited = Profile(name="recorded"), Profile(name="edited")
-    profiles = DemoProfiles(Numbers.single(recorded), Numbers.single(edited))
-    assert profiles.profile_for(NUMBER, CALLER) == recorded
-    assert profiles.profile_for(NUMBER, "browser:admin") == edited
-    assert profiles.profile_for(NUMBER) == edited
-
-
-@pytest.mark.parametrize(
-    ("platform", "environ", "has"),
-    [
-        ("linux", {}, False),
-        ("linux", {"DISPLAY": ":0"}, True),
-        ("linux", {"WAYLAND_DISPLAY": "wayland-0"}, True),
-        ("darwin", {}, True),
-    ],
-)
-def test_a_browser_is_opened_where_it_would_have_a_window(
-    monkeypatch: pytest.MonkeyPatch, platform: str, environ: dict[str, str], has: bool
-) -> None:
-    monkeypatch.setattr("sys.platform", platform)
-    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in environ.items():
-        monkeypatch.setenv(name, value)
-    assert has_display() == has

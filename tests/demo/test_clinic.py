@@ -1,0 +1,89 @@
+"""The clinic's scene: what its caller finds, what its mind asks for, and what is said of a diary that differs."""
+
+from datetime import datetime
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from phonebot.agents.numbers import DEFAULT, read_file
+from phonebot.clinic.bills import Bills
+from phonebot.clinic.diary import Diary
+from phonebot.demo.clinic import clinic, shortcomings, start_over
+from phonebot.demo.scene import CALLER, Expected, Scene
+
+NOW = datetime.fromisoformat("2026-11-27T08:00")  # a Friday
+TUESDAY, THURSDAY = datetime.fromisoformat("2026-12-01T10:30"), datetime.fromisoformat("2026-12-03T14:00")
+EXPECTED = Expected(
+    understood=[], barge_ins=0, last_words="", changes=["booked Tuesday 10:30", "moved Thursday 14:00"]
+)
+
+
+@pytest.fixture
+def diary(tmp_path: Path) -> Diary:
+    diary = Diary(tmp_path / "clinic.db")
+    start_over(diary, Bills(tmp_path / "clinic.db"), NOW)
+    return diary
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Scene:
+    return clinic(tmp_path)
+
+
+@pytest.mark.parametrize("now", ["2026-11-23", "2026-11-24", "2026-11-26", "2026-11-27", "2026-11-29"])
+def test_the_caller_finds_the_same_times_whatever_day_it_is(tmp_path: Path, now: str) -> None:
+    diary = Diary(tmp_path / "clinic.db")
+    start_over(diary, Bills(tmp_path / "clinic.db"), datetime.fromisoformat(f"{now}T23:59"))
+    taken = [f"{each.starts:%A %H:%M}" for each in diary.appointments()]
+    assert sorted(taken) == ["Thursday 09:00", "Thursday 10:30", "Tuesday 09:00"]
+    assert all(each.starts.date().isoformat() > now for each in diary.appointments())
+
+
+def test_the_profile_names_functions_that_the_scene_has(scene: Scene) -> None:
+    profile = read_file(scene.numbers)[DEFAULT].profile
+    assert set(profile.tools) <= {each.name for each in scene.functions}
+
+
+def test_what_an_earlier_call_booked_is_gone_when_the_scene_is_set_up(tmp_path: Path) -> None:
+    clinic(tmp_path)
+    diary = Diary(tmp_path / "demo" / "clinic" / "clinic.db")
+    before = diary.appointments()
+    diary.book(CALLER, TUESDAY, NOW, "CA1")
+    clinic(tmp_path)
+    assert diary.appointments() == before
+
+
+def test_a_diary_as_expected_has_no_shortcomings(diary: Diary) -> None:
+    diary.book(CALLER, TUESDAY, NOW, "CA1")
+    diary.move(CALLER, THURSDAY, NOW, "CA1")
+    assert list(shortcomings(diary, "CA1", EXPECTED)) == []
+
+
+def test_a_change_that_lacks_is_told(diary: Diary) -> None:
+    diary.book(CALLER, TUESDAY, NOW, "CA1")
+    assert list(shortcomings(diary, "CA1", EXPECTED)) == [
+        "the call changed the diary by ['booked Tuesday 10:30'],"
+        " expected was ['booked Tuesday 10:30', 'moved Thursday 14:00']"
+    ]
+
+
+def test_an_appointment_that_is_not_as_it_was_left_is_told(diary: Diary) -> None:
+    diary.book(CALLER, TUESDAY, NOW, "CA1")
+    diary.move(CALLER, THURSDAY, NOW, "CA1")
+    diary.cancel(CALLER, NOW, "CA2")
+    assert list(shortcomings(diary, "CA1", EXPECTED)) == [
+        "the diary holds ['cancelled'] of the caller, his last change was moved"
+    ]
+
+
+def test_what_the_call_left_is_shown_within_80_columns(scene: Scene, tmp_path: Path) -> None:
+    assert scene.aftermath is not None
+    diary = Diary(tmp_path / "demo" / "clinic" / "clinic.db")
+    diary.book(CALLER, datetime.fromisoformat("2100-12-07T10:30"), NOW, "CA1")
+    shown = StringIO()
+    told = list(scene.aftermath("CA1", scene.expected(), Console(width=80, file=shown)))
+    assert len(told) == 1
+    assert "2100, 10:30 │ +15550100001 │ booked" in shown.getvalue()
+    assert max(map(len, shown.getvalue().splitlines())) <= 80
