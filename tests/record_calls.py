@@ -8,8 +8,9 @@ of the core one sees in the diff what it changed. `expected.toml` in each folder
 
 import asyncio
 import sys
+import tempfile
 import threading
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -17,10 +18,16 @@ from pathlib import Path
 from typing import Any
 
 from phonebot import __version__
+from phonebot.agents.numbers import DEFAULT, read_file
 from phonebot.agents.profile import Profile
 from phonebot.call.actions import Ended
 from phonebot.call.plan import plan_for
 from phonebot.carrier.messages import Dtmf
+from phonebot.clinic.appointments import appointment_tools
+from phonebot.clinic.bills import Bills, billing_tools
+from phonebot.clinic.diary import Diary
+from phonebot.demo.clinic import start_over
+from phonebot.demo.scene import CALLER, NUMBER
 from phonebot.guardrails.guardroom import Guardroom
 from phonebot.rehearsal.virtual import CALL_SID, STREAM_SID, VirtualCall
 from phonebot.rehearsal.virtual_line import functions_of, look_of
@@ -41,6 +48,7 @@ from phonebot.simulator.caller import (
     WaitForHangUp,
     WaitForQuiet,
     load_audio,
+    load_scenario,
 )
 from phonebot.simulator.carrier import Oddities
 from phonebot.simulator.dialogue import load_script
@@ -55,7 +63,7 @@ from phonebot.tools.workshop import Workshop
 FIXTURES = Path(__file__).parent.parent / "fixtures"
 CALLS = FIXTURES / "calls"
 STARTED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)  # made up, so that a recording does not differ by its day
-CALLER, NUMBER = "+15550100001", "+15550100002"
+DENTIST, CLINIC = FIXTURES / "demo" / "dentist.toml", FIXTURES / "demo" / "clinic"
 LIMIT_MS = 180_000
 
 NEAR = Network(uplink_delay_ms=30, uplink_jitter_ms=4, downlink_delay_ms=30, downlink_jitter_ms=4)
@@ -85,7 +93,11 @@ BOOK, HOURS, RIGHT, BYE = "demo/book", "demo/hours", "demo/that-is-right", "demo
 
 @dataclass(frozen=True)
 class Recording:
-    """A call to record: what the caller does, on which line, with which model."""
+    """
+    A call to record: what the caller does, on which line, with which model.
+
+    `functions` makes those that the profile names, in a folder of their own.
+    """
 
     note: str
     steps: tuple[Step, ...]
@@ -93,14 +105,22 @@ class Recording:
     oddities: Oddities = field(default_factory=Oddities)
     faults: Faults = field(default_factory=Faults)
     profile: dict[str, Any] = field(default_factory=dict)
-    functions: tuple[Tool, ...] = ()
+    functions: Callable[[Path], tuple[Tool, ...]] = lambda folder: ()
     takes_ms: float = 0  # each of them
+    script: Path = DENTIST
 
 
 @tool(fillers=("One moment please.",))
 def book_appointment(day: str, time: str) -> str:
     """Books an appointment."""
     return f"Booked: {day}, {time}."
+
+
+def clinic_functions(folder: Path) -> tuple[Tool, ...]:
+    """Those of the clinic's demo, on the day of the recording."""
+    diary, bills, now = Diary(folder / "clinic.db"), Bills(folder / "clinic.db"), STARTED.replace(tzinfo=None)
+    start_over(diary, bills, now)
+    return (*appointment_tools(diary, lambda: now), *billing_tools(bills))
 
 
 RECORDINGS = {
@@ -159,7 +179,7 @@ RECORDINGS = {
         "Books an appointment: the function takes 4 seconds, in which the bot says that it is at it.",
         (QUIET, say(BOOK), QUIET, say(RIGHT), QUIET, Pause(1500), QUIET, say(BYE), QUIET, HangUp()),
         profile={"tools": ["book_appointment"]},
-        functions=(book_appointment,),
+        functions=lambda folder: (book_appointment,),
         takes_ms=4000,
     ),
     "guardrail": Recording(
@@ -178,7 +198,15 @@ RECORDINGS = {
                 {"name": "days", "on": "arguments", "pattern": "(?i)(sun|satur)day"},
             ],
         },
-        functions=(book_appointment,),
+        functions=lambda folder: (book_appointment,),
+    ),
+    "clinic": Recording(
+        "Books an appointment, moves it, asks for a remedy and for the bill, cancels: the demo of the clinic.",
+        load_scenario(CLINIC / "caller.toml"),
+        profile=read_file(CLINIC / "numbers.toml")[DEFAULT].table,
+        functions=clinic_functions,
+        takes_ms=20,
+        script=CLINIC / "script.toml",
     ),
     "time-limit": Recording(
         "The caller hangs on until the number's limit ends the call in the middle of an answer.",
@@ -206,15 +234,15 @@ def working() -> Iterator[Work]:
         loop.close()
 
 
-def hold(recording: Recording, ear: PhraseEar, work: Work) -> tuple[VirtualCall, CallLog]:
-    """Hold the call; it, and its log."""
+def hold(recording: Recording, ear: PhraseEar, work: Work, folder: Path) -> tuple[VirtualCall, CallLog]:
+    """Hold the call; it, and its log. `folder` is for what its functions write."""
     profile = Profile.from_table(PROFILE | recording.profile, "fixtures")
-    workshop = Workshop({each.name: each for each in recording.functions})
+    workshop = Workshop({each.name: each for each in recording.functions(folder)})
     equipment = workshop.equip(profile)
     plan = plan_for(profile, caller=CALLER, number=NUMBER, now=STARTED, offers=equipment.offers)
     context = ToolContext(CALL_SID, CALLER, NUMBER, profile.name)
     toolbox, guard = equipment.toolbox(context), Guardroom(workshop).guard(profile, context)
-    script = load_script(FIXTURES / "demo" / "dentist.toml")
+    script = load_script(recording.script)
     model = VirtualModel(
         script.mind(), ear=ear, voice=EspeakVoice(), detector=SpeechDetector(), faults=recording.faults, work=work
     )
@@ -258,7 +286,8 @@ def record(name: str, ear: PhraseEar, work: Work) -> None:
     for file in folder.iterdir():
         if file.name != EXPECTED_FILE:
             file.unlink()
-    call, log = hold(RECORDINGS[name], ear, work)
+    with tempfile.TemporaryDirectory() as scratch:
+        call, log = hold(RECORDINGS[name], ear, work, Path(scratch))
     write(folder, log.header, log)
     size = sum(file.stat().st_size for file in folder.iterdir())
     keys = sum(isinstance(step.input, Dtmf) for step in call.steps)
@@ -270,15 +299,16 @@ def record(name: str, ear: PhraseEar, work: Work) -> None:
 
 def main() -> None:
     names = sys.argv[1:] or list(RECORDINGS)
-    script = load_script(FIXTURES / "demo" / "dentist.toml")
     with working() as work:
-        ear = PhraseEar(script.phrases, pronounce=script.pronounce, source=script.source)
-        work(ear.__aenter__())
-        try:
-            for name in names:
-                record(name, ear, work)
-        finally:
-            work(ear.close())
+        for script in (load_script(path) for path in (DENTIST, CLINIC / "script.toml")):
+            ear = PhraseEar(script.phrases, pronounce=script.pronounce, source=script.source)
+            work(ear.__aenter__())
+            try:
+                for name in names:
+                    if RECORDINGS[name].script == Path(script.source):
+                        record(name, ear, work)
+            finally:
+                work(ear.close())
 
 
 if __name__ == "__main__":
