@@ -13,6 +13,7 @@ from phonebot.call.actions import (
     FalseAlarm,
     Floor,
     GuardrailTripped,
+    HandOff,
     Held,
     Line,
     PlayAudio,
@@ -65,7 +66,8 @@ class Conversation:
     What a call came to, as its journal sees it.
 
     `played` names, for each media message sent to the carrier, the item whose audio it is (None: filling). `called`
-    are the functions that the model called, whether or not they then ran.
+    are the functions that the model called, whether or not they then ran; `handed_over` the agents that had the
+    call after the first.
     """
 
     lines: list[Line] = field(default_factory=list)
@@ -75,6 +77,7 @@ class Conversation:
     outcome: str | None = None
     played: list[str | None] = field(default_factory=list)
     called: list[str] = field(default_factory=list)
+    handed_over: list[str] = field(default_factory=list)
 
 
 class LiveTranscript:
@@ -143,6 +146,10 @@ class LiveTranscript:
                 self._note(now, "↳", _one_line(output), "dim")
             case GuardrailTripped(guardrail, then=then):
                 self._note(now, "⊘", f"the guardrail {guardrail} has tripped: {THEN[then]}", "yellow")
+            case HandOff(from_agent, to_agent, note):
+                self.conversation.handed_over.append(to_agent)
+                said = f': "{_one_line(note)}"' if note else ""
+                self._note(now, "⇄", f"{from_agent} hands over to {to_agent}{said}", "blue")
             case Trouble(problem):
                 self.conversation.troubles.append(problem)
                 self._note(now, "!", problem, "red")

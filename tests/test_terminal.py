@@ -4,7 +4,7 @@ from io import StringIO
 
 from rich.console import Console
 
-from phonebot.call.actions import RunTool, Tell
+from phonebot.call.actions import HandOff, RunTool, Tell
 from phonebot.call.inputs import Tick
 from phonebot.realtime.events import (
     CreateItem,
@@ -62,3 +62,13 @@ def test_of_what_a_function_is_given_and_gives_the_beginning_is_shown_without_co
     assert "[bold]d" in screen.getvalue()
     assert lines[2].endswith("…")
     assert lines[5].endswith("…")
+
+
+def test_a_hand_over_is_shown_with_its_note() -> None:
+    screen, transcript = shown()
+    transcript.happened(0, Tick(), [HandOff("main", "billing"), HandOff("billing", "main", "He owes\n40 dollars.")])
+    assert screen.getvalue().splitlines() == [
+        " 0:00.0      ⇄ main hands over to billing",
+        ' 0:00.0      ⇄ billing hands over to main: "He owes 40 dollars."',
+    ]
+    assert transcript.conversation.handed_over == ["billing", "main"]

@@ -86,6 +86,8 @@ def shortcomings(
         yield f"the bot was interrupted {conversation.barge_ins} times, expected were {expected.barge_ins}"
     if conversation.called != expected.called:
         yield f"the model called {conversation.called}, expected was {expected.called}"
+    if conversation.handed_over != expected.handed_over:
+        yield f"the call was handed over to {conversation.handed_over}, expected was {expected.handed_over}"
     for cut in heard:
         if abs(cut.error_ms) > FRAME_MS:
             yield f"the model was told {cut.told_ms} ms of {cut.item_id}, the caller heard {cut.played_ms:.0f} ms"
@@ -120,10 +122,13 @@ def _summarise(
 
 
 def _counted(conversation: Conversation, expected: Expected) -> str:
-    return (
-        f"{len(expected.understood)} lines understood, {len(conversation.called)} functions called, "
-        f"{len(expected.changes)} changes of the table"
-    )
+    figures = {
+        "lines": expected.understood,
+        "functions": conversation.called,
+        "hand-offs": conversation.handed_over,
+        "changes": expected.changes,
+    }
+    return ", ".join(f"{len(values)} {what}" for what, values in figures.items())
 
 
 def _row(console: Console, label: str, text: str) -> None:

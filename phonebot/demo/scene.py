@@ -26,14 +26,15 @@ class Expected(msgspec.Struct, forbid_unknown_fields=True):
     What makes the call a good one.
 
     `understood` has a phrase for each line of the caller: it must be in what the bot understood, which may have a
-    word too many where a line began or ended. `called` are the functions that the model called, in order, and
-    `changes` what they did to the scene's own data.
+    word too many where a line began or ended. `called` are the functions that the model called, `handed_over` the
+    agents that then had the call, in order, and `changes` what was done to the scene's own data.
     """
 
     understood: list[str]
     barge_ins: int
     last_words: str
     called: list[str] = []
+    handed_over: list[str] = []
     changes: list[str] = []
 
 

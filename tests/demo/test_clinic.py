@@ -43,7 +43,8 @@ def test_the_caller_finds_the_same_times_whatever_day_it_is(tmp_path: Path, now:
 
 def test_the_profile_names_functions_that_the_scene_has(scene: Scene) -> None:
     profile = read_file(scene.numbers)[DEFAULT].profile
-    assert set(profile.tools) <= {each.name for each in scene.functions}
+    named = [*profile.tools, *(name for agent in profile.agents.values() for name in agent.tools)]
+    assert sorted(map(str, named)) == sorted(each.name for each in scene.functions)
 
 
 def test_what_an_earlier_call_booked_is_gone_when_the_scene_is_set_up(tmp_path: Path) -> None:

@@ -62,6 +62,10 @@ def called_more(conversation: Conversation, record: CallRecord, heard: list[Hear
     conversation.called.append("end_call")
 
 
+def handed_over(conversation: Conversation, record: CallRecord, heard: list[Heard]) -> None:
+    conversation.handed_over.append("billing")
+
+
 def lost_stream(conversation: Conversation, record: CallRecord, heard: list[Heard]) -> None:
     conversation.outcome = "stream_lost"
 
@@ -93,6 +97,7 @@ def undone(conversation: Conversation, record: CallRecord, heard: list[Heard]) -
         (other_last_words, "the bot's last words were ['Goodb'], expected was 'Goodbye!'"),
         (silent_bot, "the bot's last words were [], expected was 'Goodbye!'"),
         (called_more, "the model called ['end_call'], expected was []"),
+        (handed_over, "the call was handed over to ['billing'], expected was []"),
         (lost_stream, "the call ended otherwise: stream_lost, caller hung up "),
         (failed, "the call ended otherwise: caller_hung_up, failed refused"),
         (troubled, "the model reports: no"),
