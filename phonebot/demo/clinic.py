@@ -5,6 +5,7 @@ The diary starts the same each time: of the times on the next Tuesday and the ne
 caller has a bill and no appointment.
 """
 
+import sqlite3
 from collections.abc import Iterator
 from datetime import datetime, time, timedelta
 from pathlib import Path
@@ -16,6 +17,7 @@ from phonebot.clinic.appointments import WEEKDAYS, Weekday, appointment_tools
 from phonebot.clinic.bills import Bill, Bills, billing_tools
 from phonebot.clinic.diary import Appointment, Diary
 from phonebot.demo.scene import CALLER, Expected, Scene
+from phonebot.errors import StoreError
 from phonebot.serving import demo_folder
 
 FILE = "clinic.db"
@@ -27,10 +29,19 @@ TAKEN: tuple[tuple[Weekday, time], ...] = (
 
 
 def clinic(data_dir: Path) -> Scene:
-    """An appointment is booked, moved and cancelled. The diary in the data folder starts over."""
+    """
+    An appointment is booked, moved and cancelled. The diary in the data folder starts over.
+
+    Raises StoreError where it cannot be used.
+    """
     folder, data = demo_folder() / "clinic", data_dir / "demo" / "clinic"
-    diary, bills = Diary(data / FILE), Bills(data / FILE)
-    start_over(diary, bills, now())
+    try:
+        diary, bills = Diary(data / FILE), Bills(data / FILE)
+        start_over(diary, bills, now())
+    except sqlite3.Error as error:
+        raise StoreError(
+            f"{data / FILE} cannot be used: {error}; remove it, or choose another --data-dir"
+        ) from error
 
     def aftermath(call_sid: str, expected: Expected, console: Console) -> Iterator[str]:
         console.print(_appointments(diary), _changes(diary, call_sid), sep="\n")

@@ -12,6 +12,7 @@ from phonebot.clinic.bills import Bills
 from phonebot.clinic.diary import Diary
 from phonebot.demo.clinic import clinic, shortcomings, start_over
 from phonebot.demo.scene import CALLER, Expected, Scene
+from phonebot.errors import StoreError
 
 NOW = datetime.fromisoformat("2026-11-27T08:00")  # a Friday
 TUESDAY, THURSDAY = datetime.fromisoformat("2026-12-01T10:30"), datetime.fromisoformat("2026-12-03T14:00")
@@ -54,6 +55,14 @@ def test_what_an_earlier_call_booked_is_gone_when_the_scene_is_set_up(tmp_path: 
     diary.book(CALLER, TUESDAY, NOW, "CA1")
     clinic(tmp_path)
     assert diary.appointments() == before
+
+
+def test_a_file_that_is_no_diary_is_named_with_the_remedy(tmp_path: Path) -> None:
+    file = tmp_path / "demo" / "clinic" / "clinic.db"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"no database" * 1000)
+    with pytest.raises(StoreError, match=r"clinic\.db cannot be used: file is not a database; remove it"):
+        clinic(tmp_path)
 
 
 def test_a_diary_as_expected_has_no_shortcomings(diary: Diary) -> None:
