@@ -67,7 +67,7 @@ class Conversation:
 
     `played` names, for each media message sent to the carrier, the item whose audio it is (None: filling). `called`
     are the functions that the model called, whether or not they then ran; `handed_over` the agents that had the
-    call after the first.
+    call after the first; `guarded` the guardrails that tripped.
     """
 
     lines: list[Line] = field(default_factory=list)
@@ -78,6 +78,7 @@ class Conversation:
     played: list[str | None] = field(default_factory=list)
     called: list[str] = field(default_factory=list)
     handed_over: list[str] = field(default_factory=list)
+    guarded: list[str] = field(default_factory=list)
 
 
 class LiveTranscript:
@@ -145,6 +146,7 @@ class LiveTranscript:
             case Tell(CreateItem(FunctionCallOutput(_, output))):
                 self._note(now, "↳", _one_line(output), "dim")
             case GuardrailTripped(guardrail, then=then):
+                self.conversation.guarded.append(guardrail)
                 self._note(now, "⊘", f"the guardrail {guardrail} has tripped: {THEN[then]}", "yellow")
             case HandOff(from_agent, to_agent, note):
                 self.conversation.handed_over.append(to_agent)

@@ -4,7 +4,7 @@ from io import StringIO
 
 from rich.console import Console
 
-from phonebot.call.actions import HandOff, RunTool, Tell
+from phonebot.call.actions import GuardrailTripped, HandOff, RunTool, Tell
 from phonebot.call.inputs import Tick
 from phonebot.realtime.events import (
     CreateItem,
@@ -72,3 +72,10 @@ def test_a_hand_over_is_shown_with_its_note() -> None:
         ' 0:00.0      ⇄ billing hands over to main: "He owes 40 dollars."',
     ]
     assert transcript.conversation.handed_over == ["billing", "main"]
+
+
+def test_a_guardrail_that_trips_is_shown_with_what_is_done_about_it() -> None:
+    screen, transcript = shown()
+    transcript.happened(0, Tick(), [GuardrailTripped("no_advice", "bot", "say")])
+    assert screen.getvalue() == " 0:00.0      ⊘ the guardrail no_advice has tripped: other words are said\n"
+    assert transcript.conversation.guarded == ["no_advice"]

@@ -88,6 +88,8 @@ def shortcomings(
         yield f"the model called {conversation.called}, expected was {expected.called}"
     if conversation.handed_over != expected.handed_over:
         yield f"the call was handed over to {conversation.handed_over}, expected was {expected.handed_over}"
+    if conversation.guarded != expected.guarded:
+        yield f"the guardrails {conversation.guarded} tripped, expected was {expected.guarded}"
     for cut in heard:
         if abs(cut.error_ms) > FRAME_MS:
             yield f"the model was told {cut.told_ms} ms of {cut.item_id}, the caller heard {cut.played_ms:.0f} ms"
@@ -126,9 +128,10 @@ def _counted(conversation: Conversation, expected: Expected) -> str:
         "lines": expected.understood,
         "functions": conversation.called,
         "hand-offs": conversation.handed_over,
+        "guardrails": conversation.guarded,
         "changes": expected.changes,
     }
-    return ", ".join(f"{len(values)} {what}" for what, values in figures.items())
+    return ", ".join(f"{what} {len(values)}" for what, values in figures.items())
 
 
 def _row(console: Console, label: str, text: str) -> None:

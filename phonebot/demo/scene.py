@@ -26,8 +26,9 @@ class Expected(msgspec.Struct, forbid_unknown_fields=True):
     What makes the call a good one.
 
     `understood` has a phrase for each line of the caller: it must be in what the bot understood, which may have a
-    word too many where a line began or ended. `called` are the functions that the model called, `handed_over` the
-    agents that then had the call, in order, and `changes` what was done to the scene's own data.
+    word too many where a line began or ended. In their order, `called` are the functions that the model called,
+    `handed_over` the agents that had the call after the first, `guarded` the guardrails that tripped, and `changes`
+    what was done to the scene's own data.
     """
 
     understood: list[str]
@@ -35,6 +36,7 @@ class Expected(msgspec.Struct, forbid_unknown_fields=True):
     last_words: str
     called: list[str] = []
     handed_over: list[str] = []
+    guarded: list[str] = []
     changes: list[str] = []
 
 

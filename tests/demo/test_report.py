@@ -66,6 +66,10 @@ def handed_over(conversation: Conversation, record: CallRecord, heard: list[Hear
     conversation.handed_over.append("billing")
 
 
+def guarded(conversation: Conversation, record: CallRecord, heard: list[Heard]) -> None:
+    conversation.guarded.append("no_advice")
+
+
 def lost_stream(conversation: Conversation, record: CallRecord, heard: list[Heard]) -> None:
     conversation.outcome = "stream_lost"
 
@@ -98,6 +102,7 @@ def undone(conversation: Conversation, record: CallRecord, heard: list[Heard]) -
         (silent_bot, "the bot's last words were [], expected was 'Goodbye!'"),
         (called_more, "the model called ['end_call'], expected was []"),
         (handed_over, "the call was handed over to ['billing'], expected was []"),
+        (guarded, "the guardrails ['no_advice'] tripped, expected was []"),
         (lost_stream, "the call ended otherwise: stream_lost, caller hung up "),
         (failed, "the call ended otherwise: caller_hung_up, failed refused"),
         (troubled, "the model reports: no"),

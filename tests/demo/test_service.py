@@ -69,10 +69,12 @@ async def test_the_clinics_demo_books_moves_and_cancels_in_its_table(tmp_path: P
     # Paths are for copying, and not broken.
     assert [line for line in text.splitlines() if len(line) > 80 and "data/calls/" not in line] == []
     assert 'book_appointment {"at": "' in text
+    assert "the guardrail no_medical_advice has tripped" in text
+    assert "I am not allowed to give medical advice." in text
     assert "main hands over to billing" in text
     assert "billing hands over to main" in text
     assert "Not done yet: the caller has to agree first." in text
-    assert "as expected: 9 lines, 9 functions, 2 hand-offs, 3 changes" in text
+    assert "as expected: lines 9, functions 9, hand-offs 2, guardrails 1, changes 3" in text
     (folder,) = (tmp_path / "data" / "calls").iterdir()
     call_sid = read(folder).header.call_sid
     with closing(sqlite3.connect(tmp_path / "data" / "demo" / "clinic" / "clinic.db")) as rows:
