@@ -1,13 +1,13 @@
 """
 The clinic's demo: functions that write to a real table, which is shown when the call is over.
 
-The diary starts the same each time: of the times on the next Tuesday and the next Thursday some are taken, and the
-caller has a bill and no appointment.
+The diary starts the same each time: of the times on the next Tuesdays and Thursdays some are taken, and the caller
+has a bill and no appointment.
 """
 
 import sqlite3
 from collections.abc import Iterator
-from datetime import datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from pathlib import Path
 
 from rich.console import Console
@@ -26,6 +26,7 @@ TAKEN: tuple[tuple[Weekday, time], ...] = (
     ("thursday", time(9)),
     ("thursday", time(10, 30)),
 )
+WEEKS = 2  # whose times are taken: the next Tuesday is another one from midnight on
 
 
 def clinic(data_dir: Path) -> Scene:
@@ -58,15 +59,17 @@ def now() -> datetime:
 
 def start_over(diary: Diary, bills: Bills, today: datetime) -> None:
     """What the caller finds: see above."""
-    diary.start_over(
-        (f"+1555010001{n}", datetime.combine(_next(day, today).date(), starts))
-        for n, (day, starts) in enumerate(TAKEN, 1)
-    )
+    taken = [
+        datetime.combine(_next(day, today) + timedelta(weeks=week), starts)
+        for week in range(WEEKS)
+        for day, starts in TAKEN
+    ]
+    diary.start_over((f"+1555010001{n}", starts) for n, starts in enumerate(sorted(taken), 1))
     bills.start_over([Bill(CALLER, (today - timedelta(days=14)).date(), "check-up", 40)])
 
 
-def _next(day: Weekday, today: datetime) -> datetime:
-    return today + timedelta(days=(WEEKDAYS.index(day) - today.weekday() - 1) % 7 + 1)
+def _next(day: Weekday, today: datetime) -> date:
+    return today.date() + timedelta(days=(WEEKDAYS.index(day) - today.weekday() - 1) % 7 + 1)
 
 
 def shortcomings(diary: Diary, call_sid: str, expected: Expected) -> Iterator[str]:

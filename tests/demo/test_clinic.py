@@ -1,6 +1,6 @@
 """The clinic's scene: what its caller finds, what its mind asks for, and what is said of a diary that differs."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from io import StringIO
 from pathlib import Path
 
@@ -8,6 +8,7 @@ import pytest
 from rich.console import Console
 
 from phonebot.agents.numbers import DEFAULT, read_file
+from phonebot.clinic.appointments import free_times
 from phonebot.clinic.bills import Bills
 from phonebot.clinic.diary import Diary
 from phonebot.demo.clinic import clinic, shortcomings, start_over
@@ -33,13 +34,13 @@ def scene(tmp_path: Path) -> Scene:
     return clinic(tmp_path)
 
 
-@pytest.mark.parametrize("now", ["2026-11-23", "2026-11-24", "2026-11-26", "2026-11-27", "2026-11-29"])
-def test_the_caller_finds_the_same_times_whatever_day_it_is(tmp_path: Path, now: str) -> None:
-    diary = Diary(tmp_path / "clinic.db")
-    start_over(diary, Bills(tmp_path / "clinic.db"), datetime.fromisoformat(f"{now}T23:59"))
-    taken = [f"{each.starts:%A %H:%M}" for each in diary.appointments()]
-    assert sorted(taken) == ["Thursday 09:00", "Thursday 10:30", "Tuesday 09:00"]
-    assert all(each.starts.date().isoformat() > now for each in diary.appointments())
+@pytest.mark.parametrize("day", [f"2026-11-{number}" for number in range(23, 30)])
+def test_the_caller_finds_the_same_times_whatever_day_it_is_and_after_midnight(tmp_path: Path, day: str) -> None:
+    diary, now = Diary(tmp_path / "clinic.db"), datetime.fromisoformat(f"{day}T23:59")
+    start_over(diary, Bills(tmp_path / "clinic.db"), now)
+    for asked in (now, now + timedelta(minutes=2)):
+        assert free_times(diary, "tuesday", asked)[0]["at"].endswith("T10:30")
+        assert free_times(diary, "thursday", asked)[0]["at"].endswith("T14:00")
 
 
 def test_the_profile_names_functions_that_the_scene_has(scene: Scene) -> None:
