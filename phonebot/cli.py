@@ -28,7 +28,7 @@ if TYPE_CHECKING:  # each command imports what it needs: `phonebot --help` is th
     from phonebot.bench.report import CapacityReport, LatencyReport
     from phonebot.calibration.figures import Figures
     from phonebot.settings import Settings
-    from phonebot.simulator.dialogue import Script
+    from phonebot.simulator.script import Script
 
 T = TypeVar("T")
 
@@ -223,7 +223,7 @@ def model(
     ] = None,
 ) -> None:
     """The embedded Realtime server alone, in both dialects, for other programs too."""
-    from phonebot.simulator.dialogue import load_script
+    from phonebot.simulator.script import load_script
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     run(_model(load_script(script) if script else None, host, port, key))

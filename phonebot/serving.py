@@ -8,6 +8,7 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ from phonebot.agents.tools import Known
 from phonebot.audio.transcode import Format, Transcoder
 from phonebot.errors import SettingsError
 from phonebot.settings import Settings
-from phonebot.simulator.dialogue import Script, load_script
+from phonebot.simulator.dialogue import ScriptedMind
+from phonebot.simulator.script import Script, load_script
 from phonebot.simulator.server import ModelServer
 from phonebot.simulator.server import serve as serve_model
 from phonebot.store.audit import Actor
@@ -69,7 +71,13 @@ async def embedded_model(
     async with (
         PhraseEar(script.phrases, pronounce=script.pronounce, source=script.source) as ear,
         serve_model(
-            host, port, minds=script.mind, detectors=SpeechDetector, ear=ear, voice=EspeakVoice(), **options
+            host,
+            port,
+            minds=partial(ScriptedMind, script),
+            detectors=SpeechDetector,
+            ear=ear,
+            voice=EspeakVoice(),
+            **options,
         ) as server,
     ):
         yield server

@@ -51,10 +51,11 @@ from phonebot.simulator.caller import (
     load_scenario,
 )
 from phonebot.simulator.carrier import Oddities
-from phonebot.simulator.dialogue import load_script
+from phonebot.simulator.dialogue import ScriptedMind
 from phonebot.simulator.ear import PhraseEar
 from phonebot.simulator.network import Network
 from phonebot.simulator.outputs import Faults
+from phonebot.simulator.script import load_script
 from phonebot.simulator.speech import EspeakVoice
 from phonebot.simulator.vad import SpeechDetector
 from phonebot.tools import Tool, ToolContext, tool
@@ -244,7 +245,12 @@ def hold(recording: Recording, ear: PhraseEar, work: Work, folder: Path) -> tupl
     toolbox, guard = equipment.toolbox(context), Guardroom(workshop).guard(profile, context)
     script = load_script(recording.script)
     model = VirtualModel(
-        script.mind(), ear=ear, voice=EspeakVoice(), detector=SpeechDetector(), faults=recording.faults, work=work
+        ScriptedMind(script),
+        ear=ear,
+        voice=EspeakVoice(),
+        detector=SpeechDetector(),
+        faults=recording.faults,
+        work=work,
     )
     call = VirtualCall(
         plan,

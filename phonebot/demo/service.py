@@ -32,9 +32,9 @@ from phonebot.demo.scene import CALLER, NUMBER, Scene, dentist
 from phonebot.serving import embedded_model, listen, one_time_path, opened_store, running, signalled
 from phonebot.settings import Settings, load
 from phonebot.simulator.caller import Caller, load_scenario
-from phonebot.simulator.dialogue import load_script
 from phonebot.simulator.phone import dial
 from phonebot.simulator.record import CallRecord
+from phonebot.simulator.script import load_script
 from phonebot.store.numbers import Imported
 from phonebot.store.store import Store
 from phonebot.terminal import Conversation, LiveTranscript

@@ -17,6 +17,7 @@ recognised.
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +32,9 @@ from phonebot.rehearsal.line import DEFAULT_CALLER, DEFAULT_NUMBER, Answers, Dia
 from phonebot.rehearsal.voice import spoken
 from phonebot.replay.words import clock, of_action
 from phonebot.simulator.caller import HangUp, Interrupt, Pause, Press, Say, Step, load_audio
-from phonebot.simulator.dialogue import load_script
+from phonebot.simulator.dialogue import ScriptedMind
 from phonebot.simulator.mind import Call, Mind
+from phonebot.simulator.script import load_script
 from phonebot.tools.functions import Tool
 from phonebot.tools.guarding import GuardrailFunction
 
@@ -77,10 +79,10 @@ class Phone:
         What the model says to what it hears: for a part of what the caller says, the answer; else `otherwise`.
 
         An answer may be a Call(name, arguments) of phonebot/simulator/mind.py: the model calls this function. Or a
-        file with a script of the embedded model (phonebot/simulator/dialogue.py).
+        file with a script of the embedded model (phonebot/simulator/script.py).
         """
         if isinstance(answers, Path):
-            self._mind = load_script(answers).mind
+            self._mind = partial(ScriptedMind, load_script(answers))
             return
         given = dict(answers)
         self._mind = lambda: Answers(given) if otherwise is None else Answers(given, otherwise)

@@ -17,9 +17,10 @@ from phonebot.clinic.diary import Diary
 from phonebot.demo.clinic import shortcomings, start_over
 from phonebot.demo.scene import CALLER, Expected
 from phonebot.serving import demo_folder
-from phonebot.simulator.dialogue import ScriptedMind, load_script
+from phonebot.simulator.dialogue import ScriptedMind
 from phonebot.simulator.ear import PhraseEar
 from phonebot.simulator.mind import Call, Context, Line, Say
+from phonebot.simulator.script import load_script
 from phonebot.tools import Tool, ToolContext, ToolError
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -63,7 +64,7 @@ class Reception:
     """The mind in a session that has these functions, which run as they are called."""
 
     tools: dict[str, Tool]
-    mind: ScriptedMind = field(default_factory=SCRIPT.mind)
+    mind: ScriptedMind = field(default_factory=lambda: ScriptedMind(SCRIPT))
     history: list[Line] = field(default_factory=list)
     called: list[str] = field(default_factory=list)
 

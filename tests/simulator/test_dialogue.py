@@ -4,8 +4,9 @@ from pathlib import Path
 import pytest
 
 from phonebot.errors import ProfileError
-from phonebot.simulator.dialogue import Script, ScriptedMind, load_script
+from phonebot.simulator.dialogue import ScriptedMind
 from phonebot.simulator.mind import Call, Context, Line, Say
+from phonebot.simulator.script import Script, load_script
 
 DENTIST = load_script(Path(__file__).parents[2] / "fixtures" / "demo" / "dentist.toml")
 
@@ -73,7 +74,7 @@ class Talk:
     """A conversation with a mind: keeps the history as a session does."""
 
     def __init__(self, script: Script, tools: tuple[str, ...] = ("book_table", "cancel_table", "end_call")) -> None:
-        self._mind: ScriptedMind = script.mind()
+        self._mind: ScriptedMind = ScriptedMind(script)
         self._tools = tools
         self._called = ""  # the function that was called last
         self.history: list[Line] = []
@@ -469,7 +470,7 @@ def test_a_question_in_writing_is_answered_by_its_words_and_kind(
     context = Context(
         instructions, (Line("user", text),), tools, text, instructions, in_writing=True, forced=forced
     )
-    assert menu.mind().answer(context) == answer
+    assert ScriptedMind(menu).answer(context) == answer
 
 
 # ------------------------------------------------------------------------------------------- mistakes

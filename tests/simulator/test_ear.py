@@ -12,8 +12,8 @@ import pytest_asyncio
 
 from phonebot.audio import g711, wav
 from phonebot.errors import AudioError, ModelUnreachable, ProfileError, SettingsError
-from phonebot.simulator.dialogue import load_script
 from phonebot.simulator.ear import PhraseEar
+from phonebot.simulator.script import load_script
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
