@@ -2,7 +2,7 @@
 The clinic's demo: functions that write to a real table, which is shown when the call is over.
 
 The diary starts the same each time: of the times on the next Tuesdays and Thursdays some are taken, and the caller
-has a bill and no appointment.
+has a bill and no appointment. So has whoever calls from the console.
 """
 
 import sqlite3
@@ -21,6 +21,7 @@ from phonebot.errors import StoreError
 from phonebot.serving import demo_folder
 
 FILE = "clinic.db"
+BROWSER = "browser:admin"  # who calls from the console, having signed in by the demo's link
 TAKEN: tuple[tuple[Weekday, time], ...] = (
     ("tuesday", time(9)),
     ("thursday", time(9)),
@@ -65,7 +66,8 @@ def start_over(diary: Diary, bills: Bills, today: datetime) -> None:
         for day, starts in TAKEN
     ]
     diary.start_over((f"+1555010001{n}", starts) for n, starts in enumerate(sorted(taken), 1))
-    bills.start_over([Bill(CALLER, (today - timedelta(days=14)).date(), "check-up", 40)])
+    visit = (today - timedelta(days=14)).date()
+    bills.start_over(Bill(caller, visit, "check-up", 40) for caller in (CALLER, BROWSER))
 
 
 def _next(day: Weekday, today: datetime) -> date:

@@ -49,6 +49,13 @@ def test_the_profile_names_functions_that_the_scene_has(scene: Scene) -> None:
     assert sorted(map(str, named)) == sorted(each.name for each in scene.functions)
 
 
+def test_who_calls_from_the_console_has_a_bill_too(tmp_path: Path) -> None:
+    clinic(tmp_path)
+    bill = Bills(tmp_path / "demo" / "clinic" / "clinic.db").newest_of("browser:admin")
+    assert bill is not None
+    assert (bill.treatment, bill.dollars) == ("check-up", 40)
+
+
 def test_what_an_earlier_call_booked_is_gone_when_the_scene_is_set_up(tmp_path: Path) -> None:
     clinic(tmp_path)
     diary = Diary(tmp_path / "demo" / "clinic" / "clinic.db")
