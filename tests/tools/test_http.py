@@ -202,10 +202,13 @@ async def test_an_answer_that_is_none_is_a_fault(handle: Handle, message: str, d
 
 
 async def test_a_server_that_says_nothing_is_given_up() -> None:
+    over = asyncio.Event()
+
     async def handle(request: web.Request) -> web.Response:
-        await asyncio.sleep(30)
+        await over.wait()
         return web.Response()
 
+    asyncio.get_running_loop().call_later(0.7, over.set)  # the server waits for those whom it serves
     caught = await fault(handle, timeout_s=0.5)
     assert (caught.kind, caught.message) == ("timeout", "no answer within 0.5 s")
 

@@ -169,12 +169,15 @@ async def test_a_recorded_greeting_that_is_interrupted_is_the_models_as_far_as_i
 
 
 async def test_a_recorded_greeting_is_heard_though_the_model_never_comes(start_service: StartService) -> None:
+    over = asyncio.Event()
+
     async def silent(socket: ServerConnection) -> None:
-        await asyncio.sleep(30)
+        await over.wait()
 
     async with scripted_model(silent) as model_url:
         service = await start_service(profile=RECORDED, model_url=model_url)
         record = await service.dial(WaitForQuiet(500), HangUp())
+        over.set()
         (witness,) = service.witnesses
         assert played_ms(witness, record)[""] == 2_000
         assert [(line.text, line.cut) for line in witness.saw(Line)] == [(RECORDED.greeting, False)]
