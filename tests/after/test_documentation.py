@@ -26,6 +26,8 @@ from phonebot.simulator.mind import Call, Context
 from phonebot.simulator.mind import Say as Speak
 from phonebot.store.store import Store
 
+pytestmark = pytest.mark.slow
+
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "after-the-call.md").read_text("utf-8")
 SECRET = "only the CRM knows this"
 

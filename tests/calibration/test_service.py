@@ -21,6 +21,8 @@ from phonebot.simulator.caller import Caller, Pause, WaitForHangUp
 from phonebot.simulator.phone import dial
 from phonebot.simulator.record import CallRecord
 
+pytestmark = pytest.mark.slow
+
 
 async def test_the_emulated_carrier_calls_and_its_oddities_are_found() -> None:
     stages: list[int] = []

@@ -18,6 +18,8 @@ from phonebot.demo.scene import CALLER, NUMBER
 from phonebot.demo.service import SCENES, DemoProfiles, has_display
 from phonebot.replay.reader import read
 
+pytestmark = pytest.mark.slow
+
 
 async def demo(folder: Path, *options: str) -> str:
     """What `phonebot demo` says of a call that went well, in real time, with nothing set up."""

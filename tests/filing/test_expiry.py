@@ -16,6 +16,8 @@ from phonebot.store.calls import CallStore, Filters
 from phonebot.store.database import Database
 from phonebot.store.tables import AuditRow, NumberRow
 
+pytestmark = pytest.mark.slow
+
 NUMBER = "+15550100002"
 
 

@@ -14,6 +14,8 @@ from phonebot.rehearsal.virtual_line import VirtualLine
 from phonebot.simulator.mind import Call
 from phonebot.tools import ToolContext, tool
 
+pytestmark = pytest.mark.slow
+
 
 @tool
 def get_weather(location: str) -> dict[str, object]:

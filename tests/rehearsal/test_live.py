@@ -17,6 +17,8 @@ from phonebot.replay.account import account_of
 from phonebot.replay.player import play
 from phonebot.replay.reader import read
 
+pytestmark = pytest.mark.slow
+
 FIXTURES = Path(__file__).parent.parent.parent / "fixtures"
 
 

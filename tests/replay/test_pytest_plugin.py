@@ -12,6 +12,8 @@ from service_driver import environment
 
 from phonebot.replay.archive import pack
 
+pytestmark = pytest.mark.slow
+
 PLUGIN = "phonebot.replay.pytest_plugin"
 ROOT = Path(__file__).parent.parent.parent
 

@@ -25,6 +25,8 @@ from phonebot.store.calls import Filters
 from phonebot.store.store import Store
 from phonebot.store.tables import AfterRow, CallRow
 
+pytestmark = pytest.mark.slow
+
 SECRET = "only the CRM knows this"
 TALK = (WaitForQuiet(300), Say(SPEECH, "a question"), WaitForQuiet(300), HangUp())
 SCHEMA = {"type": "object", "properties": {"topic": {"enum": ["hours", "tea"]}}, "required": ["topic"]}

@@ -12,6 +12,8 @@ from phonebot.simulator.caller import HangUp, Say, WaitForQuiet
 from phonebot.simulator.mind import Call, Context
 from phonebot.simulator.mind import Say as Speak
 
+pytestmark = pytest.mark.slow
+
 QUESTION = Say(SPEECH, "a question")
 QUIET = WaitForQuiet(300)
 

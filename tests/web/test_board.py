@@ -35,6 +35,8 @@ from phonebot.store.live import GONE_S, STALE_S, LiveStore
 from phonebot.store.tables import LiveProcess
 from phonebot.web.feed import CallEnded, LineSettled, Snapshot, Subscription
 
+pytestmark = pytest.mark.slow
+
 CHATTY = (WaitForQuiet(300), *(Say(SPEECH), WaitForQuiet(300)) * 15)
 
 

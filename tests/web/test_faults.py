@@ -30,6 +30,8 @@ from phonebot.simulator.outputs import Faults
 from phonebot.simulator.record import CallRecord
 from phonebot.web.webhooks import APOLOGY
 
+pytestmark = pytest.mark.slow
+
 # ---------------------------------------------------------------------------------- the model
 
 

@@ -17,6 +17,8 @@ from phonebot.store.database import Database
 from phonebot.store.store import Store
 from phonebot.store.tables import CallRow
 
+pytestmark = pytest.mark.slow
+
 CONVERSATION = (
     WaitForQuiet(300),
     Say(SPEECH, "a question"),

@@ -30,6 +30,8 @@ from phonebot.simulator.caller import HangUp, Pause, Say, WaitForHangUp, WaitFor
 from phonebot.simulator.mind import Call, Context
 from phonebot.simulator.mind import Say as Speak
 
+pytestmark = pytest.mark.slow
+
 QUESTION = Say(SPEECH, "a question")
 QUIET = WaitForQuiet(500)
 ADVICE = "Surely that will pass by itself, but if it does not then take two of the blue pills, and two more later."

@@ -40,6 +40,8 @@ from phonebot.store.database import Database
 from phonebot.tools.typist import MAX_TEXTS
 from phonebot.web.held import TextWish
 
+pytestmark = pytest.mark.slow
+
 QUIET, QUESTION = WaitForQuiet(300), Say(SPEECH, "a question")
 TOLD = "Told that the table is free."
 HEARD = "something"  # what the caller says, to the test's ear

@@ -15,6 +15,8 @@ from phonebot.simulator.caller import HangUp, Say, WaitForQuiet
 from phonebot.simulator.mind import Call, Context
 from phonebot.simulator.mind import Say as Speak
 
+pytestmark = pytest.mark.slow
+
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "hooks.md").read_text("utf-8")
 
 

@@ -31,6 +31,8 @@ from phonebot.store.tables import CallRow, ToolCallRow, TurnRow
 from phonebot.store.tokens import TokenStore
 from phonebot.store.users import UserStore
 
+pytestmark = pytest.mark.slow
+
 ADA = Actor("ada")
 NOWHERE = "wss://127.0.0.1:1"  # no model is asked here
 SID = "CA" + "a" * 32
