@@ -198,9 +198,12 @@ class PlayoutLedger:
         actions: list[Action] = []
         while self._waiting and not self._hold and self._run.end_ms < now + MAX_LEAD_MS:
             at_rest = not self._run.marks
-            if self._run.end_ms < now + self._delays.round_trip_ms + DRY_MARGIN_MS:
+            dry = self._run.end_ms < now + self._delays.round_trip_ms + DRY_MARGIN_MS
+            if dry:
                 actions.append(self._bare_mark(now, probe=at_rest))
-            pieces = self._waiting.popleft().pieces(FIRST_PIECES_BYTES if at_rest else ())
+            # Until a start buffer has shown, only marks tell whether what meets an empty queue has begun.
+            early = at_rest or (dry and self._delays.unknown_buffer_ms > 0)
+            pieces = self._waiting.popleft().pieces(FIRST_PIECES_BYTES if early else ())
             for piece in pieces:
                 actions += self._send(piece, now)
                 if self._run.end_ms >= now + MAX_LEAD_MS:

@@ -156,6 +156,19 @@ CALLS: dict[str, tuple[Conditions, tuple[Answer | OwnAudio | Interruption, ...]]
             Interruption("now", 0, 100),
         ),
     ),
+    "audio behind a stall, within a start buffer that nobody has measured": (
+        Conditions(
+            Network(0, 20, 40, 20),
+            Oddities(drift_ppm=200.0, start_buffer_ms=150),
+            interrupt_response=False,
+            seed=268,
+        ),
+        (
+            Answer((1_999, 300, 982, 300), 8.0, 200, ((1, 500), (0, 500), (1, 500)), followed=True),
+            OwnAudio(300),
+            Interruption("in mid-item", 400),
+        ),
+    ),
     "flushed echoes that come a frame before a fence with a lag": (
         Conditions(Network(0, 60, 0, 60), LAGGING, output="pcm24k", traits=CarrierTraits(150, 80)),
         (FOUR_ITEMS, Interruption("in mid-item", 400)),
