@@ -11,6 +11,7 @@ import os
 import struct
 from array import array
 from dataclasses import dataclass, field, replace
+from io import BytesIO
 from types import TracebackType
 from typing import BinaryIO, Literal, Self, TypeAlias
 
@@ -156,6 +157,12 @@ def write(path: str | os.PathLike[str], wav: Wav) -> None:
         writer.append(wav.data)
 
 
+def encode(wav: Wav) -> bytes:
+    """A whole file, in memory."""
+    header = _header(wav.encoding, wav.rate_hz, wav.channels, len(wav.data))
+    return header + wav.data + b"\x00" * (len(wav.data) % 2)
+
+
 def endless_header(encoding: Encoding, rate_hz: int, channels: int) -> bytes:
     """What stands before audio whose length is not known yet, as it is sent on a line: the longest there can be."""
     return _header(encoding, rate_hz, channels, ENDLESS_BYTES)
@@ -200,6 +207,11 @@ def read(path: str | os.PathLike[str], limit_bytes: int = DATA_LIMIT_BYTES) -> W
     """
     with open(path, "rb") as file:
         return _Reader(file, str(path)).read(limit_bytes)
+
+
+def parse(content: bytes, name: str) -> Wav:
+    """The same for a file that is in memory; `name` stands in the errors."""
+    return _Reader(BytesIO(content), name).read(DATA_LIMIT_BYTES)
 
 
 class _Reader:

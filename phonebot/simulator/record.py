@@ -5,11 +5,21 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from phonebot.audio import g711, wav
+from phonebot.simulator.callees import Message
 from phonebot.simulator.caller import Event
 from phonebot.simulator.carrier import Carrier, Violation
 from phonebot.simulator.signing import Fields
 
-Outcome: TypeAlias = Literal["caller hung up", "bot hung up", "rejected", "failed", "timed out"]
+Outcome: TypeAlias = Literal[
+    "caller hung up",
+    "bot hung up",
+    "rejected",
+    "failed",
+    "timed out",
+    "not reached",  # `CallRecord.status` says how: busy, no-answer, failed
+    "ended by request",  # of the REST API
+    "other side hung up",  # the leg that it was dialled for is over
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +46,8 @@ class StreamRecord:
     stream_sid: str
     carrier: Carrier
     zero_ms: float = 0.0
-    ended_by: Literal["caller", "server", "time limit", "violation"] | None = None  # None: it has not ended
+    # "carrier": the REST API had the call do something else. None: it has not ended.
+    ended_by: Literal["caller", "server", "time limit", "violation", "carrier"] | None = None
     close_code: int | None = None  # what the server closed with
     lost_messages: int = 0  # not sent, since the server read too slowly
 
@@ -44,13 +55,21 @@ class StreamRecord:
 @dataclass(slots=True)
 class CallRecord:
     """
-    All that is known of a call. Times are ms since it was dialled.
+    All that is known of a call, or of one leg of it. Times are ms since it was dialled.
 
-    `events` are the caller's (see `Event`) and the carrier's: "cleared" with how much audio was dropped, "stream
-    closed" by the server with the code, and verbs other than Connect: "plays", "dials", "passes over".
+    "The caller" is whoever holds the phone of this leg, also where he was called. `events` are his (see `Event`)
+    and the carrier's:
+
+    - "cleared" with how much audio was dropped, "stream closed" by the server with the code;
+    - of TwiML: "plays" the text of a Say, the URL of a Play or its digits, "heard" what of it reached him (a text
+      is cut at the word), "dials", "records", "passes over" a verb;
+    - of his connections: "rings", "answered", "bridged with" and "parted from" a NUMBER whom he can, or can no
+      longer, talk to, "joins conference" and "leaves conference" NAME, "held", "unheld", "muted", "unmuted",
+      "hears key" of another party, "detected" as what.
 
     `said` and `heard` are mu-law of equal length, a frame of each per tick of the streams: byte n of the first
     stream was said, and heard, at n / 8 + `Oddities.first_timestamp_ms` - 20 ms on the carrier's clock.
+    `line_said` and `line_heard` are the same for the time outside streams, on the carrier's own clock.
     """
 
     call_sid: str
@@ -64,6 +83,24 @@ class CallRecord:
     streams: list[StreamRecord] = field(default_factory=list)
     said: bytearray = field(default_factory=bytearray, repr=False)
     heard: bytearray = field(default_factory=bytearray, repr=False)
+    line_said: bytearray = field(default_factory=bytearray, repr=False)
+    line_heard: bytearray = field(default_factory=bytearray, repr=False)
+    from_number: str = ""
+    to_number: str = ""
+    direction: str = "inbound"  # or outbound-api, outbound-dial
+    parent_sid: str | None = None  # of the leg that dialled this one
+    status: str = "ringing"  # CallStatus; the last one is final
+    answered_by: str | None = None  # by the detection of answering machines; None: it was not asked, or not yet
+    message: Message | None = None  # what an answering machine recorded; None: none answered
+
+    @property
+    def number(self) -> str:
+        """Of the person at this leg's phone."""
+        return self.from_number if self.direction == "inbound" else self.to_number
+
+    def told(self, kind: str) -> list[str]:
+        """The details of its events of one kind, in order."""
+        return [event.detail for event in self.events if event.kind == kind]
 
     @property
     def passed(self) -> bool:

@@ -18,7 +18,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 from websockets.protocol import State
 
-from phonebot.simulator.caller import Caller
+from phonebot.simulator.caller import Said
 from phonebot.simulator.carrier import BYTES_PER_MS, FRAME_MS, StreamClock
 from phonebot.simulator.document import Fault
 from phonebot.simulator.network import Link, Network
@@ -40,6 +40,17 @@ class Tap(Protocol):
 
     def received(self, message: str | bytes) -> None:
         """The message was read from the server."""
+
+
+class Phone(Protocol):
+    """Who listens and speaks at a stream's far end: a caller, or the handset he holds."""
+
+    @property
+    def now_ms(self) -> int:
+        """How long he has been on the line."""
+
+    def hear(self, frame: bytes) -> Said:
+        """Take the 20 ms of mu-law that he hears; return what he does in the same 20 ms."""
 
 
 class _Connect(connect):
@@ -101,7 +112,7 @@ class MediaStream:
         socket: ClientConnection,
         record: StreamRecord,
         call: CallRecord,
-        caller: Caller,
+        caller: Phone,
         clock: StreamClock,
         network: Network,
         rng: Random,
@@ -123,22 +134,33 @@ class MediaStream:
         self._room = asyncio.Event()  # the downlink takes more
 
     async def run(self, start: list[str], ends_ms: float) -> None:
-        """Send `start` and stay until the end, `ends_ms` on the stream's clock at the latest."""
+        """
+        Send `start` and stay until the end, `ends_ms` on the stream's clock at the latest.
+
+        Cancelled, it stops the stream in good order first.
+        """
         self._send_up(self._now_ms(), start)
         reader = asyncio.create_task(self._read())
         try:
-            while True:
-                now_ms = self._now_ms()
-                self._advance(now_ms, ends_ms)
-                for message in self._uplink.due(now_ms):
-                    await self._send(message)
-                if self._is_over():
-                    return
-                await self._sleep()
+            await self._run(ends_ms)
+        except asyncio.CancelledError:
+            self._end("carrier", self._now_ms())
+            await self._run(ends_ms)
+            raise
         finally:
             await self._socket.close()
             reader.cancel()
             await asyncio.gather(reader, return_exceptions=True)
+
+    async def _run(self, ends_ms: float) -> None:
+        while True:
+            now_ms = self._now_ms()
+            self._advance(now_ms, ends_ms)
+            for message in self._uplink.due(now_ms):
+                await self._send(message)
+            if self._is_over():
+                return
+            await self._sleep()
 
     def _is_over(self) -> bool:
         """The server is gone, or we are and our last message is on the wire."""
@@ -198,7 +220,9 @@ class MediaStream:
             self.fault = Fault(31903, "the server broke the connection without closing it")
         self._publish(at_ms, "stream closed", str(self._record.close_code or ""))
 
-    def _end(self, by: Literal["caller", "time limit", "violation"], at_ms: float) -> None:
+    def _end(self, by: Literal["caller", "time limit", "violation", "carrier"], at_ms: float) -> None:
+        if self._record.ended_by is not None:
+            return
         self._record.ended_by = by
         self._send_up(at_ms, self._carrier.stop())
 
