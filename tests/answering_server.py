@@ -64,8 +64,9 @@ class Stream:
 
 class Bot:
     """
-    A server to be dialled: `answers` holds TwiML, a whole response, or what makes TwiML of the form, by path; `talk` runs
-    each stream.
+    A server to be dialled: `answers` holds TwiML, a whole response, or what makes TwiML of the form, by path.
+
+    `talk` runs each stream.
     """
 
     def __init__(self, talk: Callable[[Stream], Awaitable[None]] = Stream.until_closed) -> None:

@@ -56,6 +56,7 @@ class Account:
         self.conferences: list[Conference] = []  # likewise
         self.recordings: dict[str, Recording] = {}  # by RecordingSid; without those that were deleted
         self.events: list[BoardEvent] = []
+        self.happened = asyncio.Event()  # set by each event; whoever waits for one clears it
         self._lives: set[asyncio.Task[CallRecord]] = set()
 
     def owns(self, number: str) -> bool:
@@ -68,6 +69,7 @@ class Account:
 
     def _note(self, leg: Leg, event: Event) -> None:
         self.events.append(BoardEvent(leg.record.number, event.kind, event.detail, leg.sid, event.at_ms))
+        self.happened.set()
 
     # ------------------------------------------------------------------ legs
 

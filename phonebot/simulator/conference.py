@@ -122,12 +122,12 @@ class Conference:
         self.participants.append(me)
         me.leg.tell("joins conference", self.name)
         self._notify("join", "participant-join", me)
-        if me.seat.beep in ("true", "onEnter"):
-            self._beep()
         if self.status == "init" and len(self.participants) > 1 and any(p.seat.starts for p in self.participants):
             self.status = "in-progress"
             self._notify("start", "conference-start")
         self._settle()
+        if self.status == "in-progress" and me.seat.beep in ("true", "onEnter"):
+            self._beep()
 
     def _leave(self, me: Participant, reason: str) -> None:
         self.participants.remove(me)
@@ -137,7 +137,7 @@ class Conference:
             self._beep()
         left = (("ParticipantCallStatus", self._status_of(me.leg)), ("ReasonParticipantLeft", reason))
         self._notify("leave", "participant-leave", me, left)
-        kicked = "kicked" if me.removed.done() else "left"
+        kicked = "kicked" if me.removed.done() and not me.removed.cancelled() else "left"
         if self.status == "completed":
             if not self.participants:
                 self._notify_end()

@@ -37,7 +37,7 @@ class Detector:
         self.elapsed_ms = 0
         self._order, self._verdict, self._after_ms = order, verdict, after_ms
         self._ear = Ear()
-        self._speech_ms = 0  # when the greeting began to be heard
+        self._speech_ms: int | None = None  # when the greeting began to be heard
         self._has_beeped = False
 
     def hear(self, said: Said) -> str | None:
@@ -52,7 +52,8 @@ class Detector:
         loud_ms = self._ear.loud_ms
         if not loud_ms:
             return "unknown" if self.elapsed_ms >= self._order.silence_ms else None
-        self._speech_ms = self._speech_ms or loud_ms - FRAME_MS
+        if self._speech_ms is None:
+            self._speech_ms = loud_ms - FRAME_MS
         quiet_ms = self.elapsed_ms - loud_ms
         if loud_ms - self._speech_ms >= self._order.speech_ms:
             return self._machine(quiet_ms)

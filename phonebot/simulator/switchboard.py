@@ -177,6 +177,16 @@ class Switchboard:
         story = "\n".join(map(str, self.events))
         raise LookupError(f"{number} {kind} {detail} never happened, but:\n{story}")
 
+    async def until(self, number: str, kind: str, detail: str = "", *, within_s: float = 15.0) -> None:
+        """Wait in real time for such an event, unless there was one. Raises TimeoutError when it does not happen."""
+        async with asyncio.timeout(within_s):
+            while not self._has_happened(number, kind, detail):
+                self.account.happened.clear()
+                await self.account.happened.wait()
+
+    def _has_happened(self, number: str, kind: str, detail: str) -> bool:
+        return any((each.number, each.kind) == (number, kind) and detail in each.detail for each in self.events)
+
     async def settled(self) -> None:
         """Until no leg lives any more and all callbacks were told."""
         await self.account.settled()

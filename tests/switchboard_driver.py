@@ -1,0 +1,80 @@
+"""
+A bot with a whole emulated account before it, a hundred times as fast as real time, asked by Twilio's own library.
+
+    async def test_...(scene: Scene) -> None:
+        scene.bot.answers["/voice"] = "<Response>...</Response>"
+        record = await scene.call(Pause(ms=1000))
+        await scene.ask(lambda client: client.calls(record.call_sid).fetch())
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from answering_server import Bot, serving
+from twilio.base.exceptions import TwilioRestException  # type: ignore[import-untyped]  # ships no types
+from twilio.rest import Client  # type: ignore[import-untyped]
+
+from phonebot.simulator.caller import Caller, Step
+from phonebot.simulator.record import CallRecord
+from phonebot.simulator.switchboard import ACCOUNT_SID, AUTH_TOKEN, Switchboard
+
+CALLER, LINE, COLLEAGUE = "+15550100001", "+15550100002", "+15550100009"
+
+
+@dataclass
+class Scene:
+    """`bot` answers calls to LINE at /voice and is told their end at /status."""
+
+    bot: Bot
+    carrier: Switchboard
+
+    def url(self, path: str) -> str:
+        return f"{self.bot.origin}{path}"
+
+    def begin(self, *steps: Step, **terms: Any) -> "asyncio.Task[CallRecord]":
+        """Somebody calls, beside the test."""
+        return self.carrier.leave(Caller(*steps), to_number=LINE, **terms)
+
+    async def call(self, *steps: Step, **terms: Any) -> CallRecord:
+        """Somebody calls; back when all is over."""
+        record = await self.begin(*steps, **terms)
+        await self.carrier.settled()
+        return record
+
+    async def ask(self, request: Callable[[Any], Any]) -> Any:
+        """What Twilio's library makes of the answer; it blocks, so it has a thread."""
+        client = Client(ACCOUNT_SID, AUTH_TOKEN)
+        client.api.base_url = self.carrier.url
+        return await asyncio.to_thread(request, client)
+
+    async def refusal(self, request: Callable[[Any], Any]) -> tuple[int, int]:
+        with pytest.raises(TwilioRestException) as caught:
+            await self.ask(request)
+        return caught.value.status, caught.value.code
+
+    async def place(self, to: str = COLLEAGUE, **parameters: Any) -> str:
+        """Have the account call somebody; return the CallSid."""
+        terms = {"to": to, "from_": LINE} | parameters
+        if not {"url", "twiml"} & terms.keys():
+            terms["url"] = self.url("/outbound")
+        created = await self.ask(lambda client: client.calls.create(**terms))
+        return str(created.sid)
+
+    async def update(self, sid: str, **parameters: Any) -> Any:
+        return await self.ask(lambda client: client.calls(sid).update(**parameters))
+
+    def story(self, *numbers: str) -> list[str]:
+        """What happened to these people's calls, in order."""
+        return [str(event) for event in self.carrier.events if not numbers or event.number in numbers]
+
+
+@asynccontextmanager
+async def staged(**terms: Any) -> AsyncIterator[Scene]:
+    async with serving(Bot()) as bot, Switchboard.open(**({"speed": 100} | terms)) as carrier:
+        carrier.add_number(LINE, VoiceUrl=f"{bot.origin}/voice", StatusCallback=f"{bot.origin}/status")
+        bot.answers["/status"] = bot.answers["/events"] = "<Response/>"
+        yield Scene(bot, carrier)
