@@ -8,11 +8,13 @@ A bot with a whole emulated account before it, a hundred times as fast as real t
 """
 
 import asyncio
+from base64 import b64encode
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import aiohttp
 import pytest
 from answering_server import Bot, serving
 from twilio.base.exceptions import TwilioRestException  # type: ignore[import-untyped]  # ships no types
@@ -67,9 +69,16 @@ class Scene:
     async def update(self, sid: str, **parameters: Any) -> Any:
         return await self.ask(lambda client: client.calls(sid).update(**parameters))
 
-    def story(self, *numbers: str) -> list[str]:
-        """What happened to these people's calls, in order."""
-        return [str(event) for event in self.carrier.events if not numbers or event.number in numbers]
+    def http(self) -> aiohttp.ClientSession:
+        """A client with the account's credentials."""
+        credentials = b64encode(f"{ACCOUNT_SID}:{AUTH_TOKEN}".encode()).decode()
+        return aiohttp.ClientSession(headers={"Authorization": f"Basic {credentials}"})
+
+    @asynccontextmanager
+    async def fetch(self, url: str) -> AsyncIterator[aiohttp.ClientResponse]:
+        """A file of the account's."""
+        async with self.http() as http, http.get(url) as response:
+            yield response
 
 
 @asynccontextmanager

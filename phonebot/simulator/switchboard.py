@@ -178,7 +178,9 @@ class Switchboard:
         raise LookupError(f"{number} {kind} {detail} never happened, but:\n{story}")
 
     async def until(self, number: str, kind: str, detail: str = "", *, within_s: float = 15.0) -> None:
-        """Wait in real time for such an event, unless there was one. Raises TimeoutError when it does not happen."""
+        """
+        Wait in real time for such an event, unless there was one. Raises TimeoutError when it does not happen.
+        """
         async with asyncio.timeout(within_s):
             while not self._has_happened(number, kind, detail):
                 self.account.happened.clear()

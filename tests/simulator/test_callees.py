@@ -5,7 +5,7 @@ from phonebot.simulator.callees import BEEP, Drops, Machine
 from phonebot.simulator.caller import Caller
 
 MESSAGE = "This is Rosa's, your table is ready."
-VOICE = b"x" * 160
+VOICE = b"\x85" * 160
 
 
 def greet(machine: Machine, heard: bytes) -> tuple[Caller, list[bytes]]:

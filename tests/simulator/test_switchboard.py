@@ -12,7 +12,7 @@ from phonebot.simulator.caller import Caller, Pause, Press, Say, WaitForBot, Wai
 from phonebot.simulator.switchboard import AUTH_TOKEN
 
 SUMMARY = "A refund for order twelve. Press 1 to take the call."
-VOICE = b"x" * 160  # loud, and not what the carrier's own voice sounds like
+VOICE = b"\x85" * 160  # loud, and not what the carrier's own voice sounds like
 
 
 def conference(name: str = "desk", **attributes: str) -> str:
@@ -41,7 +41,8 @@ async def warm_transfer(scene: Scene) -> None:
         sid = stream.received[-1]["start"]["callSid"]
         await scene.update(sid, twiml=waiting)
         await scene.place(
-            status_callback=scene.url("/leg"), status_callback_event=["initiated", "ringing", "answered", "completed"]
+            status_callback=scene.url("/leg"),
+            status_callback_event=["initiated", "ringing", "answered", "completed"],
         )
         await stream.until_closed()
 
@@ -152,7 +153,9 @@ async def test_a_bot_calls_somebody_and_talks_to_him_over_a_stream(scene: Scene)
     (called,) = scene.carrier.calls_to(COLLEAGUE)
     assert (called.outcome, called.direction, called.passed) == ("caller hung up", "outbound-api", True)
     assert called.heard.count(SPEECH) > 0
-    payloads = [fields["media"]["payload"] for fields in scene.bot.streams[0].received if fields["event"] == "media"]
+    payloads = [
+        fields["media"]["payload"] for fields in scene.bot.streams[0].received if fields["event"] == "media"
+    ]
     assert base64.b64encode(VOICE).decode() in payloads
     form = scene.bot.form("/outbound")
     assert (form["CallStatus"], form["Direction"], form["To"]) == ("in-progress", "outbound-api", COLLEAGUE)
