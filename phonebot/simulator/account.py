@@ -84,17 +84,21 @@ class Account:
     async def settled(self) -> None:
         """Until no leg lives any more, and all callbacks have been told. Raises what a leg failed with."""
         while self._lives:
-            done, self._lives = await asyncio.wait(self._lives, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait(set(self._lives), return_when=asyncio.FIRST_COMPLETED)
+            self._lives -= done
             for task in done:
                 task.result()
         await self.notices.delivered()
 
     async def close(self) -> None:
-        """Cut off the legs that still live."""
+        """Cut off the legs that still live. Raises what one failed with, which nobody has heard of."""
         for task in self._lives:
             task.cancel()
-        await asyncio.gather(*self._lives, return_exceptions=True)
+        ends = await asyncio.gather(*self._lives, return_exceptions=True)
         await self.notices.close()
+        for end in ends:
+            if isinstance(end, Exception):
+                raise end
 
     # ------------------------------------------------------------------ conferences and recordings
 

@@ -6,13 +6,13 @@ one does whose leaving ends it; the others then go on with what stands after the
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import format_datetime
-from typing import Literal
+from typing import Any, Literal
 
-from phonebot.simulator.announcing import play_music
+from phonebot.simulator.announcing import announce, play_music
 from phonebot.simulator.carrier import SILENCE
 from phonebot.simulator.leg import Leg, new_sid
 from phonebot.simulator.recording import mix
@@ -71,6 +71,7 @@ class Conference:
         self._account_sid, self._tell = account_sid, tell
         self._first: Seat | None = None  # whose callback it is: the first one's; None: nobody has come yet
         self._sequence = 0
+        self._announcements: set[asyncio.Task[None]] = set()  # under way; each ends with those who hear it
         self._bridged: set[tuple[Participant, Participant]] = set()  # who hear each other, both ways round
 
     # ------------------------------------------------------------------ coming and going
@@ -107,6 +108,12 @@ class Conference:
             self._dismiss(participant, "conference_ended_via_api" if via_api else "moderator_ended_conference")
         if not self.participants:
             self._notify_end()
+
+    def not_joined(self, leg: Leg, seat: Seat, status: str) -> None:
+        """One who was called into the conference was not reached, which is told as if he had left."""
+        self._first = self._first or seat
+        failed = (("ParticipantCallStatus", status), ("ReasonParticipantLeft", "participant_add_failed"))
+        self._notify("leave", "participant-leave", Participant(leg, seat, seat.muted, seat.ends), failed)
 
     def find(self, call_sid_or_label: str) -> Participant | None:
         return next(
@@ -171,8 +178,20 @@ class Conference:
         """An attribute of one's has been changed."""
         self._notify("modify", "participant-modify", participant)
 
-    def announced(self, url: str, participant: Participant | None) -> None:
-        """An announcement has ended; None: to all."""
+    def announce(self, url: str, method: str, participant: Participant | None = None) -> None:
+        """Play what a URL answers to one, or to all, beside whatever else he or they hear."""
+        to = self.participants if participant is None else [participant]
+        tasks = [asyncio.create_task(_play(each.leg, announce(each.leg, url, method))) for each in to]
+        for each, task in zip(to, tasks, strict=True):
+            each.musics.append(task)
+        ended = asyncio.create_task(self._tell_when_announced(tasks, url, participant))
+        self._announcements.add(ended)
+        ended.add_done_callback(self._announcements.discard)
+
+    async def _tell_when_announced(
+        self, tasks: Sequence[asyncio.Task[None]], url: str, participant: Participant | None
+    ) -> None:
+        await asyncio.gather(*tasks, return_exceptions=True)  # one who leaves has his cancelled
         self._notify("announcement", "announcement-end", participant, (("AnnounceUrl", url),))
 
     def _mix_for(self, me: Participant) -> bytes:
@@ -205,7 +224,9 @@ class Conference:
         if waits and participant.music is None and not participant.removed.done():
             seat = participant.seat
             url, method = participant.hold_music if participant.hold else (seat.wait_url, seat.wait_method)
-            participant.music = asyncio.create_task(_play(participant.leg, url, method))
+            participant.music = asyncio.create_task(
+                _play(participant.leg, play_music(participant.leg, url, method))
+            )
             participant.musics.append(participant.music)
         elif not waits and participant.music is not None:
             participant.music.cancel()
@@ -241,9 +262,9 @@ class Conference:
         self._tell(self.sid, "conference", first.callback_method, first.callback_url, (*fields, *extra))
 
 
-async def _play(leg: Leg, url: str | None, method: str) -> None:
+async def _play(leg: Leg, sound: Coroutine[Any, Any, object]) -> None:
     try:
-        await play_music(leg, url, method)
+        await sound
     except Over as over:  # its TwiML names an address that is none
         leg.interrupt(over)
 

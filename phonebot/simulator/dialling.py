@@ -23,6 +23,27 @@ from phonebot.simulator.signing import Fields
 from phonebot.simulator.terms import Over, Replaced, Source, StatusCallback
 
 MOST_NUMBERS = 10
+PERFORMED = {
+    "Dial": frozenset({"action", "method", "timeout", "timeLimit", "callerId", "hangupOnStar", "answerOnBridge"}),
+    "Number": frozenset(
+        {"url", "method", "sendDigits", "statusCallback", "statusCallbackMethod", "statusCallbackEvent"}
+    ),
+    "Conference": frozenset(
+        {
+            "participantLabel",
+            "muted",
+            "beep",
+            "startConferenceOnEnter",
+            "endConferenceOnExit",
+            "waitUrl",
+            "waitMethod",
+            "maxParticipants",
+            "statusCallback",
+            "statusCallbackMethod",
+            "statusCallbackEvent",
+        }
+    ),
+}
 RINGS_S, LASTS_S = 30, 14_400  # Twilio, TwiML Dial, timeout and timeLimit
 
 
@@ -37,6 +58,8 @@ async def dial(account: Account, leg: Leg, verb: Element, document: Document, ru
     `run` is for the TwiML of the legs that are called.
     """
     leg.tell("dials", verb.whole_text())
+    for element in (verb, *verb.children):
+        _pass_over(leg, element)
     conference = next((child for child in verb.children if child.name == "Conference"), None)
     work = _Dial(account, leg, verb, document, run)
     try:
@@ -55,6 +78,12 @@ async def dial(account: Account, leg: Leg, verb: Element, document: Document, ru
     if "action" not in verb.attributes:
         return None
     return await leg.follow("dial action", document, verb.attributes["action"], verb, result)
+
+
+def _pass_over(leg: Leg, element: Element) -> None:
+    """Note the attributes that this carrier does not act upon: Twilio's others, and none of Twilio's."""
+    for name in sorted(element.attributes.keys() - PERFORMED.get(element.name, frozenset())):
+        leg.tell("passes over", f"{name[:40]} of {element.name}")
 
 
 @dataclass(frozen=True, slots=True)

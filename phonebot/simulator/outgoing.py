@@ -7,7 +7,7 @@ from phonebot.simulator.conference import Conference, Seat
 from phonebot.simulator.leg import Leg
 from phonebot.simulator.performing import run
 from phonebot.simulator.ringing import Ring, find_out, ring
-from phonebot.simulator.terms import Replaced, Source
+from phonebot.simulator.terms import Over, Replaced, Source
 
 
 async def call(account: Account, leg: Leg, ringing: Ring, source: Source) -> None:
@@ -23,7 +23,11 @@ async def call(account: Account, leg: Leg, ringing: Ring, source: Source) -> Non
 
 async def participate(account: Account, leg: Leg, ringing: Ring, conference: Conference, seat: Seat) -> None:
     """Ring and take part. What stands after that is nothing: removed, the leg ends."""
-    await leg.interruptibly(ring(leg, ringing))
+    try:
+        await leg.interruptibly(ring(leg, ringing))
+    except Over as over:
+        conference.not_joined(leg, seat, over.status or "failed")
+        raise
     try:
         await leg.interruptibly(_attend(leg, ringing, conference, seat))
     except Replaced as replaced:

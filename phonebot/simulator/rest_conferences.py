@@ -3,7 +3,6 @@ The REST API's conferences and those who take part (Twilio, "Conference resource
 resource").
 """
 
-import asyncio
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from email.utils import format_datetime
@@ -12,7 +11,6 @@ from functools import partial
 from aiohttp import web
 
 from phonebot.simulator.account import Account
-from phonebot.simulator.announcing import announce
 from phonebot.simulator.conference import EVENTS, Conference, Participant, Seat
 from phonebot.simulator.outgoing import participate
 from phonebot.simulator.rest import Handler, Refused, is_url, know, not_found, page
@@ -54,7 +52,6 @@ class ConferenceResources:
 
     def __init__(self, account: Account) -> None:
         self._account = account
-        self._announcements: set[asyncio.Task[None]] = set()
 
     def routes(self) -> Iterable[tuple[str, str, Handler]]:
         participants = "/Conferences/{conference}/Participants"
@@ -92,7 +89,8 @@ class ConferenceResources:
         if conference.status == "completed":
             raise not_found(request)
         if "AnnounceUrl" in given:
-            self._announce(conference, list(conference.participants), None, given)
+            _check_url(given, "AnnounceUrl")
+            conference.announce(given["AnnounceUrl"], given.get("AnnounceMethod", "POST"))
         if "Status" in given:
             conference.end("conference-ended-via-api")
         return web.json_response(self._show(conference))
@@ -129,8 +127,7 @@ class ConferenceResources:
         conference, participant = self._find_participant(request)
         know(given, PARTICIPANT_UPDATABLE)
         for name in ("HoldUrl", "AnnounceUrl"):
-            if given.get(name) and not is_url(given[name]):
-                raise Refused(400, 21205, f"{name} is not a valid URL: {given[name]}")
+            _check_url(given, name)
         if "Hold" in given:
             participant.hold_music = (given.get("HoldUrl"), given.get("HoldMethod", "GET"))
         conference.change(participant, muted=_flag(given, "Muted"), hold=_flag(given, "Hold"))
@@ -138,7 +135,7 @@ class ConferenceResources:
             participant.ends = given["EndConferenceOnExit"] == "true"
             conference.modified(participant)
         if "AnnounceUrl" in given:
-            self._announce(conference, [participant], participant, given)
+            conference.announce(given["AnnounceUrl"], given.get("AnnounceMethod", "POST"), participant)
         return web.json_response(self._show_participant(conference, participant))
 
     async def _delete_participant(self, request: web.Request, given: dict[str, str]) -> web.Response:
@@ -148,22 +145,6 @@ class ConferenceResources:
         return web.Response(status=204)
 
     # ------------------------------------------------------------------
-
-    def _announce(
-        self, conference: Conference, to: list[Participant], one: Participant | None, given: dict[str, str]
-    ) -> None:
-        """Play an announcement to each, beside whatever else goes on."""
-        url, method = given["AnnounceUrl"], given.get("AnnounceMethod", "POST")
-
-        async def play() -> None:
-            await asyncio.gather(*(announce(each.leg, url, method) for each in to))
-            conference.announced(url, one)
-
-        task = asyncio.create_task(play())
-        for each in to:
-            each.musics.append(task)
-        self._announcements.add(task)
-        task.add_done_callback(self._announcements.discard)
 
     def _find(self, request: web.Request) -> Conference:
         sid = request.match_info["conference"]
@@ -216,6 +197,11 @@ class ConferenceResources:
             "status": "connected" if leg.is_answered else "queued",
             "uri": f"/2010-04-01/Accounts/{account_sid}/Conferences/{conference.sid}/Participants/{leg.sid}.json",
         }
+
+
+def _check_url(given: dict[str, str], name: str) -> None:
+    if given.get(name) and not is_url(given[name]):
+        raise Refused(400, 21205, f"{name} is not a valid URL: {given[name]}")
 
 
 def _flag(given: dict[str, str], name: str) -> bool | None:

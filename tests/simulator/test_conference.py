@@ -231,10 +231,19 @@ async def test_a_wait_url_that_is_no_music_is_noted_and_the_caller_waits_in_sile
     assert {violation.code for violation in record.violations} == {12300}
 
 
-async def test_a_colleague_who_does_not_answer_never_joins(scene: Scene) -> None:
+async def test_a_colleague_who_does_not_answer_never_joins_which_is_told(scene: Scene) -> None:
     scene.carrier.callees[COLLEAGUE] = NoAnswer()
-    order = {"from_": LINE, "to": COLLEAGUE, "timeout": 5}
+    order = {
+        "from_": LINE,
+        "to": COLLEAGUE,
+        "timeout": 5,
+        "conference_status_callback": scene.url("/events"),
+        "conference_status_callback_event": ["join", "leave"],
+    }
     await scene.ask(lambda client: client.conferences("room").participants.create(**order))
     await scene.carrier.settled()
     (called,) = scene.carrier.calls_to(COLLEAGUE)
     assert (called.status, called.told("joins conference")) == ("no-answer", [])
+    (left,) = scene.bot.forms("/events")
+    assert (left["StatusCallbackEvent"], left["CallSid"]) == ("participant-leave", called.call_sid)
+    assert (left["ParticipantCallStatus"], left["ReasonParticipantLeft"]) == ("no-answer", "participant_add_failed")

@@ -214,3 +214,14 @@ async def test_a_leg_that_rings_is_stopped_by_the_api(scene: Scene) -> None:
     assert (await task).passed
     assert (called.outcome, called.status) == ("ended by request", "canceled")
     assert scene.bot.form("/after")["DialCallStatus"] == "canceled"
+
+
+async def test_attributes_that_are_not_performed_are_told(scene: Scene) -> None:
+    dials(scene, 'record="record-from-answer"', 'statuscallback="/leg" machineDetection="Enable"')
+    scene.carrier.callees[COLLEAGUE] = Busy()
+    record = await scene.call(LISTENS)
+    assert record.told("passes over") == [
+        "record of Dial",
+        "machineDetection of Number",
+        "statuscallback of Number",
+    ]
