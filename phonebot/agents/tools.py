@@ -240,10 +240,12 @@ class HttpTool(_Table):
         Field(ge=1, le=MAX_RESPONSE_BYTES, description=f"a whole number of bytes from 1 to {MAX_RESPONSE_BYTES}"),
     ] = 65_536
     fillers: Annotated[
-        list[Annotated[str, Field(min_length=1, max_length=200)]],
-        Field(max_length=10, description='at most 10 texts of 1 to 200 characters such as ["One moment."]'),
-    ] = []
-    filler_s: Annotated[float, Field(ge=0.5, le=60, description="a number of seconds from 0.5 to 60")] = 1.5
+        Annotated[list[Annotated[str, Field(min_length=1, max_length=200)]], Field(max_length=10)] | None,
+        Field(description='at most 10 texts of 1 to 200 characters such as ["One moment."]'),
+    ] = None
+    filler_s: Annotated[
+        Annotated[float, Field(ge=0.5, le=60)] | None, Field(description="a number of seconds from 0.5 to 60")
+    ] = None
     confirm: Annotated[
         Confirm | None, Field(description='a table such as { key = "1" } or { words = ["yes"] }')
     ] = None

@@ -120,13 +120,14 @@ class ToolRule(Frozen, frozen=True):
     How the call runs a function that the model's session has under this name.
 
     It is given up after `timeout_ms`. While it runs and nobody speaks, the bot says each of `fillers` in turn, the
-    first after `filler_ms`. `answers`: its result is to be answered; False: the model is told it and nothing more.
+    first after `filler_ms`; None: in words of its own that it takes a moment; (): nothing. `answers`: its result is
+    to be answered; False: the model is told it and nothing more.
     """
 
     name: str
     timeout_ms: int = 20_000
-    fillers: tuple[str, ...] = ()
-    filler_ms: int = 1_500
+    fillers: tuple[str, ...] | None = None
+    filler_ms: int = 3_000
     consent: Consent | None = None
     answers: bool = True
 

@@ -47,6 +47,14 @@ ASK_WORDS = (
     "Not done yet: the caller has to agree first. Say what you are about to do, ask whether you shall, and call "
     "{name} again, with the same arguments, once he has said yes."
 )
+OWN_FILLER = ResponseOptions(
+    instructions=(
+        "A function that you have called still runs. Say in one short sentence, in the caller's language, that it "
+        "takes a moment. Do not guess its result."
+    ),
+    tool_choice="none",
+)
+"""What is said while a function runs that has no words for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,11 +269,14 @@ class Tools:
             dues.append(self._quiet_ms + filler[0])
         return min(dues, default=None)
 
-    def _filler(self) -> tuple[int, str] | None:
+    def _filler(self) -> tuple[int, ResponseOptions] | None:
         """What is to be said while the function that has run longest runs, and after how long."""
         for running in self._running.values():
-            if fillers := running.rule.fillers:
-                return running.rule.filler_ms, fillers[self._fillers_said % len(fillers)]
+            rule = running.rule
+            if rule.fillers is None:
+                return rule.filler_ms, OWN_FILLER
+            if rule.fillers:
+                return rule.filler_ms, exactly(rule.fillers[self._fillers_said % len(rule.fillers)])
         return None
 
     def tick(self, now: int) -> tuple[list[Action], bool]:
@@ -288,7 +299,7 @@ class Tools:
             return None
         self._fillers_said += 1
         self._quiet_ms = now  # it takes its time to be heard
-        return exactly(filler[1])
+        return filler[1]
 
 
 def told(call_id: str, output: str) -> Action:

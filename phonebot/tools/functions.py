@@ -26,7 +26,7 @@ from phonebot.agents.tools import NAME
 from phonebot.call.inputs import MAX_OUTPUT_CHARACTERS
 from phonebot.call.plan import Consent, ToolRule
 from phonebot.realtime.events import FunctionTool
-from phonebot.tools.running import Blocking, ToolContext, ToolFault, rule_timeout_ms
+from phonebot.tools.running import Blocking, ToolContext, ToolFault, filler_ms, rule_timeout_ms
 
 MAX_PROBLEMS = 5  # of arguments that do not fit: enough to correct them
 DONE = "Done."
@@ -90,8 +90,8 @@ def tool(
     *,
     name: str | None = None,
     timeout_s: float = 20,
-    fillers: Sequence[str] = (),
-    filler_s: float = 1.5,
+    fillers: Sequence[str] | None = None,
+    filler_s: float | None = None,
     confirm_key: str | None = None,
     confirm_words: Sequence[str] = (),
     answers: bool = True,
@@ -103,9 +103,10 @@ def tool(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     Make a function one that the model may call.
 
     `name` None: that of the function. It is given up after `timeout_s`. While it runs and nobody speaks, the bot
-    says each of `fillers` in turn, the first after `filler_s`. With `confirm_key` or `confirm_words` the caller
-    must have agreed, by this key or by one of these phrases, before it runs. `answers` False: the model is told the
-    result and does not speak of it by itself. Raises TypeError or ValueError for what a model cannot call.
+    says each of `fillers` in turn, the first after `filler_s` (1.5 s); None: in words of its own (after 3 s); ():
+    nothing. With `confirm_key` or `confirm_words` the caller must have agreed, by this key or by one of these
+    phrases, before it runs. `answers` False: the model is told the result and does not speak of it by itself.
+    Raises TypeError or ValueError for what a model cannot call.
     """
     return _made(function) if function is not None else lambda each: _made(each, **options)
 
@@ -114,8 +115,8 @@ def _made(
     code: Callable[..., Any],
     name: str | None = None,
     timeout_s: float = 20,
-    fillers: Sequence[str] = (),
-    filler_s: float = 1.5,
+    fillers: Sequence[str] | None = None,
+    filler_s: float | None = None,
     confirm_key: str | None = None,
     confirm_words: Sequence[str] = (),
     answers: bool = True,
@@ -128,7 +129,7 @@ def _made(
         raise TypeError(f"{name} has no docstring: it tells the model what the function does, and when to call it")
     if confirm_key and (confirm_words or len(confirm_key) != 1 or confirm_key not in "0123456789*#"):
         raise ValueError(f"{name}: confirm_key is one of 0 to 9, * and #, and stands without confirm_words")
-    if not (timeout_s > 0 and filler_s > 0):
+    if not (timeout_s > 0 and (filler_s is None or filler_s > 0)):
         raise ValueError(f"{name}: timeout_s and filler_s must be more than 0")
     if isinstance(fillers, str) or isinstance(confirm_words, str):
         raise TypeError(f"{name}: fillers and confirm_words are sequences of texts, not a text")
@@ -137,7 +138,14 @@ def _made(
     schema = model.model_json_schema(schema_generator=_Schema)
     return Tool(
         FunctionTool(name, description, {"type": "object", "properties": {}} | schema),
-        ToolRule(name, rule_timeout_ms(timeout_s), tuple(fillers), int(filler_s * 1000), consent, answers),
+        ToolRule(
+            name,
+            rule_timeout_ms(timeout_s),
+            None if fillers is None else tuple(fillers),
+            filler_ms(fillers, filler_s),
+            consent,
+            answers,
+        ),
         timeout_s,
         code,
         model,

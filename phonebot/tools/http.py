@@ -21,7 +21,7 @@ from phonebot.agents.tools import METHODS_WITH_BODY, HttpTool, Secret, placehold
 from phonebot.call.plan import Consent, ToolRule
 from phonebot.realtime.events import FunctionTool
 from phonebot.tools.client import HttpClient, Request
-from phonebot.tools.running import Blocking, ToolContext, ToolFault, rule_timeout_ms
+from phonebot.tools.running import Blocking, ToolContext, ToolFault, filler_ms, rule_timeout_ms
 
 
 class HttpFunction:
@@ -105,8 +105,8 @@ def rule_of(entry: HttpTool) -> ToolRule:
     return ToolRule(
         entry.name,
         rule_timeout_ms(entry.timeout_s + 1),
-        tuple(entry.fillers),
-        int(entry.filler_s * 1000),
+        None if entry.fillers is None else tuple(entry.fillers),
+        filler_ms(entry.fillers, entry.filler_s),
         consent,
         entry.answers,
     )

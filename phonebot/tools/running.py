@@ -1,6 +1,6 @@
 """What a function is given when it runs, and how it says that it could not do what was asked."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeAlias
 
@@ -86,9 +86,17 @@ class Runnable(Protocol):
         ...
 
 
+FILLER_S, OWN_FILLER_S = 1.5, 3.0  # with words for it, and without
 GRACE_MS = 2_000
 """So much later than a function's own time-out the call gives it up by itself."""
 
 
 def rule_timeout_ms(timeout_s: float) -> int:
     return int(timeout_s * 1000) + GRACE_MS
+
+
+def filler_ms(fillers: Sequence[str] | None, filler_s: float | None) -> int:
+    """After how long a bot says that it waits: if nobody has said so, sooner where there are words for it."""
+    if filler_s is None:
+        filler_s = FILLER_S if fillers else OWN_FILLER_S
+    return int(filler_s * 1000)

@@ -87,7 +87,8 @@ def test_a_profile_survives_the_form(table: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.parent.name)
 def test_the_profiles_of_files_survive_the_form(file: Path) -> None:
-    assert all(shows_all(table) for table in tomllib.loads(file.read_text()).values())
+    for table in tomllib.loads(file.read_text()).values():
+        assert shows_all(table) != ("agents" in table)  # which the form leaves to TOML
 
 
 def test_an_empty_form_is_the_built_in_profile() -> None:

@@ -61,7 +61,7 @@ CORRECT = GuardrailRule("advice", debounce_characters=20)
 END = GuardrailRule("threats", on="caller", then="end", say="Goodbye.")
 NOTE = GuardrailRule("noted", then="go_on", debounce_characters=20)
 PRICES = GuardrailRule("prices", on="arguments", passes_unknown=False)
-QUOTE = ToolRule("quote", timeout_ms=1_000, fillers=("One moment.",))
+QUOTE = ToolRule("quote", timeout_ms=1_000, fillers=("One moment.",), filler_ms=1_500)
 
 
 def a_call(*rules: GuardrailRule, tools: tuple[ToolRule, ...] = (QUOTE,)) -> CallDriver:

@@ -6,7 +6,7 @@ from phonebot.call.actions import Action, ClearPlayback, OpenModel, RunTool, Sto
 from phonebot.call.call import Call
 from phonebot.call.inputs import MAX_OUTPUT_CHARACTERS, ToolResult
 from phonebot.call.plan import CallPlan, Consent, ToolRule
-from phonebot.call.tools import GIVEN_UP, INTERRUPTED, MAX_RUNNING, TOO_LONG, TOO_MANY
+from phonebot.call.tools import GIVEN_UP, INTERRUPTED, MAX_RUNNING, OWN_FILLER, TOO_LONG, TOO_MANY
 from phonebot.carrier.messages import Start
 from phonebot.realtime.events import (
     CreateItem,
@@ -27,7 +27,7 @@ from phonebot.realtime.events import (
     TurnDetection,
 )
 
-BOOK = ToolRule("book", timeout_ms=10_000)
+BOOK = ToolRule("book", timeout_ms=10_000, fillers=())
 SLOW = ToolRule("look_up", timeout_ms=20_000, fillers=("One moment.", "Still looking."), filler_ms=1_500)
 
 
@@ -79,6 +79,24 @@ def test_functions_called_by_one_response_are_answered_by_one() -> None:
     assert driver.feed(ToolResult("call_2", "Nobody.")) == [told("Nobody.", "call_2")]
     driver.feed(ToolResult("call_1", "Booked."))
     assert len(asked(driver)) == 1
+
+
+def test_a_function_without_words_for_it_is_waited_for_in_the_models_own() -> None:
+    driver = a_call(ToolRule("book"))
+    called(driver, "book")
+    over(driver)
+    driver.run(2_900)
+    assert asked(driver) == []
+    driver.run(200)
+    assert [each.options for each in asked(driver)] == [OWN_FILLER]
+
+
+def test_a_function_that_wants_no_filler_is_waited_for_in_silence() -> None:
+    driver = a_call(BOOK)
+    called(driver, "book")
+    over(driver)
+    driver.run(9_000)
+    assert asked(driver) == []
 
 
 def test_a_filler_that_cannot_be_said_yet_is_no_reason_to_tick() -> None:
