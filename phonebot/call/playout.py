@@ -491,7 +491,7 @@ class PlayoutLedger:
         if not self._delays.is_dated(now):
             self._redate((closed,), in_turn=False)
         for echo in closed.undecided:
-            if run.flushed_ms is None and self._is_too_much(run, echo):
+            if run.flushed_ms is None and self._is_too_much(closed, echo):
                 run.flush(echo.mark, echo.at_ms)
             elif run.flushed_ms is None:
                 self._confirm(run, echo)
@@ -515,7 +515,7 @@ class PlayoutLedger:
         before_clear = at_ms < closed.cleared_ms + self._delays.surest_trip_ms
         in_doubt_ms = due_ms - FRAME_MS - STAMP_JITTER_MS
         # Whatever the round trips seem to say.
-        too_much = self._is_too_much(run, echo)
+        too_much = self._is_too_much(closed, echo)
         if not too_much and (before_clear or mark.position == run.confirmed or played_ms >= due_ms):
             if not (before_clear or closed.surely) and self._delays.spread_ms >= FRAME_MS:
                 closed.surely = run.copy()  # an echo that waited so long would have looked the same
@@ -529,8 +529,11 @@ class PlayoutLedger:
         # In between both may be: what was reckoned is a lower bound, good to a frame. It stands, and so it is one
         # frame at most that may be missing, while a burst of flushed echoes can't pull each other forward.
 
-    def _is_too_much(self, run: Run, echo: Echo) -> bool:
-        return run.is_too_much(echo.mark, echo.latest_ms, self._delays.uneven_ms + echo.undated_ms)
+    def _is_too_much(self, closed: Cleared, echo: Echo) -> bool:
+        """Whether an echo is of audio that can't have played by then: so the clear, if sent, has caused it."""
+        if echo.latest_ms < closed.cleared_ms:
+            return False
+        return closed.run.is_too_much(echo.mark, echo.latest_ms, self._delays.uneven_ms + echo.undated_ms)
 
     def _settle_through(self, fence: str, now: int) -> tuple[Settlement, ...]:
         """A fence came back: its clear is settled exactly, older ones, whose fence was lost, by their estimate."""
@@ -596,15 +599,15 @@ class PlayoutLedger:
         if closed.undecided:
             self._decide(closed, now)
         run = closed.run
+        surely = closed.surely or run
         if run.flushed_ms is not None:
             cautious = replace(self._delays.likely, cautious=True)
             effect_ms, _ = self._delays.effect_ms(closed.cleared_ms, run.flushed_ms, now)
             # What was flushed is known to a frame, and to how long echoes may wait, in either direction.
             unsure = int((FRAME_MS + self._delays.spread_ms) * BYTES_PER_MS)
-            position = max(min(run.position(effect_ms, cautious), run.limit) - unsure, 0)
+            position = max(min(run.position(effect_ms, cautious), run.limit) - unsure, surely.confirmed)
             position -= position % FRAME_BYTES
         else:
-            surely = closed.surely or run
             position = self._low(surely, lambda reckoning: reckoning.takes_effect_ms(closed.cleared_ms), now)
         return Settlement(closed.fence, run.heard(position), exact=False)
 

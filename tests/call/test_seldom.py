@@ -169,6 +169,37 @@ CALLS: dict[str, tuple[Conditions, tuple[Answer | OwnAudio | Interruption, ...]]
             Interruption("in mid-item", 400),
         ),
     ),
+    "an echo of before the clear that seems to come too soon": (
+        Conditions(
+            Network(300, 100, 100, 100),
+            Oddities(drift_ppm=200.0, short_frame="hold", silence_suppressed=True),
+            "semantic_vad",
+            interrupt_response=False,
+            output="pcm24k",
+            seed=269,
+        ),
+        (
+            Answer((1_000, 1_000), speed=None, delta_ms=400, late_ms=500),
+            OwnAudio(300),
+            Interruption("before the first audio", 6, 100),
+            Answer((300,), speed=1.0, delta_ms=10, followed=True),
+            Interruption("in mid-item", 400),
+        ),
+    ),
+    "echoes in bursts around a clear, and an estimate below what was echoed before": (
+        Conditions(
+            Network(40, 0, 40, 0),
+            Oddities(136, drift_ppm=-200.0, short_frame="hold", marks_burst_ms=60),
+            output="pcm24k",
+            seed=10749,
+            traits=IN_BURSTS,
+        ),
+        (
+            Answer((300,), speed=1.0, delta_ms=100, followed=True),
+            Interruption("in mid-item", 0, 100),
+            Interruption("now", 1, 100),
+        ),
+    ),
     "flushed echoes that come a frame before a fence with a lag": (
         Conditions(Network(0, 60, 0, 60), LAGGING, output="pcm24k", traits=CarrierTraits(150, 80)),
         (FOUR_ITEMS, Interruption("in mid-item", 400)),
