@@ -14,6 +14,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from phonebot import __version__
 from phonebot.agents.numbers import DEFAULT, read_file
 from phonebot.agents.profile import Profile
 from phonebot.call.actions import Ended
+from phonebot.call.inputs import TypedText
 from phonebot.call.plan import plan_for
 from phonebot.carrier.messages import Dtmf
 from phonebot.clinic.appointments import appointment_tools
@@ -109,6 +111,7 @@ class Recording:
     functions: Callable[[Path], tuple[Tool, ...]] = lambda folder: ()
     takes_ms: float = 0  # each of them
     script: Path = DENTIST
+    typed: tuple[tuple[int, TypedText], ...] = ()  # each at this call time, in ms
 
 
 @tool(fillers=("One moment please.",))
@@ -176,6 +179,14 @@ RECORDINGS = {
         (QUIET, say(BOOK), interrupt(2500, RIGHT), QUIET, HangUp()),
         profile={"barge_in": {"hold_ms": 3000, "backchannels": ["that is right"]}},
     ),
+    "typed": Recording(
+        "An operator types into the call: first while the bot speaks, then to interrupt it.",
+        (QUIET, say(BOOK), QUIET, WaitForQuiet(1_500), say(BYE), QUIET, HangUp()),
+        typed=(
+            (3_000, TypedText("What are your opening hours?", "ada")),
+            (16_000, TypedText("The caller is in a hurry: be brief.", "ada", "system", interrupt=True)),
+        ),
+    ),
     "function": Recording(
         "Books an appointment: the function takes 4 seconds, in which the bot says that it is at it.",
         (QUIET, say(BOOK), QUIET, say(RIGHT), QUIET, Pause(1500), QUIET, say(BYE), QUIET, HangUp()),
@@ -235,6 +246,10 @@ def working() -> Iterator[Work]:
         loop.close()
 
 
+def _is_later(call: VirtualCall, at_ms: int) -> bool:
+    return call.now_ms >= at_ms
+
+
 def hold(recording: Recording, ear: PhraseEar, work: Work, folder: Path) -> tuple[VirtualCall, CallLog]:
     """Hold the call; it, and its log. `folder` is for what its functions write."""
     profile = Profile.from_table(PROFILE | recording.profile, "fixtures")
@@ -261,6 +276,9 @@ def hold(recording: Recording, ear: PhraseEar, work: Work, folder: Path) -> tupl
         run_function=functions_of(toolbox, recording.takes_ms),
         look=look_of(guard),
     )
+    for at_ms, text in recording.typed:
+        call.run_until(partial(_is_later, call, at_ms), LIMIT_MS)
+        call.type(text)
     if not call.run_until(lambda: call.ended, LIMIT_MS):
         raise SystemExit(f"the call did not end within {LIMIT_MS} ms")
     problems = [*call.caller.failures, *map(str, call.carrier.violations)]

@@ -29,7 +29,7 @@ from phonebot.call.actions import (
 )
 from phonebot.call.call import Call
 from phonebot.call.clock import MediaClock
-from phonebot.call.inputs import Checked, Input, Tick, ToolResult
+from phonebot.call.inputs import Checked, Input, Tick, ToolResult, TypedText
 from phonebot.call.plan import CallPlan
 from phonebot.carrier.messages import Connected, Media, Start, StreamReader, StreamWriter
 from phonebot.realtime.events import Command
@@ -86,7 +86,8 @@ class VirtualCall:
         self._new_model = model
         self._run_function = run_function  # None: the plan has no functions
         self._look = look  # None: the plan has no guardrails
-        self._looked: deque[Checked] = deque()  # what came of that, and the core does not know yet
+        # What came of that, and what was typed into the call: the core does not know of it yet.
+        self._beside: deque[Checked | TypedText] = deque()
         # By call id, the results of functions that run, and when they are there by our own clock.
         self._results: dict[str, tuple[float, ToolResult]] = {}
         self._now_ms = 0.0  # our own clock; the stream's runs beside it
@@ -102,6 +103,10 @@ class VirtualCall:
     def now_ms(self) -> int:
         """Call time."""
         return self._clock.now(self._now_ms)
+
+    def type(self, typed: TypedText) -> None:
+        """Type into the call, now."""
+        self._beside.append(typed)
 
     @property
     def ended(self) -> bool:
@@ -129,7 +134,7 @@ class VirtualCall:
         if self._model:
             due.append(self._model.next_ms())
         due += [due_ms for due_ms, _ in self._results.values()]
-        due += [self._now_ms] if self._looked else []
+        due += [self._now_ms] if self._beside else []
         if self._call.wakeup_ms is not None:
             due.append(self._now_ms + max(self._call.wakeup_ms - self.now_ms, 0))
         return min((each for each in due if each is not None), default=math.inf)
@@ -149,8 +154,8 @@ class VirtualCall:
             if due_ms <= self._now_ms and call_id in self._results:
                 del self._results[call_id]
                 self._feed(result)
-        while self._looked:
-            self._feed(self._looked.popleft())
+        while self._beside:
+            self._feed(self._beside.popleft())
         wakeup_ms = self._call.wakeup_ms
         if wakeup_ms is not None and self.now_ms >= wakeup_ms:
             self._feed(Tick())
@@ -227,7 +232,7 @@ class VirtualCall:
                 self._use_function(action)
             case Check():
                 assert self._look is not None, "a plan with guardrails comes with who looks"
-                self._looked += self._look(action)
+                self._beside += self._look(action)
 
     def _tell(self, command: Command) -> None:
         if self._model:

@@ -47,7 +47,7 @@ class Expected(Struct, frozen=True, forbid_unknown_fields=True):
 
     outcome: Outcome | None = None
     barge_ins: int | None = None
-    heard: tuple[Annotated[str, Meta(pattern="^(bot|caller): ")], ...] | None = None
+    heard: tuple[Annotated[str, Meta(pattern="^(bot|caller|instruction): ")], ...] | None = None
     cuts: tuple[ExpectedCut, ...] | None = None
     troubles: tuple[str, ...] = ()
 
