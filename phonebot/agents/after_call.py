@@ -8,16 +8,15 @@ What happens once a call has ended, as the operator writes it.
 docs/after-the-call.md explains it to operators.
 """
 
-import difflib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Annotated, Any, TypeAlias
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import ErrorDetails
 
+from phonebot.agents import faults
 from phonebot.agents.tools import (
-    MAX_SENTENCE,
     NAMED,
     Headers,
     Known,
@@ -128,20 +127,7 @@ class Wishes(_Table):
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
-def sentence(loc: tuple[int | str, ...], fault: ErrorDetails, shown: Callable[[object], str]) -> str:
-    """What is wrong within one of the tables: where, why, what is allowed. `shown` makes a value short."""
+def sentence(loc: tuple[int | str, ...], fault: ErrorDetails) -> str:
+    """What is wrong within one of the tables: where, why, what is allowed."""
     name, key = map(str, loc[:2])
-    fields = {info.alias or field: info for field, info in TABLES[name].model_fields.items()}
-    match fault["type"]:
-        case "extra_forbidden" if key not in fields:
-            nearest = difflib.get_close_matches(key, fields, n=1)
-            known = f"the nearest is {nearest[0]}" if nearest else f"allowed are {', '.join(fields)}"
-            problem = f"{name}.{shown(key).strip(chr(34))} is not a known key; {known}"
-        case "missing" if len(loc) == 2:
-            problem = f"{name}.{key} is missing; it must be {fields[key].description}"
-        case "value_error":
-            problem = f"{name}.{key} {fault['ctx']['error']}"
-        case _:
-            problem = f"{name}.{key} is {shown(fault['input'])}; it must be {fields[key].description}"
-    problem = "".join(each if each.isprintable() else "?" for each in problem)
-    return problem if len(problem) <= MAX_SENTENCE else f"{problem[: MAX_SENTENCE - 3]}..."
+    return faults.sentence(name, key, TABLES[name], fault)

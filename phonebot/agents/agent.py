@@ -5,14 +5,14 @@ The profile itself is the agent `main`, which answers the call. An agent is what
 instructions and functions of its own, in the same session and with the same voice.
 """
 
-import difflib
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import ErrorDetails
 
+from phonebot.agents import faults
 from phonebot.agents import tools as functions
 from phonebot.agents.guardrails import Guardrails
 from phonebot.agents.guardrails import sentence as guardrail_sentence
@@ -140,26 +140,12 @@ def _wrong_tools(lists: Mapping[str, list[functions.ToolEntry]]) -> Iterator[str
                 yield f"{where} holds {name}, which another agent has too, but not the same: rename one"
 
 
-def sentence(loc: tuple[int | str, ...], fault: ErrorDetails, shown: Callable[[object], str]) -> str:
+def sentence(loc: tuple[int | str, ...], fault: ErrorDetails) -> str:
     """What is wrong with an agent: where, why, what is allowed. `loc` is the fault's place below `agents`."""
-    name, *rest = map(str, loc)
+    path = f"agents.{str(loc[0])[:40]}"
     if len(loc) > 2 and loc[1] == "tools":
-        return functions.sentence(loc[2:], fault, shown, f"agents.{name[:40]}.tools")
+        return functions.sentence(loc[2:], fault, f"{path}.tools")
     if len(loc) > 2 and loc[1] == "guardrails":
-        return guardrail_sentence(loc[2:], fault, shown, f"agents.{name[:40]}.guardrails")
-    path = ".".join(["agents", name[:40], *(part[:40] for part in rest[:1])])
-    path = path if path.isprintable() else "agents"
-    if not rest:
-        return f"{path} is {shown(fault['input'])}; it must be a table with description and prompt"
-    fields = Agent.model_fields
-    key = rest[0]
-    if fault["type"] == "extra_forbidden":
-        nearest = difflib.get_close_matches(key, fields, n=1)
-        return f"{path} is not a known key; " + (
-            f"the nearest is {nearest[0]}" if nearest else f"allowed are {', '.join(fields)}"
-        )
-    if fault["type"] == "value_error":
-        return f"{path} {fault['ctx']['error']}"
-    if fault["type"] == "missing":
-        return f"{path} is missing; it must be {fields[key].description}"
-    return f"{path} is {shown(fault['input'])}; it must be {fields[key].description}"
+        return guardrail_sentence(loc[2:], fault, f"{path}.guardrails")
+    key = str(loc[1]) if len(loc) > 1 else ""
+    return faults.sentence(path, key, Agent, fault, "a table with description and prompt")

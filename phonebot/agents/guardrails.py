@@ -10,8 +10,7 @@ What may not be said or done in a call, as the operator writes it.
 docs/guardrails.md explains it to operators.
 """
 
-import difflib
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Annotated, Literal, Self, TypeAlias
 from urllib.parse import urlsplit
 
@@ -19,7 +18,8 @@ import re2
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import ErrorDetails
 
-from phonebot.agents.tools import MAX_SENTENCE, NAMED, Headers, Known, SecretName, check_whole_url, secrets_in
+from phonebot.agents import faults
+from phonebot.agents.tools import NAMED, Headers, Known, SecretName, check_whole_url, secrets_in
 
 COMMON = "guardrails"
 """The key of a profile's guardrails, which hold for all its agents."""
@@ -191,31 +191,8 @@ def lacks(entry: Guardrail, known: Known) -> Iterator[tuple[str, str]]:
         yield "url", f"is http://: it must be https://, or PHONEBOT_TOOL_HOSTS_ALLOWED must name {host}"
 
 
-def sentence(
-    loc: tuple[int | str, ...], fault: ErrorDetails, shown: Callable[[object], str], key: str = COMMON
-) -> str:
-    """
-    What is wrong with an entry: where, why, what is allowed. `loc` is the fault's place below the key `key`.
-
-    `shown` makes a value short and printable.
-    """
-    problem = "".join(each if each.isprintable() else "?" for each in _sentence(loc, fault, shown, key))
-    return problem if len(problem) <= MAX_SENTENCE else f"{problem[: MAX_SENTENCE - 3]}..."
-
-
-def _sentence(loc: tuple[int | str, ...], fault: ErrorDetails, shown: Callable[[object], str], within: str) -> str:
-    path, key = f"{within}[{loc[0]}]", str(loc[1]) if len(loc) > 1 else ""
-    where = f"{path}.{key}" if key else path
-    match fault["type"]:
-        case "value_error":
-            return f"{where} {fault['ctx']['error']}"
-        case "missing":
-            return f"{where} is missing; it must be {Guardrail.model_fields[key].description}"
-        case "extra_forbidden":
-            nearest = difflib.get_close_matches(key, Guardrail.model_fields, n=1)
-            known = (
-                f"the nearest is {nearest[0]}" if nearest else f"allowed are {', '.join(Guardrail.model_fields)}"
-            )
-            return f"{path}.{shown(key).strip(chr(34))} is not a known key; {known}"
-    description = Guardrail.model_fields[key].description if key else f"a table with name and one of {LISTED_WAYS}"
-    return f"{where} is {shown(fault['input'])}; it must be {description}"
+def sentence(loc: tuple[int | str, ...], fault: ErrorDetails, within: str = COMMON) -> str:
+    """What is wrong with an entry: where, why, what is allowed. `loc` is the fault's place below `within`."""
+    key = str(loc[1]) if len(loc) > 1 else ""
+    table = f"a table with name and one of {LISTED_WAYS}"
+    return faults.sentence(f"{within}[{loc[0]}]", key, Guardrail, fault, table)

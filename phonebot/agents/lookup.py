@@ -6,15 +6,14 @@ What is asked about a caller before his call is answered, as the operator writes
 The names of `values` are placeholders in the profile's texts. docs/profiles.md explains it to operators.
 """
 
-import difflib
 import json
 import re
-from collections.abc import Callable, Mapping
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import ErrorDetails
 
+from phonebot.agents import faults
 from phonebot.agents.prompt import PLACEHOLDERS
 from phonebot.agents.tools import Headers, check_url, placeholders, secrets_in
 
@@ -94,23 +93,11 @@ class Lookup(BaseModel):
 LOOKUP = 'a table such as { url = "https://crm.example.com/callers/{caller}", values = { customer = "unknown" } }'
 
 
-def sentence(loc: tuple[int | str, ...], fault: ErrorDetails, shown: Callable[[object], str]) -> str:
+def sentence(loc: tuple[int | str, ...], fault: ErrorDetails) -> str:
     """What is wrong with it: where, why, what is allowed. `loc` is the fault's place below `lookup`."""
-    fields: Mapping[str, Any] = Lookup.model_fields
     key = str(loc[0]) if loc else ""
-    if not key:
-        return f"lookup is {shown(fault['input'])}; it must be {LOOKUP}"
-    if fault["type"] == "extra_forbidden":
-        nearest = difflib.get_close_matches(key, fields, n=1)
-        known = f"the nearest is {nearest[0]}" if nearest else f"allowed are {', '.join(fields)}"
-        return f"lookup.{shown(key).strip(chr(34))} is not a known key; {known}"
-    where = f"lookup.{key}"
-    if fault["type"] == "missing":
-        return f"{where} is missing; it must be {fields[key].description}"
-    if fault["type"] == "value_error":
-        return f"{where} {fault['ctx']['error']}"
-    if len(loc) > 1 and key == "values":
-        name = shown(str(loc[1])).strip('"')
+    if key == "values" and len(loc) > 1 and fault["type"] != "value_error":
         limits = f"text of at most {MAX_VALUE_CHARACTERS} characters, a number, true or false"
-        return f"{where}.{name} is {shown(fault['input'])}; it must be {limits}"
-    return f"{where} is {shown(fault['input'])}; it must be {fields[key].description}"
+        name = faults.shown(str(loc[1])).strip('"')
+        return faults.bounded(f"lookup.values.{name} is {faults.shown(fault['input'])}; it must be {limits}")
+    return faults.sentence("lookup", key, Lookup, fault, LOOKUP)

@@ -20,7 +20,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from phonebot.agents.profile import Profile, shown
+from phonebot.agents.faults import shown
+from phonebot.agents.profile import Profile
 from phonebot.agents.recordings import read_recording
 from phonebot.agents.toml import parse
 from phonebot.errors import AudioError, ProfileError

@@ -6,10 +6,7 @@ turn detection, transcription, noise reduction, temperature, maximum of output t
 the keys to operators.
 """
 
-import difflib
 import hashlib
-import json
-import re
 from collections.abc import Mapping
 from typing import Annotated, Literal, Self, TypeAlias
 
@@ -30,6 +27,7 @@ from pydantic_core import ErrorDetails
 
 from phonebot.agents import after_call as afterwards
 from phonebot.agents import agent as others
+from phonebot.agents import faults
 from phonebot.agents import lookup as lookups
 from phonebot.agents import prompt as placeholders
 from phonebot.agents import tools as functions
@@ -57,14 +55,11 @@ UNSUPPORTED = frozenset(
 """Keys that are planned. They are refused rather than ignored: a profile promises nothing that is not done."""
 
 _VERSION_CHARACTERS = 12
-_SHOWN_CHARACTERS = 40  # of a wrong value: enough to recognise it
-_MAX_INT64 = 2**63 - 1  # the range that TOML promises (TOML, Integer)
 
 # language[-script][-region][-variants]: the part of RFC 5646, section 2.1, that is in use.
 _LANGUAGE_TAG = (
     r"^[A-Za-z]{2,3}(-[A-Za-z]{4})?(-([A-Za-z]{2}|[0-9]{3}))?(-([A-Za-z0-9]{5,8}|[0-9][A-Za-z0-9]{3}))*$"
 )
-_BARE_KEY = re.compile(r"[A-Za-z0-9_-]{1,40}")
 
 
 def _check_placeholders(text: str, further: tuple[str, ...] = ()) -> str:
@@ -72,9 +67,8 @@ def _check_placeholders(text: str, further: tuple[str, ...] = ()) -> str:
     wrong = placeholders.check(text, further)
     if wrong:
         known = ", ".join(f"{{{name}}}" for name in (*placeholders.PLACEHOLDERS, *further))
-        raise ValueError(
-            f"holds {_cut(', '.join(wrong))}, but only {known} are replaced; a brace itself is written {{{{ or }}}}"
-        )
+        held = faults.cut(", ".join(wrong))
+        raise ValueError(f"holds {held}, but only {known} are replaced; a brace itself is written {{{{ or }}}}")
     return text
 
 
@@ -435,59 +429,19 @@ def _sentence(fault: ErrorDetails) -> str:
     if not loc:  # it is about keys that do not go together
         return str(fault["ctx"]["error"])
     if loc[0] == "lookup":
-        return lookups.sentence(loc[1:], fault, shown)
+        return lookups.sentence(loc[1:], fault)
     if loc[0] == "tools" and len(loc) > 1:
-        return functions.sentence(loc[1:], fault, shown)
+        return functions.sentence(loc[1:], fault)
     if loc[0] == "agents" and len(loc) > 1:
-        return others.sentence(loc[1:], fault, shown)
+        return others.sentence(loc[1:], fault)
     if loc[0] == "guardrails" and len(loc) > 1:
-        return guardrail_sentence(loc[1:], fault, shown)
+        return guardrail_sentence(loc[1:], fault)
     if loc[0] in afterwards.KEYS and len(loc) > 1:
-        return afterwards.sentence(loc, fault, shown)
+        return afterwards.sentence(loc, fault)
     within = next(place for place in _TABLES if loc[: len(place)] == place and len(loc) > len(place))
     table, key = _TABLES[within], str(loc[len(within)])
-    path = ".".join([*map(str, within[:1]), key if _BARE_KEY.fullmatch(key) else shown(key)])
-    match fault["type"]:
-        case "extra_forbidden":
-            return _unknown_key(path, key, table)
-        case "union_tag_invalid":
-            return _wrong_turn_detection(fault["input"]["type"])
-        case "value_error":
-            return f"{path} {fault['ctx']['error']}"
-    return f"{path} is {shown(fault['input'])}; it must be {table.model_fields[key].description}"
-
-
-def _unknown_key(path: str, key: str, table: type[_Table]) -> str:
     if table is Profile and key in UNSUPPORTED:
-        return f"{path} is not supported by this version"
-    nearest = difflib.get_close_matches(key, table.model_fields, n=1)
-    if nearest:
-        return f"{path} is not a known key; the nearest is {nearest[0]}"
-    return f"{path} is not a known key; allowed are {', '.join(table.model_fields)}"
-
-
-def _wrong_turn_detection(given: object) -> str:
-    return f"turn_detection.type is {shown(given)}; it must be {_DETECTIONS}"
-
-
-def shown(value: object) -> str:
-    """A value that the operator wrote, for an error: short and on one line."""
-    match value:
-        case str() | bool():
-            return _cut(json.dumps(value, ensure_ascii=False))
-        case int() if abs(value) > _MAX_INT64:
-            return "a number of more than 64 bits"
-        case dict():
-            return "a table"
-        case list():
-            return "an array"
-        case None:
-            return "null"
-    return _cut(str(value))
-
-
-def _cut(text: str) -> str:
-    text = "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
-    )
-    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}..."
+        return f"{key} is not supported by this version"
+    if fault["type"] == "union_tag_invalid":
+        return f"turn_detection.type is {faults.shown(fault['input']['type'])}; it must be {_DETECTIONS}"
+    return faults.sentence(".".join(map(str, within[:1])), key, table, fault)

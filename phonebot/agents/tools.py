@@ -11,10 +11,9 @@ A profile never says where Python code is: who may edit a profile in a browser m
 docs/tools.md explains it to operators.
 """
 
-import difflib
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self, TypeAlias
 from urllib.parse import urlsplit
@@ -23,6 +22,8 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 from pydantic_core import ErrorDetails
+
+from phonebot.agents import faults
 
 MAX_TOOLS = 64
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -373,44 +374,21 @@ class Known:
 
 TOOLS = f"an array of at most {MAX_TOOLS} functions and tables"
 ENTRY = f"a function's name ({_NAMES}), or a table with name and url, or with mcp and server_url"
-MAX_SENTENCE = 390
 _TABLES: dict[str, type[_Table]] = {"http": HttpTool, "mcp": McpServer}
 
 
-def sentence(
-    loc: tuple[int | str, ...], fault: ErrorDetails, shown: Callable[[object], str], where: str = "tools"
-) -> str:
-    """
-    What is wrong with an entry: where, why, what is allowed. `loc` is the fault's place below `where`.
-
-    `shown` makes a value short and printable.
-    """
-    problem = "".join(each if each.isprintable() else "?" for each in _sentence(loc, fault, shown, where))
-    return problem if len(problem) <= MAX_SENTENCE else f"{problem[: MAX_SENTENCE - 3]}..."
-
-
-def _sentence(loc: tuple[int | str, ...], fault: ErrorDetails, shown: Callable[[object], str], where: str) -> str:
+def sentence(loc: tuple[int | str, ...], fault: ErrorDetails, where: str = "tools") -> str:
+    """What is wrong with an entry: where, why, what is allowed. `loc` is the fault's place below `where`."""
     if not loc or not isinstance(loc[0], int):
-        return f"{where} is {shown(fault['input'])}; it must be {TOOLS}"
+        return f"{where} is {faults.shown(fault['input'])}; it must be {TOOLS}"
     path = f"{where}[{loc[0]}]"
     kind, key, deeper = [*map(str, loc[1:]), "", "", ""][:3]
-    table: type[BaseModel] | None = _TABLES.get(kind)
-    if table is None:
-        return f"{path} is {shown(fault['input'])}; it must be {ENTRY}"
+    table: type[BaseModel] = _TABLES.get(kind, HttpTool)
+    if kind not in _TABLES:
+        key = ""
     if key == "confirm" and deeper:
         path, table, key = f"{path}.confirm", Confirm, deeper
-    there = f"{path}.{key}" if key else path
-    match fault["type"]:
-        case "value_error":
-            return f"{there} {fault['ctx']['error']}"
-        case "missing":
-            return f"{there} is missing; it must be {table.model_fields[key].description}"
-        case "extra_forbidden":
-            nearest = difflib.get_close_matches(key, table.model_fields, n=1)
-            known = f"the nearest is {nearest[0]}" if nearest else f"allowed are {', '.join(table.model_fields)}"
-            return f"{path}.{shown(key).strip(chr(34))} is not a known key; {known}"
-    description = table.model_fields[key].description if key else ENTRY
-    return f"{there} is {shown(fault['input'])}; it must be {description}"
+    return faults.sentence(path, key, table, fault, ENTRY)
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from phonebot.agents import guardrails
+from phonebot.agents.faults import shown
 from phonebot.agents.numbers import MAX_FILE_BYTES, Written, is_number, read_file, read_table, read_tables
-from phonebot.agents.profile import Profile, shown
+from phonebot.agents.profile import Profile
 from phonebot.agents.recordings import read_recording
 from phonebot.agents.toml import parse, text_of_numbers
 from phonebot.agents.tools import Known

@@ -5,9 +5,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
+from phonebot.agents.faults import shown
 from phonebot.agents.form import by_field, shows_all, table_of, values_of
 from phonebot.agents.numbers import DEFAULT, is_number
-from phonebot.agents.profile import Profile, shown
+from phonebot.agents.profile import Profile
 from phonebot.agents.toml import parse, text_of
 from phonebot.errors import ProfileError
 

@@ -15,8 +15,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from phonebot.agents.faults import shown
 from phonebot.agents.numbers import DEFAULT, MAX_FILE_BYTES, is_number
-from phonebot.agents.profile import Profile, shown
+from phonebot.agents.profile import Profile
 from phonebot.errors import NotStored, ProfileError
 from phonebot.store.numbers import Entry, NumberStore, Saved
 from phonebot.web.console.frame import Frame
