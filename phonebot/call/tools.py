@@ -132,7 +132,7 @@ class Tools:
             return [told(call.call_id, refusal)]
         self._running[call.call_id] = Running(rule, response_id, now)
         if len(self._running) == 1:
-            self._fillers_said = 0
+            self._fillers_said, self._quiet_ms = 0, None
         return [RunTool(call.call_id, call.name, call.arguments)]
 
     def _begin(self, call: FunctionCall, response_id: str) -> list[Action] | None:

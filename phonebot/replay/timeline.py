@@ -175,7 +175,7 @@ _TELL: dict[type[Struct], tuple[Kind, Callable[[Any], str]]] = {
         lambda it: f"The model did not take the caller's audio: {_seconds(it.frames * 20)} of it were dropped",
     ),
     happens.PlayClip: ("call", lambda it: f"A recording was to be played: {quoted(it.text, MAX_TEXT)}"),
-    happens.TypedText: ("call", lambda it: f"{quoted(it.by, MAX_TEXT)} typed {quoted(it.text, MAX_TEXT)}"),
+    happens.TypedText: ("call", lambda it: f"Typed by {quoted(it.by, MAX_TEXT)}: {quoted(it.text, MAX_TEXT)}"),
     model.ErrorEvent: ("trouble", lambda it: f"The model reported {quoted(it.error.message, MAX_TEXT)}"),
     model.SpeechStarted: ("speech", lambda _: "The caller was heard to speak"),
     model.SpeechStopped: ("speech", lambda _: "The caller was heard to stop"),

@@ -91,6 +91,20 @@ def test_a_function_without_words_for_it_is_waited_for_in_the_models_own() -> No
     assert [each.options for each in asked(driver)] == [OWN_FILLER]
 
 
+def test_the_next_function_has_its_own_time_before_a_filler() -> None:
+    driver = a_call(ToolRule("book"))
+    called(driver, "book", "call_1")
+    over(driver)
+    driver.run(1_000)
+    driver.feed(ToolResult("call_1", "Booked."))
+    driver.run(5_000)
+    driver.feed(ResponseCreated(Response("resp_2", "in_progress")))
+    driver.feed(OutputItemDone("resp_2", 0, FunctionCall("book", "call_2", "{}", "g", "completed")))
+    over(driver, "resp_2")
+    driver.run(1_000)
+    assert OWN_FILLER not in [each.options for each in asked(driver)]
+
+
 def test_a_function_that_wants_no_filler_is_waited_for_in_silence() -> None:
     driver = a_call(BOOK)
     called(driver, "book")
