@@ -37,6 +37,15 @@ from phonebot.errors import StoreError, StoreTooNew, StoreUnavailable
 log = logging.getLogger(__name__)
 
 MIGRATIONS = Path(__file__).parent / "migrations"
+# asyncpg's own come as they are where a connection breaks while it is being set up.
+_NO_CONNECTION = (
+    DBAPIError,
+    PoolTimeoutError,
+    OSError,
+    sqlite3.Error,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+)
 BUSY_S = 10.0  # how long a writer waits for another one of a SQLite file
 CONNECT_S = 5.0
 COMMAND_S = 30.0
@@ -124,7 +133,7 @@ class Database:
             self._engine = _engine(self._url)
         try:
             connection = await self._engine.connect()
-        except (DBAPIError, PoolTimeoutError, OSError, sqlite3.Error, asyncpg.PostgresError) as error:
+        except _NO_CONNECTION as error:
             raise self._unavailable(error) from error
         try:
             await connection.execution_options(phonebot_read_only=read_only)

@@ -10,6 +10,7 @@ import tempfile
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
+import asyncpg
 import pytest
 from databases import PostgresServer
 from sqlalchemy import insert, select, text
@@ -294,6 +295,21 @@ async def test_a_connection_that_broke_is_replaced(postgres: PostgresServer, mig
     )
     async with database.begin() as session:
         session.add(Counter(name="test", value=3))
+    await database.close()
+
+
+async def test_a_connection_that_breaks_while_it_is_set_up_means_that_the_database_is_away(
+    postgres: PostgresServer, migrated_postgresql: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(*args: object, **terms: object) -> None:
+        raise asyncpg.InterfaceError("connection is closed")
+
+    database = Database(postgres.url(postgres.create(migrated_postgresql)))
+    monkeypatch.setattr(asyncpg.Connection, "set_type_codec", broken)
+    with pytest.raises(StoreUnavailable):
+        await database.revision()
+    monkeypatch.undo()
+    assert await database.revision() is not None
     await database.close()
 
 
