@@ -56,6 +56,8 @@ from phonebot.simulator.record import CallRecord
 from phonebot.simulator.server import serve as serve_model
 from phonebot.web.webhooks import APOLOGY
 
+pytestmark = pytest.mark.slow
+
 LISTENER = """
 [[steps]]
 do = "wait_for_bot"
