@@ -90,14 +90,20 @@ class Workshop:
         """
         functions: dict[str, Runnable] = {}
         offers = {
-            agent: self._offer(profile, where, calls_servers, functions)
-            for agent, where in zip((MAIN, *profile.agents), profile.tool_lists(), strict=True)
+            agent: self._offer(profile, where, entries, calls_servers, functions)
+            for agent, (where, entries) in zip((MAIN, *profile.agents), profile.tool_lists().items(), strict=True)
         }
         return Equipment(offers, functions, self._wording, self.threads.run)
 
-    def _offer(self, profile: Profile, where: str, calls_servers: bool, functions: dict[str, Runnable]) -> Offer:
-        """What the agent is offered whose functions stand under the key `where`; what runs it joins `functions`."""
-        entries: list[ToolEntry] = profile.tool_lists()[where]
+    def _offer(
+        self,
+        profile: Profile,
+        where: str,
+        entries: list[ToolEntry],
+        calls_servers: bool,
+        functions: dict[str, Runnable],
+    ) -> Offer:
+        """What the agent is offered whose `entries` stand under the key `where`; what runs it joins `functions`."""
         lacking = dict(self.known.problems({where: entries}))
         problems = list(lacking.values())
         names: list[str] = []

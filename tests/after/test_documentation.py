@@ -13,6 +13,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from documents import Document
 from pydantic import BaseModel
 from service_driver import PATIENCE_S, PROFILE, SPEECH, Service, leaving_nothing
 from webhook_server import webhook_server
@@ -28,13 +29,13 @@ from phonebot.store.store import Store
 
 pytestmark = pytest.mark.slow
 
-DOCUMENT = (Path(__file__).parents[2] / "docs" / "after-the-call.md").read_text("utf-8")
+PAGE = Document("after-the-call.md")
 SECRET = "only the CRM knows this"
 
 
 def block(language: str) -> str:
-    (found,) = re.findall(rf"^```{language}\n(.*?)^```$", DOCUMENT, re.MULTILINE | re.DOTALL)
-    return str(found)
+    (found,) = PAGE.blocks(language)
+    return found
 
 
 class Desk:
@@ -131,7 +132,8 @@ async def test_the_body_of_the_document_has_the_fields_of_a_real_one(migrated_sq
     assert shape(told.json) == shape(fixed | {"transcript": told.json["transcript"]})
     if told.json["transcript"]:
         assert shape(told.json["transcript"]) == shape(documented["transcript"])
-    rows = re.findall(r"^\| (`[a-z_]+`(?:, `[a-z_]+`)*) \| .*\|$", DOCUMENT.partition("| Field |")[2], re.MULTILINE)
+    fields = PAGE.text.partition("| Field |")[2]
+    rows = re.findall(r"^\| (`[a-z_]+`(?:, `[a-z_]+`)*) \| .*\|$", fields, re.MULTILINE)
     named = {name for row in rows for name in re.findall(r"`([a-z_]+)`", row)}
     assert set(documented) <= named
 
@@ -140,7 +142,7 @@ async def test_the_body_of_the_document_has_the_fields_of_a_real_one(migrated_sq
     ("prefix", "table"), [("after_call", AfterCall), ("summary", Summary), ("extract", Extract)]
 )
 def test_each_key_is_documented_with_its_default_and_what_is_allowed(prefix: str, table: type[BaseModel]) -> None:
-    rows = re.findall(rf"^\| `{prefix}\.([a-z_]+)` \| .*\| (.+) \| (.+) \|$", DOCUMENT, re.MULTILINE)
+    rows = re.findall(rf"^\| `{prefix}\.([a-z_]+)` \| .*\| (.+) \| (.+) \|$", PAGE.text, re.MULTILINE)
     fields = {info.alias or name: info for name, info in table.model_fields.items()}
     assert {(key, allowed) for key, _, allowed in rows} == {(key, info.description) for key, info in fields.items()}
     for key, default, _ in rows:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from documents import Document
 from service_driver import PROFILE, SHORT_ANSWER, SPEECH, StartService, until
 
 from phonebot.agents.profile import Profile
@@ -17,7 +18,7 @@ from phonebot.simulator.mind import Say as Speak
 
 pytestmark = pytest.mark.slow
 
-DOCUMENT = (Path(__file__).parents[2] / "docs" / "hooks.md").read_text("utf-8")
+PAGE = Document("hooks.md")
 
 
 class Helpless:
@@ -33,12 +34,9 @@ class Helpless:
 @pytest.fixture
 def watching(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The module of the document can be imported; its name."""
-    (block,) = re.findall(r"^```python\n(.*?)^```$", DOCUMENT, re.MULTILINE | re.DOTALL)
-    name = block.splitlines()[0].removeprefix("# ")
-    (tmp_path / name).write_text(block)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    yield name.removesuffix(".py")
-    sys.modules.pop(name.removesuffix(".py"), None)
+    with PAGE.modules(tmp_path, monkeypatch) as names:
+        (name,) = names
+        yield name
 
 
 async def test_the_example_types_when_a_function_fails_and_tells_who_booked_nothing(
@@ -63,7 +61,7 @@ async def test_the_example_types_when_a_function_fails_and_tells_who_booked_noth
 
 
 def test_every_event_is_documented_with_its_class_and_fields() -> None:
-    rows = re.findall(r"^\| `([a-z_]+)` \| `([A-Za-z]+)` \| .* \| (.*?) ?\|$", DOCUMENT, re.MULTILINE)
+    rows = re.findall(r"^\| `([a-z_]+)` \| `([A-Za-z]+)` \| .* \| (.*?) ?\|$", PAGE.text, re.MULTILINE)
     assert {(name, kind) for name, kind, _ in rows} == {(name, kind.__name__) for name, kind in KINDS.items()}
     for name, _, has in rows:
         told = set(re.findall(r"`([a-z_]+)`", has))
