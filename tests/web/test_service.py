@@ -296,13 +296,9 @@ async def test_a_call_is_kept_on_disk(service: Service) -> None:
     assert header.counts.lost == 0
     lines = [line for step in log.steps for line in step.actions if isinstance(line, Line)]
     assert [(line.role, line.text) for line in lines[:2]] == [("bot", "Hi"), ("caller", "something")]
-    assert sorted(file.name for file in next(service.calls_dir.iterdir()).iterdir()) == [
-        "bot.wav",
-        "call.json",
-        "caller.wav",
-        "events.jsonl",
-        "model.raw",
-    ]
+    # model.raw is there only when the caller hung up on audio that had not been sent on yet.
+    files = {file.name for file in next(service.calls_dir.iterdir()).iterdir()}
+    assert files - {"model.raw"} == {"bot.wav", "call.json", "caller.wav", "events.jsonl"}
 
 
 async def test_what_is_not_recorded_is_not_on_disk(start_service: StartService) -> None:
