@@ -6,6 +6,9 @@ The tree of errors.
     ├── ProfileError         a profile breaks a rule: the operator's fault
     ├── CarrierError         the carrier sent what its documentation rules out: the peer's fault
     │   └── UnknownCarrierEvent   an event we do not know: ignored, since new ones may appear
+    ├── AccountError         the carrier's REST API did not do what it was asked
+    │   ├── CarrierRefused        it said no and will say so again: number, permission, credentials
+    │   └── CarrierUnreachable    no answer, too many requests, 5xx; another try may work
     ├── ModelError           the model's side failed: the peer's fault
     │   ├── ModelUnreachable      no connection: network, DNS, time-out, 5xx
     │   ├── ModelRefused          it answered no: key, model, dialect, quota; asking again is no use
@@ -78,6 +81,42 @@ class CarrierError(PhonebotError):
 
 class UnknownCarrierEvent(CarrierError):
     """An event name that the documentation does not list."""
+
+
+class AccountError(PhonebotError):
+    """The carrier's REST API did not do what it was asked."""
+
+
+class CarrierRefused(AccountError):
+    """
+    It said no, and will say so again. `code` is that of its error dictionary, 0 when there is none.
+
+    `message` is its own sentence, `remedy` the end of ours.
+    """
+
+    def __init__(self, code: int, message: str, remedy: str) -> None:
+        super().__init__(code, message, remedy)
+        self.code, self.message, self.remedy = code, message, remedy
+
+    def __str__(self) -> str:
+        said = f", {self.message:.200}" if self.message else ""
+        return f"Twilio refuses it with error {self.code or 'unknown'}{said}: {self.remedy}"
+
+
+class CarrierUnreachable(AccountError):
+    """
+    It did not do it now; another try may work.
+
+    `unsure`: it may have been done, though nobody said so. `status` is that of the HTTP answer, None when there was
+    none.
+    """
+
+    def __init__(self, problem: str, unsure: bool = False, status: int | None = None) -> None:
+        super().__init__(problem, unsure, status)
+        self.problem, self.unsure, self.status = problem, unsure, status
+
+    def __str__(self) -> str:
+        return self.problem
 
 
 class ModelError(PhonebotError):

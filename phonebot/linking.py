@@ -11,15 +11,11 @@ from twilio.rest.api.v2010.account.incoming_phone_number import (  # type: ignor
     IncomingPhoneNumberInstance,
 )
 
+from phonebot.carrier.refusals import remedy_for
 from phonebot.errors import PhonebotError
 
 TIMEOUT_S = 15.0
 _CODE = re.compile(r'"code": ?([0-9]+)')
-_REMEDIES = {
-    20003: "check TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN",  # Twilio, Error and Warning Dictionary
-    20429: "too many requests: try again in a minute",
-    21402: "PHONEBOT_PUBLIC_URL must be an address that Twilio can reach",
-}
 
 
 class LinkFailed(PhonebotError):
@@ -77,7 +73,7 @@ def _refusal(error: TwilioException) -> str:
     said = str(getattr(error, "msg", ""))
     # Where a list is refused the library has the whole answer as its text.
     code = getattr(error, "code", None) or next(iter(_CODE.findall(str(error))), "")
-    remedy = _REMEDIES.get(int(code or 0), "its error dictionary tells why")
+    remedy = remedy_for(int(code or 0))
     return f"Twilio refuses it with error {code or 'unknown'}{f', {said:.200}' if said else ''}: {remedy}"
 
 
