@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeAlias
 
 from pydantic import BaseModel
 
+from phonebot.agents.outbound import Outbound
 from phonebot.agents.profile import BargeIn, LocalVad, NoVad, Profile, SemanticVad, ServerVad, Transcription
 
 WITHOUT_FIELD = frozenset({"agents", "guardrails", "handoffs", "lookup", "summary", "extract", "after_call"})
@@ -32,6 +33,7 @@ _TABLES: dict[str, Mapping[str, type[BaseModel]]] = {
     "turn_detection": {_SERVER: ServerVad, _SEMANTIC: SemanticVad, _LOCAL: LocalVad, _KEYS: NoVad},
     "transcription": {"": Transcription},
     "barge_in": {"": BargeIn},
+    "outbound": {"": Outbound},
 }
 
 
@@ -407,6 +409,57 @@ SECTIONS = (
         (
             Field("max_call_s", "Longest call", "number", "Then the call is ended.", unit="s"),
             _switch("record", "Record", "Whether the audio of the call is kept with its log."),
+        ),
+    ),
+    Section(
+        "Calling out",
+        "Calls that this number makes.",
+        (
+            Field(
+                "outbound.machine",
+                "Answering machine",
+                "choice",
+                "What is done when no person answers.",
+                choices=(
+                    ("", "Hang up"),
+                    ("leave_message", "Leave the message after its beep"),
+                    ("talk", "Talk to it like to a person"),
+                ),
+            ),
+            Field("outbound.message", "Message", "long text", "What is left on the machine.", unset="none"),
+            Field("outbound.retries", "Further attempts", "number", "If nobody could be reached."),
+            Field(
+                "outbound.retry_after_s", "Wait before another attempt", "number", "From the end of one.", unit="s"
+            ),
+            Field(
+                "outbound.quiet",
+                "Quiet hours",
+                "words",
+                "When nobody is called, separated by commas: 20:00-09:00, or sun 00:00-24:00 for one day.",
+                unset="none",
+            ),
+            Field(
+                "outbound.time_zone",
+                "Time zone of the quiet hours",
+                "text",
+                "Such as Europe/Berlin: where those who are called live.",
+                suggestions=("UTC", "Europe/London", "Europe/Berlin", "America/New_York", "America/Los_Angeles"),
+            ),
+            Field(
+                "outbound.retry_on",
+                "Try again after",
+                "words",
+                "What of busy, no_answer, failed and machine: separated by commas.",
+                rare=True,
+            ),
+            Field("outbound.ring_s", "Let it ring for", "number", "Then nobody has answered.", unit="s", rare=True),
+            Field("outbound.at_once", "Calls at a time", "number", "The others wait.", rare=True),
+            _switch(
+                "outbound.detect",
+                "Find out who answers",
+                "Whether the carrier listens if it is a machine; it charges for that.",
+                rare=True,
+            ),
         ),
     ),
 )

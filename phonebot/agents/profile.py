@@ -29,12 +29,14 @@ from phonebot.agents import after_call as afterwards
 from phonebot.agents import agent as others
 from phonebot.agents import faults
 from phonebot.agents import lookup as lookups
+from phonebot.agents import outbound as outgoing
 from phonebot.agents import prompt as placeholders
 from phonebot.agents import tools as functions
 from phonebot.agents.agent import MAX_PROMPT_CHARACTERS
 from phonebot.agents.guardrails import COMMON, Guardrail, Guardrails, conflicts
 from phonebot.agents.guardrails import sentence as guardrail_sentence
 from phonebot.agents.lookup import LOOKUP, Lookup
+from phonebot.agents.outbound import OUTBOUND, Outbound
 from phonebot.errors import ProfileError
 
 DEFAULT_PROMPT = """\
@@ -290,6 +292,7 @@ class Profile(_Table):
     summary: afterwards.SummaryWish = None
     extract: afterwards.ExtractWish = None
     after_call: afterwards.AfterCallWish = None
+    outbound: Annotated[Outbound, Field(description=OUTBOUND)] = Outbound()
     # What is in the file of `greeting_audio`; "": it was not read.
     _greeting_clip: str = PrivateAttr("")
     # The version under which it is kept; "": it is not, its content says which it is.
@@ -339,6 +342,14 @@ class Profile(_Table):
         handed_to = {each.to for entries in self.guardrail_lists().values() for each in entries if each.to}
         if problem := next(others.problems(self.agents, self.handoffs, self.tools, handed_to), None):
             raise ValueError(problem)
+        return self
+
+    @model_validator(mode="after")
+    def _check_outbound(self) -> Self:
+        try:
+            _check_placeholders(self.outbound.message or "", self.lookup.names if self.lookup else ())
+        except ValueError as error:
+            raise ValueError(f"outbound.message {error}") from None
         return self
 
     @model_validator(mode="after")
@@ -430,6 +441,8 @@ def _sentence(fault: ErrorDetails) -> str:
         return str(fault["ctx"]["error"])
     if loc[0] == "lookup":
         return lookups.sentence(loc[1:], fault)
+    if loc[0] == "outbound":
+        return outgoing.sentence(loc[1:], fault)
     if loc[0] == "tools" and len(loc) > 1:
         return functions.sentence(loc[1:], fault)
     if loc[0] == "agents" and len(loc) > 1:

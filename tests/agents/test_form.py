@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from phonebot.agents.form import by_field, shows_all, table_of, values_of
 from phonebot.agents.form_fields import FIELDS, WITHOUT_FIELD
+from phonebot.agents.outbound import Outbound
 from phonebot.agents.profile import BargeIn, LocalVad, NoVad, Profile, SemanticVad, ServerVad, Transcription
 from phonebot.errors import ProfileError
 
@@ -17,6 +18,7 @@ TABLES: dict[str, tuple[type[BaseModel], ...]] = {
     "turn_detection": (ServerVad, SemanticVad, LocalVad, NoVad),
     "transcription": (Transcription,),
     "barge_in": (BargeIn,),
+    "outbound": (Outbound,),
 }
 FILES = sorted((Path(__file__).parents[2]).glob("fixtures/**/numbers.toml"))
 REQUEST = {"name": "order", "description": "Orders.", "url": "https://shop.example.com/orders"}
@@ -61,6 +63,8 @@ def test_what_a_field_offers_is_allowed(field: Any) -> None:
         values = {field.key: value}
         if field.types and "" not in field.types:
             values["turn_detection.type"] = field.types[0]
+        if value == "leave_message":
+            values["outbound.message"] = "Please call us back."
         Profile.from_table(table_of(values), "the form")
 
 
@@ -76,6 +80,7 @@ def test_what_a_field_offers_is_allowed(field: Any) -> None:
         {"transcription": False, "noise_reduction": "near_field", "temperature": 0.8},
         {"transcription": {"model": "whisper-1", "language": "de", "prompt": "tagliatelle\nossobuco"}},
         {"barge_in": {"hold_ms": 2000, "backchannels": ["mhm", "uh huh"], "keys": True}, "interruptible": True},
+        {"outbound": {"machine": "leave_message", "message": "Hi", "quiet": ["20:00-09:00"], "retry_on": ["busy"]}},
     ],
 )
 def test_a_profile_survives_the_form(table: dict[str, Any]) -> None:

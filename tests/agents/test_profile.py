@@ -90,6 +90,18 @@ EVERY_KEY: dict[str, object] = {
         "values": {"customer": "unknown", "orders": 0, "vip": False},
     },
     "guardrails": [{"name": "advice", "words": ["pills"], "then": "say", "say": "I may not say."}],
+    "outbound": {
+        "machine": "leave_message",
+        "message": "It is {now}.",
+        "detect": True,
+        "ring_s": 20,
+        "retries": 1,
+        "retry_after_s": 600,
+        "retry_on": ["busy"],
+        "quiet": ["20:00-09:00"],
+        "time_zone": "Europe/Berlin",
+        "at_once": 2,
+    },
 }
 
 json_values = st.recursive(
