@@ -23,17 +23,12 @@ from starlette.routing import Mount
 from phonebot.agents.numbers import Numbers
 from phonebot.serving import listen, running
 from phonebot.settings import load
-from phonebot.store.after import AfterStore
 from phonebot.store.audit import Actor
-from phonebot.store.calls import CallStore
 from phonebot.store.database import Database
-from phonebot.store.live import LiveStore
-from phonebot.store.numbers import NumberStore
 from phonebot.store.recordings import Recordings
-from phonebot.store.sessions import SessionStore
 from phonebot.store.store import Store
 from phonebot.store.tables import CallRow, ToolCallRow, TurnRow, UsageRow
-from phonebot.store.tokens import SCOPES, TokenStore
+from phonebot.store.tokens import SCOPES
 from phonebot.store.users import UserStore
 from phonebot.web.api.api import PATH
 from phonebot.web.api.bearer import Bearers
@@ -169,17 +164,7 @@ class Api:
 
 def store_of(database: Database, folder: Path) -> Store:
     """The store of a database that has its tables; to hash a password takes no time in it."""
-    return Store(
-        database=database,
-        numbers=NumberStore(database),
-        calls=CallStore(database),
-        after=AfterStore(database),
-        live=LiveStore(database),
-        users=UserStore(database, QUICK),
-        sessions=SessionStore(database),
-        tokens=TokenStore(database),
-        recordings=Recordings(f"file://{folder}/calls"),
-    )
+    return Store.of(database, Recordings(f"file://{folder}/calls"), UserStore(database, QUICK))
 
 
 def app_of(store: Store, folder: Path, url: str) -> Starlette:

@@ -7,6 +7,8 @@ from phonebot.store.calls import CallStore
 from phonebot.store.database import Database
 from phonebot.store.live import LiveStore
 from phonebot.store.numbers import NumberStore
+from phonebot.store.opt_outs import OptOutStore
+from phonebot.store.outbound import OutboundStore
 from phonebot.store.recordings import Recordings
 from phonebot.store.sessions import SessionStore
 from phonebot.store.tokens import TokenStore
@@ -18,7 +20,8 @@ class Store:
     """
     The database, the files of calls, and what is known of numbers, of calls and of those who may do what.
 
-    `calls` are those that have ended, `after` is what is to be done after them, `live` are those in progress.
+    `calls` are those that have ended, `after` is what is to be done after them, `live` are those in progress,
+    `outbound` those that we make, `opt_outs` the numbers that are not called.
     """
 
     database: Database
@@ -26,6 +29,8 @@ class Store:
     calls: CallStore
     after: AfterStore
     live: LiveStore
+    outbound: OutboundStore
+    opt_outs: OptOutStore
     users: UserStore
     sessions: SessionStore
     tokens: TokenStore
@@ -40,14 +45,27 @@ class Store:
         """
         database, recordings = Database(database_url), Recordings(storage_url)
         await database.upgrade()
+        return cls.of(database, recordings)
+
+    @classmethod
+    def of(
+        cls,
+        database: Database,
+        recordings: Recordings,
+        users: UserStore | None = None,
+        sessions: SessionStore | None = None,
+    ) -> "Store":
+        """The store of a database that has its tables. `users` and `sessions` are others than usual: in tests."""
         return cls(
             database,
             NumberStore(database),
             CallStore(database),
             AfterStore(database),
             LiveStore(database),
-            UserStore(database),
-            SessionStore(database),
+            OutboundStore(database),
+            OptOutStore(database),
+            users or UserStore(database),
+            sessions or SessionStore(database),
             TokenStore(database),
             recordings,
         )

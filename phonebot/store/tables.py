@@ -4,6 +4,7 @@ The tables. docs/store.md says in a line what is in each.
     numbers -< profile_versions        calls -< turns, tool_calls, usage; - call_texts, after_calls
     users -< sessions                  api_tokens, spent_tokens, audit, counters
     live_processes, live_calls, live_commands, live_audio: calls in progress
+    outbound_calls, opt_outs: whom we call, and whom no more
 
 A call's rows hold no reference to a number: a number may go, its calls stay until they are deleted themselves. All
 that has a call's content refers to it and is deleted with it.
@@ -329,6 +330,57 @@ class UsageRow(Table):
     output_text: Mapped[int] = mapped_column(default=0)
     output_audio: Mapped[int] = mapped_column(default=0)
     cost_usd: Mapped[float | None]
+
+
+class OutboundRow(Table):
+    """
+    A call that somebody wants made from a number of ours, and what became of it.
+
+    `state`: `queued` for `due_at`; `dialling` and `talking`, in which `due_at` is when to ask the carrier how it
+    stands, should it say nothing by itself; or how it ended. `result` says how the last attempt went. `tries` has
+    an entry for each: `at`, `call_sid`, `result`, `answered_by`, `problem`. `call_sid` is the current one's; None
+    while dialling: the carrier has not told it. Who works at a call has it until `lease_until`, under `lease`.
+    `cancelled_by`: who wants no further attempt.
+    """
+
+    __tablename__ = "outbound_calls"
+    __table_args__ = (
+        CheckConstraint("state IN ('queued', 'dialling', 'talking', 'done', 'failed', 'cancelled')", name="state"),
+        Index("ix_outbound_calls_state_due_at", "state", "due_at"),
+        Index("ix_outbound_calls_from_number_state", "from_number", "state"),
+        Index("ix_outbound_calls_to_number_state", "to_number", "state"),
+    )
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    to_number: Mapped[str] = mapped_column(Number)
+    from_number: Mapped[str] = mapped_column(Number)
+    reason: Mapped[str] = mapped_column(Text, default="")
+    asked_by: Mapped[str] = mapped_column(String(100))
+    asked_at: Mapped[datetime]
+    state: Mapped[str] = mapped_column(String(16), default="queued")
+    result: Mapped[str | None] = mapped_column(String(24))
+    problem: Mapped[str] = mapped_column(Text, default="")
+    attempts: Mapped[int] = mapped_column(default=0)
+    due_at: Mapped[datetime]
+    attempted_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]
+    lease: Mapped[str | None] = mapped_column(String(100))
+    lease_until: Mapped[datetime | None]
+    call_sid: Mapped[str | None] = mapped_column(String(64), index=True)
+    answered_by: Mapped[str | None] = mapped_column(String(24))
+    tries: Mapped[list[dict[str, Any]]] = mapped_column(Json, default=list)
+    cancelled_by: Mapped[str | None] = mapped_column(String(100))
+
+
+class OptOutRow(Table):
+    """A number that is not to be called: since when, who said so, and why."""
+
+    __tablename__ = "opt_outs"
+
+    number: Mapped[str] = mapped_column(Number, primary_key=True)
+    at: Mapped[datetime] = mapped_column(index=True)
+    by: Mapped[str] = mapped_column(String(100))
+    why: Mapped[str] = mapped_column(Text, default="")
 
 
 class LiveProcess(Table):

@@ -10,16 +10,10 @@ from console_driver import Visit
 from service_driver import Service, StartService
 from sign_in import PASSWORD, QUICK
 
-from phonebot.store.after import AfterStore
 from phonebot.store.audit import Actor
-from phonebot.store.calls import CallStore
 from phonebot.store.database import Database
-from phonebot.store.live import LiveStore
-from phonebot.store.numbers import NumberStore
 from phonebot.store.recordings import Recordings
-from phonebot.store.sessions import SessionStore
 from phonebot.store.store import Store
-from phonebot.store.tokens import TokenStore
 from phonebot.store.users import ROLES, UserStore
 
 NOWHERE = "wss://127.0.0.1:1"  # no model is asked here
@@ -31,17 +25,7 @@ async def roles(database: Database, tmp_path: Path) -> Store:
     users = UserStore(database, QUICK)
     for role in ROLES:
         await users.create(role, PASSWORD, role, Actor("ada"))
-    return Store(
-        database,
-        NumberStore(database),
-        CallStore(database),
-        AfterStore(database),
-        LiveStore(database),
-        users,
-        SessionStore(database),
-        TokenStore(database),
-        Recordings((tmp_path / "calls").as_uri()),
-    )
+    return Store.of(database, Recordings((tmp_path / "calls").as_uri()), users)
 
 
 @pytest.fixture

@@ -18,17 +18,11 @@ from service_driver import Service, StartService
 from sign_in import PASSWORD, QUICK
 
 from phonebot.audio import wav
-from phonebot.store.after import AfterStore
 from phonebot.store.audit import Actor, AuditStore
-from phonebot.store.calls import CallStore
 from phonebot.store.database import Database
-from phonebot.store.live import LiveStore
-from phonebot.store.numbers import NumberStore
 from phonebot.store.recordings import Recordings
-from phonebot.store.sessions import SessionStore
 from phonebot.store.store import Store
 from phonebot.store.tables import CallRow, ToolCallRow, TurnRow
-from phonebot.store.tokens import TokenStore
 from phonebot.store.users import UserStore
 
 pytestmark = pytest.mark.slow
@@ -45,17 +39,7 @@ async def opened(database_url: str, folder: Path) -> Store:
     users = UserStore(database, QUICK)
     for role in ("viewer", "operator", "admin"):
         await users.create(role, PASSWORD, role, ADA)
-    return Store(
-        database,
-        NumberStore(database),
-        CallStore(database),
-        AfterStore(database),
-        LiveStore(database),
-        users,
-        SessionStore(database),
-        TokenStore(database),
-        Recordings((folder / "calls").as_uri()),
-    )
+    return Store.of(database, Recordings((folder / "calls").as_uri()), users)
 
 
 @pytest.fixture

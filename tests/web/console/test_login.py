@@ -14,18 +14,13 @@ from sqlalchemy import select
 
 from phonebot.errors import StoreUnavailable
 from phonebot.serving import one_time_path
-from phonebot.store.after import AfterStore
 from phonebot.store.audit import Actor
-from phonebot.store.calls import CallStore
 from phonebot.store.database import Database
 from phonebot.store.links import OneTimeLinks
-from phonebot.store.live import LiveStore
-from phonebot.store.numbers import NumberStore
 from phonebot.store.recordings import Recordings
 from phonebot.store.sessions import SessionStore
 from phonebot.store.store import Store
 from phonebot.store.tables import UserRow
-from phonebot.store.tokens import TokenStore
 from phonebot.store.users import UserStore
 from phonebot.web.console.attempts import Attempts, network
 from phonebot.web.console.frame import HOME, local_path
@@ -48,9 +43,7 @@ async def store(migrated_sqlite: Path, tmp_path: Path, clock: Clock) -> AsyncIte
     database = Database(f"sqlite:///{tmp_path}/phonebot.db")
     users, sessions = UserStore(database, QUICK), SessionStore(database, clock)
     recordings = Recordings((tmp_path / "calls").as_uri())
-    numbers, calls, tokens = NumberStore(database), CallStore(database), TokenStore(database)
-    after, live = AfterStore(database), LiveStore(database)
-    opened = Store(database, numbers, calls, after, live, users, sessions, tokens, recordings)
+    opened = Store.of(database, recordings, users, sessions)
     for role in ("viewer", "operator", "admin"):
         await users.create(role, PASSWORD, role, ADA)
     yield opened

@@ -158,6 +158,46 @@ def upgrade() -> None:
         sa.UniqueConstraint("number", name="uq_numbers_number"),
     )
     op.create_table(
+        "opt_outs",
+        sa.Column("number", sa.String(length=100), nullable=False),
+        sa.Column("at", MOMENT, nullable=False),
+        sa.Column("by", sa.String(length=100), nullable=False),
+        sa.Column("why", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("number", name="pk_opt_outs"),
+    )
+    op.create_index("ix_opt_outs_at", "opt_outs", ["at"])
+    op.create_table(
+        "outbound_calls",
+        sa.Column("id", ID, nullable=False),
+        sa.Column("to_number", sa.String(length=100), nullable=False),
+        sa.Column("from_number", sa.String(length=100), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("asked_by", sa.String(length=100), nullable=False),
+        sa.Column("asked_at", MOMENT, nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("result", sa.String(length=24), nullable=True),
+        sa.Column("problem", sa.Text(), nullable=False),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("due_at", MOMENT, nullable=False),
+        sa.Column("attempted_at", MOMENT, nullable=True),
+        sa.Column("ended_at", MOMENT, nullable=True),
+        sa.Column("lease", sa.String(length=100), nullable=True),
+        sa.Column("lease_until", MOMENT, nullable=True),
+        sa.Column("call_sid", sa.String(length=64), nullable=True),
+        sa.Column("answered_by", sa.String(length=24), nullable=True),
+        sa.Column("tries", sa.JSON(), nullable=False),
+        sa.Column("cancelled_by", sa.String(length=100), nullable=True),
+        sa.CheckConstraint(
+            "state IN ('queued', 'dialling', 'talking', 'done', 'failed', 'cancelled')",
+            name=op.f("ck_outbound_calls_state"),
+        ),
+        sa.PrimaryKeyConstraint("id", name="pk_outbound_calls"),
+    )
+    op.create_index("ix_outbound_calls_call_sid", "outbound_calls", ["call_sid"])
+    op.create_index("ix_outbound_calls_from_number_state", "outbound_calls", ["from_number", "state"])
+    op.create_index("ix_outbound_calls_state_due_at", "outbound_calls", ["state", "due_at"])
+    op.create_index("ix_outbound_calls_to_number_state", "outbound_calls", ["to_number", "state"])
+    op.create_table(
         "spent_tokens",
         sa.Column("nonce", sa.String(length=100), nullable=False),
         sa.Column("expires_at", MOMENT, nullable=False),
