@@ -21,7 +21,8 @@ from phonebot.call.actions import (
     Tell,
     Trouble,
 )
-from phonebot.call.call import CARRIER_FAULTS, MODEL_FAULTS, SILENT_CARRIER_MS, Call
+from phonebot.call.call import CARRIER_FAULTS, SILENT_CARRIER_MS, Call
+from phonebot.call.conversation import MODEL_FAULTS
 from phonebot.call.inputs import (
     CarrierClosed,
     CarrierFault,

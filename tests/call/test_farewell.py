@@ -14,7 +14,7 @@ WORDS = "Goodbye."
 def leaving(*, listens: bool) -> tuple[CallDriver, list[Action]]:
     driver = CallDriver(PLAN)
     farewell = Farewell(WORDS, "guardrail", listens=listens, now=driver.now)
-    return driver, driver.call._take_leave(farewell, driver.now)
+    return driver, driver.call._talk.take_leave(farewell, driver.now)
 
 
 def says_them(driver: CallDriver, ms: int = 1_000) -> None:

@@ -334,7 +334,7 @@ def test_nothing_is_asked_for_while_the_bot_is_held() -> None:
     driver.say("item_1", 4_000)
     driver.run(500)
     driver.feed(started(), *ended())
-    driver.call._responses.want()
+    driver.call._talk.responses.want()
     assert driver.run(1_000) == []
     assert driver.feed(said("mhm"))[-2:] == [FalseAlarm("backchannel", "mhm"), Tell(DeleteItem("item_u"))]
     assert driver.told(CreateResponse) == [CreateResponse(event_id="response-1")]
@@ -813,7 +813,7 @@ def test_a_response_that_is_wanted_does_not_cross_the_services_own() -> None:
     session = Session(turn_detection=TurnDetection("server_vad"))
     driver = CallDriver(CallPlan(session))
     driver.feed(started())
-    driver.call._responses.want()
+    driver.call._talk.responses.want()
     driver.feed(SpeechStopped(0))
     assert driver.done("resp_0") == [Floor(Turn.IDLE)]
     driver.feed(AudioCommitted("item_u"))

@@ -5,10 +5,11 @@ from dataclasses import replace
 
 import pytest
 from msgspec.structs import replace as altered
-from rehearsed import INTERRUPTED, interrupted, kept, log_of, rehearsed
+from rehearsed import INTERRUPTED, interrupted, log_of, rehearsed
 
 from phonebot.call import call as core
 from phonebot.call.actions import Action, Cut, Floor, OpenModel, PlayAudio, SendMark, Tell
+from phonebot.call.caller import Caller
 from phonebot.call.inputs import Tick
 from phonebot.call.items import Items
 from phonebot.call.turns import Turn
@@ -69,9 +70,7 @@ def test_a_tick_that_is_missing_is_told(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_how_many_more_there_are_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     log = log_of(interrupted())
-    monkeypatch.setattr(core, "EARLY_FRAMES", 1)
-    replay = play(replace(log, steps=kept(log.steps)))
-    monkeypatch.setattr(core.Call, "_append", lambda *_: [])
+    monkeypatch.setattr(Caller, "_append", lambda *_: [])
     replay = play(log)
     assert f"It is the first of {len(replay.differences)} differences" in described(replay)
 

@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace as altered
 from rehearsed import INTERRUPTED, interrupted, kept, log_of, rehearsed, saved
 
-from phonebot.call import call as core
+from phonebot.call import caller
 from phonebot.call.actions import Cut, Floor, PlayAudio, Tell
 from phonebot.call.inputs import Tick
 from phonebot.call.items import Items
@@ -93,9 +93,9 @@ def unanswered() -> CallLog:
     committed_ms = log.steps[committed].now_ms
     frames = [
         Step(committed_ms + number, Media(2 * number, number, committed_ms + number, "/" * 216), ())
-        for number in range(0, core.ANSWER_PATIENCE_MS, 20)
+        for number in range(0, caller.ANSWER_PATIENCE_MS, 20)
     ]
-    tick = Step(committed_ms + core.ANSWER_PATIENCE_MS, Tick(), ())
+    tick = Step(committed_ms + caller.ANSWER_PATIENCE_MS, Tick(), ())
     inputs = replace(log, steps=(*before, log.steps[committed], *frames, tick))
     return replace(inputs, steps=kept(perform(inputs)))
 
@@ -109,7 +109,7 @@ def test_a_tick_replays_with_the_answer_it_got() -> None:
 
 def test_a_tick_that_is_not_asked_for_any_more_is_a_difference(monkeypatch: pytest.MonkeyPatch) -> None:
     log = unanswered()
-    monkeypatch.setattr(core, "ANSWER_PATIENCE_MS", core.ANSWER_PATIENCE_MS + 500)
+    monkeypatch.setattr(caller, "ANSWER_PATIENCE_MS", caller.ANSWER_PATIENCE_MS + 500)
     last = len(log.steps) - 1
     needless, unanswered_now = play(log).differences
     assert needless == Difference("needless tick", last, due_ms=log.steps[-1].now_ms + 500)
@@ -119,7 +119,7 @@ def test_a_tick_that_is_not_asked_for_any_more_is_a_difference(monkeypatch: pyte
 def test_a_tick_that_is_asked_for_earlier_is_a_difference(monkeypatch: pytest.MonkeyPatch) -> None:
     log = unanswered()
     due_ms = log.steps[-1].now_ms - 3000
-    monkeypatch.setattr(core, "ANSWER_PATIENCE_MS", core.ANSWER_PATIENCE_MS - 3000)
+    monkeypatch.setattr(caller, "ANSWER_PATIENCE_MS", caller.ANSWER_PATIENCE_MS - 3000)
     kinds = [(difference.kind, difference.due_ms) for difference in play(log).differences]
     assert kinds[0] == ("missing tick", due_ms)
 
@@ -135,7 +135,7 @@ def test_a_tick_that_comes_late_is_none() -> None:
 
 def test_performing_puts_ticks_where_they_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     log = unanswered()
-    monkeypatch.setattr(core, "ANSWER_PATIENCE_MS", core.ANSWER_PATIENCE_MS - 3000)
+    monkeypatch.setattr(caller, "ANSWER_PATIENCE_MS", caller.ANSWER_PATIENCE_MS - 3000)
     steps = perform(log)
     ticks = [step.now_ms for step in steps if isinstance(step.input, Tick)]
     assert log.steps[-1].now_ms - 3000 in ticks

@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 from rehearsed import interrupted, saved
 
-from phonebot.call import call as core
-from phonebot.call import framing
+from phonebot.call import conversation, framing
 from phonebot.call.inputs import Input, Tick
 from phonebot.call.items import Items
 from phonebot.replay.player import play
@@ -79,7 +78,7 @@ def test_a_folder_that_cannot_be_written_keeps_its_log(tmp_path: Path, monkeypat
 
 def test_an_outcome_that_changes_is_in_the_header(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = saved(tmp_path / "call", interrupted())
-    end = core.Call._end
-    monkeypatch.setattr(core.Call, "_end", lambda call, outcome, now: end(call, "stream_lost", now))
+    end = conversation.Conversation.end
+    monkeypatch.setattr(conversation.Conversation, "end", lambda talk, outcome, now: end(talk, "stream_lost", now))
     update(folder)
     assert read(folder).header.outcome == "stream_lost"

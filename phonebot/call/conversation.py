@@ -1,0 +1,314 @@
+"""
+What is said in a call, and what was heard of it: the floor, the playout, the bot's items and responses.
+
+    talk = Conversation(plan)
+    actions = talk.interrupt(now)         # stop the bot, and settle what was heard of it once that is known
+    actions = talk.wanted(now)            # the model is to answer, as soon as nobody speaks
+    actions = talk.take_leave(farewell, now)
+
+All parts of a call act on this one. Each method gives the actions that come of it, in their order.
+"""
+
+from collections.abc import Iterable
+
+from phonebot.audio.base64 import base64_length
+from phonebot.call import turns
+from phonebot.call.actions import (
+    Action,
+    BargeIn,
+    CloseModel,
+    CloseStream,
+    Ended,
+    Floor,
+    Held,
+    Outcome,
+    Settled,
+    Tell,
+    Trouble,
+)
+from phonebot.call.clips import Clips
+from phonebot.call.farewell import Farewell
+from phonebot.call.items import Items
+from phonebot.call.plan import CallPlan, Clip
+from phonebot.call.playout import PlayoutLedger, Settlement
+from phonebot.call.responses import Responses, exactly
+from phonebot.call.transcript import SpokenItem
+from phonebot.call.turns import PlayoutEnded, Turn
+from phonebot.realtime import events
+
+MODEL_FAULTS = 100  # more events and complaints of the model's that are refused are no accident
+
+
+class Conversation:
+    """`ended`: the call is over, and nothing more comes of it."""
+
+    def __init__(self, plan: CallPlan) -> None:
+        self.plan = plan
+        self.turn = Turn.IDLE
+        self.ended = False
+        self.ledger = PlayoutLedger(plan.carrier, holds=plan.caution.hold_ms > 0)
+        self.responses = Responses()
+        # What we play ourselves; its items are among the others.
+        self.clips = Clips()
+        self.items = Items(self.responses, self.clips)
+        # What the model is to be told of why it was stopped, once it knows what was heard; None: nothing.
+        self.untold: str | None = None
+        # The words with which the call ends; None: it goes on.
+        self.farewell: Farewell | None = None
+        # When the model should have begun to answer the caller's turn; None: it has, or need not.
+        self.answer_due_ms: int | None = None
+        # Of the pause: how much was still to be heard (None: nothing was playing), and what the positions rest on.
+        self._unheard_ms: int | None = None
+        self._held_settled: Settled = "at_once"
+        self._model_faults = 0
+
+    # ------------------------------------------------------------------------------ the floor
+
+    def floor(self, happening: type) -> list[Action]:
+        """This has happened, and may have passed the floor on."""
+        turn = turns.after(self.turn, happening)
+        if turn is self.turn:
+            return []
+        self.turn = turn
+        return [Floor(turn)]
+
+    @property
+    def is_deaf(self) -> bool:
+        """Nobody listens to the caller any more."""
+        return self.farewell is not None and not self.farewell.listens
+
+    @property
+    def must_not_ask(self) -> bool:
+        """The caller speaks, or it is being found out whether he does, or what he has heard."""
+        he_speaks = self.turn is Turn.CALLER and not self.is_deaf
+        return he_speaks or self.ledger.held or self.untold is not None
+
+    @property
+    def is_quiet(self) -> bool:
+        """Nothing is said or about to be: the bot may say something of its own."""
+        busy = self.responses.active or self.responses.pending or self.farewell
+        return not (busy or self.must_not_ask)
+
+    @property
+    def due_ms(self) -> int | None:
+        """When `ask` has something to say though nothing happened."""
+        due_ms = self.responses.due_ms
+        # While nothing may be asked for a Tick would change nothing, and be due again.
+        return None if due_ms is None or self.must_not_ask else due_ms
+
+    def ask(self, now: int) -> list[Action]:
+        """Ask for the response that is wanted, if it may be asked for."""
+        if self.must_not_ask:
+            return []
+        if self.farewell:
+            self.responses.drop_wanted()
+        return [Tell(command) for command in self.responses.ask(now)]
+
+    def wanted(self, now: int) -> list[Action]:
+        """The model is to answer."""
+        self.responses.want()
+        return self.ask(now)
+
+    def unheard_ms(self, now: int) -> int:
+        """How much of what the bot has said is still to be heard, about."""
+        if self.ledger.held:
+            return self._unheard_ms or 0
+        return 0 if self.ledger.empty else self.ledger.unheard_ms(now)
+
+    # ------------------------------------------------------------------------------ what is played
+
+    def play(self, item: SpokenItem, payload: str, now: int) -> list[Action]:
+        """More of an item, base64 of mu-law."""
+        if not payload:
+            return []
+        start, item.sent_bytes = item.sent_bytes, item.sent_bytes + base64_length(payload)
+        return self.ledger.queue(item.item_id, start, payload, now)
+
+    def play_clip(self, clip: Clip, now: int) -> list[Action]:
+        """Play audio of our own: see PlayClip."""
+        if objection := self.clips.objection(clip):
+            return [Trouble(objection)]
+        item = self.clips.begin(clip)
+        self.items.add(item)
+        if self.turn is Turn.CALLER and self.plan.interruptible:
+            return self.items.settle(item, 0, "at_once")
+        self.clips.wait(item, clip)
+        return self.play_waiting(now)
+
+    def play_waiting(self, now: int) -> list[Action]:
+        """Play the clips that wait, unless that would split an answer."""
+        if self.items.growing:
+            return []
+        actions: list[Action] = []
+        for item, clip in self.clips.take_waiting():
+            actions += self.ledger.queue(item.item_id, 0, clip.audio, now) + self.ledger.finish(now)
+            actions += self.floor(events.AudioDelta)
+        return actions
+
+    def marked(self, name: str, now: int) -> list[Action]:
+        """A mark came back."""
+        actions = self.settle(self.ledger.echo(name, now), "timeout", now)
+        for segment in self.ledger.played():
+            actions += self.items.confirm(segment.item_id, segment.item_start + segment.length)
+        actions += self.ledger.release(now)
+        if self.ledger.empty:
+            actions += self.floor(PlayoutEnded)
+        return actions
+
+    # ------------------------------------------------------------------------------ the bot is stopped
+
+    def interrupt(self, now: int, by_service: bool = True, by_caller: bool = True) -> list[Action]:
+        """
+        The caller has taken the floor: stop playback, and settle every item that he has not heard in full.
+
+        Nothing happens when nothing is left to play and nothing is being generated. `by_service`: the service knows
+        of it too, and ends its response if that is its way. Not `by_caller`: it is the bot that has to stop.
+        """
+        items = self.items.unstopped()
+        active = {self.responses.active} if self.responses.active else set()
+        self.responses.fence(active | {item.response_id for item in items})
+        actions: list[Action] = []
+        if self.ledger.held:
+            actions += self._drop_held(items, by_caller)
+        elif self.ledger.empty:
+            self.ledger.drop()
+            for item in items:
+                actions += self.items.settle(item, item.played_bytes, "at_once")
+        else:
+            unheard_ms = self.ledger.unheard_ms(now)
+            fence, actions = self.ledger.clear(now)
+            actions += [BargeIn(unheard_ms)] if by_caller else []
+            self.items.stop(items, fence)
+        if active and not (by_service and self._cancels_by_itself()):
+            actions.append(Tell(events.CancelResponse(self.responses.active)))
+        return actions
+
+    def silence_bot(self, now: int) -> list[Action]:
+        """It must not be heard any further, whatever it says and whoever listens."""
+        stopped = self.interrupt(now, by_service=False, by_caller=False)
+        return stopped + (self.floor(PlayoutEnded) if stopped else [])
+
+    def _cancels_by_itself(self) -> bool:
+        """Whether the service ends its response when the caller speaks."""
+        detection = self.plan.session.turn_detection
+        interrupts = isinstance(detection, events.TurnDetection) and detection.interrupt_response is not False
+        return interrupts and self.items.can("interrupts")
+
+    def _drop_held(self, items: list[SpokenItem], by_caller: bool = True) -> list[Action]:
+        """The bot was paused, and does not go on."""
+        told = by_caller and self._unheard_ms is not None
+        actions: list[Action] = [BargeIn(self._unheard_ms or 0)] if told else []
+        if fence := self.ledger.abandon():
+            self.items.stop(items, fence)
+            return actions
+        for item in items:
+            actions += self.items.settle(item, item.played_bytes, self._held_settled)
+        return actions
+
+    # ------------------------------------------------------------------------------ the bot is paused
+
+    def hold(self, now: int) -> list[Action]:
+        """Pause the bot, so that it can go on where it was."""
+        if self.is_deaf:
+            return []
+        if self.ledger.held:  # it was to go on, and is not known yet from where
+            return self.ledger.hold(now)
+        unheard_ms = self.ledger.unheard_ms(now)
+        actions = self.ledger.hold(now)
+        self._unheard_ms = unheard_ms if actions else None
+        self._held_settled = "at_once"
+        return [*actions, Held(unheard_ms)]
+
+    def resume(self, now: int) -> list[Action]:
+        """It was nothing: the bot goes on, if it was paused."""
+        if not self.ledger.held:
+            return []
+        actions = self.ledger.resume(now)
+        if self.ledger.empty:
+            actions += self.floor(PlayoutEnded)
+        return actions + self.ask(now)
+
+    # ------------------------------------------------------------------------------ what was heard
+
+    def settle(self, settlements: Iterable[Settlement], low: Settled, now: int) -> list[Action]:
+        """Settle the items of each clear; `low` says why an estimate had to do, where one had."""
+        actions: list[Action] = []
+        for settlement in settlements:
+            settled: Settled = "fence" if settlement.exact else low
+            stopped = self.items.stopped_by(settlement.fence)
+            if stopped is None:
+                actions += self._settle_held(settlement, settled, now)
+                continue
+            for item in stopped:
+                heard = settlement.heard.get(item.item_id, item.played_bytes)
+                actions += self.items.settle(item, heard, settled)
+        return actions + self.tell_why(now)
+
+    def _settle_held(self, settlement: Settlement, settled: Settled, now: int) -> list[Action]:
+        """It is known where the pause has cut, and the bot goes on there, if it was to go on."""
+        self._held_settled = settled
+        actions: list[Action] = []
+        for item in self.items:
+            actions += self.items.confirm(item.item_id, settlement.heard.get(item.item_id, item.played_bytes))
+        if not self.ledger.held:
+            actions += self.ledger.release(now)
+            actions += self.floor(PlayoutEnded) if self.ledger.empty else []
+        return actions + self.ask(now)
+
+    def tell_why(self, now: int) -> list[Action]:
+        """Tell the model why it was stopped, and let it speak again: once it knows what was heard."""
+        if self.untold is None or self.items.settling:
+            return []
+        untold, self.untold = self.untold, None
+        message = events.Message("system", (events.Part("input_text", text=untold),))
+        return [Tell(events.CreateItem(message)), *self.ask(now)]
+
+    # ------------------------------------------------------------------------------ the end
+
+    def take_leave(self, farewell: Farewell, now: int) -> list[Action]:
+        """Let these words be said, and then hang up."""
+        self.farewell = farewell
+        self.responses.insist(exactly(farewell.words))
+        return self.ask(now)
+
+    def stay(self) -> None:
+        """The call goes on after all: the caller has more to say."""
+        self.farewell = None
+        self.responses.relent()
+
+    def part(self, now: int) -> list[Action]:
+        """Hang up if the last words were heard."""
+        farewell = self.farewell
+        if farewell is None or self.ended:
+            return []
+        is_over = farewell.is_over(self.responses, self.items, self.ledger.empty, now)
+        return self.hang_up(1000, farewell.outcome, now) if is_over else []
+
+    def lose(self, problem: str, now: int) -> list[Action]:
+        """There is no model any more."""
+        return [Trouble(problem), *self.hang_up(1011, "model_failed", now)]
+
+    def complain(self, problem: str, now: int) -> list[Action]:
+        """Something is wrong with the model; too much of it ends the call."""
+        self._model_faults += 1
+        if self._model_faults <= MODEL_FAULTS:
+            return [Trouble(problem)]
+        return self.lose(f"the model has made {MODEL_FAULTS} faults, the last: {problem}", now)
+
+    def hang_up(self, code: int, reason: Outcome, now: int) -> list[Action]:
+        """`code` is the WebSocket close code."""
+        return [CloseStream(code, reason), *self.end(reason, now)]
+
+    def end(self, outcome: Outcome, now: int) -> list[Action]:
+        """The call is over: settle what there is."""
+        actions = self._drop_held(self.items.unstopped()) if self.ledger.held else []
+        actions += self.settle(self.ledger.settle_all(now), "call_end", now)
+        heard = self.ledger.hang_up(now)
+        for item in self.items:
+            if not item.cut:
+                actions += self.items.settle(item, heard.get(item.item_id, item.played_bytes), "call_end")
+        actions += self.items.last_lines()
+        self.ended = True
+        # The model is told nothing more: its conversation ends with the call.
+        said: list[Action] = [action for action in actions if not isinstance(action, Tell)]
+        return [*said, CloseModel(), Ended(outcome)]
