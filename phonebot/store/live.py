@@ -69,7 +69,10 @@ MAX_BLOCKS = 20
 ROWS_AT_ONCE = 25
 """To prepare more in one go would keep the event loop, and so the frames of calls, for several ms."""
 
-What: TypeAlias = Literal["hang_up", "say", "listen", "follow"]
+What: TypeAlias = Literal["hang_up", "say", "listen", "follow", "carrier"]
+"""What is wanted: of operators, or "carrier": what the carrier told another process of the call."""
+UNAUDITED: frozenset[What] = frozenset({"follow", "carrier"})
+CARRIER = Actor("carrier")
 Key: TypeAlias = tuple[str, str]
 """Process and CallSid: a call may come back on another process while the first one's row is still there."""
 
@@ -108,9 +111,9 @@ class Listed:
 @dataclass(frozen=True, slots=True)
 class Command:
     """
-    What an operator wants of a call. To `listen` and to `follow` are wanted for as long as the command is there.
+    What is wanted of a call. To `listen` and to `follow` are wanted for as long as the command is there.
 
-    `wish` is JSON, which nobody here reads: what is to be said.
+    `wish` is JSON, which nobody here reads: what is to be said, or what the carrier told.
     """
 
     id: int
@@ -249,7 +252,8 @@ class LiveStore:
         self, call_sid: str, what: What, actor: Actor, lasts_s: float | None = None, wish: str | None = None
     ) -> tuple[Key, int]:
         """
-        Want something of a call in another process; audited, unless it is to follow it, as one follows all calls.
+        Want something of a call in another process. Audited but to follow it, as one follows all calls, and what
+        the carrier told.
 
         What goes on has to be renewed within `lasts_s`. `wish`: see Command.
 
@@ -281,7 +285,7 @@ class LiveStore:
                 "until": None if lasts_s is None else self._in(lasts_s),
             }
             command: int = await session.scalar(_COMMANDS.insert().values(row).returning(_COMMANDS.c.id))
-            if what != "follow":
+            if what not in UNAUDITED:
                 audit.note(session, actor, f"call.{what}", call_sid)
             return (process, call_sid), command
 

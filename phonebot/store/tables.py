@@ -415,11 +415,11 @@ class LiveCallRow(Table):
 
 class LiveCommand(Table):
     """
-    What an operator wants of a call that another process holds: `hang_up`, `say`, or `listen` and `follow`, which
-    hold `until`.
+    What is wanted of a call that another process holds: `hang_up`, `say`, or `listen` and `follow`, which hold
+    `until`; or `carrier`, what the carrier told of it.
 
-    `wish` is JSON: what is to be said, and how. `outcome` is the process's: `done`, or why not. None: it has not
-    said yet.
+    `wish` is JSON: what is to be said, and how, or what was told. `outcome` is the process's: `done`, or why not.
+    None: it has not said yet.
     """
 
     __tablename__ = "live_commands"

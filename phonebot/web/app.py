@@ -33,6 +33,7 @@ from phonebot.call.call import Call
 from phonebot.call.inputs import Input, ModelReady
 from phonebot.call.plan import CarrierTraits, plan_for
 from phonebot.callbook import CallBook
+from phonebot.carrier.account import CarrierAccount
 from phonebot.carrier.messages import MAX_MESSAGE_BYTES, Start, StreamReader
 from phonebot.errors import StoreError
 from phonebot.filing.expiry import Expiry
@@ -57,6 +58,7 @@ from phonebot.tools.typist import Typist
 from phonebot.tools.workshop import NEEDS_GA, Equipment, Workshop
 from phonebot.web.admission import Admission, Arrival, Gate
 from phonebot.web.board import Board, process_name
+from phonebot.web.callbacks import Statuses
 from phonebot.web.console.access import Authorise
 from phonebot.web.console.console import Console
 from phonebot.web.console.health import Checkup
@@ -64,6 +66,7 @@ from phonebot.web.console.phone import ConsolePhone
 from phonebot.web.console.trials import Trials
 from phonebot.web.editing import ProfileEditor
 from phonebot.web.feed import Feed
+from phonebot.web.hangups import HangUps
 from phonebot.web.held import HeldCall, HeldCalls
 from phonebot.web.live import LiveCalls
 from phonebot.web.lookups import Lookups
@@ -134,10 +137,12 @@ def create_app(
     remember = afterwards.book.remember if afterwards else None
     hooks = load_hooks(settings.hooks) if hooks is None else hooks
     lookups = Lookups(workshop, lambda result: metrics.lookups.labels(result).inc())
+    account, statuses = account_of(settings), Statuses()
+    hang_ups = HangUps(statuses, account, lambda known: metrics.hang_ups.labels(known).inc())
     calls = CallDesk(
-        settings, numbers, live, metrics, feed, held, writer, watch, workshop, lookups, hooks, remember
+        settings, numbers, live, metrics, feed, held, writer, watch, workshop, lookups, hooks, hang_ups, remember
     )
-    webhooks = Webhooks(door, numbers, gate, live, lookups)
+    webhooks = Webhooks(door, numbers, gate, live, lookups, (statuses.told,))
     media = MediaEndpoint(door, gate, live, calls.hold)
 
     urls = own_urls(public_url, settings.host, settings.port)
@@ -170,6 +175,9 @@ def create_app(
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with AsyncExitStack() as running:
             await running.enter_async_context(workshop)
+            if account:
+                await running.enter_async_context(account)
+            await running.enter_async_context(hang_ups)
             if afterwards and filer and expiry:
                 await running.enter_async_context(afterwards)
                 await running.enter_async_context(filer)
@@ -286,6 +294,7 @@ class CallDesk:
         workshop: Workshop,
         lookups: Lookups,
         hooks: tuple[Hook, ...],
+        hang_ups: HangUps,
         remember: Callable[[Profile], None] | None = None,
     ) -> None:
         self.writer = writer
@@ -299,6 +308,7 @@ class CallDesk:
         self._workshop = workshop
         self._lookups = lookups
         self._hooks = hooks
+        self._hang_ups = hang_ups
         self._remember = remember
         self._guardroom = Guardroom(workshop)
 
@@ -379,7 +389,7 @@ class CallDesk:
                 log.error("call %.40r: its MCP servers are left out: %s", start.call_sid, NEEDS_GA)
             return connection, _ready(connection)
 
-        journal = CallLog(recorder, lambda outcome: self._live.ended(start.call_sid, outcome))
+        journal = CallLog(recorder, lambda outcome: self._ended(start.call_sid, arrival, outcome))
         figures = CallMetrics(self._metrics)
         told = self._feed.begin(about, plan, audible=profile.record)
         typist = Typist(start.call_sid, lambda typed: bridge.type_in(typed))
@@ -401,6 +411,12 @@ class CallDesk:
             figures.ended(journal.outcome)
             told.close(journal.outcome)
             await hooks.close()
+
+    def _ended(self, call_sid: str, arrival: Arrival, outcome: Outcome) -> None:
+        """A call has left its stream, or lost it."""
+        self._live.ended(call_sid, outcome)
+        if arrival.kind == "twilio":
+            self._hang_ups.ended(call_sid, outcome)
 
 
 class CallLog:
@@ -461,6 +477,14 @@ def workshop_for(settings: Settings) -> Workshop:
         load_function(formatter, "PHONEBOT_TOOL_ERROR_FORMATTER") if formatter else None,
         load_guardrails(settings.tools),
     )
+
+
+def account_of(settings: Settings) -> CarrierAccount | None:
+    """The deployment's account at the carrier; None: it has no credentials of one."""
+    if settings.twilio_account_sid is None or settings.twilio_auth_token is None:
+        return None
+    token = settings.twilio_auth_token.get_secret_value()
+    return CarrierAccount(settings.twilio_account_sid, token, settings.twilio_api_url)
 
 
 def traits_for(settings: Settings) -> CarrierTraits:

@@ -7,6 +7,8 @@ The calls in progress, of all processes: who asks of them, watches them, and act
     await board.say(call_sid, TextWish("The table is free.", "system"), actor)
     async with board.follow(call_sid, names, actor) as events:
         async for event in events: ...                  # hooks/events.py
+    board.told = deliver                                # what the carrier tells of a call that is held here
+    await board.tell(call_sid, wish)                    # where it told another process than the one that holds it
     async with board.listen(call_sid, actor) as sounds:
         async for sound in sounds: ...                  # sound.py
 
@@ -19,7 +21,7 @@ import logging
 import os
 import secrets
 import socket
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager, suppress
 
 import msgspec
@@ -28,7 +30,7 @@ from phonebot.errors import ListeningRefused, NotStored, StoreError
 from phonebot.hooks.events import ON_REQUEST
 from phonebot.hooks.events import Event as SessionEvent
 from phonebot.store.audit import Actor
-from phonebot.store.live import Key, LiveStore
+from phonebot.store.live import CARRIER, Command, Key, LiveStore
 from phonebot.tools.typist import check_text
 from phonebot.web.feed import Feed, Snapshot, Subscription
 from phonebot.web.following import LASTS_S as FOLLOW_S
@@ -63,6 +65,8 @@ class Board:
         self._feed = feed
         self._held = held
         self._live = live
+        # Given what the carrier told of a call held here, as `tell` was; whether it meant anything to anybody.
+        self.told: Callable[[str, str], bool] = lambda call_sid, wish: False
         self._others = OtherCalls(live, feed) if live else None
 
     @asynccontextmanager
@@ -71,7 +75,7 @@ class Board:
         if self._live is None:
             yield
             return
-        publisher = Publisher(self._held, self._live, self._feed.process)
+        publisher = Publisher(self._held, self._live, self._feed.process, self._told_elsewhere)
         task = asyncio.create_task(publisher.run(), name="publish the calls in progress")
         try:
             yield
@@ -153,6 +157,26 @@ class Board:
                 await self._live.note("say", call_sid, actor)
             except StoreError as error:
                 log.error("that %.100r typed into call %.40r is not audited: %s", actor.name, call_sid, error)
+
+    async def tell(self, call_sid: str, wish: str) -> bool:
+        """
+        Let the process that holds a call know what the carrier told this one: another within about a second.
+
+        `wish` is JSON. False: no call of that name is in progress, or what was told meant nothing to its process.
+        Raises StoreError.
+        """
+        if self._held.get(call_sid):
+            return self.told(call_sid, wish)
+        if self._live is None:
+            return False
+        try:
+            await self._live.ask(call_sid, "carrier", CARRIER, wish=wish)
+        except NotStored:
+            return False
+        return True
+
+    def _told_elsewhere(self, command: Command) -> str:
+        return "done" if self.told(command.call_sid, command.wish or "") else "unknown"
 
     @asynccontextmanager
     async def follow(

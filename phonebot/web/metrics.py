@@ -20,6 +20,7 @@ from phonebot.carrier.messages import Media
 from phonebot.realtime.events import ErrorDetail, ErrorEvent, ResponseCreated, TruncateItem
 from phonebot.realtime.severity import already_shorter_ms
 from phonebot.tools.lookup import Result
+from phonebot.web.hangups import HangUp
 
 # Whoever sends one of these has passed a proxy: the peer's address says nothing of where he is.
 FORWARDED = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip")
@@ -51,6 +52,9 @@ class Metrics:
         self.dropped = self._counter("caller_frames_dropped", "Frames a slow model's connection did not take.")
         self.deliveries = self._counter(
             "after_call_deliveries", "Attempts to tell of a call, by what came of it.", "result", DELIVERIES
+        )
+        self.hang_ups = self._counter(
+            "hang_ups", "Calls the bot ended, by how it is known that they are over.", "known", get_args(HangUp)
         )
         self.hook_failures = self._counter("hook_failures", "Times that a hook failed in an event.")
         self.hook_events_dropped = self._counter("hook_events_dropped", "Events that a slow hook was not told.")

@@ -9,7 +9,7 @@ without calls writes nothing.
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from itertools import count
 from typing import Any
@@ -37,7 +37,11 @@ BLOCK_MS = 500
 class Publisher:
     """Of one process, whose calls are `held`."""
 
-    def __init__(self, held: HeldCalls, live: LiveStore, process: str) -> None:
+    def __init__(
+        self, held: HeldCalls, live: LiveStore, process: str, told: Callable[[Command], str] | None = None
+    ) -> None:
+        """`told` is given what the carrier told another process of a call held here; it says what came of it."""
+        self._told = told
         self._held = held
         self._live = live
         self._process = process
@@ -163,22 +167,29 @@ class Publisher:
             call = self._held.get(command.call_sid)
             if call is None:
                 self._done[command.id] = "ended"
-            elif command.what == "hang_up":
-                call.hang_up(command.who)
-                self._done[command.id] = "done"
-            elif command.what == "say":
-                self._done[command.id] = _say(call, command)
             elif command.what == "listen":
                 listened.setdefault(command.call_sid, []).append(command.id)
             elif command.what == "follow":
                 followed.setdefault(command.call_sid, []).append(command.id)
             else:
-                self._done[command.id] = "unknown"
+                self._done[command.id] = self._do(call, command)
         for call_sid in self._relays.keys() - listened.keys():
             self._relays.pop(call_sid).cancel()
         for call_sid, numbers in listened.items():
             self._keep_relay(call_sid, numbers)
         self._done |= self._following.keep(followed)
+
+    def _do(self, call: HeldCall, command: Command) -> str:
+        """Do what is done once; the outcome."""
+        match command.what:
+            case "hang_up":
+                call.hang_up(command.who)
+                return "done"
+            case "say":
+                return _say(call, command)
+            case "carrier" if self._told:
+                return self._told(command)
+        return "unknown"
 
     def _keep_relay(self, call_sid: str, commands: list[int]) -> None:
         relay = self._relays.get(call_sid)

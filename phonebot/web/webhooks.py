@@ -8,7 +8,7 @@ at all is answered 400, 408 or 413 without being checked.
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
@@ -66,11 +66,22 @@ class Door:
 
 
 class Webhooks:
-    """The endpoints under /twilio that speak HTTP. `lookups` None: nothing is asked about callers."""
+    """
+    The endpoints under /twilio that speak HTTP. `lookups` None: nothing is asked about callers.
+
+    `told_of_status` are given the fields of each status callback; what they do is done before it is answered.
+    """
 
     def __init__(
-        self, door: Door, numbers: Answering, gate: Gate, live: LiveCalls, lookups: Lookups | None = None
+        self,
+        door: Door,
+        numbers: Answering,
+        gate: Gate,
+        live: LiveCalls,
+        lookups: Lookups | None = None,
+        told_of_status: Sequence[Callable[[dict[str, str]], Awaitable[None]]] = (),
     ) -> None:
+        self._told_of_status = told_of_status
         self._door = door
         self._numbers = numbers
         self._gate = gate
@@ -120,6 +131,8 @@ class Webhooks:
         if form is None:
             return FORBIDDEN
         log.info("call %.40r is %.20r", form.get("CallSid", ""), form.get("CallStatus", ""))
+        for tell in self._told_of_status:
+            await tell(form)
         return Response(status_code=204)
 
     async def _form(self, request: Request) -> dict[str, str] | None:

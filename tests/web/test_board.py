@@ -105,6 +105,32 @@ async def test_a_call_of_one_process_is_seen_heard_and_ended_in_another(
     assert play(log).differences == ()
 
 
+async def test_what_the_carrier_tells_one_process_reaches_the_one_that_holds_the_call(
+    one: Service, other: Service, database: Database
+) -> None:
+    heard: list[tuple[str, str]] = []
+    told = asyncio.Event()
+
+    def hear(call_sid: str, wish: str) -> bool:
+        heard.append((call_sid, wish))
+        told.set()
+        return True
+
+    one.board.told = hear
+    calling = asyncio.create_task(one.dial(*CHATTY))
+    async with other.board.watch() as events:
+        sid = (await reach(events, Snapshot)).call_sid
+        assert await other.board.tell(sid, "1")
+        async with asyncio.timeout(20):
+            await told.wait()
+        assert await one.board.tell(sid, "2")
+        assert not await other.board.tell("CA0", "3")
+        await one.board.hang_up(sid, ADA)
+    await calling
+    assert heard == [(sid, "1"), (sid, "2")]
+    assert await audited(database) == [("ada", "call.hang_up", sid)]
+
+
 async def test_a_call_of_this_process_is_ended_at_once_and_told_of_as_it_happens(
     one: Service, database: Database
 ) -> None:

@@ -76,8 +76,13 @@ class Desk:
 
     def __init__(self) -> None:
         self.feed, self.held, self.store = Feed("here"), HeldCalls(), Away()
-        self.publisher = Publisher(self.held, self.store, "here")
+        self.told: list[tuple[str, str | None]] = []
+        self.publisher = Publisher(self.held, self.store, "here", self._tell)
         self._ends: dict[str, ExitStack] = {}
+
+    def _tell(self, command: Command) -> str:
+        self.told.append((command.call_sid, command.wish))
+        return "done"
 
     def begin(self, call_sid: str) -> tuple[CallFeed, Stub]:
         told, stub, stack = self.feed.begin(About(call_sid=call_sid)), Stub(), ExitStack()
@@ -194,3 +199,17 @@ async def test_the_task_writes_calls_that_begin_and_at_last_how_they_ended(datab
     await asyncio.gather(task, return_exceptions=True)
     await publisher.finish()
     assert [each.outcome for each in await live.listed()] == ["time_limit"]
+
+
+async def test_what_the_carrier_told_another_process_is_passed_on_once() -> None:
+    desk = Desk()
+    desk.begin("CA1")
+    desk.store.commands = [
+        Command(1, "CA1", "carrier", "carrier", "{}"),
+        Command(2, "CA2", "carrier", "carrier", "{}"),
+    ]
+    await desk.write()
+    desk.store.commands.clear()
+    await desk.write()
+    assert desk.told == [("CA1", "{}")]
+    assert desk.store.done == {1: "done", 2: "ended"}
