@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeAlias
 
 from pydantic import BaseModel
 
+from phonebot.agents.hours import DAYS, Closed, Hours
 from phonebot.agents.outbound import Outbound
 from phonebot.agents.profile import BargeIn, LocalVad, NoVad, Profile, SemanticVad, ServerVad, Transcription
 
@@ -34,6 +35,8 @@ _TABLES: dict[str, Mapping[str, type[BaseModel]]] = {
     "transcription": {"": Transcription},
     "barge_in": {"": BargeIn},
     "outbound": {"": Outbound},
+    "hours": {"": Hours},
+    "hours.closed": {"": Closed},
 }
 
 
@@ -400,6 +403,87 @@ SECTIONS = (
                 "What the model may call: names of the deployment's functions, separated by commas. Requests and "
                 "MCP servers are written as TOML.",
                 unset="none",
+            ),
+        ),
+    ),
+    Section(
+        "Hours",
+        "When your people are there. With them, texts may hold {open}, how it stands, and {hours}, the week.",
+        (
+            Field(
+                "hours.time_zone",
+                "Time zone",
+                "text",
+                "Of the times below, and of {now}.",
+                unset="none: there are no hours",
+                suggestions=("Europe/Berlin", "Europe/London", "America/New_York", "America/Los_Angeles", "UTC"),
+            ),
+            *(
+                Field(
+                    f"hours.{day}",
+                    day.capitalize(),
+                    "words",
+                    "Spans such as 09:00-12:00, 13:00-17:30." if day == DAYS[0] else "",
+                    unset="closed",
+                )
+                for day in DAYS
+            ),
+            Field(
+                "hours.dates",
+                "Dates that are different",
+                "words",
+                "Such as 2026-12-24 09:00-12:00, 2026-12-25 to 2026-12-26 closed.",
+                unset="none",
+            ),
+            Field(
+                "hours.closed.then",
+                "When it is closed",
+                "choice",
+                "Who answers then.",
+                choices=(
+                    ("talk", "The bot"),
+                    ("say", "A sentence, without a model"),
+                    ("transfer", "Another number"),
+                ),
+            ),
+            Field(
+                "hours.closed.greeting",
+                "Greeting when closed",
+                "long text",
+                "In place of the greeting, where the bot answers.",
+                unset="the same greeting",
+            ),
+            Field(
+                "hours.closed.prompt",
+                "Added to the prompt when closed",
+                "long text",
+                "Such as: offer to take a message. Where the bot answers.",
+                unset="nothing",
+            ),
+            Field(
+                "hours.closed.say",
+                "Said when closed",
+                "long text",
+                "In the carrier's voice, before it hangs up or puts the caller through.",
+                unset="nothing",
+                rare=True,
+            ),
+            Field(
+                "hours.closed.to",
+                "Put through to",
+                "text",
+                "A number such as +15550100009, or a SIP address.",
+                unset="nobody",
+                rare=True,
+            ),
+            Field("hours.closed.ring_s", "Rings for", "number", "", unit="s", rare=True),
+            Field(
+                "hours.closed.unanswered",
+                "Said when nobody answers there",
+                "long text",
+                "Then the call ends.",
+                unset="a short apology",
+                rare=True,
             ),
         ),
     ),

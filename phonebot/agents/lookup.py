@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import ErrorDetails
 
 from phonebot.agents import faults
-from phonebot.agents.prompt import PLACEHOLDERS
+from phonebot.agents.prompt import PLACEHOLDERS, RESERVED
 from phonebot.agents.tools import Headers, check_url, placeholders, secrets_in
 
 MAX_VALUE_CHARACTERS = 2_000
@@ -36,7 +36,7 @@ def _check_values(values: dict[str, "Value"]) -> dict[str, "Value"]:
             raise ValueError(
                 f"holds {name[:40]!r}, which is no name: 1 to 40 of a to z, 0 to 9 and _, with a letter first"
             )
-        if name in PLACEHOLDERS:
+        if name in (*PLACEHOLDERS, *RESERVED):
             raise ValueError(f"holds {name}, which is replaced already")
     return values
 

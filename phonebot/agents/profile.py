@@ -7,7 +7,7 @@ the keys to operators.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import (
@@ -28,6 +28,7 @@ from pydantic_core import ErrorDetails
 from phonebot.agents import after_call as afterwards
 from phonebot.agents import agent as others
 from phonebot.agents import faults
+from phonebot.agents import hours as opening
 from phonebot.agents import lookup as lookups
 from phonebot.agents import outbound as outgoing
 from phonebot.agents import prompt as placeholders
@@ -35,6 +36,7 @@ from phonebot.agents import tools as functions
 from phonebot.agents.agent import MAX_PROMPT_CHARACTERS
 from phonebot.agents.guardrails import COMMON, Guardrail, Guardrails, conflicts
 from phonebot.agents.guardrails import sentence as guardrail_sentence
+from phonebot.agents.hours import HOURS, Hours
 from phonebot.agents.lookup import LOOKUP, Lookup
 from phonebot.agents.outbound import OUTBOUND, Outbound
 from phonebot.errors import ProfileError
@@ -65,7 +67,7 @@ _LANGUAGE_TAG = (
 
 
 def _check_placeholders(text: str, further: tuple[str, ...] = ()) -> str:
-    """`further`: the placeholders that the profile's lookup fills."""
+    """`further`: the placeholders that this profile has besides."""
     wrong = placeholders.check(text, further)
     if wrong:
         known = ", ".join(f"{{{name}}}" for name in (*placeholders.PLACEHOLDERS, *further))
@@ -75,10 +77,14 @@ def _check_placeholders(text: str, further: tuple[str, ...] = ()) -> str:
 
 
 def _check_template(text: str, info: ValidationInfo) -> str:
-    if "lookup" not in info.data:  # it is wrong itself, so its placeholders are not known
+    if not info.data.keys() >= {"lookup", "hours"}:  # one is wrong itself: the placeholders are not known
         return text
-    lookup: Lookup | None = info.data["lookup"]
-    return _check_placeholders(text, lookup.names if lookup else ())
+    return _check_placeholders(text, _further(info.data["lookup"], info.data["hours"]))
+
+
+def _further(lookup: Lookup | None, hours: Hours | None) -> tuple[str, ...]:
+    """The placeholders that a profile has beside those that each has."""
+    return (*(lookup.names if lookup else ()), *(opening.PLACEHOLDERS if hours else ()))
 
 
 def _none_if_blank(value: object) -> object:
@@ -225,7 +231,7 @@ class Profile(_Table):
     None means: `greeting`, the bot waits for the caller to speak; `voice`, `temperature` and `max_output_tokens`,
     the model's own default; `model`, the deployment's; `noise_reduction` and `transcription`, switched off.
     `temperature` reaches models of the beta dialect only. `greeting_audio` None: the model speaks the greeting.
-    `lookup` None: nothing is asked about a caller.
+    `lookup` None: nothing is asked about a caller; `hours`: it is always open.
     """
 
     name: Annotated[str, Field(max_length=100, description="text of at most 100 characters")] = ""
@@ -234,6 +240,7 @@ class Profile(_Table):
     ] = "en-US"
     # Before the texts that hold its placeholders.
     lookup: Annotated[Lookup | None, Field(description=LOOKUP)] = None
+    hours: Annotated[Hours | None, Field(description=HOURS)] = None
     greeting: Annotated[
         Annotated[_Template, Field(max_length=2_000)] | None,
         BeforeValidator(_none_if_blank),
@@ -335,10 +342,7 @@ class Profile(_Table):
     @model_validator(mode="after")
     def _check_agents(self) -> Self:
         for name, agent in self.agents.items():
-            try:
-                _check_placeholders(agent.prompt, self.lookup.names if self.lookup else ())
-            except ValueError as error:
-                raise ValueError(f"agents.{name[:40]}.prompt {error}") from None
+            self._check_text(f"agents.{name[:40]}.prompt", agent.prompt)
         handed_to = {each.to for entries in self.guardrail_lists().values() for each in entries if each.to}
         if problem := next(others.problems(self.agents, self.handoffs, self.tools, handed_to), None):
             raise ValueError(problem)
@@ -346,11 +350,33 @@ class Profile(_Table):
 
     @model_validator(mode="after")
     def _check_outbound(self) -> Self:
-        try:
-            _check_placeholders(self.outbound.message or "", self.lookup.names if self.lookup else ())
-        except ValueError as error:
-            raise ValueError(f"outbound.message {error}") from None
+        self._check_text("outbound.message", self.outbound.message or "")
         return self
+
+    @model_validator(mode="after")
+    def _check_hours(self) -> Self:
+        closed = self.hours.closed if self.hours else None
+        if closed is None:
+            return self
+        if closed.problem:
+            raise ValueError(closed.problem)
+        for key in opening.FOR_MODEL:
+            self._check_text(f"hours.closed.{key}", getattr(closed, key) or "")
+        for key in opening.FOR_CARRIER:
+            self._check_text(f"hours.closed.{key}", getattr(closed, key) or "", opening.PLACEHOLDERS)
+        return self
+
+    def _check_text(self, where: str, text: str, further: tuple[str, ...] | None = None) -> None:
+        """A text within a table, which does not know the profile's placeholders; None: all of them."""
+        try:
+            _check_placeholders(text, self.further if further is None else further)
+        except ValueError as error:
+            raise ValueError(f"{where} {error}") from None
+
+    @property
+    def further(self) -> tuple[str, ...]:
+        """The placeholders that it has beside those that each profile has."""
+        return _further(self.lookup, self.hours)
 
     @model_validator(mode="after")
     def _check_guardrails(self) -> Self:
@@ -435,20 +461,27 @@ _TABLES: dict[tuple[int | str, ...], type[_Table]] = {
 }
 
 
+# Who tells what is wrong with a key, by the fault's place below it; and who does so of what is within it alone.
+_Tell: TypeAlias = Callable[[tuple[int | str, ...], ErrorDetails], str]
+_SENTENCES: dict[int | str, _Tell] = {
+    "hours": opening.sentence,
+    "lookup": lookups.sentence,
+    "outbound": outgoing.sentence,
+}
+_SENTENCES_WITHIN: dict[int | str, _Tell] = {
+    "agents": others.sentence,
+    "guardrails": guardrail_sentence,
+    "tools": functions.sentence,
+}
+
+
 def _sentence(fault: ErrorDetails) -> str:
     loc = fault["loc"]
     if not loc:  # it is about keys that do not go together
         return str(fault["ctx"]["error"])
-    if loc[0] == "lookup":
-        return lookups.sentence(loc[1:], fault)
-    if loc[0] == "outbound":
-        return outgoing.sentence(loc[1:], fault)
-    if loc[0] == "tools" and len(loc) > 1:
-        return functions.sentence(loc[1:], fault)
-    if loc[0] == "agents" and len(loc) > 1:
-        return others.sentence(loc[1:], fault)
-    if loc[0] == "guardrails" and len(loc) > 1:
-        return guardrail_sentence(loc[1:], fault)
+    own = _SENTENCES.get(loc[0]) or (_SENTENCES_WITHIN.get(loc[0]) if len(loc) > 1 else None)
+    if own:
+        return own(loc[1:], fault)
     if loc[0] in afterwards.KEYS and len(loc) > 1:
         return afterwards.sentence(loc, fault)
     within = next(place for place in _TABLES if loc[: len(place)] == place and len(loc) > len(place))

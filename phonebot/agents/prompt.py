@@ -10,6 +10,8 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 
 PLACEHOLDERS = ("caller", "number", "now", "language")
+RESERVED = ("open", "hours", "history")
+"""Placeholders that are there with the profile's key for them."""
 
 MAX_VALUE_CHARACTERS = 64
 """A number has at most 16; a SIP caller may call itself anything."""

@@ -64,6 +64,23 @@ def say_and_hang_up(say: str, language: str | None = None) -> str:
     return _document(response)
 
 
+def put_through(to: str, action_url: str, *, say: str = "", language: str | None = None, ring_s: int = 20) -> str:
+    """
+    Speak `say`, then ring `to`, a number or a SIP address, for `ring_s`, and ask `action_url` how to go on.
+
+    The one who is called sees the caller's number.
+    """
+    response = VoiceResponse()
+    if text := _NOT_XML.sub("", say).strip():
+        response.say(text, language=language)
+    dial = response.dial(action=_url(action_url), method="POST", timeout=ring_s)
+    if to.startswith(("sip:", "sips:")):
+        dial.sip(_url(to))
+    else:
+        dial.number(to)
+    return _document(response)
+
+
 def hang_up(say: str | None = None) -> str:
     """End the call, after speaking `say` in English if it is given."""
     return say_and_hang_up(say or "")

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
+from phonebot.agents.answering import answer
 from phonebot.call.actions import Check, RunTool
 from phonebot.call.inputs import Checked, ToolResult
 from phonebot.call.plan import plan_for
@@ -57,7 +58,15 @@ class VirtualLine:
         profile = dialled.numbers.profile_for(dialled.number)
         workshop = Workshop(dialled.functions, guardrails=dialled.guardrails)
         equipment = workshop.equip(profile)
-        plan = plan_for(profile, caller=dialled.caller, number=dialled.number, now=NOW, offers=equipment.offers)
+        answered = answer(profile, NOW)
+        plan = plan_for(
+            answered.profile,
+            caller=dialled.caller,
+            number=dialled.number,
+            now=answered.now,
+            offers=equipment.offers,
+            looked_up={**(profile.lookup.defaults if profile.lookup else {}), **answered.values},
+        )
         context = ToolContext(CALL_SID, dialled.caller, dialled.number, profile.name)
         toolbox, guard = equipment.toolbox(context), Guardroom(workshop).guard(profile, context)
         self.caller = PromptedCaller()

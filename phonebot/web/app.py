@@ -26,6 +26,7 @@ from phonebot.after.delivery import Courier, Links
 from phonebot.after.texts import Scribe
 from phonebot.after.wishes import WishBook
 from phonebot.after.work import AfterWork
+from phonebot.agents.answering import answer
 from phonebot.agents.profile import Profile
 from phonebot.bridge import Bridge, Journal
 from phonebot.call.actions import Action, Ended, Outcome
@@ -194,6 +195,7 @@ def create_app(
         routes=[
             Route("/twilio/voice", webhooks.voice, methods=["POST"]),
             Route("/twilio/after", webhooks.after, methods=["POST"]),
+            Route("/twilio/closed", webhooks.closed, methods=["POST"]),
             Route("/twilio/status", webhooks.status, methods=["POST"]),
             WebSocketRoute("/twilio/media", media),
             Route("/healthz", healthz),
@@ -353,14 +355,15 @@ class CallDesk:
     ) -> None:
         profile = arrival.profile
         found = await self._lookups.found(start.call_sid, profile, arrival.caller, arrival.number)
+        answered = answer(profile, datetime.now().astimezone())
         plan = plan_for(
-            profile,
+            answered.profile,
             caller=arrival.caller,
             number=arrival.number,
-            now=datetime.now().astimezone(),
+            now=answered.now,
             carrier=traits_for(self._settings),
             offers=equipment.offers,
-            looked_up=found.values if found else None,
+            looked_up={**(found.values if found else {}), **answered.values},
         )
         for problem in plan.problems:
             log.error("call %.40r, profile %r: %s", start.call_sid, profile.name, problem)

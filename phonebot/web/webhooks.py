@@ -22,6 +22,7 @@ from phonebot.carrier import twiml
 from phonebot.carrier.signature import form_is_signed, signed_url, stream_is_signed
 from phonebot.web.admission import TOKEN_PARAMETER, Admission, Gate
 from phonebot.web.body import read_body
+from phonebot.web.closed import ClosedNumbers
 from phonebot.web.live import LiveCalls
 from phonebot.web.lookups import Lookups
 from phonebot.web.profiles import Answering
@@ -87,6 +88,7 @@ class Webhooks:
         self._gate = gate
         self._live = live
         self._lookups = lookups
+        self._closed = ClosedNumbers(f"{door.public_url}/twilio/closed")
         scheme, _, rest = door.public_url.partition("://")
         self._stream_url = f"{'wss' if scheme == 'https' else 'ws'}://{rest}/twilio/media"
         self._after_url = f"{door.public_url}/twilio/after"
@@ -107,6 +109,8 @@ class Webhooks:
             number=_shown(form.get(number, "")),
             profile_version=profile.version,
         )
+        if not outbound and (document := self._closed.document(profile, admission.caller, admission.number)):
+            return _twiml(document)
         if self._lookups:
             self._lookups.begin(admission.call_sid, profile, admission.caller, admission.number)
         token = self._gate.issue(admission)
@@ -124,6 +128,16 @@ class Webhooks:
         outcome = self._live.outcome(form.get("CallSid", ""))
         failed = outcome == "model_failed" or (outcome is None and self._live.draining)
         return _twiml(twiml.hang_up(APOLOGY if failed else None))
+
+    async def closed(self, request: Request) -> Response:
+        """A call that came while it was closed was put through, or was not answered there."""
+        form = await self._form(request)
+        if form is None:
+            return FORBIDDEN
+        number, caller = form.get("To", ""), form.get("From", "")
+        profile = self._numbers.profile_for(number, caller)
+        was_answered = form.get("DialCallStatus") in ("completed", "answered")
+        return _twiml(self._closed.after(profile, _shown(caller), _shown(number), was_answered))
 
     async def status(self, request: Request) -> Response:
         """How a call stands, as the carrier sees it."""

@@ -1,7 +1,7 @@
 """A profile as the fields of a form, and back."""
 
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from phonebot.agents.form import by_field, shows_all, table_of, values_of
 from phonebot.agents.form_fields import FIELDS, WITHOUT_FIELD
+from phonebot.agents.hours import Closed, Hours
 from phonebot.agents.outbound import Outbound
 from phonebot.agents.profile import BargeIn, LocalVad, NoVad, Profile, SemanticVad, ServerVad, Transcription
 from phonebot.errors import ProfileError
@@ -19,6 +20,16 @@ TABLES: dict[str, tuple[type[BaseModel], ...]] = {
     "transcription": (Transcription,),
     "barge_in": (BargeIn,),
     "outbound": (Outbound,),
+    "hours": (Hours,),
+    "hours.closed": (Closed,),
+}
+# What a value that a field offers stands with.
+BESIDE = {
+    "hours.closed.then": {
+        "talk": {"hours.time_zone": "UTC"},
+        "say": {"hours.time_zone": "UTC", "hours.closed.say": "Bye"},
+        "transfer": {"hours.time_zone": "UTC", "hours.closed.to": "+15550100009"},
+    }
 }
 FILES = sorted((Path(__file__).parents[2]).glob("fixtures/**/numbers.toml"))
 REQUEST = {"name": "order", "description": "Orders.", "url": "https://shop.example.com/orders"}
@@ -38,10 +49,10 @@ WRONG = {
 }
 
 
-def keys() -> Iterator[str]:
-    for key in Profile.model_fields.keys() - WITHOUT_FIELD:
+def keys(within: str = "", names: Iterable[str] = Profile.model_fields.keys() - WITHOUT_FIELD) -> Iterator[str]:
+    for key in (within + name for name in names):
         for model in TABLES.get(key, ()):
-            yield from (f"{key}.{name}" for name in model.model_fields)
+            yield from keys(f"{key}.", model.model_fields)
         if key not in TABLES:
             yield key
 
@@ -65,6 +76,8 @@ def test_what_a_field_offers_is_allowed(field: Any) -> None:
             values["turn_detection.type"] = field.types[0]
         if value == "leave_message":
             values["outbound.message"] = "Please call us back."
+        if field.key in BESIDE:
+            values |= BESIDE[field.key][value]
         Profile.from_table(table_of(values), "the form")
 
 
@@ -81,6 +94,8 @@ def test_what_a_field_offers_is_allowed(field: Any) -> None:
         {"transcription": {"model": "whisper-1", "language": "de", "prompt": "tagliatelle\nossobuco"}},
         {"barge_in": {"hold_ms": 2000, "backchannels": ["mhm", "uh huh"], "keys": True}, "interruptible": True},
         {"outbound": {"machine": "leave_message", "message": "Hi", "quiet": ["20:00-09:00"], "retry_on": ["busy"]}},
+        {"hours": {"time_zone": "UTC", "monday": ["09:00-12:00", "13:00-17:30"], "dates": ["2026-12-24 closed"]}},
+        {"hours": {"time_zone": "UTC", "closed": {"then": "transfer", "to": "+15550100009", "ring_s": 30}}},
     ],
 )
 def test_a_profile_survives_the_form(table: dict[str, Any]) -> None:

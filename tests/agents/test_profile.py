@@ -83,6 +83,7 @@ EVERY_KEY: dict[str, object] = {
         "timeout_s": 5.0,
         "recording_link_days": 0,
     },
+    "hours": {"time_zone": "Europe/Berlin", "monday": ["09:00-17:00"], "dates": ["2026-12-24 closed"]},
     "lookup": {
         "url": "https://crm.example.com/callers/{caller}",
         "headers": {"Accept": "application/json"},

@@ -11,6 +11,7 @@ from phonebot.carrier.twiml import (
     MAX_DOCUMENT_BYTES,
     connect_stream,
     hang_up,
+    put_through,
     redirect,
     reject,
     say_and_hang_up,
@@ -184,3 +185,15 @@ def test_a_call_is_redirected() -> None:
         f'{DECLARATION}<Response><Redirect method="POST">https://bot.example.com/twilio/voice?a=1&amp;b=2'
         "</Redirect></Response>"
     )
+
+
+def test_a_call_is_put_through_to_a_number_or_a_sip_address() -> None:
+    document = put_through("+15550100009", "https://a.example.com/x", say="Hi \x00", language="de-DE", ring_s=30)
+    assert document.endswith(
+        '<Response><Say language="de-DE">Hi</Say>'
+        '<Dial action="https://a.example.com/x" method="POST" timeout="30"><Number>+15550100009</Number></Dial>'
+        "</Response>"
+    )
+    document = put_through("sip:desk@example.com", "https://a.example.com/x")
+    assert "<Say" not in document
+    assert "<Sip>sip:desk@example.com</Sip>" in document

@@ -1,0 +1,63 @@
+"""The examples of docs/telephony.md do what it says, and it says what may stand in a profile."""
+
+import json
+import re
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+from documents import Document
+from pydantic import BaseModel
+
+from phonebot.agents.answering import answer
+from phonebot.agents.hours import Closed, Hours
+from phonebot.agents.numbers import read_tables
+from phonebot.agents.profile import Profile
+from phonebot.agents.toml import parse
+
+PAGE = Document("telephony.md")
+TABLES: dict[str, type[BaseModel]] = {"hours": Hours, "hours.closed": Closed}
+
+
+def profiles(section: str) -> dict[str, Profile]:
+    """Those of a section's examples, by number."""
+    text = PAGE.text.partition(f"\n## {section}\n")[2].partition("\n## ")[0]
+    blocks = re.findall(r"^```toml\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    read = read_tables(parse("\n".join(blocks).encode(), PAGE.name), PAGE.name, Path())
+    return {number: written.profile for number, written in read.items()}
+
+
+@pytest.mark.parametrize("prefix", TABLES)
+def test_each_key_is_documented_with_its_default_and_what_is_allowed(prefix: str) -> None:
+    rows = re.findall(rf"^\| `{re.escape(prefix)}\.([a-z_]+)` \| .*\| (.+) \| (.+) \|$", PAGE.text, re.MULTILINE)
+    fields = TABLES[prefix].model_fields
+    assert {(key, allowed) for key, _, allowed in rows} == {(key, info.description) for key, info in fields.items()}
+    for key, default, _ in rows:
+        assert (default == "required") == fields[key].is_required()
+        if isinstance(fields[key].default, str | int | float):
+            assert default == f"`{json.dumps(fields[key].default)}`"
+
+
+def told_at_edges() -> Iterator[tuple[str, str]]:
+    yield "2026-11-27T00:30-05:00", "closed until 12:00"
+    yield "2026-11-27T22:00-05:00", "open until Saturday 28 November, 01:00"
+    yield "2026-11-29T12:00-05:00", "closed until Tuesday 1 December, 17:00"
+    yield "2026-12-24T17:00-05:00", "closed until Tuesday 29 December, 17:00"
+
+
+@pytest.mark.parametrize(("at", "told"), list(told_at_edges()))
+def test_the_example_of_hours_is_answered_by_them(at: str, told: str) -> None:
+    profile = profiles("Hours")["+15550100000"]
+    answered = answer(profile, datetime.fromisoformat(at).astimezone(ZoneInfo("UTC")))
+    assert answered.values["open"] == told
+    assert (answered.profile.greeting != profile.greeting) == told.startswith("closed")
+    assert answered.profile.prompt.endswith("book nothing.") == told.startswith("closed")
+
+
+def test_the_examples_without_the_bot_are_as_it_says() -> None:
+    examples = profiles("Hours")
+    sunday = datetime(2026, 11, 29, 12, tzinfo=ZoneInfo("UTC"))
+    then = {number: closed.then for number, each in examples.items() if (closed := answer(each, sunday).closed)}
+    assert then == {"+15550100000": "talk", "+15550100001": "say", "+15550100002": "transfer"}
