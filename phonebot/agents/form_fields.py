@@ -14,8 +14,11 @@ from pydantic import BaseModel
 from phonebot.agents.hours import DAYS, Closed, Hours
 from phonebot.agents.outbound import Outbound
 from phonebot.agents.profile import BargeIn, LocalVad, NoVad, Profile, SemanticVad, ServerVad, Transcription
+from phonebot.agents.transfers import Transfer
 
-WITHOUT_FIELD = frozenset({"agents", "guardrails", "handoffs", "lookup", "summary", "extract", "after_call"})
+WITHOUT_FIELD = frozenset(
+    {"agents", "guardrails", "handoffs", "lookup", "summary", "extract", "after_call", "destinations"}
+)
 """Keys that are written as TOML: a profile that has one opens so."""
 
 Kind: TypeAlias = Literal["text", "long text", "number", "switch", "choice", "words"]
@@ -37,6 +40,7 @@ _TABLES: dict[str, Mapping[str, type[BaseModel]]] = {
     "outbound": {"": Outbound},
     "hours": {"": Hours},
     "hours.closed": {"": Closed},
+    "transfer": {"": Transfer},
 }
 
 
@@ -493,6 +497,59 @@ SECTIONS = (
         (
             Field("max_call_s", "Longest call", "number", "Then the call is ended.", unit="s"),
             _switch("record", "Record", "Whether the audio of the call is kept with its log."),
+        ),
+    ),
+    Section(
+        "Transfers",
+        "To a person. The model can transfer a call if transfer_call is among the functions.",
+        (
+            Field(
+                "transfer_to",
+                "Transfer to",
+                "text",
+                "A number such as +15550100009. Several destinations are written as TOML.",
+                unset="nobody",
+            ),
+            _switch(
+                "transfer.warm",
+                "Ask the colleague first",
+                "Whether the caller stays with the bot until the colleague, who is told why he calls, takes it.",
+            ),
+            Field("transfer.say", "Announcement", "text", "What the caller hears before."),
+            Field(
+                "transfer.when_unanswered",
+                "When nobody takes the call",
+                "choice",
+                "",
+                choices=(("", "The bot goes on with it"), ("say", "An excuse is said, and it ends")),
+            ),
+            Field("transfer.sorry", "Excuse", "text", "What is said before such a call ends.", rare=True),
+            Field("transfer.ring_s", "Let it ring for", "number", "Then nobody has answered.", unit="s", rare=True),
+            Field("transfer.limit_s", "Longest talk", "number", "Then the two are parted.", unit="s", rare=True),
+            Field(
+                "transfer.whisper",
+                "Told to the colleague",
+                "long text",
+                "Before he is connected, with {summary} and {caller} replaced. If he is asked first it has to say "
+                "that 1 takes the call.",
+                unset="who calls and why if he is asked first, else nothing",
+                rare=True,
+            ),
+            _switch("transfer.hold_music", "Hold music", "Whether it plays while a colleague is asked.", rare=True),
+            Field(
+                "transfer.caller_id",
+                "Colleague sees",
+                "choice",
+                "",
+                choices=(("", "This number"), ("caller", "The caller's number")),
+                rare=True,
+            ),
+            _switch(
+                "transfer.when_failed",
+                "Transfer if the bot fails",
+                "Whether a call goes to the number above if the model cannot be reached or fails.",
+                rare=True,
+            ),
         ),
     ),
     Section(

@@ -27,7 +27,7 @@ from pydantic_core import ErrorDetails
 
 from phonebot.agents import after_call as afterwards
 from phonebot.agents import agent as others
-from phonebot.agents import faults
+from phonebot.agents import faults, transfers
 from phonebot.agents import hours as opening
 from phonebot.agents import lookup as lookups
 from phonebot.agents import outbound as outgoing
@@ -53,7 +53,6 @@ UNSUPPORTED = frozenset(
         "no_input",
         "output",
         "tool_choice",
-        "transfer_to",
     }
 )
 """Keys that are planned. They are refused rather than ignored: a profile promises nothing that is not done."""
@@ -300,6 +299,9 @@ class Profile(_Table):
     extract: afterwards.ExtractWish = None
     after_call: afterwards.AfterCallWish = None
     outbound: Annotated[Outbound, Field(description=OUTBOUND)] = Outbound()
+    transfer_to: transfers.TransferTo = None
+    destinations: transfers.Destinations = {}
+    transfer: Annotated[transfers.Transfer, Field(description=transfers.TRANSFER)] = transfers.Transfer()
     # What is in the file of `greeting_audio`; "": it was not read.
     _greeting_clip: str = PrivateAttr("")
     # The version under which it is kept; "": it is not, its content says which it is.
@@ -338,6 +340,19 @@ class Profile(_Table):
                         f"{where}[{place}].confirm.words needs transcription: it waits for these words"
                     )
         return self
+
+    @model_validator(mode="after")
+    def _check_transfers(self) -> Self:
+        is_named = any(transfers.FUNCTION in entries for entries in self.tool_lists().values())
+        found = transfers.problems(self.transfer_to, self.destinations, self.transfer, is_named)
+        if problem := next(found, None):
+            raise ValueError(problem)
+        return self
+
+    @property
+    def reachable(self) -> dict[str, transfers.Destination]:
+        """To whom calls may be transferred, by name."""
+        return transfers.reachable(self.transfer_to, self.destinations)
 
     @model_validator(mode="after")
     def _check_agents(self) -> Self:
@@ -472,6 +487,8 @@ _SENTENCES_WITHIN: dict[int | str, _Tell] = {
     "agents": others.sentence,
     "guardrails": guardrail_sentence,
     "tools": functions.sentence,
+    "destinations": transfers.sentence,
+    "transfer": transfers.sentence_of_transfer,
 }
 
 

@@ -13,6 +13,7 @@ from phonebot.agents.form_fields import FIELDS, WITHOUT_FIELD
 from phonebot.agents.hours import Closed, Hours
 from phonebot.agents.outbound import Outbound
 from phonebot.agents.profile import BargeIn, LocalVad, NoVad, Profile, SemanticVad, ServerVad, Transcription
+from phonebot.agents.transfers import Transfer
 from phonebot.errors import ProfileError
 
 TABLES: dict[str, tuple[type[BaseModel], ...]] = {
@@ -22,6 +23,7 @@ TABLES: dict[str, tuple[type[BaseModel], ...]] = {
     "outbound": (Outbound,),
     "hours": (Hours,),
     "hours.closed": (Closed,),
+    "transfer": (Transfer,),
 }
 # What a value that a field offers stands with.
 BESIDE = {
@@ -93,6 +95,7 @@ def test_what_a_field_offers_is_allowed(field: Any) -> None:
         {"transcription": False, "noise_reduction": "near_field", "temperature": 0.8},
         {"transcription": {"model": "whisper-1", "language": "de", "prompt": "tagliatelle\nossobuco"}},
         {"barge_in": {"hold_ms": 2000, "backchannels": ["mhm", "uh huh"], "keys": True}, "interruptible": True},
+        {"transfer_to": "+15550100009", "transfer": {"whisper": "{summary}\n1 takes it.", "caller_id": "caller"}},
         {"outbound": {"machine": "leave_message", "message": "Hi", "quiet": ["20:00-09:00"], "retry_on": ["busy"]}},
         {"hours": {"time_zone": "UTC", "monday": ["09:00-12:00", "13:00-17:30"], "dates": ["2026-12-24 closed"]}},
         {"hours": {"time_zone": "UTC", "closed": {"then": "transfer", "to": "+15550100009", "ring_s": 30}}},
