@@ -41,10 +41,12 @@ from phonebot.call.inputs import (
     ModelLost,
     ModelReady,
     OperatorHangUp,
+    PlayClip,
     Tick,
     ToolResult,
     TypedText,
 )
+from phonebot.call.plan import Clip
 from phonebot.carrier.messages import Media, Start, StreamReader, StreamWriter
 from phonebot.errors import CarrierError, ModelError, ModelProtocolError, UnknownCarrierEvent
 from phonebot.outbox import CarrierOutbox, ModelOutbox
@@ -194,6 +196,10 @@ class Bridge:
     def hang_up(self, by: str) -> None:
         """End the call now, because the operator of this name wants it. Nothing happens when it has ended."""
         self._feed(OperatorHangUp(by))
+
+    def play(self, clip: Clip) -> None:
+        """Play this to the caller, once he and the bot let it. Nothing happens when the call has ended."""
+        self._feed(PlayClip(clip.text, clip.audio, clip.clip_id, clip.over_speech))
 
     def type_in(self, typed: TypedText) -> None:
         """Somebody types into the call. Nothing happens when it has ended."""

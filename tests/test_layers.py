@@ -25,6 +25,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "simulator": ("errors", "audio"),
     "store": ("errors",),
     "tools": ("errors", "call", "realtime.events", "agents"),
+    "tools.builtin": ("audio.dtmf",),  # beside what is allowed to the rest of tools
     "after": ("agents", "errors", "realtime", "replay.prices", "store", "tools"),
     "outbound": ("agents", "carrier", "errors", "realtime.events", "call.plan", "store", "tools"),
     "hooks": ("errors", "agents.agent", "call", "carrier.messages", "realtime.events", "replay.reader", "tools"),

@@ -13,7 +13,17 @@ from phonebot.realtime.events import Command, Frozen, Session
 
 Settled: TypeAlias = Literal["fence", "timeout", "turn_end", "at_once", "call_end"]
 Outcome: TypeAlias = Literal[
-    "caller_hung_up", "operator_hung_up", "guardrail", "stream_lost", "model_failed", "carrier_faults", "time_limit"
+    "caller_hung_up",
+    "operator_hung_up",
+    "bot_hung_up",
+    "transferred",
+    "no_input",
+    "time_limit",
+    "cost_limit",
+    "guardrail",
+    "stream_lost",
+    "model_failed",
+    "carrier_faults",
 ]
 
 LineRole: TypeAlias = Literal["caller", "bot", "instruction"]

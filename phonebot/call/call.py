@@ -16,10 +16,10 @@ Here inputs find their way. What is made of them is decided by
     Enforcement     guardrails that trip
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from phonebot.call.actions import Action, OpenModel, Outcome, Trouble
+from phonebot.call.actions import Action, OpenModel, Outcome, Tell, Trouble
 from phonebot.call.agents import Agents
 from phonebot.call.answers import Answers
 from phonebot.call.caller import Caller
@@ -29,6 +29,7 @@ from phonebot.call.enforcement import Enforcement
 from phonebot.call.errands import Errands
 from phonebot.call.guardrails import Guardrails
 from phonebot.call.inputs import (
+    AnsweredBy,
     CallerAudioDropped,
     CarrierClosed,
     CarrierFault,
@@ -43,7 +44,7 @@ from phonebot.call.inputs import (
     ToolResult,
     TypedText,
 )
-from phonebot.call.plan import CallPlan
+from phonebot.call.plan import CallPlan, EarlierLine
 from phonebot.call.responses import exactly
 from phonebot.call.tools import Tools
 from phonebot.call.turns import Turn
@@ -182,7 +183,10 @@ class Call:
         self._talk.items.model = ready
         self._answers.model_ready(ready)
         early = self._caller.model_ready(ready)
-        actions = self._open(now) + self._talk.clips.model_ready() + self._typed.model_ready()
+        actions = _told(self.plan.earlier) + self._open(now)
+        actions += self._talk.clips.model_ready() + self._typed.model_ready()
+        if self.plan.earlier:  # the caller waits for the bot to go on
+            return actions + self._talk.wanted(now)
         if self.plan.greeting is None:
             return actions + self._caller.append_early(early, now)
         # The bot greets first: what the caller said into the silence before is no answer to it.
@@ -218,8 +222,8 @@ class Call:
     def _play_clip(self, clip: PlayClip, now: int) -> list[Action]:
         return self._talk.play_clip(clip, now)
 
-    def _tool_result(self, result: ToolResult, now: int) -> list[Action]:
-        return self._errands.finished(result, now)
+    def _answered_by(self, answered: AnsweredBy, now: int) -> list[Action]:
+        return self._talk.leave_at_once(answered.leave, now) if answered.leave else []
 
     def _operator(self, wish: OperatorHangUp, now: int) -> list[Action]:
         return self._hang_up("operator_hung_up", now)
@@ -259,7 +263,8 @@ class Call:
             CallerAudioDropped: self._audio_dropped,
             PlayClip: self._play_clip,
             OperatorHangUp: self._operator,
-            ToolResult: self._tool_result,
+            ToolResult: self._errands.finished,
+            AnsweredBy: self._answered_by,
             TypedText: self._typed_in,
             Checked: self._enforcement.checked,
             Tick: self._tick,
@@ -279,3 +284,15 @@ class Call:
             events.OutputItemDone: self._answers.item_done,
             events.ResponseDone: self._answers.response_done,
         }
+
+
+def _told(earlier: Iterable[EarlierLine]) -> list[Action]:
+    """What was said before enters the model's conversation."""
+    return [Tell(events.CreateItem(_MESSAGES[line.role](line.text))) for line in earlier]
+
+
+_MESSAGES: dict[str, Callable[[str], events.Message]] = {
+    "caller": lambda text: events.Message("user", (events.Part("input_text", text=text),)),
+    "bot": lambda text: events.Message("assistant", (events.Part("output_text", text=text),)),
+    "instruction": lambda text: events.Message("system", (events.Part("input_text", text=text),)),
+}

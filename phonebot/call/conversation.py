@@ -28,6 +28,7 @@ from phonebot.call.actions import (
 )
 from phonebot.call.clips import Clips
 from phonebot.call.farewell import Farewell
+from phonebot.call.inputs import Leave
 from phonebot.call.items import Items
 from phonebot.call.plan import CallPlan, Clip
 from phonebot.call.playout import PlayoutLedger, Settlement
@@ -130,7 +131,7 @@ class Conversation:
             return [Trouble(objection)]
         item = self.clips.begin(clip)
         self.items.add(item)
-        if self.turn is Turn.CALLER and self.plan.interruptible:
+        if self.turn is Turn.CALLER and self.plan.interruptible and not clip.over_speech:
             return self.items.settle(item, 0, "at_once")
         self.clips.wait(item, clip)
         return self.play_waiting(now)
@@ -268,8 +269,25 @@ class Conversation:
     def take_leave(self, farewell: Farewell, now: int) -> list[Action]:
         """Let these words be said, and then hang up."""
         self.farewell = farewell
-        self.responses.insist(exactly(farewell.words))
+        if farewell.words:
+            self.responses.insist(exactly(farewell.words))
         return self.ask(now)
+
+    def leave(self, wish: Leave, now: int) -> list[Action]:
+        """Take leave as it is wished, unless it is taken already, or the caller speaks and may keep the bot."""
+        if self.farewell or (wish.listens and self.turn is Turn.CALLER):
+            return []
+        unheard_ms = self.unheard_ms(now)
+        farewell = Farewell(wish.words, wish.outcome, listens=wish.listens, now=now, unheard_ms=unheard_ms)
+        return self.take_leave(farewell, now)
+
+    def leave_at_once(self, wish: Leave, now: int) -> list[Action]:
+        """The same, whatever is being said."""
+        silenced = self.silence_bot(now)
+        if not wish.words:
+            return silenced + self.hang_up(1000, wish.outcome, now)
+        self.farewell = None
+        return silenced + self.leave(wish, now)
 
     def stay(self) -> None:
         """The call goes on after all: the caller has more to say."""

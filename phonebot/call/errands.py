@@ -42,7 +42,12 @@ class Errands:
 
     def finished(self, result: ToolResult, now: int) -> list[Action]:
         """A function has run."""
+        response_id = self._tools.response_of(result.call_id)
         actions, answers = self._tools.finished(result, now)
+        if response_id and (leave := result.leave):
+            # Called before the caller interrupted: whoever listens to him stays.
+            kept = leave.listens and response_id in self._talk.responses.fenced
+            return actions + ([] if kept else self._talk.leave(leave, now))
         return actions + (self._talk.wanted(now) if answers else [])
 
     def response_over(self, response_id: str, now: int) -> list[Action]:

@@ -5,8 +5,9 @@ The end of a call, with words: they are said, and once they were heard in full t
     responses.insist(exactly(farewell.words))      # the call asks the model for them
     farewell.is_over(responses, items, silent, now)    # True: hang up
 
-The caller does not have to wait for ever: a model that does not say them, and marks that do not come back, are
-given up. While the bot `listens`, a caller who speaks calls it off; otherwise nobody listens to him any more.
+Without words of ours they are what the bot is saying. The caller does not have to wait for ever: a model that does
+not say them, and marks that do not come back, are given up. While the bot `listens`, a caller who speaks calls it
+off; otherwise nobody listens to him any more.
 """
 
 from phonebot.call.actions import Outcome
@@ -18,17 +19,24 @@ MS_PER_CHARACTER = 100  # slow speech
 
 
 class Farewell:
-    """`outcome` is how the call ends by it; `due_ms` is when it does at the latest."""
+    """
+    `outcome` is how the call ends by it; `due_ms` is when it does at the latest. `unheard_ms`: so much of what the
+    bot has said is to be heard before.
+    """
 
-    def __init__(self, words: str, outcome: Outcome, *, listens: bool, now: int) -> None:
+    def __init__(self, words: str, outcome: Outcome, *, listens: bool, now: int, unheard_ms: int = 0) -> None:
         self.words, self.outcome, self.listens = words, outcome, listens
-        self.due_ms = now + PATIENCE_MS + len(words) * MS_PER_CHARACTER
+        self.due_ms = now + unheard_ms + PATIENCE_MS + len(words) * MS_PER_CHARACTER
 
     def is_over(self, responses: Responses, items: Items, silent: bool, now: int) -> bool:
         """Whether it was heard, or is not waited for any longer. `silent`: nothing is left to play."""
         if now >= self.due_ms:
             return True
+        if not silent:
+            return False
+        if not self.words:
+            return not (responses.active or responses.asked or any(items))
         begun = responses.insisted_id
-        if begun is None or begun == responses.active or not silent:
+        if begun is None or begun == responses.active:
             return False
         return all(item.response_id != begun for item in items)

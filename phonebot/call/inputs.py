@@ -7,6 +7,7 @@ is the rest: what the shell has to say of the two connections and of time.
 
 from typing import Literal, TypeAlias
 
+from phonebot.call.actions import Outcome
 from phonebot.call.plan import Clip
 from phonebot.carrier.messages import Connected, Dtmf, Mark, Media, Start, Stop
 from phonebot.realtime.events import AudioFormat, Event, Frozen, Session
@@ -67,7 +68,7 @@ class PlayClip(Clip, frozen=True):
     """
     Play this to the caller, behind all that he is to hear already; an answer that is being made is not split.
 
-    While he speaks, on a call he may interrupt, it is not played.
+    While he speaks, on a call he may interrupt, it is not played unless it is meant to be.
     """
 
 
@@ -91,16 +92,39 @@ class TypedText(Frozen, frozen=True):
     interrupt: bool = False
 
 
+class Leave(Frozen, frozen=True):
+    """
+    The bot is to leave the call: once these words were heard, or, with "", what it is still saying.
+
+    `outcome` says how the call ends for the bot; what the carrier does with the caller then is not decided here.
+    While it `listens`, a caller who speaks keeps it; otherwise nobody listens to him any more.
+    """
+
+    words: str = ""
+    outcome: Outcome = "bot_hung_up"
+    listens: bool = False
+
+
 class ToolResult(Frozen, frozen=True):
     """
     A function has run, or failed: `output` is what the model is told, at most MAX_OUTPUT_CHARACTERS of it.
 
-    `problem` is a sentence for the log, where it failed; None: it did not.
+    `problem` is a sentence for the log, where it failed; None: it did not. With `leave` the model does not answer.
     """
 
     call_id: str
     output: str
     problem: str | None = None
+    leave: Leave | None = None
+
+
+class AnsweredBy(Frozen, frozen=True):
+    """
+    The carrier has heard who answered a call of ours. `leave`: what is to be done about it, at once; None: go on.
+    """
+
+    by: Literal["human", "machine", "fax", "unknown"]
+    leave: Leave | None = None
 
 
 class Checked(Frozen, frozen=True):
@@ -139,6 +163,7 @@ Input: TypeAlias = (
     | TypedText
     | ToolResult
     | Checked
+    | AnsweredBy
     | Tick
     | Event
 )

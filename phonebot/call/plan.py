@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from msgspec import UNSET, convert
 from msgspec.structs import replace
@@ -66,11 +66,13 @@ class Clip(Frozen, frozen=True):
 
     `text` is what it says, "" if that is not words. `clip_id` names it in the transcript and in the model's
     conversation: at most 32 characters, used once in a call; None: the call finds a name.
+    `over_speech`: it is played while the caller speaks, too.
     """
 
     text: str
     audio: str
     clip_id: str | None = None
+    over_speech: bool = False
 
 
 class CarrierTraits(Frozen, frozen=True):
@@ -213,6 +215,13 @@ class AgentPlan(Frozen, frozen=True):
     guardrails: tuple[GuardrailRule, ...] = ()
 
 
+class EarlierLine(Frozen, frozen=True):
+    """What was said before the call came to this model; "instruction": what the model has to know of it."""
+
+    role: Literal["caller", "bot", "instruction"]
+    text: str
+
+
 class CallPlan(Frozen, frozen=True):
     """
     `greeting` None: the bot waits for the caller to speak. `max_call_ms` counts from the stream's start. Not
@@ -224,7 +233,7 @@ class CallPlan(Frozen, frozen=True):
     clip after another, before the model is there: a notice, a recorded greeting. `tools` are the functions that the
     session has. `agents`, where there are several: all of them, the first one as the session begins. `problems`: a
     sentence for each thing that the profile asks for and the call has to do without. `guardrails` hold for whoever
-    has the call.
+    has the call. `earlier`: the call comes back, and this was said before; the bot speaks first, without greeting.
     """
 
     session: Session
@@ -243,6 +252,7 @@ class CallPlan(Frozen, frozen=True):
     agents: tuple[AgentPlan, ...] = ()
     problems: tuple[str, ...] = ()
     guardrails: tuple[GuardrailRule, ...] = ()
+    earlier: tuple[EarlierLine, ...] = ()
 
     @property
     def decides(self) -> bool:
@@ -259,12 +269,14 @@ def plan_for(
     carrier: CarrierTraits | None = None,
     offers: Mapping[str, Offer] | None = None,
     looked_up: Mapping[str, str] | None = None,
+    earlier: tuple[EarlierLine, ...] = (),
 ) -> CallPlan:
     """
     How `profile` answers `caller`'s call to `number`, begun at `now` (wall-clock time, for the prompt).
 
     `carrier` None: the plain one. `offers`: the functions that the model may call, by agent; None: it has none.
-    `looked_up`: what is known of the caller; None: the defaults of the profile's lookup.
+    `looked_up`: what is known of the caller; None: the defaults of the profile's lookup. `earlier`: the call comes
+    back, and goes on with what was said before.
     """
     offers = offers or {}
     if looked_up is None and profile.lookup:
@@ -274,7 +286,7 @@ def plan_for(
         return fill(text, caller=caller, number=number, now=now, language=profile.language, further=looked_up)
 
     turns, barge_in = _turns(profile), profile.barge_in
-    greeting = filled(profile.greeting) if profile.greeting else None
+    greeting = filled(profile.greeting) if profile.greeting and not earlier else None
     opening: tuple[Clip, ...] = ()
     if greeting and profile.greeting_clip:  # it greets, so the model need not
         opening, greeting = (Clip(greeting, profile.greeting_clip, GREETING_ID),), None
@@ -298,6 +310,7 @@ def plan_for(
         agents=agents if len(agents) > 1 else (),
         problems=tuple(dict.fromkeys(problem for offer in offers.values() for problem in offer.problems)),
         guardrails=tuple(map(GuardrailRule.of, profile.guardrails)),
+        earlier=earlier,
     )
     return _deciding(plan) if plan.decides else plan
 

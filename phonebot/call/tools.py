@@ -217,6 +217,11 @@ class Tools:
 
     # ---------------------------------------------------------------------------------- results
 
+    def response_of(self, call_id: str) -> str | None:
+        """The response that called it; None: it does not run."""
+        running = self._running.get(call_id)
+        return running.response_id if running else None
+
     def finished(self, result: ToolResult, now: int) -> tuple[list[Action], bool]:
         """A function has run. What the model is told, and whether an answer is wanted now."""
         running = self._running.pop(result.call_id, None)

@@ -56,6 +56,10 @@ _FALSE_ALARMS = {
 _ENDS = {
     "caller_hung_up": "The caller hung up",
     "operator_hung_up": "An operator hung up",
+    "bot_hung_up": "The bot hung up",
+    "transferred": "The bot put the caller through",
+    "no_input": "The caller said nothing, and the bot hung up",
+    "cost_limit": "The call cost as much as it may",
     "guardrail": "A guardrail ended the call",
     "stream_lost": "The connection to the caller was lost",
     "model_failed": "The model failed",

@@ -4,7 +4,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeAlias
 
-from phonebot.call.plan import ToolRule
+from phonebot.call.inputs import Leave
+from phonebot.call.plan import Clip, ToolRule
 from phonebot.errors import TextRefused
 from phonebot.realtime.events import FunctionTool
 from phonebot.tools.typist import TypedRole, Typist
@@ -23,7 +24,8 @@ class ToolContext:
 
     `caller` and `number` are in E.164 form, "" where the carrier does not tell; `profile` is the profile's name.
     `state` is shared by all functions of the call and its hooks, and gone with it. `function` is the name of the
-    one that runs. `typist` None: nobody holds a call here, as in a test.
+    one that runs. `typist` and `play`, which plays a clip to the caller, are None where nobody holds a call, as in
+    a test.
     """
 
     call_sid: str
@@ -33,6 +35,7 @@ class ToolContext:
     state: dict[str, Any] = field(default_factory=dict)
     function: str = ""
     typist: Typist | None = None
+    play: Callable[[Clip], object] | None = None
 
     def say(self, text: str, *, role: TypedRole = "user", interrupt: bool = False) -> None:
         """
@@ -43,6 +46,14 @@ class ToolContext:
         if self.typist is None:
             raise TextRefused(self.call_sid, "nobody holds a call here")
         self.typist.say(text, self.function or "a function", role, interrupt)
+
+
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """What comes of a function by which the bot leaves the call. `output`: what the model is told, if it stays."""
+
+    output: str
+    leave: Leave
 
 
 class ToolError(Exception):
@@ -77,7 +88,7 @@ class Runnable(Protocol):
     @property
     def timeout_s(self) -> float: ...
 
-    async def run(self, arguments: str, context: ToolContext, blocking: Blocking) -> str:
+    async def run(self, arguments: str, context: ToolContext, blocking: Blocking) -> "str | Leaving":
         """
         Run it with arguments as the model wrote them, JSON text; what the model is told.
 

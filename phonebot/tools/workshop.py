@@ -7,7 +7,7 @@ What a process has to run the functions of its calls: the Python functions, secr
         toolbox = equipment.toolbox(ToolContext(call_sid))
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -19,6 +19,7 @@ from phonebot.agents.tools import HttpTool, Known, McpServer, ToolEntry, name_of
 from phonebot.call.plan import Offer
 from phonebot.realtime.events import McpTool
 from phonebot.tools.addresses import Hosts
+from phonebot.tools.builtin import Builtin, check_names
 from phonebot.tools.client import HttpClient
 from phonebot.tools.functions import Tool
 from phonebot.tools.guarding import GuardrailFunction
@@ -48,7 +49,8 @@ class Equipment:
 
 class Workshop:
     """
-    `guardrails` are Python ones.
+    `guardrails` are Python ones, `builtins` the functions that phonebot brings along. Raises SettingsError when one
+    of these is among `functions` as well.
 
     `secrets` by the names that profiles call them by; `hosts` are let off the rules of addresses.py.
 
@@ -62,15 +64,21 @@ class Workshop:
         hosts: Collection[str] = (),
         formatter: Formatter | None = None,
         guardrails: Mapping[str, GuardrailFunction] | None = None,
+        builtins: Iterable[Builtin] = (),
     ) -> None:
         self._functions = functions or {}
+        self._builtins = {each.name: each for each in builtins}
+        check_names(self._builtins.values(), self._functions)
         self.guardrails = guardrails or {}
         self.secrets = secrets or {}
         self.client = HttpClient(Hosts(hosts))
         self._wording = Wording(formatter)
         self.threads = Threads()
         self.known = Known(
-            frozenset(self._functions), frozenset(self.secrets), frozenset(hosts), frozenset(self.guardrails)
+            frozenset({*self._functions, *self._builtins}),
+            frozenset(self.secrets),
+            frozenset(hosts),
+            frozenset(self.guardrails),
         )
 
     async def __aenter__(self) -> Self:
@@ -117,6 +125,13 @@ class Workshop:
                     servers.append(self._server(entry))
                 case McpServer():
                     problems.append(f"the MCP server {entry.mcp} is left out: {NEEDS_GA}")
+                case str() if entry in self._builtins:
+                    made = self._builtins[entry].made_for(profile)
+                    if isinstance(made, str):
+                        problems.append(f"{entry} is left out: {made}")
+                    else:
+                        names.append(name)
+                        functions.setdefault(name, made)
                 case str() if profile.transcription is None and self._waits_for_words(entry):
                     problems.append(
                         f"{entry} is left out: it waits for words of the caller, which needs transcription"

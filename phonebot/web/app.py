@@ -53,6 +53,7 @@ from phonebot.replay.recorder import Recorder, Writer
 from phonebot.settings import LOOPBACK_HOSTS, Settings
 from phonebot.store.links import RecordingLinks
 from phonebot.store.store import Store
+from phonebot.tools.builtin import EndCall, PressKeys
 from phonebot.tools.registry import load_function, load_guardrails, load_tools
 from phonebot.tools.running import ToolContext
 from phonebot.tools.typist import Typist
@@ -396,7 +397,14 @@ class CallDesk:
         figures = CallMetrics(self._metrics)
         told = self._feed.begin(about, plan, audible=profile.record)
         typist = Typist(start.call_sid, lambda typed: bridge.type_in(typed))
-        context = ToolContext(start.call_sid, arrival.caller, arrival.number, profile.name, typist=typist)
+        context = ToolContext(
+            start.call_sid,
+            arrival.caller,
+            arrival.number,
+            profile.name,
+            typist=typist,
+            play=lambda clip: bridge.play(clip),
+        )
         toolbox, guard = equipment.toolbox(context), self._guardroom.guard(profile, context, self._writing)
 
         def call_for(hook: str) -> LiveCall:
@@ -479,6 +487,7 @@ def workshop_for(settings: Settings) -> Workshop:
         settings.tool_hosts,
         load_function(formatter, "PHONEBOT_TOOL_ERROR_FORMATTER") if formatter else None,
         load_guardrails(settings.tools),
+        builtins=(EndCall(), PressKeys()),
     )
 
 

@@ -31,6 +31,7 @@ def tools(diary: Diary) -> dict[str, Tool]:
 async def ran(tool: Tool, call: ToolContext = CALL, /, **arguments: Any) -> Any:
     """What the model is told, having sent these arguments; the function runs in a thread, as in a call."""
     output = await tool.run(json.dumps(arguments), call, Threads().run)
+    assert isinstance(output, str)
     return json.loads(output)
 
 

@@ -26,7 +26,9 @@ async def at_once(function: Callable[[], Any]) -> Any:
 
 
 async def run(made: Tool, arguments: str = "{}", context: ToolContext = CONTEXT) -> str:
-    return await made.run(arguments, context, at_once)
+    output = await made.run(arguments, context, at_once)
+    assert isinstance(output, str)
+    return output
 
 
 class Room(Enum):

@@ -16,6 +16,10 @@ class Ending:
 ENDINGS: dict[str, Ending] = {
     "caller_hung_up": Ending("Caller hung up", "success", "The caller ended the call."),
     "operator_hung_up": Ending("Hung up by an operator", "", "An operator ended the call on the page Live."),
+    "bot_hung_up": Ending("Bot hung up", "success", "The bot said goodbye and ended the call."),
+    "transferred": Ending("Transferred", "success", "The bot put the caller through to somebody else."),
+    "no_input": Ending("Caller silent", "warning", "The caller said nothing, and the bot ended the call."),
+    "cost_limit": Ending("Cost limit", "warning", "The call reached what its profile or deployment may spend."),
     "guardrail": Ending("Ended by a guardrail", "warning", "A guardrail of the profile ended the call."),
     "time_limit": Ending("Time limit", "warning", "The call reached the longest time that its profile allows."),
     "stream_lost": Ending("Connection lost", "warning", "The connection to the carrier broke off."),
