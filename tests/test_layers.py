@@ -32,6 +32,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "guardrails": ("errors", "call", "agents", "tools"),
     "clinic": ("tools",),
     "callbook": ("store", "replay", "errors"),
+    "messages": ("agents", "errors", "store", "tools"),
     "checkup": ("errors", "realtime", "store"),
     "filing": ("callbook", "store", "replay", "errors"),
     "web": (
@@ -51,7 +52,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "tools",
         "guardrails",
     ),
-    "web.app": ("settings", "filing", "after"),  # beside what is allowed to the rest of web
+    "web.app": ("settings", "filing", "after", "messages"),  # beside what is allowed to the rest of web
 }
 TOP = frozenset(
     {

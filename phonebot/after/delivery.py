@@ -1,5 +1,5 @@
 """
-Tells of a call, once: a signed request, and what the answer means.
+Tells of a call or of a message, once: a signed request, and what the answer means.
 
     X-Phonebot-Delivery: 1b4e28ba-...     the same in each attempt: who has taken it ignores it the next time
     X-Phonebot-Attempt: 1
@@ -12,9 +12,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from phonebot.after.payload import body_of
+from phonebot.after.payload import body_of, message_body
 from phonebot.agents.after_call import AfterCall
-from phonebot.store.tables import AfterRow, CallRow
+from phonebot.agents.destination import Destination
+from phonebot.store.tables import AfterRow, CallRow, MessageRow
 from phonebot.tools.client import HttpClient, Request
 from phonebot.tools.http import headers_of, signature_of
 from phonebot.tools.running import ToolFault
@@ -38,10 +39,11 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """Make URLs: of a call's page, and of its recording, for so many days."""
+    """Make URLs: of a call's page, of its recording, for so many days, and of a message's page."""
 
     page: Callable[[str], str]
     recording: Callable[[str, int], str]
+    message: Callable[[str], str]
 
 
 class Courier:
@@ -58,10 +60,36 @@ class Courier:
 
     async def deliver(self, call: CallRow, after: AfterRow, wish: AfterCall, attempt: int) -> Outcome:
         """Within the wish's time-out. Raises nothing that comes from outside."""
-        if missing := sorted(wish.secrets - self._secrets.keys()):
+        days = wish.recording_link_days
+        linked = call.has_audio and call.storage_key is not None and days > 0
+        body = body_of(
+            call,
+            after,
+            page_url=self._links.page(call.call_sid),
+            recording_url=self._links.recording(call.call_sid, days) if linked else None,
+        )
+        return await self._send(wish, body, call.call_sid, after.delivery_id, attempt)
+
+    async def deliver_message(self, message: MessageRow, after: AfterRow, to: Destination, attempt: int) -> Outcome:
+        """The same of a message."""
+        body = message_body(message, page_url=self._links.message(message.message_id))
+        return await self._send(to, body, message.call_sid, after.delivery_id, attempt)
+
+    async def _send(self, to: Destination, body: bytes, call_sid: str, delivery_id: str, attempt: int) -> Outcome:
+        if missing := sorted(to.secrets - self._secrets.keys()):
             return Outcome("failed", f"PHONEBOT_SECRET_{missing[0]} is not set where phonebot runs")
+        headers = {
+            **headers_of(to.headers, self._secrets),
+            "Content-Type": "application/json",
+            "X-Phonebot-Call": call_sid,
+            "X-Phonebot-Delivery": delivery_id,
+            "X-Phonebot-Attempt": str(attempt),
+        }
+        if to.sign_with:
+            headers |= signature_of(self._secrets[to.sign_with], body, self._unix_s())
+        request = Request("POST", to.url, headers, body, to.timeout_s, MAX_ANSWER_BYTES)
         try:
-            answer = await self._client.exchange(self._request(call, after, wish, attempt))
+            answer = await self._client.exchange(request)
         except ToolFault as fault:
             return Outcome("failed", fault.detail)
         if 200 <= answer.status < 300:
@@ -72,26 +100,6 @@ class Courier:
         elif answer.text:
             problem += f": {' '.join(answer.text.split())[:MAX_QUOTE]}"
         return Outcome("refused" if answer.status == 410 else "failed", problem)
-
-    def _request(self, call: CallRow, after: AfterRow, wish: AfterCall, attempt: int) -> Request:
-        days = wish.recording_link_days
-        linked = call.has_audio and call.storage_key is not None and days > 0
-        body = body_of(
-            call,
-            after,
-            page_url=self._links.page(call.call_sid),
-            recording_url=self._links.recording(call.call_sid, days) if linked else None,
-        )
-        headers = {
-            **headers_of(wish.headers, self._secrets),
-            "Content-Type": "application/json",
-            "X-Phonebot-Call": call.call_sid,
-            "X-Phonebot-Delivery": after.delivery_id,
-            "X-Phonebot-Attempt": str(attempt),
-        }
-        if wish.sign_with:
-            headers |= signature_of(self._secrets[wish.sign_with], body, self._unix_s())
-        return Request("POST", wish.url, headers, body, wish.timeout_s, MAX_ANSWER_BYTES)
 
 
 def retry_s(attempt: int, chance: Callable[[], float] = random.random) -> float:

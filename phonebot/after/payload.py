@@ -1,5 +1,6 @@
 """
-What is told of a call: the body of the request. docs/after-the-call.md explains each field.
+What is told of a call, or of a message: the body of the request. docs/after-the-call.md and docs/telephony.md
+explain each field.
 
 `version` grows when a field changes its meaning or goes; new ones may come at any time.
 """
@@ -10,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from phonebot.store.tables import AfterRow, CallRow, ToolCallRow, TurnRow
+from phonebot.store.tables import AfterRow, CallRow, MessageRow, ToolCallRow, TurnRow
 
 VERSION = 1
 
@@ -47,6 +48,26 @@ def body_of(call: CallRow, after: AfterRow, *, page_url: str, recording_url: str
         "problems": _problems(after),
         "cost": {"usd": call.cost_usd, "tokens": {kind: _total(call, kind) for kind in _KINDS}},
         "recording_url": recording_url,
+        "page_url": page_url,
+    }
+    return msgspec.json.encode(told)
+
+
+def message_body(message: MessageRow, *, page_url: str) -> bytes:
+    """JSON of a message that a caller left; its call may be in progress."""
+    told: dict[str, Any] = {
+        "version": VERSION,
+        "message_id": message.message_id,
+        "call_sid": message.call_sid,
+        "from": message.from_number,
+        "to": message.number,
+        "profile": message.profile_name,
+        "taken_at": _moment(message.taken_at),
+        "for": message.for_whom or None,
+        "name": message.name or None,
+        "call_back": message.call_back or None,
+        "urgent": message.urgent,
+        "message": message.text,
         "page_url": page_url,
     }
     return msgspec.json.encode(told)

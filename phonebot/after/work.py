@@ -1,7 +1,7 @@
 """
-Does what is to be done after calls, beside the calls of this process.
+Does what is to be done after calls, and tells of messages, beside the calls of this process.
 
-    async with AfterWork(store.after, store.calls, book, scribe, courier, who=process) as work:
+    async with AfterWork(store.after, store.calls, store.messages, book, scribe, courier, who=process) as work:
         async with Filer(..., afterwards=work): ...
 
 The queue is in the database, and all processes work at it: each takes jobs that are due, under a lease. A text is
@@ -22,6 +22,7 @@ from phonebot.after.delivery import Courier, Outcome, Result, retry_s
 from phonebot.after.texts import Scribe
 from phonebot.after.wishes import WishBook
 from phonebot.agents.after_call import Wishes
+from phonebot.agents.destination import Destination
 from phonebot.errors import (
     ModelError,
     ModelProtocolError,
@@ -33,6 +34,7 @@ from phonebot.errors import (
 )
 from phonebot.store.after import KINDS, AfterStore, Job, Kind
 from phonebot.store.calls import CallStore
+from phonebot.store.messages import MessageStore
 from phonebot.store.tables import AfterRow, CallRow, UsageRow
 
 log = logging.getLogger(__name__)
@@ -53,6 +55,7 @@ class AfterWork:
         self,
         after: AfterStore,
         calls: CallStore,
+        messages: MessageStore,
         book: WishBook,
         scribe: Scribe,
         courier: Courier,
@@ -62,7 +65,7 @@ class AfterWork:
     ) -> None:
         self.waiting = 0
         """Jobs of all processes that are not done, as of the last look."""
-        self._after, self._calls, self.book = after, calls, book
+        self._after, self._calls, self._messages, self.book = after, calls, messages, book
         self._scribe, self._courier = scribe, courier
         self._who, self._counted = who, counted
         self._came = asyncio.Event()
@@ -146,7 +149,7 @@ class AfterWork:
             async with asyncio.timeout(JOB_S):
                 await self._work(job)
         except NotStored:
-            pass  # the call was deleted
+            pass  # the call was deleted, and its messages with it
         except (StoreUnavailable, TimeoutError) as error:
             log.warning("what is to be done after call %s is done later: %s", job.call_sid, error or "too slow")
         except Exception:
@@ -154,6 +157,12 @@ class AfterWork:
             log.exception("after call %s something went wrong", job.call_sid)
 
     async def _work(self, job: Job) -> None:
+        if job.message_id is None:
+            await self._work_on_call(job)
+        else:
+            await self._tell_of_message(job, job.message_id)
+
+    async def _work_on_call(self, job: Job) -> None:
         call = await self._calls.get(job.call_sid)
         if call.after is None:
             return
@@ -207,6 +216,21 @@ class AfterWork:
         self._counted(outcome.result)
         await self._settle(job, attempt, outcome)
 
+    async def _tell_of_message(self, job: Job, message_id: str) -> None:
+        message = await self._messages.get(message_id)
+        assert message.after is not None, "the job is of its row"
+        try:
+            to = Destination.model_validate(message.after.wishes.get("message"))
+        except ValidationError as error:
+            await self._after.give_up(job, f"whom to tell cannot be read: {error.errors()[0]['msg']}")
+            return
+        attempt = await self._after.attempt(job)
+        if attempt is None:
+            return
+        outcome = await self._courier.deliver_message(message, message.after, to, attempt)
+        self._counted(outcome.result)
+        await self._settle(job, attempt, outcome)
+
     async def _settle(self, job: Job, attempt: int, outcome: Outcome) -> None:
         match outcome.result:
             case "delivered":
@@ -216,7 +240,8 @@ class AfterWork:
                 await self._after.give_up(job, outcome.problem)
             case "failed":
                 await self._after.failed(job, outcome.problem, retry_s(attempt))
-        log.info("call %s was not taken, attempt %d: %s", job.call_sid, attempt, outcome.problem)
+        what = "call" if job.message_id is None else "a message of call"
+        log.info("%s %s was not taken, attempt %d: %s", what, job.call_sid, attempt, outcome.problem)
 
 
 def _is_missing(after: AfterRow, kind: Kind) -> bool:

@@ -10,21 +10,13 @@ docs/after-the-call.md explains it to operators.
 
 from collections.abc import Iterator
 from typing import Annotated, Any, TypeAlias
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import ErrorDetails
 
 from phonebot.agents import faults
-from phonebot.agents.tools import (
-    NAMED,
-    Headers,
-    Known,
-    SecretName,
-    check_schema,
-    check_whole_url,
-    secrets_in,
-)
+from phonebot.agents.destination import Destination
+from phonebot.agents.tools import Known, check_schema
 
 MAX_WISH_CHARACTERS = 4_000
 KEYS = frozenset({"summary", "extract", "after_call"})
@@ -64,36 +56,14 @@ class Extract(_Table):
     model: _Model = None
 
 
-class AfterCall(_Table):
-    """
-    Whom to tell of the call. `sign_with` names the secret of the signature; None: it is not signed.
+class AfterCall(Destination):
+    """Whom to tell of the call. `recording_link_days`: for so long the link to the recording opens it; 0: never."""
 
-    `recording_link_days`: for so long the link to the recording opens it; 0: there is none.
-    """
-
-    url: Annotated[
-        str,
-        AfterValidator(check_whole_url),
-        Field(max_length=2_000, description='text such as "https://crm.example.com/calls"'),
-    ]
-    headers: Headers = {}
-    sign_with: Annotated[SecretName | None, Field(description=NAMED)] = None
-    timeout_s: Annotated[float, Field(ge=0.5, le=30, description="a number of seconds from 0.5 to 30")] = 10
     recording_link_days: Annotated[int, Field(ge=0, le=90, description="a whole number of days from 0 to 90")] = 7
-
-    @property
-    def secrets(self) -> set[str]:
-        """The names of the secrets that it needs."""
-        return secrets_in(self.headers) | ({self.sign_with} if self.sign_with else set())
 
     def problems(self, known: Known) -> Iterator[str]:
         """What of it a deployment cannot do, a sentence for each."""
-        for secret in sorted(self.secrets - known.secrets):
-            yield f"after_call needs the secret {secret}: set PHONEBOT_SECRET_{secret} where phonebot runs"
-        parts = urlsplit(self.url)
-        if parts.scheme == "http" and parts.hostname not in known.hosts:
-            remedy = f"PHONEBOT_TOOL_HOSTS_ALLOWED must name {parts.hostname}"
-            yield f"after_call.url is http://: it must be https://, or {remedy}"
+        return self.lacks("after_call", known)
 
 
 def _summary(value: object) -> object:
@@ -112,7 +82,7 @@ ExtractWish: TypeAlias = Annotated[
 AfterCallWish: TypeAlias = Annotated[
     AfterCall | None, Field(description='a table such as { url = "https://crm.example.com/calls" }')
 ]
-TABLES: dict[str, type[_Table]] = {"summary": Summary, "extract": Extract, "after_call": AfterCall}
+TABLES: dict[str, type[BaseModel]] = {"summary": Summary, "extract": Extract, "after_call": AfterCall}
 
 
 class Wishes(_Table):

@@ -7,7 +7,7 @@ import re
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
-MAX_SENTENCE = 390
+MAX_SENTENCE = 600
 _SHOWN_CHARACTERS = 40  # of a wrong value: enough to recognise it
 _MAX_INT64 = 2**63 - 1  # the range that TOML promises (TOML, Integer)
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]{1,40}")

@@ -12,12 +12,16 @@ from typing import Any, Literal, TypeAlias
 from pydantic import BaseModel
 
 from phonebot.agents.hours import DAYS, Closed, Hours
+from phonebot.agents.messages import Messages
 from phonebot.agents.outbound import Outbound
 from phonebot.agents.profile import BargeIn, LocalVad, NoVad, Profile, SemanticVad, ServerVad, Transcription
 from phonebot.agents.transfers import Transfer
 
 WITHOUT_FIELD = frozenset(
-    {"agents", "guardrails", "handoffs", "lookup", "summary", "extract", "after_call", "destinations"}
+    {
+        *("agents", "guardrails", "handoffs", "lookup", "summary", "extract", "after_call", "destinations"),
+        "messages.headers",
+    }
 )
 """Keys that are written as TOML: a profile that has one opens so."""
 
@@ -38,6 +42,7 @@ _TABLES: dict[str, Mapping[str, type[BaseModel]]] = {
     "transcription": {"": Transcription},
     "barge_in": {"": BargeIn},
     "outbound": {"": Outbound},
+    "messages": {"": Messages},
     "hours": {"": Hours},
     "hours.closed": {"": Closed},
     "transfer": {"": Transfer},
@@ -407,6 +412,36 @@ SECTIONS = (
                 "What the model may call: names of the deployment's functions, separated by commas. Requests and "
                 "MCP servers are written as TOML.",
                 unset="none",
+            ),
+            Field(
+                "messages.people",
+                "Messages may be for",
+                "words",
+                "With the function take_message: names, separated by commas.",
+                unset="whomever the caller names",
+            ),
+            Field(
+                "messages.url",
+                "Tell of messages",
+                "text",
+                "A URL that is told of each at once. All are on the page Messages, too.",
+                unset="nobody",
+            ),
+            Field(
+                "messages.sign_with",
+                "Signed with",
+                "text",
+                "The secret of the signature: its name, such as CRM for PHONEBOT_SECRET_CRM.",
+                unset="not signed",
+                rare=True,
+            ),
+            Field(
+                "messages.timeout_s",
+                "Wait for its answer",
+                "number",
+                "Then it is tried again.",
+                unit="s",
+                rare=True,
             ),
         ),
     ),

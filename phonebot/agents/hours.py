@@ -118,8 +118,9 @@ class Closed(_Table):
         needed = _NEEDED.get(self.then)
         if needed and getattr(self, needed) is None:
             return f'hours.closed.{needed} is missing: then = "{self.then}" needs it'
-        for key in sorted(self.model_fields_set - {"then", *_MEANT[self.then]}):
-            return f'hours.closed.{key} has no meaning with then = "{self.then}"'
+        for key, field in type(self).model_fields.items():
+            if key not in ("then", *_MEANT[self.then]) and getattr(self, key) != field.default:
+                return f'hours.closed.{key} has no meaning with then = "{self.then}"'
         return None
 
 

@@ -30,6 +30,7 @@ from phonebot.agents import agent as others
 from phonebot.agents import faults, transfers
 from phonebot.agents import hours as opening
 from phonebot.agents import lookup as lookups
+from phonebot.agents import messages as left
 from phonebot.agents import outbound as outgoing
 from phonebot.agents import prompt as placeholders
 from phonebot.agents import tools as functions
@@ -38,6 +39,7 @@ from phonebot.agents.guardrails import COMMON, Guardrail, Guardrails, conflicts
 from phonebot.agents.guardrails import sentence as guardrail_sentence
 from phonebot.agents.hours import HOURS, Hours
 from phonebot.agents.lookup import LOOKUP, Lookup
+from phonebot.agents.messages import MESSAGES, Messages
 from phonebot.agents.outbound import OUTBOUND, Outbound
 from phonebot.errors import ProfileError
 
@@ -295,6 +297,7 @@ class Profile(_Table):
     agents: others.Agents = {}
     handoffs: others.Handoffs = []
     guardrails: Guardrails = []
+    messages: Annotated[Messages, Field(description=MESSAGES)] = Messages()
     summary: afterwards.SummaryWish = None
     extract: afterwards.ExtractWish = None
     after_call: afterwards.AfterCallWish = None
@@ -379,6 +382,12 @@ class Profile(_Table):
             self._check_text(f"hours.closed.{key}", getattr(closed, key) or "")
         for key in opening.FOR_CARRIER:
             self._check_text(f"hours.closed.{key}", getattr(closed, key) or "", opening.PLACEHOLDERS)
+        return self
+
+    @model_validator(mode="after")
+    def _check_messages(self) -> Self:
+        if self.messages.problem:
+            raise ValueError(self.messages.problem)
         return self
 
     def _check_text(self, where: str, text: str, further: tuple[str, ...] | None = None) -> None:
@@ -481,6 +490,7 @@ _Tell: TypeAlias = Callable[[tuple[int | str, ...], ErrorDetails], str]
 _SENTENCES: dict[int | str, _Tell] = {
     "hours": opening.sentence,
     "lookup": lookups.sentence,
+    "messages": left.sentence,
     "outbound": outgoing.sentence,
 }
 _SENTENCES_WITHIN: dict[int | str, _Tell] = {

@@ -1,5 +1,5 @@
 """
-What is to be done after calls: the queue that all processes of a deployment share.
+What is to be done after calls, and of which messages to tell: the queue that all processes of a deployment share.
 
     jobs = await after.claim("web-1/4711", 4)       # nobody else has them for LEASE_S
     await after.keep_text(job, "summary", text="...", spent=[UsageRow(...)])
@@ -22,7 +22,7 @@ from phonebot.errors import NotStored, StoreError
 from phonebot.store import audit
 from phonebot.store.audit import Actor
 from phonebot.store.database import Database
-from phonebot.store.tables import AfterRow, CallRow, Moment, UsageRow
+from phonebot.store.tables import AfterRow, CallRow, MessageRow, Moment, UsageRow
 
 LEASE_S = 90.0
 MAX_PROBLEM_CHARACTERS = 500
@@ -39,15 +39,21 @@ class NothingToDo(StoreError):
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A call that somebody works at, under `lease`. Its row in `after_calls` has the call's id."""
+    """
+    A row that somebody works at, under `lease`: that of a call, or of the message `message_id` taken in it.
 
-    call_sid: str
-    call_id: int
+    `call_id` is the call's in the database; None: it is a message's row.
+    """
+
+    after_id: int
     lease: str
+    call_sid: str
+    call_id: int | None = None
+    message_id: str | None = None
 
 
 def after_row(wishes: dict[str, Any], noted: dict[str, Any] | None = None) -> AfterRow:
-    """What is to be done after a call that is about to be filed: at once."""
+    """What is to be done, at once, after a call or with a message that is about to be kept."""
     return AfterRow(wishes=wishes, noted=noted, due_at=datetime.now(UTC), delivery_id=str(uuid4()))
 
 
@@ -68,7 +74,7 @@ class AfterStore:
         """Take at most `limit` jobs that are due and that nobody has, the longest due first."""
         free = or_(AfterRow.lease_until.is_(None), AfterRow.lease_until < self._in(0))
         due = (
-            select(AfterRow.call_id)
+            select(AfterRow.id)
             .where(AfterRow.state == "waiting", AfterRow.due_at <= self._in(0), free)
             .order_by(AfterRow.due_at)
             .limit(limit)
@@ -81,11 +87,19 @@ class AfterStore:
                 return []
             await session.execute(
                 update(AfterRow)
-                .where(AfterRow.call_id.in_(ids))
+                .where(AfterRow.id.in_(ids))
                 .values(lease=lease, lease_until=self._in(self._lease_s))
             )
-            rows = await session.execute(select(CallRow.call_sid, CallRow.id).where(CallRow.id.in_(ids)))
-            return [Job(row.call_sid, row.id, lease) for row in rows]
+            sid = func.coalesce(CallRow.call_sid, MessageRow.call_sid)
+            wanted = select(AfterRow.id, sid, AfterRow.call_id, MessageRow.message_id)
+            joined = wanted.outerjoin(CallRow, CallRow.id == AfterRow.call_id).outerjoin(
+                MessageRow, MessageRow.id == AfterRow.message_id
+            )
+            rows = await session.execute(joined.where(AfterRow.id.in_(ids)))
+            return [
+                Job(after_id, lease, call_sid, call_id, message_id)
+                for after_id, call_sid, call_id, message_id in rows
+            ]
 
     async def renew(self, job: Job) -> bool:
         """Have it for LEASE_S more."""
@@ -127,7 +141,7 @@ class AfterStore:
             begun = {"attempts": AfterRow.attempts + 1, "attempted_at": self._in(0)}
             if not await self._keep(session, job, begun | {"lease_until": self._in(self._lease_s)}):
                 return None
-            return await session.scalar(select(AfterRow.attempts).where(AfterRow.call_id == job.call_id))
+            return await session.scalar(select(AfterRow.attempts).where(AfterRow.id == job.after_id))
 
     async def done(self, job: Job) -> bool:
         """Nothing is left to do, and nobody was to be told."""
@@ -169,9 +183,18 @@ class AfterStore:
                 raise NothingToDo(f"after call {call_sid} nothing is to be sent, and nothing is missing")
             for kind in unmade:
                 setattr(row, f"{kind}_problem", None)
-            row.state, row.write_attempts, row.lease, row.lease_until = "waiting", 0, None, None
-            row.due_at = datetime.now(UTC) if self._database.is_sqlite else self._in(0)
+            self._begin_again(row)
             audit.note(session, actor, "call.deliver", call_sid)
+
+    async def message_again(self, message_id: str, actor: Actor) -> None:
+        """Tell of a message once more, now. Audited. Raises NotStored, NothingToDo when nobody is to be told."""
+        async with self._database.begin() as session:
+            self._begin_again(await _of_message(session, message_id))
+            audit.note(session, actor, "message.deliver", message_id)
+
+    def _begin_again(self, row: AfterRow) -> None:
+        row.state, row.write_attempts, row.lease, row.lease_until = "waiting", 0, None, None
+        row.due_at = datetime.now(UTC) if self._database.is_sqlite else self._in(0)
 
     async def stop(self, call_sid: str, actor: Actor) -> None:
         """Try no more. Audited. Raises NotStored, and NothingToDo when nothing waits."""
@@ -182,6 +205,15 @@ class AfterStore:
             row.state = "given_up"  # who has it keeps the lease: what he has just sent counts
             audit.note(session, actor, "call.give_up", call_sid)
 
+    async def stop_message(self, message_id: str, actor: Actor) -> None:
+        """Tell of a message no more. Audited. Raises NotStored, and NothingToDo when nothing waits."""
+        async with self._database.begin() as session:
+            row = await _of_message(session, message_id)
+            if row.state != "waiting":
+                raise NothingToDo(f"with message {message_id} nothing waits any more")
+            row.state = "given_up"
+            audit.note(session, actor, "message.give_up", message_id)
+
     # ------------------------------------------------------------------------------ shared
 
     async def _set(self, job: Job, **values: Any) -> bool:
@@ -191,7 +223,7 @@ class AfterStore:
     async def _keep(
         self, session: AsyncSession, job: Job, values: dict[str, Any], states: Iterable[str] = ("waiting",)
     ) -> bool:
-        mine = and_(AfterRow.call_id == job.call_id, AfterRow.lease == job.lease, AfterRow.state.in_(states))
+        mine = and_(AfterRow.id == job.after_id, AfterRow.lease == job.lease, AfterRow.state.in_(states))
         connection = await session.connection()
         return bool((await connection.execute(update(AfterRow).where(mine).values(values))).rowcount)
 
@@ -212,9 +244,20 @@ async def _of(session: AsyncSession, call_sid: str) -> AfterRow:
     return row
 
 
-async def _charge(session: AsyncSession, call_id: int, spent: Sequence[UsageRow]) -> None:
+async def _of_message(session: AsyncSession, message_id: str) -> AfterRow:
+    wanted = select(MessageRow.id, AfterRow).outerjoin(AfterRow).where(MessageRow.message_id == message_id)
+    found = (await session.execute(wanted)).one_or_none()
+    if found is None:
+        raise NotStored(f"there is no message {message_id}: check its id")
+    row: AfterRow | None = found[1]
+    if row is None:
+        raise NothingToDo(f"nobody is to be told of message {message_id}: its profile has no messages.url")
+    return row
+
+
+async def _charge(session: AsyncSession, call_id: int | None, spent: Sequence[UsageRow]) -> None:
     """A call without a price stays without one, and so does one of which a part has none."""
-    if not spent:
+    if not spent or call_id is None:
         return
     last = await session.scalar(select(func.max(UsageRow.sequence)).where(UsageRow.call_id == call_id)) or 0
     call = await session.get(CallRow, call_id)

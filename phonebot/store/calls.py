@@ -25,7 +25,7 @@ from phonebot.store.audit import Actor
 from phonebot.store.database import Database
 from phonebot.store.overview import Overview, overview
 from phonebot.store.search import found_by, searchable
-from phonebot.store.tables import AuditRow, CallRow, CallText, NumberRow, ToolCallRow, TurnRow, UsageRow
+from phonebot.store.tables import AuditRow, CallRow, CallText, MessageRow, NumberRow, ToolCallRow, TurnRow, UsageRow
 
 DEFAULT = "default"
 PAGE_CALLS = 50
@@ -90,10 +90,10 @@ class CallStore:
         call.search = CallText(text=searchable(text))
         try:
             async with self._database.begin() as session:
-                await self._in_turn(session, call.call_sid)
+                await in_turn(session, self._database, call.call_sid)
                 if await _is_known(session, call):
                     return "known"
-                if await _is_deleted(session, call.call_sid):
+                if await is_deleted(session, call.call_sid):
                     return "deleted"
                 session.add(call)
         except IntegrityError:
@@ -171,16 +171,18 @@ class CallStore:
 
     async def delete(self, call_sid: str, actor: Actor) -> bool:
         """
-        Delete all rows of a call, and let it never be filed from now on. False: it was not filed.
+        Delete all rows of a call, messages left in it too, and let it never be filed from now on. False: it was
+        not filed.
 
         The audit keeps who did so, once, and nothing of the call.
         """
         async with self._database.begin() as session:
-            await self._in_turn(session, call_sid)
+            await in_turn(session, self._database, call_sid)
             call_id = await _id(session, call_sid)
+            await session.execute(delete(MessageRow).where(MessageRow.call_sid == call_sid))
             if call_id is not None:
                 await session.execute(delete(CallRow).where(CallRow.id == call_id))
-            if not await _is_deleted(session, call_sid):
+            if not await is_deleted(session, call_sid):
                 audit.note(session, actor, DELETED, call_sid)
         return call_id is not None
 
@@ -209,10 +211,15 @@ class CallStore:
             wanted = select(CallRow.call_sid).where(or_(*over)).order_by(CallRow.ended_at, CallRow.id).limit(limit)
             return list((await session.scalars(wanted)).all())
 
-    async def _in_turn(self, session: AsyncSession, call_sid: str) -> None:
-        """Nobody else files or deletes this call until the transaction ends. SQLite has one writer at a time."""
-        if not self._database.is_sqlite:
-            await session.execute(select(func.pg_advisory_xact_lock(FILING_LOCK, func.hashtext(call_sid))))
+
+async def in_turn(session: AsyncSession, database: Database, call_sid: str) -> None:
+    """
+    Nobody else files or deletes this call, or what belongs to it, until the transaction ends.
+
+    SQLite has one writer at a time.
+    """
+    if not database.is_sqlite:
+        await session.execute(select(func.pg_advisory_xact_lock(FILING_LOCK, func.hashtext(call_sid))))
 
 
 async def _id(session: AsyncSession, call_sid: str) -> int | None:
@@ -226,7 +233,8 @@ async def _is_known(session: AsyncSession, call: CallRow) -> bool:
     return await session.scalar(select(CallRow.id).where(same).limit(1)) is not None
 
 
-async def _is_deleted(session: AsyncSession, call_sid: str) -> bool:
+async def is_deleted(session: AsyncSession, call_sid: str) -> bool:
+    """Whether somebody deleted this call, filed or not."""
     noted = select(AuditRow.id).where(AuditRow.target == call_sid, AuditRow.what == DELETED)
     return await session.scalar(noted.limit(1)) is not None
 

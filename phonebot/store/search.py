@@ -14,6 +14,7 @@ from collections.abc import Iterable
 
 from sqlalchemy import ColumnElement, Integer, literal
 from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.orm import InstrumentedAttribute
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import GenericFunction
 
@@ -43,7 +44,12 @@ def terms(query: str) -> list[str]:
 
 def found_by(query: str) -> list[ColumnElement[bool]]:
     """Conditions on a joined CallText that hold for a call that has every term; none for an empty query."""
-    return [_Position(CallText.text, literal(term)) > 0 for term in terms(query)]
+    return found_in(CallText.text, query)
+
+
+def found_in(text: ColumnElement[str] | InstrumentedAttribute[str], query: str) -> list[ColumnElement[bool]]:
+    """The same of a column that holds what `searchable` made."""
+    return [_Position(text, literal(term)) > 0 for term in terms(query)]
 
 
 def plain(text: str) -> str:

@@ -6,6 +6,7 @@ from phonebot.store.after import AfterStore
 from phonebot.store.calls import CallStore
 from phonebot.store.database import Database
 from phonebot.store.live import LiveStore
+from phonebot.store.messages import MessageStore
 from phonebot.store.numbers import NumberStore
 from phonebot.store.opt_outs import OptOutStore
 from phonebot.store.outbound import OutboundStore
@@ -21,7 +22,7 @@ class Store:
     The database, the files of calls, and what is known of numbers, of calls and of those who may do what.
 
     `calls` are those that have ended, `after` is what is to be done after them, `live` are those in progress,
-    `outbound` those that we make, `opt_outs` the numbers that are not called.
+    `messages` what callers left, `outbound` calls that we make, `opt_outs` the numbers that are not called.
     """
 
     database: Database
@@ -29,6 +30,7 @@ class Store:
     calls: CallStore
     after: AfterStore
     live: LiveStore
+    messages: MessageStore
     outbound: OutboundStore
     opt_outs: OptOutStore
     users: UserStore
@@ -62,6 +64,7 @@ class Store:
             CallStore(database),
             AfterStore(database),
             LiveStore(database),
+            MessageStore(database),
             OutboundStore(database),
             OptOutStore(database),
             users or UserStore(database),

@@ -5,6 +5,7 @@ The tables. docs/store.md says in a line what is in each.
     users -< sessions                  api_tokens, spent_tokens, audit, counters
     live_processes, live_calls, live_commands, live_audio: calls in progress
     outbound_calls, opt_outs: whom we call, and whom no more
+    messages - after_calls                 what callers left, from during their calls on
 
 A call's rows hold no reference to a number: a number may go, its calls stay until they are deleted themselves. All
 that has a call's content refers to it and is deleted with it.
@@ -224,13 +225,50 @@ class CallText(Table):
     text: Mapped[str]
 
 
+class MessageRow(Table):
+    """
+    A message that a caller left, from the moment on at which he did.
+
+    It is of the call `call_sid`, which may be in progress: that is filed later, and takes the message with it when
+    it is deleted. `number` is the one of ours that was called. `call_back`: where the caller wants to be called; ""
+    if that is not known. `for_whom` "": whoever reads it. `done_at`, `done_by`: when and by whom it was dealt with;
+    None: it is new. `found_by`: what it is found by, as `search.searchable` makes it.
+    """
+
+    __tablename__ = "messages"
+    __table_args__ = (
+        Index("ix_messages_taken_at_id", "taken_at", "id"),
+        # The new ones are few, and asked for all the time.
+        Index("ix_messages_done_at_taken_at", "done_at", "taken_at"),
+    )
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    message_id: Mapped[str] = mapped_column(String(36), unique=True)
+    call_sid: Mapped[str] = mapped_column(String(64), index=True)
+    taken_at: Mapped[datetime]
+    number: Mapped[str] = mapped_column(Number)
+    profile_name: Mapped[str] = mapped_column(String(100), default="")
+    from_number: Mapped[str] = mapped_column(Number)
+    name: Mapped[str] = mapped_column(String(100), default="")
+    call_back: Mapped[str] = mapped_column(Number, default="")
+    for_whom: Mapped[str] = mapped_column(String(100), default="")
+    urgent: Mapped[bool] = mapped_column(default=False)
+    text: Mapped[str]
+    done_at: Mapped[datetime | None]
+    done_by: Mapped[str | None] = mapped_column(String(100))
+    found_by: Mapped[str]
+
+    after: Mapped["AfterRow | None"] = relationship(passive_deletes=True, cascade="all, delete-orphan")
+
+
 class AfterRow(Table):
     """
-    What is to be done after a call, and what came of it; a call whose profile wants nothing has none.
+    What is to be done after a call, and what came of it; a call whose profile wants nothing has none. Or whom to
+    tell of a message, which waits for no call's end.
 
-    `wishes` are the profile's, as agents/after_call.py has them. `noted`: what the log tells beside the call's
-    rows, hand-offs and guardrails that tripped. `state`: `waiting` for `due_at`, `done`, or `given_up`. Who works
-    at it has it until `lease_until`, under `lease`.
+    `wishes` are the profile's, as agents/after_call.py has them; of a message, `message` is its destination.
+    `noted`: what the log tells beside the call's rows, hand-offs and guardrails that tripped. `state`: `waiting`
+    for `due_at`, `done`, or `given_up`. Who works at it has it until `lease_until`, under `lease`.
 
     A text that was wanted has been made when it or its `_problem` is there. `write_attempts` count towards giving
     them up. `attempts`, `attempted_at` and `problem` are the delivery's; its id is the same in each.
@@ -239,10 +277,13 @@ class AfterRow(Table):
     __tablename__ = "after_calls"
     __table_args__ = (
         CheckConstraint("state IN ('waiting', 'done', 'given_up')", name="state"),
+        CheckConstraint("(call_id IS NULL) <> (message_id IS NULL)", name="one"),
         Index("ix_after_calls_state_due_at", "state", "due_at"),
     )
 
-    call_id: Mapped[int] = mapped_column(ForeignKey("calls.id", ondelete="CASCADE"), primary_key=True)
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    call_id: Mapped[int | None] = mapped_column(ForeignKey("calls.id", ondelete="CASCADE"), unique=True)
+    message_id: Mapped[int | None] = mapped_column(ForeignKey("messages.id", ondelete="CASCADE"), unique=True)
     wishes: Mapped[dict[str, Any]]
     noted: Mapped[dict[str, Any] | None]
     state: Mapped[str] = mapped_column(String(16), default="waiting")

@@ -461,10 +461,12 @@ def afterwards_of(
     links = Links(
         lambda call_sid: f"{public_url}/console/calls/{call_sid}",
         lambda call_sid, days: f"{public_url}/{RECORDINGS}/{recordings.make(call_sid, days)}",
+        lambda message_id: f"{public_url}/console/messages/{message_id}",
     )
     work = AfterWork(
         store.after,
         store.calls,
+        store.messages,
         WishBook(store.numbers),
         Scribe(model),
         Courier(workshop.client, settings.secrets, links),

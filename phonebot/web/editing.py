@@ -68,6 +68,8 @@ class ProfileEditor:
         ]
         if lookup := profile.lookup:
             problems += self._known.lacking("lookup", lookup.secrets, lookup.url)
+        if destination := profile.messages.destination:
+            problems += destination.lacks("messages", self._known)
         return problems + (list(profile.after_call.problems(self._known)) if profile.after_call else [])
 
     def _checked(self, written: Mapping[str, Written], source: str) -> Mapping[str, Written]:

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from phonebot.agents.form import by_field, shows_all, table_of, values_of
 from phonebot.agents.form_fields import FIELDS, WITHOUT_FIELD
 from phonebot.agents.hours import Closed, Hours
+from phonebot.agents.messages import Messages
 from phonebot.agents.outbound import Outbound
 from phonebot.agents.profile import BargeIn, LocalVad, NoVad, Profile, SemanticVad, ServerVad, Transcription
 from phonebot.agents.transfers import Transfer
@@ -21,6 +22,7 @@ TABLES: dict[str, tuple[type[BaseModel], ...]] = {
     "transcription": (Transcription,),
     "barge_in": (BargeIn,),
     "outbound": (Outbound,),
+    "messages": (Messages,),
     "hours": (Hours,),
     "hours.closed": (Closed,),
     "transfer": (Transfer,),
@@ -53,6 +55,8 @@ WRONG = {
 
 def keys(within: str = "", names: Iterable[str] = Profile.model_fields.keys() - WITHOUT_FIELD) -> Iterator[str]:
     for key in (within + name for name in names):
+        if key in WITHOUT_FIELD:
+            continue
         for model in TABLES.get(key, ()):
             yield from keys(f"{key}.", model.model_fields)
         if key not in TABLES:
@@ -98,6 +102,7 @@ def test_what_a_field_offers_is_allowed(field: Any) -> None:
         {"transfer_to": "+15550100009", "transfer": {"whisper": "{summary}\n1 takes it.", "caller_id": "caller"}},
         {"outbound": {"machine": "leave_message", "message": "Hi", "quiet": ["20:00-09:00"], "retry_on": ["busy"]}},
         {"hours": {"time_zone": "UTC", "monday": ["09:00-12:00", "13:00-17:30"], "dates": ["2026-12-24 closed"]}},
+        {"messages": {"url": "https://crm.example.com/", "sign_with": "CRM", "people": ["Rosa", "the kitchen"]}},
         {"hours": {"time_zone": "UTC", "closed": {"then": "transfer", "to": "+15550100009", "ring_s": 30}}},
     ],
 )

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
 from phonebot.agents.agent import MAX_PROMPT_CHARACTERS
+from phonebot.agents.faults import MAX_SENTENCE
 from phonebot.agents.lookup import Lookup
 from phonebot.agents.numbers import Numbers
 from phonebot.agents.profile import (
@@ -82,6 +83,13 @@ EVERY_KEY: dict[str, object] = {
         "sign_with": "CRM",
         "timeout_s": 5.0,
         "recording_link_days": 0,
+    },
+    "messages": {
+        "url": "https://crm.example.com/messages",
+        "headers": {},
+        "sign_with": "CRM",
+        "timeout_s": 5.0,
+        "people": ["Rosa"],
     },
     "hours": {"time_zone": "Europe/Berlin", "monday": ["09:00-17:00"], "dates": ["2026-12-24 closed"]},
     "lookup": {
@@ -426,7 +434,7 @@ def test_any_table_is_taken_or_refused_with_short_sentences_on_one_line(table: d
         problems = error.problems
     for problem in problems:
         assert problem.isprintable()
-        assert len(problem) < 400
+        assert len(problem) <= MAX_SENTENCE
 
 
 # ------------------------------------------------------------------------------------------- versions

@@ -218,8 +218,33 @@ def upgrade() -> None:
         sa.UniqueConstraint("name", name="uq_users_name"),
     )
     op.create_table(
+        "messages",
+        sa.Column("id", ID, nullable=False),
+        sa.Column("message_id", sa.String(length=36), nullable=False),
+        sa.Column("call_sid", sa.String(length=64), nullable=False),
+        sa.Column("taken_at", MOMENT, nullable=False),
+        sa.Column("number", sa.String(length=100), nullable=False),
+        sa.Column("profile_name", sa.String(length=100), nullable=False),
+        sa.Column("from_number", sa.String(length=100), nullable=False),
+        sa.Column("name", sa.String(length=100), nullable=False),
+        sa.Column("call_back", sa.String(length=100), nullable=False),
+        sa.Column("for_whom", sa.String(length=100), nullable=False),
+        sa.Column("urgent", sa.Boolean(), nullable=False),
+        sa.Column("text", sa.Text(), nullable=False),
+        sa.Column("done_at", MOMENT, nullable=True),
+        sa.Column("done_by", sa.String(length=100), nullable=True),
+        sa.Column("found_by", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_messages"),
+        sa.UniqueConstraint("message_id", name="uq_messages_message_id"),
+    )
+    op.create_index("ix_messages_call_sid", "messages", ["call_sid"])
+    op.create_index("ix_messages_taken_at_id", "messages", ["taken_at", "id"])
+    op.create_index("ix_messages_done_at_taken_at", "messages", ["done_at", "taken_at"])
+    op.create_table(
         "after_calls",
-        sa.Column("call_id", ID, nullable=False),
+        sa.Column("id", ID, nullable=False),
+        sa.Column("call_id", ID, nullable=True),
+        sa.Column("message_id", ID, nullable=True),
         sa.Column("wishes", sa.JSON(), nullable=False),
         sa.Column("noted", sa.JSON(), nullable=True),
         sa.Column("state", sa.String(length=16), nullable=False),
@@ -237,8 +262,14 @@ def upgrade() -> None:
         sa.Column("delivered_at", MOMENT, nullable=True),
         sa.Column("problem", sa.Text(), nullable=True),
         sa.CheckConstraint("state IN ('waiting', 'done', 'given_up')", name=op.f("ck_after_calls_state")),
+        sa.CheckConstraint("(call_id IS NULL) <> (message_id IS NULL)", name=op.f("ck_after_calls_one")),
         sa.ForeignKeyConstraint(["call_id"], ["calls.id"], name="fk_after_calls_call_id", ondelete="CASCADE"),
-        sa.PrimaryKeyConstraint("call_id", name="pk_after_calls"),
+        sa.ForeignKeyConstraint(
+            ["message_id"], ["messages.id"], name="fk_after_calls_message_id", ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name="pk_after_calls"),
+        sa.UniqueConstraint("call_id", name="uq_after_calls_call_id"),
+        sa.UniqueConstraint("message_id", name="uq_after_calls_message_id"),
     )
     op.create_index("ix_after_calls_state_due_at", "after_calls", ["state", "due_at"])
     op.create_table(
