@@ -45,7 +45,7 @@ class TakeMessage:
     def made_for(self, profile: Profile) -> Runnable | str:
         """The function as calls of this profile have it; or why they go without."""
         if self._take is None:
-            return f"{NAME} is left out: without a database messages cannot be kept"
+            return "without a database messages cannot be kept"
         return _function(profile, self._take, self._clock)
 
 

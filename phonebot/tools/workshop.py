@@ -81,6 +81,11 @@ class Workshop:
             frozenset(self.guardrails),
         )
 
+    def bring(self, *builtins: Builtin) -> None:
+        """Built-in functions in place of those of their names, now that what they work with is there."""
+        self._builtins |= {each.name: each for each in builtins}
+        assert self._builtins.keys() <= self.known.functions, "a profile could not name it"
+
     async def __aenter__(self) -> Self:
         await self.client.__aenter__()
         return self

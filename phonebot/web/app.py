@@ -43,6 +43,8 @@ from phonebot.guardrails.guardroom import Guardroom
 from phonebot.hooks.hook import Hook, LiveCall
 from phonebot.hooks.registry import load_hooks
 from phonebot.hooks.running import HookTasks
+from phonebot.messages.inbox import Inbox
+from phonebot.messages.taking import TakeMessage
 from phonebot.realtime import providers
 from phonebot.realtime.connection import EarlyLine, ModelConnection, connect
 from phonebot.realtime.events import Session
@@ -133,6 +135,9 @@ def create_app(
     workshop = workshop or workshop_for(settings)
     recording_links = RecordingLinks(secret_key)
     afterwards = afterwards_of(settings, store, workshop, recording_links, public_url, metrics) if store else None
+    inbox = Inbox(store.messages, settings.data_dir / "messages", afterwards.wake) if store and afterwards else None
+    if inbox:
+        workshop.bring(TakeMessage(inbox.take))
     filer = Filer(store.calls, store.recordings, folder, afterwards=afterwards) if store else None
     expiry = Expiry(store.calls, book) if store and book else None
     writer = writer or (Writer(folder, finished=filer.finished) if filer else Writer(folder))
@@ -180,8 +185,9 @@ def create_app(
             if account:
                 await running.enter_async_context(account)
             await running.enter_async_context(hang_ups)
-            if afterwards and filer and expiry:
+            if afterwards and inbox and filer and expiry:
                 await running.enter_async_context(afterwards)
+                await running.enter_async_context(inbox)
                 await running.enter_async_context(filer)
                 await running.enter_async_context(expiry.running())
             await running.enter_async_context(calls.writer)
@@ -489,7 +495,7 @@ def workshop_for(settings: Settings) -> Workshop:
         settings.tool_hosts,
         load_function(formatter, "PHONEBOT_TOOL_ERROR_FORMATTER") if formatter else None,
         load_guardrails(settings.tools),
-        builtins=(EndCall(), PressKeys()),
+        builtins=(EndCall(), PressKeys(), TakeMessage(None)),
     )
 
 

@@ -138,4 +138,4 @@ async def test_one_that_could_not_be_noted_is_not_said_to_be_and_may_be_given_ag
 
 def test_without_a_place_for_messages_the_function_is_left_out() -> None:
     made = TakeMessage(None).made_for(Profile())
-    assert made == "take_message is left out: without a database messages cannot be kept"
+    assert made == "without a database messages cannot be kept"
