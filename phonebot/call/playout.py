@@ -251,7 +251,7 @@ class PlayoutLedger:
         self._doubt = None
         run = doubt.run
         if not in_turn and run.confirmed == doubt.position:
-            run.confirmed_ms = max(run.confirmed_ms, doubt.at_ms)
+            run.postpone(doubt.at_ms, self._delays.jitter_ms)
         if doubt.probe_sent_ms is not None:
             self._delays.measure_round_trip(doubt.probe_sent_ms, doubt.dated_ms if in_turn else doubt.at_ms)
 
@@ -312,7 +312,7 @@ class PlayoutLedger:
         tolerance_ms = self._tolerance_ms(echo.undated_ms)
         if mark.bare:  # the carrier's lag may be in its echo: that depends on whether the queue was empty
             tolerance_ms += delays.mark_lag_ms
-        differ_ms = run.confirm(mark, at_ms, delays.likely, tolerance_ms, echo.is_dated)
+        differ_ms = run.confirm(mark, at_ms, delays.likely, tolerance_ms, echo.is_dated, echo.undated_ms)
         if echo.is_dated and not echo.is_doubtful:
             delays.measure_spread(differ_ms)
 
@@ -501,18 +501,20 @@ class PlayoutLedger:
         """Nothing tells whether these echoes were played: were they on schedule?"""
         if not self._delays.is_dated(now):
             self._redate((closed,), in_turn=False)
+        # Where one shows that the clear has taken effect, it has for those that came with it.
+        in_effect = any(self._is_too_much(closed, echo) for echo in closed.undecided)
         for echo in closed.undecided:
-            self._judge(closed, echo, now)
+            self._judge(closed, echo, in_effect)
         closed.undecided.clear()
 
-    def _judge(self, closed: Cleared, echo: Echo, now: int) -> None:
-        """Was the audio before an echoed mark played, or thrown away?"""
+    def _judge(self, closed: Cleared, echo: Echo, in_effect: bool) -> None:
+        """Was the audio before an echoed mark played, or thrown away? `in_effect`: the clear surely is."""
         run, mark, at_ms = closed.run, echo.mark, echo.at_ms
         if run.flushed_ms is not None:
             return
         due_ms, _ = run.due(mark, self._delays.likely)
         played_ms = at_ms if mark.bare else self._delays.less_lag(at_ms)
-        before_clear = at_ms < closed.cleared_ms + self._delays.surest_trip_ms
+        before_clear = not in_effect and at_ms < closed.cleared_ms + self._delays.surest_trip_ms
         in_doubt_ms = due_ms - FRAME_MS - STAMP_JITTER_MS
         # Whatever the round trips seem to say.
         too_much = self._is_too_much(closed, echo)
@@ -533,7 +535,7 @@ class PlayoutLedger:
         """Whether an echo is of audio that can't have played by then: so the clear, if sent, has caused it."""
         if echo.latest_ms < closed.cleared_ms:
             return False
-        return closed.run.is_too_much(echo.mark, echo.latest_ms, self._delays.uneven_ms + echo.undated_ms)
+        return closed.run.is_too_much(echo.mark, echo.latest_ms, self._delays.uneven_ms)
 
     def _settle_through(self, fence: str, now: int) -> tuple[Settlement, ...]:
         """A fence came back: its clear is settled exactly, older ones, whose fence was lost, by their estimate."""
@@ -554,8 +556,7 @@ class PlayoutLedger:
                 self._delays.measure_round_trip(closed.cleared_ms, at_ms)
             # Later audio counts from here: the queue was empty when the clear took effect.
             following = self._closed[0].run if self._closed else self._run
-            following.confirmed_ms = max(following.confirmed_ms, at_ms) if following.has_begun else at_ms
-            following.has_begun = True
+            following.postpone(at_ms, self._delays.undated_ms(now))
             settled.append(Settlement(fence, self._heard(closed, at_ms, now), exact=True))
             break
         return tuple(settled)

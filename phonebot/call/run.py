@@ -65,6 +65,8 @@ class Run:
         self.anchored = False
         # By so much later than `confirmed_ms` may it have been: echoes are sent at the end of a frame.
         self.slack_ms = 0.0
+        # By so much earlier: no frame of the caller dates the echo that tells it.
+        self.undated_ms = 0
         # The carrier time at which all audio sent will have played.
         self.end_ms = begins_ms
         self.marks: deque[Pending] = deque()
@@ -170,7 +172,13 @@ class Run:
         raise AssertionError("only a pending mark is asked for")
 
     def confirm(
-        self, mark: Pending, at_ms: float, reckoning: Reckoning, tolerance_ms: float, is_dated: bool = True
+        self,
+        mark: Pending,
+        at_ms: float,
+        reckoning: Reckoning,
+        tolerance_ms: float,
+        is_dated: bool = True,
+        undated_ms: int = 0,
     ) -> float:
         """
         The audio before `mark` had played by carrier time `at_ms`. Older marks are retired with it.
@@ -178,7 +186,8 @@ class Run:
         The echo is sent when the frame in which that audio ends has ended, and is dated to `tolerance_ms` more. One
         that comes within that time only confirms what was reckoned. An earlier one shows that audio began before we
         thought; a later one that the queue had run dry, or, where it can't have, that the echo was slow: one that
-        no frame of the caller dates may be late by any time, for our process may have stood still.
+        no frame of the caller dates may be late by any time, for our process may have stood still. `undated_ms` of
+        the tolerance are for that.
 
         Returns by how much echoes are seen to differ in the time they take, in ms.
         """
@@ -195,8 +204,11 @@ class Run:
         while self.marks.popleft() is not mark:
             pass
         self.confirmed, self.confirmed_ms = mark.position, due_ms if reckoned else at_ms
+        if not slow:
+            self.undated_ms = undated_ms
+        before_ms = self.slack_ms
         if firm:
-            latest_ms = min(latest_ms, due_ms + self.slack_ms)
+            latest_ms = min(latest_ms, due_ms + before_ms)
         self.slack_ms = max(latest_ms - self.confirmed_ms, 0.0)
         self.has_begun = True
         self.anchored = not mark.bare
@@ -207,21 +219,29 @@ class Run:
             self.confirmed_ms += reckoning.buffer_ms
             self.slack_ms = 0.0
         if not reckoned:
-            self.end_ms = self.confirmed_ms
-            for _, _, end_ms in self.schedule(reckoning):
-                self.end_ms = end_ms
+            self.end_ms = self._ends_ms(reckoning)
         if not firm:
             return 0.0
-        return earliest_ms - due_ms if slow else max(due_ms - latest_ms, 0.0)
+        return max(earliest_ms - due_ms - before_ms if slow else due_ms - latest_ms, 0.0)
+
+    def _ends_ms(self, reckoning: Reckoning) -> float:
+        """When all audio sent will have played."""
+        return max((end_ms for _, _, end_ms in self.schedule(reckoning)), default=self.confirmed_ms)
+
+    def postpone(self, at_ms: float, undated_ms: int) -> None:
+        """What is confirmed had played by `at_ms` and no sooner, or the run begins then: known to `undated_ms`."""
+        if at_ms > self.confirmed_ms or not self.has_begun:
+            self.confirmed_ms, self.undated_ms = at_ms, undated_ms
+        self.has_begun = True
 
     def is_too_much(self, mark: Pending, at_ms: float, uneven_ms: float) -> bool:
         """
         The audio before a pending mark can't have played by `at_ms`: nothing plays faster than real time.
 
-        `uneven_ms`: by so much may what is known of the audio before it be late.
+        `uneven_ms`: by so much may dated echoes tell too late when the audio before it has played.
         """
         played_ms = (mark.position - self.confirmed) / BYTES_PER_MS
-        return self.has_begun and played_ms > at_ms - self.confirmed_ms + 2 * FRAME_MS + uneven_ms
+        return self.has_begun and played_ms > at_ms - self.confirmed_ms + 2 * FRAME_MS + self.undated_ms + uneven_ms
 
     def is_firm(self, mark: Pending) -> bool:
         """Whether the audio before a pending mark follows without a gap on audio known to have played."""

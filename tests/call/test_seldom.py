@@ -37,6 +37,7 @@ LAGGING = Oddities(drift_ppm=200.0, short_frame="hold", start_buffer_ms=150, mar
 BURSTS = Oddities(start_buffer_ms=150, silence_suppressed=True, marks_burst_ms=60)
 HESITANT = Oddities(timestamp_jitter_ms=3, start_buffer_ms=40, clear_echoes=False, silence_suppressed=True)
 DELAYING = replace(HESITANT, start_buffer_ms=0, marks_doubled=0.3, marks_delay_ms=100)
+UNHURRIED = Oddities(silence_suppressed=True, marks_delay_ms=100, clear_echoes=False)
 LOSSY, IN_BURSTS = Oddities(marks_lost=0.1, marks_burst_ms=60), CarrierTraits(0, 0, 60)
 FOUR_ITEMS = Answer((2_000, 2_000, 195, 2_000), delta_ms=400, late_ms=500)
 
@@ -203,6 +204,31 @@ CALLS: dict[str, tuple[Conditions, tuple[Answer | OwnAudio | Interruption, ...]]
     "flushed echoes that come a frame before a fence with a lag": (
         Conditions(Network(0, 60, 0, 60), LAGGING, output="pcm24k", traits=CarrierTraits(150, 80)),
         (FOUR_ITEMS, Interruption("in mid-item", 400)),
+    ),
+    "a burst of flushed echoes before the fence, sooner than a clear seems to travel": (
+        Conditions(Network(0, 20, 200, 20), Oddities(122, drift_ppm=-200.0, marks_burst_ms=60), seed=9032),
+        (Answer(speed=1.0, delta_ms=10), OwnAudio(300), OwnAudio(300), Interruption("in mid-item", 400)),
+    ),
+    "an echo that a frame dates, behind audio whose echo none did": (
+        Conditions(Network(40, 100, 200, 100), UNHURRIED, seed=566),
+        (
+            Answer(delta_ms=10),
+            Interruption("in mid-item", 247, 100),
+            Interruption("in mid-item", 30, 100),
+            Interruption("now", 37, 100),
+            Answer(),
+            Interruption("in mid-item", 400),
+        ),
+    ),
+    "an echo that seems slow since the begin of audio was dated too early": (
+        Conditions(Network(40, 0, 0, 100), UNHURRIED, seed=566),
+        (
+            Answer(delta_ms=10),
+            Interruption("in mid-item", 247, 100),
+            Interruption("now", 37, 100),
+            Answer(),
+            Interruption("in mid-item", 400),
+        ),
     ),
 }
 
