@@ -519,8 +519,8 @@ class PlayoutLedger:
         # Whatever the round trips seem to say.
         too_much = self._is_too_much(closed, echo)
         if not too_much and (before_clear or mark.position == run.confirmed or played_ms >= due_ms):
-            if not (before_clear or closed.surely) and self._delays.spread_ms >= FRAME_MS:
-                closed.surely = run.copy()  # an echo that waited so long would have looked the same
+            if not (before_clear or closed.surely):
+                closed.surely = run.copy()  # one that the clear has caused, a frame sooner, would look the same
             self._confirm(run, echo)
         elif too_much or at_ms < in_doubt_ms:
             run.flush(mark, at_ms)

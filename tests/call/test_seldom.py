@@ -230,6 +230,16 @@ CALLS: dict[str, tuple[Conditions, tuple[Answer | OwnAudio | Interruption, ...]]
             Interruption("in mid-item", 400),
         ),
     ),
+    "a lost fence, and flushed echoes the first of which comes when its audio would have played": (
+        Conditions(
+            Network(0, 100, 0, 100),
+            Oddities(drift_ppm=200.0, marks_lost=0.1, marks_delay_ms=100),
+            output="pcm24k",
+            seed=65536,
+            traits=CarrierTraits(0),
+        ),
+        (Answer((648, 2_310), speed=1.0, delta_ms=400), Interruption("in mid-item", 400)),
+    ),
 }
 
 
