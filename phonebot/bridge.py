@@ -32,6 +32,7 @@ from phonebot.call.actions import (
 from phonebot.call.call import Call
 from phonebot.call.clock import MediaClock
 from phonebot.call.inputs import (
+    AnsweredBy,
     CallerAudioDropped,
     CarrierClosed,
     CarrierFault,
@@ -204,6 +205,10 @@ class Bridge:
     def type_in(self, typed: TypedText) -> None:
         """Somebody types into the call. Nothing happens when it has ended."""
         self._feed(typed)
+
+    def is_answered_by(self, answered: AnsweredBy) -> None:
+        """The carrier has found out who answered. Nothing happens when the call has ended."""
+        self._feed(answered)
 
     def attach(self, journal: Journal) -> None:
         """Tell this one, too, from now on."""

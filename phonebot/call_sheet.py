@@ -29,7 +29,7 @@ def table(calls: Sequence[CallRow]) -> Sheet:
     for call in calls:
         began = f"{call.started_at.astimezone():%Y-%m-%d %H:%M}"
         outcome = (call.outcome or "").replace("_", " ")
-        names = (call.call_sid[-ENDING:], began, call.from_number, call.number)
+        names = (call.call_sid[-ENDING:], began, call.caller, call.number)
         made.add_row(*map(escape, names), _length(call.duration_ms), escape(outcome), _price(call.cost_usd))
     return made
 

@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from phonebot import __version__
+from phonebot.dialling import dial, opt_outs
 from phonebot.errors import PhonebotError, ProfileError, SettingsError
 from phonebot.numbering import numbers
 from phonebot.recalling import calls
@@ -355,6 +356,8 @@ async def _calibrate(listening: bool, oddities: list[str], repeats: int) -> "Fig
 app.add_typer(numbers, name="numbers")
 app.add_typer(database, name="db")
 app.add_typer(calls, name="calls")
+app.command()(dial)
+app.add_typer(opt_outs, name="opt-outs")
 
 bench = typer.Typer(help="Measure this service against a simulated carrier and model.", no_args_is_help=True)
 app.add_typer(bench, name="bench")

@@ -62,6 +62,7 @@ TOP = frozenset(
         "calling",
         "cli",
         "demo",
+        "dialling",
         "happenings",
         "linking",
         "numbering",
@@ -78,7 +79,11 @@ MEASURING = frozenset({f"calibration.{name}" for name in ("experiments", "figure
 # Those who start a service: the last is the one that is measured.
 REHEARSING = frozenset({"rehearsal.live", "rehearsal.live_command", "rehearsal.service_line"})
 SEE_SETTINGS = frozenset(
-    {"web.app", "serving", "cli", "demo.service", "numbering", "recalling", "storing", "bench.subject", *REHEARSING}
+    {
+        *("web.app", "serving", "cli", "demo.service", "bench.subject"),
+        *("dialling", "numbering", "recalling", "storing"),
+        *REHEARSING,
+    }
 )
 # All that a call depends on comes in as an input; otherwise its log would not replay.
 NOT_IN_A_CALL = frozenset(

@@ -589,8 +589,10 @@ SECTIONS = (
     ),
     Section(
         "Calling out",
-        "Calls that this number makes.",
+        "Calls that this number makes. In these texts {reason} is why somebody is called.",
         (
+            Field("outbound.greeting", "Greeting", "long text", "What the bot says first.", unset="as for callers"),
+            Field("outbound.prompt", "Prompt", "long text", "What it is told besides.", unset="none"),
             Field(
                 "outbound.machine",
                 "Answering machine",

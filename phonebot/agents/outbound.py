@@ -15,6 +15,8 @@ from pydantic_core import ErrorDetails
 
 from phonebot.agents import faults
 
+REASON = "reason"
+"""The placeholder of these texts that stands for why somebody is called."""
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 """By datetime.weekday."""
 MIDNIGHT_MINUTES = 24 * 60
@@ -75,7 +77,9 @@ _MISSES = 'an array of "busy", "no_answer", "failed" and "machine"'
 
 class Outbound(BaseModel):
     """
-    `machine`: what is done when an answering machine answers. `message` is what is left on it, after its beep.
+    `greeting`: what the bot says first in a call that it makes; None: the profile's. `prompt`: what it is told of
+    such a call, after the profile's. `machine`: what is done when an answering machine answers. `message` is what
+    is left on it, after its beep. These texts may hold `{reason}`: why somebody is called.
 
     `detect`: whether it is found out who answers. A call is tried again after each miss in `retry_on`, `retries`
     times at most, `retry_after_s` after the end of the one before. Nobody is rung for longer than `ring_s`, nor in
@@ -84,6 +88,16 @@ class Outbound(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
+    greeting: Annotated[
+        Annotated[str, Field(max_length=2_000)] | None,
+        BeforeValidator(_none_if_blank),
+        Field(description="text of at most 2000 characters"),
+    ] = None
+    prompt: Annotated[
+        Annotated[str, Field(max_length=5_000)] | None,
+        BeforeValidator(_none_if_blank),
+        Field(description="text of at most 5000 characters"),
+    ] = None
     machine: Annotated[
         Literal["hang_up", "leave_message", "talk"], Field(description='"hang_up", "leave_message" or "talk"')
     ] = "hang_up"
@@ -117,6 +131,12 @@ class Outbound(BaseModel):
         if self.is_never_allowed:
             raise ValueError("outbound.quiet leaves no minute of the week in which somebody may be called")
         return self
+
+    @property
+    def texts(self) -> dict[str, str]:
+        """Those that hold placeholders, by their keys."""
+        found = {"greeting": self.greeting, "prompt": self.prompt, "message": self.message}
+        return {key: text for key, text in found.items() if text is not None}
 
     @property
     def windows(self) -> tuple[Window, ...]:

@@ -368,7 +368,8 @@ class Profile(_Table):
 
     @model_validator(mode="after")
     def _check_outbound(self) -> Self:
-        self._check_text("outbound.message", self.outbound.message or "")
+        for key, text in self.outbound.texts.items():
+            self._check_text(f"outbound.{key}", text, (*self.further, outgoing.REASON))
         return self
 
     @model_validator(mode="after")

@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 
 PLACEHOLDERS = ("caller", "number", "now", "language")
-RESERVED = ("open", "hours", "history")
+RESERVED = ("open", "hours", "history", "reason")
 """Placeholders that are there with the profile's key for them."""
 
 MAX_VALUE_CHARACTERS = 64

@@ -45,7 +45,7 @@ def _call(summary: Summary, key: str, call_sid: str) -> CallRow:
         kind=header.kind,
         from_number=_text(header.from_number or UNKNOWN, 100),
         to_number=_text(header.to_number or UNKNOWN, 100),
-        number=_text(header.to_number or UNKNOWN, 100),
+        number=_text(header.number or UNKNOWN, 100),
         profile_name=_text(header.profile or "", 100),
         profile_version=_text(header.profile_version or "", 64),
         provider=_optional(header.provider, 100),

@@ -80,8 +80,8 @@ async def replay_live(
             record = await dial(
                 f"{url}/twilio/voice",
                 caller,
-                from_number=_shown(log.header.from_number) or CALLER,
-                to_number=_shown(log.header.to_number) or NUMBER,
+                from_number=_shown(log.header.caller) or CALLER,
+                to_number=_shown(log.header.number) or NUMBER,
                 auth_token=token,
                 max_call_s=MAX_CALL_S,
                 on_event=on_event,

@@ -93,7 +93,7 @@ class Range(Struct, frozen=True, array_like=True):
         return whole if self.rest_start == self.rest_end else (*whole, self.rest_start, self.rest_end)
 
 
-Kind: TypeAlias = Literal["twilio", "browser"]
+Kind: TypeAlias = Literal["twilio", "browser", "outbound"]
 Where: TypeAlias = Range | Count | str
 
 
@@ -116,7 +116,8 @@ class About(Struct, frozen=True, kw_only=True):
     """
     Which call a log is of. None: not known, or there is none.
 
-    `kind` is the way it came in: from the carrier, or from the console's phone in a browser.
+    `kind` is the way it came in: from the carrier, or from the console's phone in a browser; `outbound`: it went
+    out, from our number.
     """
 
     call_sid: str
@@ -128,6 +129,16 @@ class About(Struct, frozen=True, kw_only=True):
     profile_version: str | None = None
     provider: str | None = None
     model: str | None = None
+
+    @property
+    def number(self) -> str | None:
+        """The one of ours."""
+        return self.from_number if self.kind == "outbound" else self.to_number
+
+    @property
+    def caller(self) -> str | None:
+        """The other side, whichever dialled."""
+        return self.to_number if self.kind == "outbound" else self.from_number
 
 
 class Counts(Struct, frozen=True):

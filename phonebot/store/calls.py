@@ -9,10 +9,10 @@ Finished calls: filed once, found, and deleted with all that was said in them.
 A call is filed as a whole, in one transaction: what is there is all there.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from sqlalchemy import ColumnElement, and_, delete, func, or_, select
 from sqlalchemy.exc import IntegrityError
@@ -246,17 +246,24 @@ def _missing(call_sid: str) -> NotStored:
 def _conditions(filters: Filters) -> list[ColumnElement[bool]]:
     equal = (
         (CallRow.number, filters.number),
-        (CallRow.from_number, filters.caller),
         (CallRow.outcome, filters.outcome),
     )
     conditions: list[ColumnElement[bool]] = [column == value for column, value in equal if value is not None]
-    if filters.caller_part is not None:
-        conditions.append(CallRow.from_number.contains(filters.caller_part, autoescape=True))
+    if filters.caller is not None:
+        conditions.append(_other_side(lambda column: column == filters.caller))
+    if (part := filters.caller_part) is not None:
+        conditions.append(_other_side(lambda column: column.contains(part, autoescape=True)))
     if filters.since is not None:
         conditions.append(CallRow.started_at >= filters.since)
     if filters.until is not None:
         conditions.append(CallRow.started_at < filters.until)
     return conditions
+
+
+def _other_side(holds: Callable[[Any], ColumnElement[bool]]) -> ColumnElement[bool]:
+    """Whether it holds of the one who called, or of the one whom we called."""
+    is_ours = CallRow.kind == "outbound"
+    return or_(and_(is_ours, holds(CallRow.to_number)), and_(~is_ours, holds(CallRow.from_number)))
 
 
 def _answered_by(number: str, kept: dict[str, int | None]) -> ColumnElement[bool]:

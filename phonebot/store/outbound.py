@@ -192,7 +192,7 @@ class OutboundStore:
 
     async def cancel(self, call_id: int, actor: Actor) -> OutboundCall:
         """
-        Make no further attempt. Audited. A call that waits is over at once; one on the line has to be hung up.
+        Make no further attempt. Audited. A call that waits is over at once; one on the line is due to be hung up.
 
         Raises NotStored, and NothingToCancel when it has ended.
         """
@@ -206,6 +206,8 @@ class OutboundStore:
             if row.state == "queued":
                 row.state, row.result, row.problem = "cancelled", "cancelled", ""
                 row.ended_at, row.lease, row.lease_until = datetime.now(UTC), None, None
+            else:
+                row.due_at = datetime.now(UTC)
             audit.note(session, actor, "outbound.cancel", row.to_number, after={"id": call_id})
             await session.flush()
             await session.refresh(row)
@@ -272,7 +274,8 @@ class OutboundStore:
                 return
             _name(row, call_sid)
             if row.lease == job.lease:
-                await self._set(session, row, due_at=self._in(look_s), lease=None, lease_until=None)
+                due = self._in(look_s if row.cancelled_by is None else 0)
+                await self._set(session, row, due_at=due, lease=None, lease_until=None)
 
     async def look_later(self, job: Job, seconds: float, problem: str = "") -> bool:
         """Nothing is known yet of an attempt: ask the carrier again later."""

@@ -211,6 +211,11 @@ class CallRow(Table):
     search: Mapped["CallText | None"] = relationship(passive_deletes=True, cascade="all, delete-orphan")
     after: Mapped["AfterRow | None"] = relationship(passive_deletes=True, cascade="all, delete-orphan")
 
+    @property
+    def caller(self) -> str:
+        """The other side: who called, or whom we called."""
+        return self.to_number if self.kind == "outbound" else self.from_number
+
 
 class CallText(Table):
     """

@@ -32,14 +32,15 @@ class Admission(msgspec.Struct, frozen=True):
     """
     What a token says: for which call it was made, and what its webhook knew.
 
-    `profile_version` is what the number's profile was then. The call is answered by what it is when the stream
-    comes, perhaps to another process; if that is something else, the log says so.
+    `kind` says which side dialled. `profile_version` is what the number's profile was then. The call is answered by
+    what it is when the stream comes, perhaps to another process; if that is something else, the log says so.
     """
 
     call_sid: str
     caller: str
     number: str
     profile_version: str
+    kind: Kind = "twilio"
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +131,9 @@ class Gate:
         Raises `Refused` when there is none, it is forged, too old, was used before, or is another call's.
         """
         nonce, fields = self._tokens.read(start.parameters.get(TOKEN_PARAMETER))
-        admission = Admission(*fields)
+        *known, kind = fields
+        call_sid, caller, number, version = known
+        admission = Admission(call_sid, caller, number, version, "outbound" if kind == "outbound" else "twilio")
         check_call(admission.call_sid, start)
         self._tokens.use(nonce)
         return admission

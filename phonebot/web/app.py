@@ -8,8 +8,8 @@ import asyncio
 import logging
 import re
 import secrets
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
@@ -26,8 +26,9 @@ from phonebot.after.delivery import Courier, Links
 from phonebot.after.texts import Scribe
 from phonebot.after.wishes import WishBook
 from phonebot.after.work import AfterWork
-from phonebot.agents.answering import answer
+from phonebot.agents.answering import Answered, answer
 from phonebot.agents.profile import Profile
+from phonebot.agents.prompt import fill
 from phonebot.bridge import Bridge, Journal
 from phonebot.call.actions import Action, Ended, Outcome
 from phonebot.call.call import Call
@@ -45,6 +46,9 @@ from phonebot.hooks.registry import load_hooks
 from phonebot.hooks.running import HookTasks
 from phonebot.messages.inbox import Inbox
 from phonebot.messages.taking import TakeMessage
+from phonebot.outbound.briefing import briefed
+from phonebot.outbound.opting_out import OptOut
+from phonebot.outbound.orders import Orders
 from phonebot.realtime import providers
 from phonebot.realtime.connection import EarlyLine, ModelConnection, connect
 from phonebot.realtime.events import Session
@@ -63,6 +67,7 @@ from phonebot.tools.workshop import NEEDS_GA, Equipment, Workshop
 from phonebot.web.admission import Admission, Arrival, Gate
 from phonebot.web.board import Board, process_name
 from phonebot.web.callbacks import Statuses
+from phonebot.web.calling_out import CallingOut
 from phonebot.web.console.access import Authorise
 from phonebot.web.console.console import Console
 from phonebot.web.console.health import Checkup
@@ -76,6 +81,7 @@ from phonebot.web.live import LiveCalls
 from phonebot.web.lookups import Lookups
 from phonebot.web.media import MediaEndpoint, MediaSocket
 from phonebot.web.metrics import CallMetrics, Metrics
+from phonebot.web.outgoing import Callee, Outgoing
 from phonebot.web.profiles import Answering
 from phonebot.web.recordings import PATH as RECORDINGS
 from phonebot.web.recordings import RecordingDoor
@@ -146,10 +152,42 @@ def create_app(
     lookups = Lookups(workshop, lambda result: metrics.lookups.labels(result).inc())
     account, statuses = account_of(settings), Statuses()
     hang_ups = HangUps(statuses, account, lambda known: metrics.hang_ups.labels(known).inc())
-    calls = CallDesk(
-        settings, numbers, live, metrics, feed, held, writer, watch, workshop, lookups, hooks, hang_ups, remember
+    calling = (
+        CallingOut.of(
+            store,
+            account,
+            numbers,
+            live,
+            board,
+            metrics,
+            public_url=public_url,
+            data_dir=settings.data_dir,
+            process=feed.process,
+        )
+        if store
+        else None
     )
-    webhooks = Webhooks(door, numbers, gate, live, lookups, (statuses.told,))
+    if calling:
+        workshop.bring(calling.opt_out)
+        board.told = calling.outgoing.told
+    outgoing = calling.outgoing if calling else None
+    calls = CallDesk(
+        settings,
+        numbers,
+        live,
+        metrics,
+        feed,
+        held,
+        writer,
+        watch,
+        workshop,
+        lookups,
+        hooks,
+        hang_ups,
+        outgoing,
+        remember,
+    )
+    webhooks = Webhooks(door, numbers, gate, live, lookups, (statuses.told,), outgoing)
     media = MediaEndpoint(door, gate, live, calls.hold)
 
     urls = own_urls(public_url, settings.host, settings.port)
@@ -166,11 +204,11 @@ def create_app(
     stopping = asyncio.Event()
     console: Console | None = None
     api: list[BaseRoute] = []
-    if store and book:
+    if store and book and calling:
         editor = ProfileEditor(store.numbers, settings.audio, workshop.known)
         found = checkup_of(settings, store, public_url)
-        console = Console(store, book, editor, found, secret_key, urls, board, stopping)
-        api = [_api(store, book, editor, found, board, stopping, secret_key, public_url)]
+        console = Console(store, book, editor, found, secret_key, urls, board, calling.orders, stopping)
+        api = [_api(store, book, editor, found, board, calling.orders, stopping, secret_key, public_url)]
 
     async def healthz(request: Request) -> Response:
         return PlainTextResponse("ok")
@@ -193,6 +231,8 @@ def create_app(
             await running.enter_async_context(calls.writer)
             await running.enter_async_context(lookups)
             await running.enter_async_context(board.running())
+            if calling:
+                await running.enter_async_context(calling.running())
             yield
             # The calls close their logs; only then may the writer be closed, and then what is left be filed.
             live.draining = True
@@ -204,6 +244,7 @@ def create_app(
             Route("/twilio/after", webhooks.after, methods=["POST"]),
             Route("/twilio/closed", webhooks.closed, methods=["POST"]),
             Route("/twilio/status", webhooks.status, methods=["POST"]),
+            Route("/twilio/amd", webhooks.answered_by, methods=["POST"]),
             WebSocketRoute("/twilio/media", media),
             Route("/healthz", healthz),
             Route("/readyz", readyz),
@@ -234,6 +275,7 @@ def _api(
     editor: ProfileEditor,
     found: Checkup,
     board: Board,
+    orders: Orders,
     stopping: asyncio.Event,
     secret_key: str,
     public_url: str,
@@ -241,7 +283,9 @@ def _api(
     # Imported here: FastAPI takes 0.2 s, which the demo and the benchmark do without.
     from phonebot.web.api.api import PATH, create_api
 
-    api = create_api(store, book, editor, found, board, stopping, secret_key=secret_key, public_url=public_url)
+    api = create_api(
+        store, book, editor, found, board, orders, stopping, secret_key=secret_key, public_url=public_url
+    )
     mount = Mount(PATH, api)
     # All below it is the API's to answer: Starlette's own pattern ends at a line break.
     mount.path_regex = re.compile(mount.path_regex.pattern, re.DOTALL)
@@ -304,6 +348,7 @@ class CallDesk:
         lookups: Lookups,
         hooks: tuple[Hook, ...],
         hang_ups: HangUps,
+        outgoing: Outgoing | None = None,
         remember: Callable[[Profile], None] | None = None,
     ) -> None:
         self.writer = writer
@@ -318,6 +363,7 @@ class CallDesk:
         self._lookups = lookups
         self._hooks = hooks
         self._hang_ups = hang_ups
+        self._outgoing = outgoing
         self._remember = remember
         self._guardroom = Guardroom(workshop)
 
@@ -336,7 +382,8 @@ class CallDesk:
                 profile.name,
                 admission.profile_version,
             )
-        await self.answer(socket, reader, start, Arrival(admission.caller, admission.number, profile))
+        arrival = Arrival(admission.caller, admission.number, profile, admission.kind)
+        await self.answer(socket, reader, start, arrival)
 
     async def answer(self, socket: MediaSocket, reader: StreamReader, start: Start, arrival: Arrival) -> None:
         """One call, by whatever way it came, until it has ended."""
@@ -362,7 +409,14 @@ class CallDesk:
     ) -> None:
         profile = arrival.profile
         found = await self._lookups.found(start.call_sid, profile, arrival.caller, arrival.number)
-        answered = answer(profile, datetime.now().astimezone())
+        now = datetime.now().astimezone()
+        outgoing = self._outgoing if arrival.kind == "outbound" else None
+        order = await outgoing.order(start.call_sid) if outgoing else None
+        if arrival.kind == "outbound":
+            answered = briefed(profile, now, order.reason if order else "")
+        else:
+            answered = answer(profile, now)
+        values = {**(found.values if found else {}), **answered.values}
         plan = plan_for(
             answered.profile,
             caller=arrival.caller,
@@ -370,7 +424,7 @@ class CallDesk:
             now=answered.now,
             carrier=traits_for(self._settings),
             offers=equipment.offers,
-            looked_up={**(found.values if found else {}), **answered.values},
+            looked_up=values,
         )
         for problem in plan.problems:
             log.error("call %.40r, profile %r: %s", start.call_sid, profile.name, problem)
@@ -380,8 +434,8 @@ class CallDesk:
             call_sid=start.call_sid,
             kind=arrival.kind,
             stream_sid=start.stream_sid,
-            from_number=arrival.caller,
-            to_number=arrival.number,
+            from_number=arrival.number if arrival.kind == "outbound" else arrival.caller,
+            to_number=arrival.caller if arrival.kind == "outbound" else arrival.number,
             profile=profile.name,
             profile_version=profile.version,
             provider=endpoint.name,
@@ -416,11 +470,21 @@ class CallDesk:
         def call_for(hook: str) -> LiveCall:
             return LiveCall(context, hook, told.events, typist, bridge.hang_up)
 
-        journals: tuple[Journal, ...] = (journal, figures, told, *(watch(start) for watch in self._watch))
+        callee = Callee(
+            profile.outbound,
+            filled_message(profile, arrival, answered, values),
+            lambda found: bridge.is_answered_by(found),
+        )
+        # The callee is first: how the call ended is told by the next, and needs what he had.
+        journals: tuple[Journal, ...] = (callee,) if outgoing else ()
+        journals = (*journals, journal, figures, told, *(watch(start) for watch in self._watch))
         bridge = Bridge(Call(plan), start, socket, reader, connect_model, journals, toolbox, guard)
         hooks = HookTasks(self._hooks, told.events, call_for, self._metrics)
         try:
-            with self._held.holding(HeldCall(told, bridge, typist, profile.record)):
+            with (
+                self._held.holding(HeldCall(told, bridge, typist, profile.record)),
+                outgoing.holding(start.call_sid, callee, order) if outgoing else nullcontext(),
+            ):
                 await bridge.run()
         finally:
             typist.close()
@@ -432,8 +496,22 @@ class CallDesk:
     def _ended(self, call_sid: str, arrival: Arrival, outcome: Outcome) -> None:
         """A call has left its stream, or lost it."""
         self._live.ended(call_sid, outcome)
-        if arrival.kind == "twilio":
+        if arrival.kind != "browser":
             self._hang_ups.ended(call_sid, outcome)
+        if arrival.kind == "outbound" and self._outgoing:
+            self._outgoing.ended(call_sid)
+
+
+def filled_message(profile: Profile, arrival: Arrival, answered: Answered, values: Mapping[str, str]) -> str:
+    """What is left on an answering machine; "" where nothing is."""
+    return fill(
+        profile.outbound.message or "",
+        caller=arrival.caller,
+        number=arrival.number,
+        now=answered.now,
+        language=profile.language,
+        further=values,
+    )
 
 
 class CallLog:
@@ -495,7 +573,7 @@ def workshop_for(settings: Settings) -> Workshop:
         settings.tool_hosts,
         load_function(formatter, "PHONEBOT_TOOL_ERROR_FORMATTER") if formatter else None,
         load_guardrails(settings.tools),
-        builtins=(EndCall(), PressKeys(), TakeMessage(None)),
+        builtins=(EndCall(), PressKeys(), TakeMessage(None), OptOut()),
     )
 
 

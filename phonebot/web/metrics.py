@@ -26,6 +26,10 @@ from phonebot.web.hangups import HangUp
 FORWARDED = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip")
 
 
+RESULTS = (
+    *("answered", "message_left", "machine", "fax"),
+    *("busy", "no_answer", "failed", "cancelled", "refused"),
+)
 DELIVERIES = ("delivered", "failed", "refused")
 MAX_GUARDRAILS = 200
 """So many names of guardrails have a figure of their own: each costs memory here and where it is scraped."""
@@ -56,6 +60,9 @@ class Metrics:
         self.hang_ups = self._counter(
             "hang_ups", "Calls the bot ended, by how it is known that they are over.", "known", get_args(HangUp)
         )
+        self.outbound_attempts = self._counter(
+            "outbound_attempts", "Attempts to call somebody, by how they ended.", "result", RESULTS
+        )
         self.hook_failures = self._counter("hook_failures", "Times that a hook failed in an event.")
         self.hook_events_dropped = self._counter("hook_events_dropped", "Events that a slow hook was not told.")
         self.lookups = self._counter(
@@ -76,6 +83,9 @@ class Metrics:
             "phonebot_after_call_waiting",
             "Calls after which something is still to be done.",
             registry=self.registry,
+        )
+        self.outbound_waiting = Gauge(
+            "phonebot_outbound_waiting", "Calls to be made, or on the line.", registry=self.registry
         )
         ProcessCollector(registry=self.registry)
 

@@ -25,11 +25,14 @@ from phonebot.web.body import read_body
 from phonebot.web.closed import ClosedNumbers
 from phonebot.web.live import LiveCalls
 from phonebot.web.lookups import Lookups
+from phonebot.web.outgoing import Outgoing
 from phonebot.web.profiles import Answering
 
 log = logging.getLogger(__name__)
 
 MAX_FIELDS = 200
+ATTEMPT = "outbound"
+"""The parameter of URLs that names the attempt of ours at a call: see outbound/dialler.py."""
 MAX_BODY_BYTES = 64 * 1024
 MAX_ADDRESS_CHARACTERS = 100  # a SIP address may have more, but a token has to fit into a <Parameter>
 _NOT_PLAIN = re.compile(r"[^ !#-\[\]-~]")
@@ -71,6 +74,7 @@ class Webhooks:
     The endpoints under /twilio that speak HTTP. `lookups` None: nothing is asked about callers.
 
     `told_of_status` are given the fields of each status callback; what they do is done before it is answered.
+    `outgoing` is told of the calls that we make, which the query of their URLs names; None: we make none.
     """
 
     def __init__(
@@ -81,7 +85,9 @@ class Webhooks:
         live: LiveCalls,
         lookups: Lookups | None = None,
         told_of_status: Sequence[Callable[[dict[str, str]], Awaitable[None]]] = (),
+        outgoing: Outgoing | None = None,
     ) -> None:
+        self._outgoing = outgoing
         self._told_of_status = told_of_status
         self._door = door
         self._numbers = numbers
@@ -108,9 +114,12 @@ class Webhooks:
             caller=_shown(form.get(caller, "")),
             number=_shown(form.get(number, "")),
             profile_version=profile.version,
+            kind="outbound" if outbound else "twilio",
         )
         if not outbound and (document := self._closed.document(profile, admission.caller, admission.number)):
             return _twiml(document)
+        if self._outgoing and (attempt := request.query_params.get(ATTEMPT)):
+            self._outgoing.expect(admission.call_sid, attempt)
         if self._lookups:
             self._lookups.begin(admission.call_sid, profile, admission.caller, admission.number)
         token = self._gate.issue(admission)
@@ -147,6 +156,17 @@ class Webhooks:
         log.info("call %.40r is %.20r", form.get("CallSid", ""), form.get("CallStatus", ""))
         for tell in self._told_of_status:
             await tell(form)
+        if self._outgoing and (attempt := request.query_params.get(ATTEMPT)):
+            await self._outgoing.status(attempt, form)
+        return Response(status_code=204)
+
+    async def answered_by(self, request: Request) -> Response:
+        """Who answered a call that we make, as the carrier's detection of answering machines found out."""
+        form = await self._form(request)
+        if form is None:
+            return FORBIDDEN
+        if self._outgoing and (attempt := request.query_params.get(ATTEMPT)):
+            await self._outgoing.detected(attempt, form)
         return Response(status_code=204)
 
     async def _form(self, request: Request) -> dict[str, str] | None:

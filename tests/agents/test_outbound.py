@@ -35,8 +35,8 @@ def quiet(*windows: str) -> Outbound:
         ),
         (
             {"machine": "leave_message", "message": "Hi {name}"},
-            "outbound.message holds {name}, but only {caller}, {number}, {now}, {language} are replaced; a brace"
-            " itself is written {{ or }}",
+            "outbound.message holds {name}, but only {caller}, {number}, {now}, {language}, {reason} are replaced;"
+            " a brace itself is written {{ or }}",
         ),
         (
             {"machine": "talk", "retry_on": ["machine"]},

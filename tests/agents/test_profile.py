@@ -114,6 +114,8 @@ EVERY_KEY: dict[str, object] = {
         "when_failed": False,
     },
     "outbound": {
+        "greeting": "Hello, {caller}",
+        "prompt": "You call because: {reason}",
         "machine": "leave_message",
         "message": "It is {now}.",
         "detect": True,

@@ -79,7 +79,8 @@ async def test_an_outbound_call_is_answered_for_the_number_it_comes_from(service
     await stream.closed()
     await service.stop()
     header = service.log().header
-    assert (header.from_number, header.to_number) == ("+15550100002", "+15550100001")
+    assert (header.from_number, header.to_number, header.kind) == ("+15550100001", "+15550100002", "outbound")
+    assert (header.number, header.caller) == ("+15550100001", "+15550100002")
 
 
 @pytest.mark.parametrize("address", ["sip:" + "a" * 400 + "@example.com", "Zoë \U0001f600" * 60, '"\\' * 200])

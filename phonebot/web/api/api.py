@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from phonebot.callbook import CallBook
+from phonebot.outbound.orders import Orders
 from phonebot.store.annotations import Annotations
 from phonebot.store.audit import AuditStore
 from phonebot.store.links import OneTimeLinks
@@ -28,6 +29,8 @@ from phonebot.web.api import (
     health,
     live,
     numbers,
+    opt_outs,
+    outbound,
     overview,
     problems,
     tokens,
@@ -45,7 +48,11 @@ from phonebot.web.editing import ProfileEditor
 
 PATH = "/api/v1"
 DOCUMENT_PATH = "/openapi.json"
-RESOURCES = (numbers, versions, exchange, calls, files, overview, live, health, users, tokens, audit)
+RESOURCES = (
+    *(numbers, versions, exchange),
+    *(calls, files, overview, live, outbound, opt_outs),
+    *(health, users, tokens, audit),
+)
 ROUTERS = tuple(module.router for module in RESOURCES)
 
 
@@ -55,6 +62,7 @@ def create_api(
     editor: ProfileEditor,
     checkup: Checkup,
     board: Board,
+    orders: Orders,
     stopping: asyncio.Event,
     *,
     secret_key: str,
@@ -84,6 +92,7 @@ def create_api(
         Streams(board, stopping),
         OneTimeLinks(store.database, secret_key),
         checkup,
+        orders,
         public_url,
     )
     return api

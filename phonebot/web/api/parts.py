@@ -7,6 +7,7 @@ from typing import Annotated, TypeAlias
 from fastapi import Depends, Request
 
 from phonebot.callbook import CallBook
+from phonebot.outbound.orders import Orders
 from phonebot.store.annotations import Annotations
 from phonebot.store.audit import AuditStore
 from phonebot.store.links import OneTimeLinks
@@ -32,6 +33,7 @@ class Parts:
     streams: Streams
     links: OneTimeLinks
     checkup: Checkup
+    orders: Orders
     public_url: str
     heavy: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(HEAVY_AT_ONCE))
     checking: asyncio.Lock = field(default_factory=asyncio.Lock)

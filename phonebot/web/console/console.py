@@ -7,6 +7,7 @@ The console: where its parts meet.
     /console/overview      figures of past calls                (overview_page.py)
     /console/calls ...     past calls                           (calls_page.py, call_page.py, call_files.py)
     /console/numbers ...   who answers which number             (numbers.py, editor.py, versions.py, manage.py)
+    /console/outbound ...  calls that we make                   (outbound.py, opt_outs.py)
     /console/settings ...  health.py, account.py, tokens.py, people.py, audit.py
 """
 
@@ -18,6 +19,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from phonebot.callbook import CallBook
+from phonebot.outbound.orders import Orders
 from phonebot.store.annotations import Annotations
 from phonebot.store.audit import AuditStore
 from phonebot.store.links import OneTimeLinks
@@ -37,6 +39,8 @@ from phonebot.web.console.live_page import LivePages
 from phonebot.web.console.login import Login
 from phonebot.web.console.manage import ManagePages
 from phonebot.web.console.numbers import NumbersPages
+from phonebot.web.console.opt_outs import OptOutPages
+from phonebot.web.console.outbound import OutboundPages
 from phonebot.web.console.overview_page import OverviewPage
 from phonebot.web.console.people import PeoplePages
 from phonebot.web.console.tokens import TokenPages
@@ -56,6 +60,7 @@ class Console:
         secret_key: str,
         urls: Iterable[str],
         board: Board,
+        orders: Orders,
         stopping: asyncio.Event,
     ) -> None:
         urls = tuple(urls)
@@ -74,6 +79,8 @@ class Console:
             EditorPages(store.numbers, editor, guard, frame),
             VersionsPages(store.numbers, guard, frame),
             ManagePages(store.numbers, guard, frame),
+            OutboundPages(orders, store.outbound, store.numbers, guard, frame),
+            OptOutPages(store.opt_outs, guard, frame),
             HealthPages(checkup, guard, frame),
             AccountPages(store.users, store.sessions, guard, frame),
             TokenPages(store.tokens, guard, frame),

@@ -17,7 +17,7 @@ from phonebot.web.api.api import api_routes
 from phonebot.web.api.bearer import MAX_FAILURES
 from phonebot.web.api.route import MAX_BODY_BYTES
 
-FILL = {"number": "default", "sequence": "1", "call_sid": "CA1", "name": "ada", "token_id": "99"}
+FILL = {"number": "default", "sequence": "1", "call_sid": "CA1", "name": "ada", "token_id": "99", "call_id": "99"}
 JSON = {"Content-Type": "application/json"}
 
 
