@@ -157,6 +157,14 @@ SECTIONS = (
                 suggestions=("en-US", "en-GB", "de-DE", "es-ES", "fr-FR", "it-IT", "nl-NL", "pt-BR"),
             ),
             Field(
+                "languages",
+                "Further languages",
+                "words",
+                "Tags, separated by commas: into these set_language changes, where a caller wishes it.",
+                unset="none",
+                rare=True,
+            ),
+            Field(
                 "greeting",
                 "Greeting",
                 "long text",

@@ -239,6 +239,10 @@ class Profile(_Table):
     language: Annotated[
         str, Field(max_length=35, pattern=_LANGUAGE_TAG, description='a BCP 47 tag such as "en-US" or "de"')
     ] = "en-US"
+    languages: Annotated[
+        list[Annotated[str, Field(max_length=35, pattern=_LANGUAGE_TAG)]],
+        Field(max_length=20, description='at most 20 BCP 47 tags such as ["de-DE", "es"]'),
+    ] = []
     # Before the texts that hold its placeholders.
     lookup: Annotated[Lookup | None, Field(description=LOOKUP)] = None
     hours: Annotated[Hours | None, Field(description=HOURS)] = None

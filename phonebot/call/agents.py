@@ -44,7 +44,7 @@ class Agents:
     """The agents of one call. `current` has it."""
 
     def __init__(self, plan: CallPlan) -> None:
-        agents = plan.agents or (AgentPlan(MAIN, rules=plan.tools),)
+        agents = plan.agents or (AgentPlan(MAIN, plan.session.instructions or "", rules=plan.tools),)
         self.current = agents[0]
         self._agents = {agent.name: agent for agent in agents}
         # By the response that called for it.

@@ -45,7 +45,6 @@ from phonebot.call.inputs import (
     TypedText,
 )
 from phonebot.call.plan import CallPlan, EarlierLine
-from phonebot.call.responses import exactly
 from phonebot.call.tools import Tools
 from phonebot.call.turns import Turn
 from phonebot.call.typed import Typed
@@ -66,7 +65,7 @@ class Call:
     def __init__(self, plan: CallPlan) -> None:
         self.plan = plan
         self._talk = Conversation(plan)
-        self._tools = Tools(plan.tools, self._talk.responses)
+        self._tools = Tools(plan.tools, self._talk.responses, self._talk.words)
         self._agents = Agents(plan)
         self._typed = Typed()
         self._guardrails = Guardrails(plan.guardrails, self._talk.responses)
@@ -191,7 +190,7 @@ class Call:
             return actions + self._caller.append_early(early, now)
         # The bot greets first: what the caller said into the silence before is no answer to it.
         self._caller.greeting = None if self.plan.greeting_interruptible else ""
-        self._talk.responses.want(exactly(self.plan.greeting))
+        self._talk.responses.want(self._talk.words(self.plan.greeting))
         return actions + self._talk.ask(now)
 
     def _lost(self, lost: ModelLost, now: int) -> list[Action]:

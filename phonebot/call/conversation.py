@@ -54,6 +54,8 @@ class Conversation:
         self.items = Items(self.responses, self.clips)
         # What the model is to be told of why it was stopped, once it knows what was heard; None: nothing.
         self.untold: str | None = None
+        # Into which words of ours are translated; "": they are said as they are.
+        self.language = ""
         # The words with which the call ends; None: it goes on.
         self.farewell: Farewell | None = None
         # When the model should have begun to answer the caller's turn; None: it has, or need not.
@@ -104,6 +106,10 @@ class Conversation:
         if self.farewell:
             self.responses.drop_wanted()
         return [Tell(command) for command in self.responses.ask(now)]
+
+    def words(self, text: str) -> events.ResponseOptions:
+        """A response that says words of ours."""
+        return exactly(text, self.language)
 
     def wanted(self, now: int) -> list[Action]:
         """The model is to answer."""
@@ -270,7 +276,7 @@ class Conversation:
         """Let these words be said, and then hang up."""
         self.farewell = farewell
         if farewell.words:
-            self.responses.insist(exactly(farewell.words))
+            self.responses.insist(self.words(farewell.words))
         return self.ask(now)
 
     def leave(self, wish: Leave, now: int) -> list[Action]:

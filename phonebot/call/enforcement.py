@@ -16,7 +16,7 @@ from phonebot.call.errands import Errands
 from phonebot.call.farewell import Farewell
 from phonebot.call.guardrails import Allowed, Guardrails, Tripped, Verdict
 from phonebot.call.inputs import Checked
-from phonebot.call.responses import PLAIN, exactly
+from phonebot.call.responses import PLAIN
 from phonebot.call.tools import Tools
 from phonebot.call.turns import Turn
 
@@ -91,7 +91,7 @@ class Enforcement:
                 return actions + talk.hang_up(1000, "guardrail", now)
             case "end":
                 return actions + talk.take_leave(Farewell(rule.say, "guardrail", listens=False, now=now), now)
-        talk.responses.insist(exactly(verdict.words))
+        talk.responses.insist(talk.words(verdict.words))
         # Where the bot's words have tripped, what the caller has said meanwhile is still to be answered.
         self._caller.is_owed = rule.on == "bot" and (talk.turn is Turn.CALLER or talk.answer_due_ms is not None)
         return actions + talk.ask(now)

@@ -4,6 +4,8 @@ What the model has done for it: functions that run beside the call, and hand-off
 tools.py knows which functions run, agents.py who has the call; here is what comes of either in the conversation.
 """
 
+from msgspec.structs import replace
+
 from phonebot.call.actions import Action, HandOff, Tell, Trouble
 from phonebot.call.agents import Agents, Memory, handed_over
 from phonebot.call.conversation import Conversation
@@ -12,6 +14,8 @@ from phonebot.call.inputs import ToolResult
 from phonebot.call.plan import CallPlan
 from phonebot.call.tools import INTERRUPTED, Tools, told
 from phonebot.realtime import events
+
+SPEAK = "From now on speak the language {language}, whatever else is said above: the caller asked for it."
 
 
 class Errands:
@@ -44,6 +48,8 @@ class Errands:
         """A function has run."""
         response_id = self._tools.response_of(result.call_id)
         actions, answers = self._tools.finished(result, now)
+        if response_id and result.language:
+            actions += self._speak(result.language)
         if response_id and (leave := result.leave):
             # Called before the caller interrupted: whoever listens to him stays.
             kept = leave.listens and response_id in self._talk.responses.fenced
@@ -75,9 +81,24 @@ class Errands:
         before, agent = self._agents.current.name, self._agents.switch(to_agent)
         self._tools.change(agent.rules)
         self._guardrails.change(agent.guardrails)
-        session = events.Session(instructions=agent.instructions, tools=agent.tools)
+        session = events.Session(instructions=self._instructions(agent.instructions), tools=agent.tools)
         forgotten = self._forgotten(agent.keep_turns, {*self._tools.running_calls, call_id})
         return [Tell(events.UpdateSession(session)), *forgotten, HandOff(before, to_agent, note)]
+
+    def _speak(self, language: str) -> list[Action]:
+        """This is spoken from now on, whoever has the call."""
+        self._talk.language = language
+        given = self._talk.plan.session
+        session = events.Session(instructions=self._instructions(self._agents.current.instructions))
+        if isinstance(given.transcription, events.Transcription):
+            expected = replace(given.transcription, language=language.partition("-")[0])
+            session = replace(session, transcription=expected)
+        return [Tell(events.UpdateSession(session))]
+
+    def _instructions(self, own: str) -> str:
+        """What an agent is told, whose `own` instructions these are."""
+        language = self._talk.language
+        return f"{own}\n\n{SPEAK.format(language=language)}" if language else own
 
     def _forgotten(self, keep_turns: int | None, awaited: set[str]) -> list[Action]:
         """All but the last turns leaves the conversation, and what is still to be settled stays."""

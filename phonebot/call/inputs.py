@@ -110,12 +110,14 @@ class ToolResult(Frozen, frozen=True):
     A function has run, or failed: `output` is what the model is told, at most MAX_OUTPUT_CHARACTERS of it.
 
     `problem` is a sentence for the log, where it failed; None: it did not. With `leave` the model does not answer.
+    `language`, a BCP 47 tag, is what the bot speaks from now on; None: what it did.
     """
 
     call_id: str
     output: str
     problem: str | None = None
     leave: Leave | None = None
+    language: str | None = None
 
 
 class AnsweredBy(Frozen, frozen=True):

@@ -26,9 +26,14 @@ MARK = "phonebot"
 """The key of the mark that a response bears which is insisted on."""
 
 
-def exactly(text: str) -> ResponseOptions:
-    """A response that says these words. The model sees nothing of the conversation: nothing can lead it astray."""
-    say = f'Say exactly these words, and nothing else: "{text}"'
+def exactly(text: str, language: str = "") -> ResponseOptions:
+    """
+    A response that says these words; in this language (a BCP 47 tag), if they are to be translated.
+
+    The model sees nothing of the conversation: nothing can lead it astray.
+    """
+    how = f"Say this in the language {language}" if language else "Say exactly these words"
+    say = f'{how}, and nothing else: "{text}"'
     return ResponseOptions(instructions=say, input=(), tool_choice="none")
 
 

@@ -85,11 +85,17 @@ class Asked:
 
 
 class Tools:
-    """The functions of one call. `running`: some are."""
+    """The functions of one call. `running`: some are. `words` makes the response that says a text."""
 
-    def __init__(self, rules: tuple[ToolRule, ...], responses: Responses) -> None:
+    def __init__(
+        self,
+        rules: tuple[ToolRule, ...],
+        responses: Responses,
+        words: Callable[[str], ResponseOptions] = exactly,
+    ) -> None:
         self._rules = {rule.name: rule for rule in rules}
         self._responses = responses
+        self._words = words
         self._seen: set[str] = set()
         self._running: dict[str, Running] = {}
         # By response: whether what was called is to be answered, once all of it was told. Gone when it is.
@@ -281,7 +287,7 @@ class Tools:
             if rule.fillers is None:
                 return rule.filler_ms, OWN_FILLER
             if rule.fillers:
-                return rule.filler_ms, exactly(rule.fillers[self._fillers_said % len(rule.fillers)])
+                return rule.filler_ms, self._words(rule.fillers[self._fillers_said % len(rule.fillers)])
         return None
 
     def tick(self, now: int) -> tuple[list[Action], bool]:

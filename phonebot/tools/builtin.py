@@ -18,7 +18,7 @@ from phonebot.call.inputs import Leave
 from phonebot.call.plan import Clip
 from phonebot.errors import SettingsError
 from phonebot.tools.functions import tool
-from phonebot.tools.running import Leaving, Runnable, ToolContext, ToolError
+from phonebot.tools.running import Leaving, Runnable, Speaking, ToolContext, ToolError
 
 MAX_KEYS = 32  # at a time; as many as Twilio sends by SendDigits
 
@@ -80,6 +80,37 @@ async def press_keys(
         raise ToolError("There is no line to press keys on.")
     call.play(Clip("", tones(keys), over_speech=True))
     return f"The keys {keys} are being pressed. Wait for what the other end says to it."
+
+
+SET_LANGUAGE = "set_language"
+
+
+class SetLanguage:
+    """Into one of the profile's `languages`, or back."""
+
+    name = SET_LANGUAGE
+
+    def made_for(self, profile: Profile) -> Runnable | str:
+        if not profile.languages:
+            return "the profile has no languages to change into; name them under languages"
+        tags = list(dict.fromkeys((profile.language, *profile.languages)))
+
+        @tool(name=SET_LANGUAGE, fillers=())
+        async def set_language(
+            language: Annotated[
+                str, Field(description="The language to speak from now on.", json_schema_extra={"enum": list(tags)})
+            ],
+        ) -> Speaking:
+            """
+            Changes the language of the call. Call it when the caller speaks another one, or asks for it.
+
+            Do not ask whether to change; go on in that language at once.
+            """
+            if language not in tags:
+                raise ToolError(f"The languages are {', '.join(tags)}.")
+            return Speaking(f"From now on you speak {language}. Go on with what the caller wanted.", language)
+
+        return set_language
 
 
 class EndCall:

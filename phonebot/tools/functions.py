@@ -26,7 +26,7 @@ from phonebot.agents.tools import NAME
 from phonebot.call.inputs import MAX_OUTPUT_CHARACTERS
 from phonebot.call.plan import Consent, ToolRule
 from phonebot.realtime.events import FunctionTool
-from phonebot.tools.running import Blocking, Leaving, ToolContext, ToolFault, filler_ms, rule_timeout_ms
+from phonebot.tools.running import Blocking, Leaving, Speaking, ToolContext, ToolFault, filler_ms, rule_timeout_ms
 
 MAX_PROBLEMS = 5  # of arguments that do not fit: enough to correct them
 DONE = "Done."
@@ -57,7 +57,7 @@ class Tool:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.code(*args, **kwargs)
 
-    async def run(self, arguments: str, context: ToolContext, blocking: Blocking) -> str | Leaving:
+    async def run(self, arguments: str, context: ToolContext, blocking: Blocking) -> str | Leaving | Speaking:
         """See `Runnable.run`."""
         given = self._checked(arguments)
         if self.context:
@@ -66,7 +66,7 @@ class Tool:
             result = await self.code(**given)
         else:
             result = await blocking(lambda: self.code(**given))
-        return result if isinstance(result, Leaving) else as_text(result)
+        return result if isinstance(result, Leaving | Speaking) else as_text(result)
 
     def _checked(self, arguments: str) -> dict[str, Any]:
         try:

@@ -56,6 +56,14 @@ class Leaving:
     leave: Leave
 
 
+@dataclass(frozen=True, slots=True)
+class Speaking:
+    """What comes of a function by which the bot speaks another language (a BCP 47 tag)."""
+
+    output: str
+    language: str
+
+
 class ToolError(Exception):
     """Raised by a function that cannot do what was asked: a sentence, which the model is told as it is."""
 
@@ -88,7 +96,7 @@ class Runnable(Protocol):
     @property
     def timeout_s(self) -> float: ...
 
-    async def run(self, arguments: str, context: ToolContext, blocking: Blocking) -> "str | Leaving":
+    async def run(self, arguments: str, context: ToolContext, blocking: Blocking) -> "str | Leaving | Speaking":
         """
         Run it with arguments as the model wrote them, JSON text; what the model is told.
 

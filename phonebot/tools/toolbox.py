@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from phonebot.call.actions import RunTool
 from phonebot.call.inputs import MAX_OUTPUT_CHARACTERS, ToolResult
-from phonebot.tools.running import Blocking, Kind, Leaving, Runnable, ToolContext, ToolError, ToolFault
+from phonebot.tools.running import Blocking, Kind, Leaving, Runnable, Speaking, ToolContext, ToolError, ToolFault
 from phonebot.tools.wording import Wording
 
 CLOSE_S = 2.0  # what functions have, at a call's end, to clean up
@@ -99,6 +99,8 @@ class Toolbox:
             return self._failed(wanted, f"{type(error).__name__}: {error}")
         if isinstance(output, Leaving):
             return ToolResult(wanted.call_id, bounded(output.output), leave=output.leave)
+        if isinstance(output, Speaking):
+            return ToolResult(wanted.call_id, bounded(output.output), language=output.language)
         return ToolResult(wanted.call_id, bounded(output))
 
     def _failed(self, wanted: RunTool, why: str) -> ToolResult:

@@ -59,7 +59,7 @@ from phonebot.replay.recorder import Recorder, Writer
 from phonebot.settings import LOOPBACK_HOSTS, Settings
 from phonebot.store.links import RecordingLinks
 from phonebot.store.store import Store
-from phonebot.tools.builtin import EndCall, PressKeys
+from phonebot.tools.builtin import EndCall, PressKeys, SetLanguage
 from phonebot.tools.registry import load_function, load_guardrails, load_tools
 from phonebot.tools.running import ToolContext
 from phonebot.tools.typist import Typist
@@ -573,7 +573,7 @@ def workshop_for(settings: Settings) -> Workshop:
         settings.tool_hosts,
         load_function(formatter, "PHONEBOT_TOOL_ERROR_FORMATTER") if formatter else None,
         load_guardrails(settings.tools),
-        builtins=(EndCall(), PressKeys(), TakeMessage(None), OptOut()),
+        builtins=(EndCall(), PressKeys(), SetLanguage(), TakeMessage(None), OptOut()),
     )
 
 

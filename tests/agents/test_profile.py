@@ -61,6 +61,7 @@ EVERY_KEY: dict[str, object] = {
         "keys": True,
         "when_not_interruptible": "withheld",
     },
+    "languages": ["de-DE", "es"],
     "max_call_s": 600,
     "record": False,
     "tools": ["book_table", "dish_of_the_day"],

@@ -10,12 +10,12 @@ from phonebot.call.inputs import Leave
 from phonebot.call.plan import Clip
 from phonebot.errors import SettingsError
 from phonebot.tools import tool
-from phonebot.tools.builtin import STAYS_IF_SPOKEN_TO, EndCall, PressKeys, end_call, press_keys
-from phonebot.tools.running import Leaving, ToolContext, ToolError, ToolFault
+from phonebot.tools.builtin import STAYS_IF_SPOKEN_TO, EndCall, PressKeys, SetLanguage, end_call, press_keys
+from phonebot.tools.running import Leaving, Runnable, Speaking, ToolContext, ToolError, ToolFault
 from phonebot.tools.threads import Threads
 from phonebot.tools.workshop import Workshop
 
-BUILTINS = (EndCall(), PressKeys())
+BUILTINS = (EndCall(), PressKeys(), SetLanguage())
 
 
 async def test_ending_a_call_says_goodbye_and_listens_meanwhile() -> None:
@@ -73,3 +73,27 @@ def test_a_function_of_the_deployments_own_does_not_take_the_name_of_one() -> No
 
     with pytest.raises(SettingsError, match="PHONEBOT_TOOLS has a function end_call, which phonebot has itself"):
         Workshop({"end_call": mine}, builtins=BUILTINS)
+
+
+async def test_the_language_becomes_one_of_the_profiles() -> None:
+    made = SetLanguage().made_for(Profile(language="en-US", languages=["de-DE", "en-US", "es"]))
+    assert not isinstance(made, str)
+    schema = made.function.parameters
+    assert schema["properties"]["language"]["enum"] == ["en-US", "de-DE", "es"]
+    assert await spoken(made, "es") == Speaking(
+        "From now on you speak es. Go on with what the caller wanted.", "es"
+    )
+    with pytest.raises(ToolError, match=r"The languages are en-US, de-DE, es\."):
+        await spoken(made, "fr")
+
+
+async def spoken(made: Runnable, language: str) -> object:
+    return await made.run(json.dumps({"language": language}), ToolContext("CA1"), Threads().run)
+
+
+def test_without_further_languages_there_is_nothing_to_change_into() -> None:
+    offer = Workshop(builtins=BUILTINS).equip(Profile(tools=["set_language"])).offers["main"]
+    assert offer.functions == ()
+    assert offer.problems == (
+        "set_language is left out: the profile has no languages to change into; name them under languages",
+    )
