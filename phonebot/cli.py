@@ -22,6 +22,7 @@ from phonebot.dialling import dial, opt_outs
 from phonebot.errors import PhonebotError, ProfileError, SettingsError
 from phonebot.numbering import numbers
 from phonebot.recalling import calls
+from phonebot.receiving import messages
 from phonebot.storing import database
 
 if TYPE_CHECKING:  # each command imports what it needs: `phonebot --help` is there at once
@@ -356,6 +357,7 @@ async def _calibrate(listening: bool, oddities: list[str], repeats: int) -> "Fig
 app.add_typer(numbers, name="numbers")
 app.add_typer(database, name="db")
 app.add_typer(calls, name="calls")
+app.add_typer(messages, name="messages")
 app.command()(dial)
 app.add_typer(opt_outs, name="opt-outs")
 

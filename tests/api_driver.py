@@ -27,7 +27,7 @@ from phonebot.store.audit import Actor
 from phonebot.store.database import Database
 from phonebot.store.recordings import Recordings
 from phonebot.store.store import Store
-from phonebot.store.tables import CallRow, ToolCallRow, TurnRow, UsageRow
+from phonebot.store.tables import CallRow, MessageRow, ToolCallRow, TurnRow, UsageRow
 from phonebot.store.tokens import SCOPES
 from phonebot.store.users import UserStore
 from phonebot.web.api.api import PATH
@@ -38,6 +38,7 @@ from phonebot.web.console.attempts import Attempts
 
 BOSS = Actor("boss")
 DESK = "+15550100000"
+MESSAGE_ID = "1b4e28ba-2fa1-4d3b-a3f5-ef19b5a7633b"
 NOON = datetime(2026, 11, 27, 12, tzinfo=UTC)
 
 
@@ -106,6 +107,18 @@ class Api:
             [UsageRow(sequence=1, at_ms=900, input_audio=70, output_audio=40, cost_usd=0.05)],
             text=[said],
         )  # fmt: skip
+
+    async def keep_message(self, message_id: str = MESSAGE_ID, **values: Any) -> None:
+        """A message that somebody is to be told of; nobody answers there."""
+        given = {
+            "message_id": message_id,
+            "call_sid": "CA22222222222222222222222222222222",
+            "taken_at": NOON,
+            "number": DESK,
+            "from_number": "+15550100123",
+            "text": "Please call me about the terrace.",
+        }
+        await self.store.messages.keep(MessageRow(**(given | values)), {"message": {"url": "https://crm.invalid/"}})
 
     @property
     def parts(self) -> Parts:

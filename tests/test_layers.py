@@ -65,8 +65,10 @@ TOP = frozenset(
         "dialling",
         "happenings",
         "linking",
+        "message_sheet",
         "numbering",
         "recalling",
+        "receiving",
         "rehearsal",
         "replaying",
         "serving",
@@ -81,7 +83,7 @@ REHEARSING = frozenset({"rehearsal.live", "rehearsal.live_command", "rehearsal.s
 SEE_SETTINGS = frozenset(
     {
         *("web.app", "serving", "cli", "demo.service", "bench.subject"),
-        *("dialling", "numbering", "recalling", "storing"),
+        *("dialling", "numbering", "recalling", "receiving", "storing"),
         *REHEARSING,
     }
 )

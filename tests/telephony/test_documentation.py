@@ -1,5 +1,6 @@
 """The examples of docs/telephony.md do what it says, and it says what may stand in a profile."""
 
+import asyncio
 import json
 import re
 from collections.abc import Iterator
@@ -11,14 +12,19 @@ import pytest
 from documents import Document
 from pydantic import BaseModel
 
+from phonebot.after.payload import message_body
 from phonebot.agents.answering import answer
 from phonebot.agents.hours import Closed, Hours
+from phonebot.agents.messages import Messages
 from phonebot.agents.numbers import read_tables
 from phonebot.agents.profile import Profile
 from phonebot.agents.toml import parse
+from phonebot.messages.note import Note
+from phonebot.messages.taking import TakeMessage
+from phonebot.tools.running import ToolContext
 
 PAGE = Document("telephony.md")
-TABLES: dict[str, type[BaseModel]] = {"hours": Hours, "hours.closed": Closed}
+TABLES: dict[str, type[BaseModel]] = {"messages": Messages, "hours": Hours, "hours.closed": Closed}
 
 
 def profiles(section: str) -> dict[str, Profile]:
@@ -61,3 +67,29 @@ def test_the_examples_without_the_bot_are_as_it_says() -> None:
     sunday = datetime(2026, 11, 29, 12, tzinfo=ZoneInfo("UTC"))
     then = {number: closed.then for number, each in examples.items() if (closed := answer(each, sunday).closed)}
     assert then == {"+15550100000": "talk", "+15550100001": "say", "+15550100002": "transfer"}
+
+
+def test_the_example_of_messages_is_taken_and_told_as_it_says() -> None:
+    (profile,) = profiles("Messages").values()
+    notes: list[Note] = []
+
+    async def take(note: Note) -> None:
+        notes.append(note)
+
+    function = TakeMessage(take, lambda: datetime(2026, 11, 27, 12, tzinfo=ZoneInfo("UTC"))).made_for(profile)
+    assert not isinstance(function, str)
+    (block,) = PAGE.blocks("json")
+    documented = json.loads(block)
+    call = ToolContext(documented["call_sid"], documented["from"], documented["to"], documented["profile"])
+    said = {"message": documented["message"], "name": documented["name"], "for_whom": documented["for"]}
+
+    async def blocking(work: object) -> object:
+        raise AssertionError("nothing of it blocks")
+
+    asyncio.run(function.run(json.dumps(said), call, blocking))
+    (note,) = notes
+    assert note.tell is not None
+    assert (note.tell["url"], note.tell["sign_with"]) == ("https://crm.example.com/messages", "CRM")
+    row = note.row()
+    row.message_id = documented["message_id"]
+    assert json.loads(message_body(row, page_url=documented["page_url"])) == documented

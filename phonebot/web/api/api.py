@@ -28,6 +28,7 @@ from phonebot.web.api import (
     files,
     health,
     live,
+    messages,
     numbers,
     opt_outs,
     outbound,
@@ -50,7 +51,7 @@ PATH = "/api/v1"
 DOCUMENT_PATH = "/openapi.json"
 RESOURCES = (
     *(numbers, versions, exchange),
-    *(calls, files, overview, live, outbound, opt_outs),
+    *(calls, files, overview, messages, live, outbound, opt_outs),
     *(health, users, tokens, audit),
 )
 ROUTERS = tuple(module.router for module in RESOURCES)

@@ -1,6 +1,7 @@
 """What was done after a call, as its page shows it: the texts that a model made, and whether it was told of."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
@@ -57,16 +58,17 @@ def after_view(after: AfterRow | None, now: datetime | None = None) -> AfterView
         data=[(key, shown(value)) for key, value in (after.extracted or {}).items()],
         coming=[name for name, key, wish in texts if waits and wish in after.wishes and not is_made[key]],
         missing=[f"{name}: {problem}." for name, problem in problems if problem],
-        delivery=_delivery(after) if "after_call" in after.wishes else None,
+        delivery=delivery_view(after, after.wishes["after_call"]) if "after_call" in after.wishes else None,
         is_soon=waits and after.due_at < (now or datetime.now(UTC)) + SOON,
         may_stop=waits,
         may_repeat="after_call" in after.wishes or any(problem for _, problem in problems),
     )
 
 
-def _delivery(after: AfterRow) -> Delivery:
+def delivery_view(after: AfterRow, to: Mapping[str, Any]) -> Delivery:
+    """How telling of it stands; `to` is the destination, as the queue has it."""
     return Delivery(
-        host=urlsplit(str(after.wishes["after_call"].get("url", ""))).netloc,
+        host=urlsplit(str(to.get("url", ""))).netloc,
         words=_words(after),
         badge=_badge(after),
         attempts=after.attempts,

@@ -28,6 +28,7 @@ from phonebot.replay.reader import read
 from phonebot.store.after import AfterStore, NothingToDo
 from phonebot.store.annotations import AnnotationRefused, Annotations
 from phonebot.store.audit import Actor
+from phonebot.store.messages import MessageStore
 from phonebot.store.numbers import NumberStore
 from phonebot.store.tables import CallRow, ToolCallRow, TurnRow, UsageRow
 from phonebot.web.console.afterwards import after_view
@@ -35,6 +36,7 @@ from phonebot.web.console.calls_page import PATH
 from phonebot.web.console.frame import Frame
 from phonebot.web.console.guard import Guard, Visitor
 from phonebot.web.console.login import sentence
+from phonebot.web.console.messages_page import MessageView
 from phonebot.web.console.outcomes import ending
 from phonebot.web.console.waveform import LogView, view
 
@@ -70,11 +72,13 @@ class CallPage:
         book: CallBook,
         annotations: Annotations,
         after: AfterStore,
+        messages: MessageStore,
         numbers: NumberStore,
         guard: Guard,
         frame: Frame,
     ) -> None:
         self._after = after
+        self._messages = messages
         self._guard = guard
         self._book = book
         self._annotations = annotations
@@ -196,6 +200,7 @@ class CallPage:
             problem=problem,
             saved=saved,
             after=after_view(call.after),
+            messages=[MessageView.of(row) for row in await self._messages.of_call(call.call_sid)],
             after_problem=after_problem,
         )
 

@@ -6,6 +6,7 @@ The console: where its parts meet.
     /console/live ...      calls in progress                    (live_page.py)
     /console/overview      figures of past calls                (overview_page.py)
     /console/calls ...     past calls                           (calls_page.py, call_page.py, call_files.py)
+    /console/messages ...  what callers left               (messages_page.py)
     /console/numbers ...   who answers which number             (numbers.py, editor.py, versions.py, manage.py)
     /console/outbound ...  calls that we make                   (outbound.py, opt_outs.py)
     /console/settings ...  health.py, account.py, tokens.py, people.py, audit.py
@@ -38,6 +39,7 @@ from phonebot.web.console.health import Checkup, HealthPages
 from phonebot.web.console.live_page import LivePages
 from phonebot.web.console.login import Login
 from phonebot.web.console.manage import ManagePages
+from phonebot.web.console.messages_page import MessagePages
 from phonebot.web.console.numbers import NumbersPages
 from phonebot.web.console.opt_outs import OptOutPages
 from phonebot.web.console.outbound import OutboundPages
@@ -73,8 +75,9 @@ class Console:
             LivePages(board, guard, frame, stopping),
             OverviewPage(store.calls, guard, frame),
             CallList(book, store.calls, Snippets(store.database), guard, frame),
-            CallPage(book, Annotations(store.database), store.after, store.numbers, guard, frame),
+            CallPage(book, Annotations(store.database), store.after, store.messages, store.numbers, guard, frame),
             CallFiles(book, guard, frame),
+            MessagePages(store.messages, store.after, store.calls, guard, frame),
             NumbersPages(store.numbers, editor, guard, frame),
             EditorPages(store.numbers, editor, guard, frame),
             VersionsPages(store.numbers, guard, frame),

@@ -5,7 +5,7 @@ from io import BytesIO
 from pathlib import Path
 
 import pytest
-from api_driver import Api
+from api_driver import MESSAGE_ID, Api
 from service_driver import leaving_nothing
 from sign_in import PASSWORD
 from starlette.routing import compile_path
@@ -17,7 +17,15 @@ from phonebot.web.api.api import api_routes
 from phonebot.web.api.bearer import MAX_FAILURES
 from phonebot.web.api.route import MAX_BODY_BYTES
 
-FILL = {"number": "default", "sequence": "1", "call_sid": "CA1", "name": "ada", "token_id": "99", "call_id": "99"}
+FILL = {
+    "call_id": "99",
+    "message_id": MESSAGE_ID,
+    "number": "default",
+    "sequence": "1",
+    "call_sid": "CA1",
+    "name": "ada",
+    "token_id": "99",
+}
 JSON = {"Content-Type": "application/json"}
 
 

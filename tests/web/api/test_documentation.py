@@ -31,6 +31,7 @@ async def test_each_example_does_what_it_says(api: Api, tmp_path: Path, monkeypa
         (pytest.fail if os.environ.get("CI") else pytest.skip)("curl is not installed: apt-get install curl")
     monkeypatch.setattr(streams, "MAX_STREAM_S", 0.05)
     await api.file_call("CA11111111111111111111111111111111", log=FIXTURE)
+    await api.keep_message()
     secret = (await api.store.tokens.create("all", SCOPES, BOSS)).secret
     where = tmp_path / "typed"
     where.mkdir()

@@ -63,6 +63,7 @@ async def serve(folder: Path, ready: Queue[Served], stop: threading.Event) -> No
             await session.execute(update(ApiTokenRow).where(ApiTokenRow.id == token.id).values(id=BEYOND))
         api.count_failures_by(Attempts(10**9, 1))
         await api.file_call("CA11111111111111111111111111111111")
+        await api.keep_message()
         await api.put("/numbers/+15550100000", {"profile": {"name": "Front desk"}})
         api.app.state.feed.begin(About(call_sid="CA22222222222222222222222222222222"))
         ready.put(Served(api.url, secret))
