@@ -17,6 +17,7 @@ from phonebot.agents.answering import answer
 from phonebot.agents.hours import Closed, Hours
 from phonebot.agents.messages import Messages
 from phonebot.agents.numbers import read_tables
+from phonebot.agents.outbound import Outbound
 from phonebot.agents.profile import Profile
 from phonebot.agents.toml import parse
 from phonebot.messages.note import Note
@@ -24,7 +25,12 @@ from phonebot.messages.taking import TakeMessage
 from phonebot.tools.running import ToolContext
 
 PAGE = Document("telephony.md")
-TABLES: dict[str, type[BaseModel]] = {"messages": Messages, "hours": Hours, "hours.closed": Closed}
+TABLES: dict[str, type[BaseModel]] = {
+    "messages": Messages,
+    "hours": Hours,
+    "hours.closed": Closed,
+    "outbound": Outbound,
+}
 
 
 def profiles(section: str) -> dict[str, Profile]:
