@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeAlias
 
 from pydantic import BaseModel
 
+from phonebot.agents.history import History
 from phonebot.agents.hours import DAYS, Closed, Hours
 from phonebot.agents.messages import Messages
 from phonebot.agents.outbound import Outbound
@@ -43,6 +44,7 @@ _TABLES: dict[str, Mapping[str, type[BaseModel]]] = {
     "barge_in": {"": BargeIn},
     "outbound": {"": Outbound},
     "messages": {"": Messages},
+    "history": {"": History},
     "hours": {"": Hours},
     "hours.closed": {"": Closed},
     "transfer": {"": Transfer},
@@ -448,6 +450,22 @@ SECTIONS = (
                 "Wait for its answer",
                 "number",
                 "Then it is tried again.",
+                unit="s",
+                rare=True,
+            ),
+        ),
+    ),
+    Section(
+        "Earlier calls",
+        "What the bot is told of the caller's earlier calls to this number, once one of these is set.",
+        (
+            Field("history.calls", "Calls", "number", "So many of the newest."),
+            Field("history.days", "Not older than", "number", "What is older is not told.", unit="days"),
+            Field(
+                "history.timeout_s",
+                "Waits at most",
+                "number",
+                "For the database, before it answers.",
                 unit="s",
                 rare=True,
             ),

@@ -28,6 +28,7 @@ from pydantic_core import ErrorDetails
 from phonebot.agents import after_call as afterwards
 from phonebot.agents import agent as others
 from phonebot.agents import faults, transfers
+from phonebot.agents import history as earlier
 from phonebot.agents import hours as opening
 from phonebot.agents import lookup as lookups
 from phonebot.agents import messages as left
@@ -37,6 +38,7 @@ from phonebot.agents import tools as functions
 from phonebot.agents.agent import MAX_PROMPT_CHARACTERS
 from phonebot.agents.guardrails import COMMON, Guardrail, Guardrails, conflicts
 from phonebot.agents.guardrails import sentence as guardrail_sentence
+from phonebot.agents.history import HISTORY, History
 from phonebot.agents.hours import HOURS, Hours
 from phonebot.agents.lookup import LOOKUP, Lookup
 from phonebot.agents.messages import MESSAGES, Messages
@@ -78,14 +80,19 @@ def _check_placeholders(text: str, further: tuple[str, ...] = ()) -> str:
 
 
 def _check_template(text: str, info: ValidationInfo) -> str:
-    if not info.data.keys() >= {"lookup", "hours"}:  # one is wrong itself: the placeholders are not known
+    if not info.data.keys() >= {
+        "lookup",
+        "hours",
+        "history",
+    }:  # one is wrong itself: the placeholders are not known
         return text
-    return _check_placeholders(text, _further(info.data["lookup"], info.data["hours"]))
+    return _check_placeholders(text, _further(info.data["lookup"], info.data["hours"], info.data["history"]))
 
 
-def _further(lookup: Lookup | None, hours: Hours | None) -> tuple[str, ...]:
+def _further(lookup: Lookup | None, hours: Hours | None, history: History | None) -> tuple[str, ...]:
     """The placeholders that a profile has beside those that each has."""
-    return (*(lookup.names if lookup else ()), *(opening.PLACEHOLDERS if hours else ()))
+    told = (earlier.PLACEHOLDER,) if history else ()
+    return (*(lookup.names if lookup else ()), *(opening.PLACEHOLDERS if hours else ()), *told)
 
 
 def _none_if_blank(value: object) -> object:
@@ -232,7 +239,8 @@ class Profile(_Table):
     None means: `greeting`, the bot waits for the caller to speak; `voice`, `temperature` and `max_output_tokens`,
     the model's own default; `model`, the deployment's; `noise_reduction` and `transcription`, switched off.
     `temperature` reaches models of the beta dialect only. `greeting_audio` None: the model speaks the greeting.
-    `lookup` None: nothing is asked about a caller; `hours`: it is always open.
+    `lookup` None: nothing is asked about a caller; `hours`: it is always open; `history`: nothing is told of
+    earlier calls.
     """
 
     name: Annotated[str, Field(max_length=100, description="text of at most 100 characters")] = ""
@@ -246,6 +254,7 @@ class Profile(_Table):
     # Before the texts that hold its placeholders.
     lookup: Annotated[Lookup | None, Field(description=LOOKUP)] = None
     hours: Annotated[Hours | None, Field(description=HOURS)] = None
+    history: Annotated[History | None, Field(description=HISTORY)] = None
     greeting: Annotated[
         Annotated[_Template, Field(max_length=2_000)] | None,
         BeforeValidator(_none_if_blank),
@@ -405,7 +414,7 @@ class Profile(_Table):
     @property
     def further(self) -> tuple[str, ...]:
         """The placeholders that it has beside those that each profile has."""
-        return _further(self.lookup, self.hours)
+        return _further(self.lookup, self.hours, self.history)
 
     @model_validator(mode="after")
     def _check_guardrails(self) -> Self:
@@ -493,6 +502,7 @@ _TABLES: dict[tuple[int | str, ...], type[_Table]] = {
 # Who tells what is wrong with a key, by the fault's place below it; and who does so of what is within it alone.
 _Tell: TypeAlias = Callable[[tuple[int | str, ...], ErrorDetails], str]
 _SENTENCES: dict[int | str, _Tell] = {
+    "history": earlier.sentence,
     "hours": opening.sentence,
     "lookup": lookups.sentence,
     "messages": left.sentence,

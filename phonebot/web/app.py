@@ -26,7 +26,8 @@ from phonebot.after.delivery import Courier, Links
 from phonebot.after.texts import Scribe
 from phonebot.after.wishes import WishBook
 from phonebot.after.work import AfterWork
-from phonebot.agents.answering import Answered, answer
+from phonebot.agents.answering import Answered, answer, with_history
+from phonebot.agents.history import PLACEHOLDER as HISTORY
 from phonebot.agents.profile import Profile
 from phonebot.agents.prompt import fill
 from phonebot.bridge import Bridge, Journal
@@ -57,6 +58,7 @@ from phonebot.realtime.text import TextSession
 from phonebot.replay.log import About
 from phonebot.replay.recorder import Recorder, Writer
 from phonebot.settings import LOOPBACK_HOSTS, Settings
+from phonebot.store.history import HistoryStore
 from phonebot.store.links import RecordingLinks
 from phonebot.store.store import Store
 from phonebot.tools.builtin import EndCall, PressKeys, SetLanguage
@@ -77,6 +79,7 @@ from phonebot.web.editing import ProfileEditor
 from phonebot.web.feed import Feed
 from phonebot.web.hangups import HangUps
 from phonebot.web.held import HeldCall, HeldCalls
+from phonebot.web.histories import Histories
 from phonebot.web.live import LiveCalls
 from phonebot.web.lookups import Lookups
 from phonebot.web.media import MediaEndpoint, MediaSocket
@@ -182,6 +185,7 @@ def create_app(
         watch,
         workshop,
         lookups,
+        Histories(HistoryStore(store.database) if store else None),
         hooks,
         hang_ups,
         outgoing,
@@ -346,6 +350,7 @@ class CallDesk:
         watch: tuple[Watch, ...],
         workshop: Workshop,
         lookups: Lookups,
+        histories: Histories,
         hooks: tuple[Hook, ...],
         hang_ups: HangUps,
         outgoing: Outgoing | None = None,
@@ -361,6 +366,7 @@ class CallDesk:
         self._watch = watch
         self._workshop = workshop
         self._lookups = lookups
+        self._histories = histories
         self._hooks = hooks
         self._hang_ups = hang_ups
         self._outgoing = outgoing
@@ -391,7 +397,7 @@ class CallDesk:
         endpoint = endpoint_for(self._settings, profile)
         equipment = self._workshop.equip(profile, calls_servers=endpoint.dialect != "beta")
         # The model's socket does not wait for what is looked up: only its session does.
-        early = EarlyLine(endpoint) if profile.lookup else None
+        early = EarlyLine(endpoint) if profile.lookup or profile.history else None
         async with AsyncExitStack() as stack:
             if early:
                 stack.push_async_callback(early.close)
@@ -408,15 +414,19 @@ class CallDesk:
         early: EarlyLine | None,
     ) -> None:
         profile = arrival.profile
-        found = await self._lookups.found(start.call_sid, profile, arrival.caller, arrival.number)
+        found, history = await asyncio.gather(
+            self._lookups.found(start.call_sid, profile, arrival.caller, arrival.number),
+            self._histories.of(profile, arrival.caller, arrival.number),
+        )
+        known = with_history(profile, history)
         now = datetime.now().astimezone()
         outgoing = self._outgoing if arrival.kind == "outbound" else None
         order = await outgoing.order(start.call_sid) if outgoing else None
         if arrival.kind == "outbound":
-            answered = briefed(profile, now, order.reason if order else "")
+            answered = briefed(known, now, order.reason if order else "")
         else:
-            answered = answer(profile, now)
-        values = {**(found.values if found else {}), **answered.values}
+            answered = answer(known, now)
+        values = {**(found.values if found else {}), **answered.values, **({HISTORY: history} if history else {})}
         plan = plan_for(
             answered.profile,
             caller=arrival.caller,

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from phonebot.agents.form import by_field, shows_all, table_of, values_of
 from phonebot.agents.form_fields import FIELDS, WITHOUT_FIELD
+from phonebot.agents.history import History
 from phonebot.agents.hours import Closed, Hours
 from phonebot.agents.messages import Messages
 from phonebot.agents.outbound import Outbound
@@ -23,6 +24,7 @@ TABLES: dict[str, tuple[type[BaseModel], ...]] = {
     "barge_in": (BargeIn,),
     "outbound": (Outbound,),
     "messages": (Messages,),
+    "history": (History,),
     "hours": (Hours,),
     "hours.closed": (Closed,),
     "transfer": (Transfer,),

@@ -92,6 +92,7 @@ EVERY_KEY: dict[str, object] = {
         "timeout_s": 5.0,
         "people": ["Rosa"],
     },
+    "history": {"calls": 5, "days": 30, "timeout_s": 0.2},
     "hours": {"time_zone": "Europe/Berlin", "monday": ["09:00-17:00"], "dates": ["2026-12-24 closed"]},
     "lookup": {
         "url": "https://crm.example.com/callers/{caller}",

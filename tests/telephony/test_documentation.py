@@ -13,7 +13,8 @@ from documents import Document
 from pydantic import BaseModel
 
 from phonebot.after.payload import message_body
-from phonebot.agents.answering import answer
+from phonebot.agents.answering import answer, with_history
+from phonebot.agents.history import History
 from phonebot.agents.hours import Closed, Hours
 from phonebot.agents.messages import Messages
 from phonebot.agents.numbers import read_tables
@@ -27,6 +28,7 @@ from phonebot.tools.running import ToolContext
 PAGE = Document("telephony.md")
 TABLES: dict[str, type[BaseModel]] = {
     "messages": Messages,
+    "history": History,
     "hours": Hours,
     "hours.closed": Closed,
     "outbound": Outbound,
@@ -99,3 +101,11 @@ def test_the_example_of_messages_is_taken_and_told_as_it_says() -> None:
     row = note.row()
     row.message_id = documented["message_id"]
     assert json.loads(message_body(row, page_url=documented["page_url"])) == documented
+
+
+def test_the_example_of_history_has_its_place_in_the_prompt() -> None:
+    (profile,) = profiles("History").values()
+    assert with_history(profile, "He called.") is profile
+    assert answer(profile, datetime(2026, 11, 27, tzinfo=ZoneInfo("UTC"))).values == {
+        "history": "none that is known"
+    }
