@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from phonebot.store.after import AfterStore
 from phonebot.store.calls import CallStore
+from phonebot.store.continuations import ContinuationStore
 from phonebot.store.database import Database
 from phonebot.store.live import LiveStore
 from phonebot.store.messages import MessageStore
@@ -33,6 +34,7 @@ class Store:
     messages: MessageStore
     outbound: OutboundStore
     opt_outs: OptOutStore
+    continuations: ContinuationStore
     users: UserStore
     sessions: SessionStore
     tokens: TokenStore
@@ -67,6 +69,7 @@ class Store:
             MessageStore(database),
             OutboundStore(database),
             OptOutStore(database),
+            ContinuationStore(database),
             users or UserStore(database),
             sessions or SessionStore(database),
             TokenStore(database),

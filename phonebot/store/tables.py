@@ -3,7 +3,7 @@ The tables. docs/store.md says in a line what is in each.
 
     numbers -< profile_versions        calls -< turns, tool_calls, usage; - call_texts, after_calls
     users -< sessions                  api_tokens, spent_tokens, audit, counters
-    live_processes, live_calls, live_commands, live_audio: calls in progress
+    live_processes, live_calls, live_commands, live_audio: calls in progress; continuations: between two streams
     outbound_calls, opt_outs: whom we call, and whom no more
     messages - after_calls                 what callers left, from during their calls on
 
@@ -457,6 +457,16 @@ class LiveCallRow(Table):
     counter: Mapped[int] = mapped_column(BigInteger)
     snapshot: Mapped[str]
     outcome: Mapped[str | None] = mapped_column(String(40))
+
+
+class ContinuationRow(Table):
+    """How a call goes on that has left its stream, and comes back perhaps: JSON, until it expires."""
+
+    __tablename__ = "continuations"
+
+    call_sid: Mapped[str] = mapped_column(String(100), primary_key=True)
+    continuation: Mapped[str]
+    expires_at: Mapped[datetime] = mapped_column(index=True)
 
 
 class LiveCommand(Table):

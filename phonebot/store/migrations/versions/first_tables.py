@@ -95,6 +95,14 @@ def upgrade() -> None:
     )
     op.bulk_insert(counters, [{"name": "profiles", "value": 0}])
     op.create_table(
+        "continuations",
+        sa.Column("call_sid", sa.String(length=100), nullable=False),
+        sa.Column("continuation", sa.Text(), nullable=False),
+        sa.Column("expires_at", MOMENT, nullable=False),
+        sa.PrimaryKeyConstraint("call_sid", name="pk_continuations"),
+    )
+    op.create_index("ix_continuations_expires_at", "continuations", ["expires_at"])
+    op.create_table(
         "live_audio",
         sa.Column("process", sa.String(length=200), nullable=False),
         sa.Column("call_sid", sa.String(length=100), nullable=False),
