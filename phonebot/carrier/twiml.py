@@ -7,7 +7,7 @@ document raises ValueError here, while it can still be said what is wrong (Twili
 
 import re
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from twilio.twiml.voice_response import VoiceResponse  # type: ignore[import-untyped]  # ships no types
@@ -55,29 +55,76 @@ def connect_stream(
 
 def say_and_hang_up(say: str, language: str | None = None) -> str:
     """Speak `say` in the carrier's voice, then end the call. `language` is a tag such as "de-DE"; None: en-US."""
-    # Characters that XML cannot hold have no sound. A caller should not lose the sentence over them.
-    text = _NOT_XML.sub("", say).strip()
     response = VoiceResponse()
-    if text:
-        response.say(text, language=language)
+    _say(response, say, language)
     response.hangup()
     return _document(response)
 
 
-def put_through(to: str, action_url: str, *, say: str = "", language: str | None = None, ring_s: int = 20) -> str:
+def put_through(
+    to: str,
+    action_url: str,
+    *,
+    say: str = "",
+    language: str | None = None,
+    ring_s: int = 20,
+    limit_s: int = 14_400,
+    caller_id: str | None = None,
+    whisper_url: str | None = None,
+) -> str:
     """
     Speak `say`, then ring `to`, a number or a SIP address, for `ring_s`, and ask `action_url` how to go on.
 
-    The one who is called sees the caller's number.
+    They talk for `limit_s` at most. The one who is called sees `caller_id`, which must be this call's caller or a
+    number of the account; None: the caller. Before they are connected he hears what `whisper_url` answers.
     """
     response = VoiceResponse()
-    if text := _NOT_XML.sub("", say).strip():
-        response.say(text, language=language)
-    dial = response.dial(action=_url(action_url), method="POST", timeout=ring_s)
+    _say(response, say, language)
+    dial = response.dial(
+        action=_url(action_url), method="POST", timeout=ring_s, time_limit=limit_s, caller_id=caller_id
+    )
+    whisper = {} if whisper_url is None else {"url": _url(whisper_url), "method": "POST"}
     if to.startswith(("sip:", "sips:")):
-        dial.sip(_url(to))
+        dial.sip(_url(to), **whisper)
     else:
-        dial.number(to)
+        dial.number(to, **whisper)
+    return _document(response)
+
+
+def meet(room: str, action_url: str | None = None, *, limit_s: int = 14_400) -> str:
+    """
+    Join the conference `room`, which ends when either of its two leaves it; then ask `action_url` how to go on.
+
+    None: the call ends then. Who is there first hears the carrier's hold music.
+    """
+    response = VoiceResponse()
+    action = {} if action_url is None else {"action": _url(action_url), "method": "POST"}
+    response.dial(time_limit=limit_s, **action).conference(
+        room, beep="false", start_conference_on_enter=True, end_conference_on_exit=True, max_participants=2
+    )
+    return _document(response)
+
+
+def ask_for_key(say: str, action_url: str, *, language: str | None = None, times: int = 2, wait_s: int = 5) -> str:
+    """
+    Speak `say`, `times` times with `wait_s` after each, until a key is pressed: then ask `action_url` how to go on.
+
+    Without one the call ends.
+    """
+    response = VoiceResponse()
+    for _ in range(times):
+        gather = response.gather(
+            input="dtmf", num_digits=1, timeout=wait_s, action=_url(action_url), method="POST", finish_on_key=""
+        )
+        _say(gather, say, language)
+    response.hangup()
+    return _document(response)
+
+
+def whisper(say: str, language: str | None = None) -> str:
+    """Speak to the one who is called, who is then connected."""
+    response = VoiceResponse()
+    _say(response, say, language)
     return _document(response)
 
 
@@ -100,6 +147,12 @@ def redirect(url: str) -> str:
     response = VoiceResponse()
     response.redirect(_url(url), method="POST")
     return _document(response)
+
+
+def _say(within: Any, say: str, language: str | None) -> None:
+    # Characters that XML cannot hold have no sound. A caller should not lose the sentence over them.
+    if text := _NOT_XML.sub("", say).strip():
+        within.say(text, language=language)
 
 
 def _check_stream_url(url: str) -> None:

@@ -20,6 +20,7 @@ from phonebot.simulator.rest import Number
 from phonebot.simulator.terms import Terms
 
 E164 = re.compile(r"\+[1-9]\d{1,14}")
+SIP = re.compile(r"sips?:[^\s@]+@[^\s@]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,8 @@ class Account:
 
     def callee(self, number: str) -> Callee:
         """Whom a number reaches."""
-        return self.callees.get(number, self.anybody) if E164.fullmatch(number) else Invalid()
+        is_address = E164.fullmatch(number) or SIP.fullmatch(number)
+        return self.callees.get(number, self.anybody) if is_address else Invalid()
 
     def _note(self, leg: Leg, event: Event) -> None:
         self.events.append(BoardEvent(leg.record.number, event.kind, event.detail, leg.sid, event.at_ms))

@@ -13,7 +13,7 @@ from functools import partial
 from math import ceil
 from typing import Any, TypeAlias
 
-from phonebot.simulator.account import E164, Account
+from phonebot.simulator.account import E164, SIP, Account
 from phonebot.simulator.conference import Seat
 from phonebot.simulator.document import Document, Element
 from phonebot.simulator.leg import Leg
@@ -28,6 +28,7 @@ PERFORMED = {
     "Number": frozenset(
         {"url", "method", "sendDigits", "statusCallback", "statusCallbackMethod", "statusCallbackEvent"}
     ),
+    "Sip": frozenset({"url", "method", "statusCallback", "statusCallbackMethod", "statusCallbackEvent"}),
     "Conference": frozenset(
         {
             "participantLabel",
@@ -86,6 +87,10 @@ def _pass_over(leg: Leg, element: Element) -> None:
         leg.tell("passes over", f"{name[:40]} of {element.name}")
 
 
+def _is_address(text: str) -> bool:
+    return bool(E164.fullmatch(text) or SIP.fullmatch(text))
+
+
 @dataclass(frozen=True, slots=True)
 class _Noun:
     """A number to call, with its attributes."""
@@ -137,14 +142,14 @@ class _Dial:
         children, own = self._verb.children, self._verb.text.strip()
         nouns = [_Noun(own, {})] if own else []
         for child in children:
-            if child.name == "Number":
+            if child.name in ("Number", "Sip"):
                 nouns.append(_Noun(child.text.strip(), child.attributes))
             else:
-                self._leg.violation(None, f"Dial holds a <{child.name[:40]}>: it may hold Number or Conference")
+                self._leg.violation(None, f"Dial holds a <{child.name[:40]}>: only Number, Sip, Conference")
         for noun in nouns:
-            if not E164.fullmatch(noun.number):
+            if not _is_address(noun.number):
                 self._leg.violation(13224, f"Dial: {noun.number[:40]!r} is no number in E.164 format")
-        return [noun for noun in nouns if E164.fullmatch(noun.number)][:MOST_NUMBERS] if self._may_call() else []
+        return [noun for noun in nouns if _is_address(noun.number)][:MOST_NUMBERS] if self._may_call() else []
 
     def _may_call(self) -> bool:
         caller_id = self._verb.attributes.get("callerId")

@@ -9,12 +9,15 @@ from hypothesis import strategies as st
 from phonebot.carrier.twiml import (
     CONTENT_TYPE,
     MAX_DOCUMENT_BYTES,
+    ask_for_key,
     connect_stream,
     hang_up,
+    meet,
     put_through,
     redirect,
     reject,
     say_and_hang_up,
+    whisper,
 )
 
 STREAM_URL = "wss://bot.example.com/twilio/media"
@@ -191,9 +194,53 @@ def test_a_call_is_put_through_to_a_number_or_a_sip_address() -> None:
     document = put_through("+15550100009", "https://a.example.com/x", say="Hi \x00", language="de-DE", ring_s=30)
     assert document.endswith(
         '<Response><Say language="de-DE">Hi</Say>'
-        '<Dial action="https://a.example.com/x" method="POST" timeout="30"><Number>+15550100009</Number></Dial>'
+        '<Dial action="https://a.example.com/x" method="POST" timeLimit="14400" timeout="30">'
+        "<Number>+15550100009</Number></Dial>"
         "</Response>"
     )
     document = put_through("sip:desk@example.com", "https://a.example.com/x")
     assert "<Say" not in document
     assert "<Sip>sip:desk@example.com</Sip>" in document
+
+
+def test_who_is_called_sees_the_number_and_hears_the_whisper_that_were_asked_for() -> None:
+    document = put_through(
+        "+15550100009",
+        "https://a.example.com/x?a=1&b=2",
+        limit_s=600,
+        caller_id="+15550100002",
+        whisper_url="https://a.example.com/w?t=1",
+    )
+    dial = parsed(document).find("Dial")
+    assert dial is not None
+    assert dial.attrib == {
+        "action": "https://a.example.com/x?a=1&b=2",
+        "method": "POST",
+        "timeout": "20",
+        "timeLimit": "600",
+        "callerId": "+15550100002",
+    }
+    assert dial[0].attrib == {"url": "https://a.example.com/w?t=1", "method": "POST"}
+
+
+def test_two_meet_in_a_room_that_ends_with_either_of_them() -> None:
+    assert meet("desk-1", ACTION_URL, limit_s=600).endswith(
+        f'<Response><Dial action="{ACTION_URL}" method="POST" timeLimit="600"><Conference beep="false" '
+        'endConferenceOnExit="true" maxParticipants="2" startConferenceOnEnter="true">desk-1</Conference></Dial>'
+        "</Response>"
+    )
+    assert "action" not in meet("desk-1")
+
+
+def test_a_key_is_asked_for_twice_and_then_the_call_ends() -> None:
+    asks = (
+        f'<Gather action="{ACTION_URL}" finishOnKey="" input="dtmf" method="POST" numDigits="1" timeout="5">'
+        '<Say language="de-DE">1 or 2?</Say></Gather>'
+    )
+    document = ask_for_key("1 or 2?", ACTION_URL, language="de-DE")
+    assert document.endswith(f"<Response>{asks}{asks}<Hangup /></Response>")
+
+
+def test_a_whisper_says_what_it_is_told_to() -> None:
+    assert whisper("A caller.\x00").endswith("<Response><Say>A caller.</Say></Response>")
+    assert whisper("").endswith("<Response />")

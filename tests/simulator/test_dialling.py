@@ -163,7 +163,7 @@ async def test_a_call_is_answered_only_when_it_is_bridged_where_that_was_asked_f
     [
         ('callerId="+15550199999"', None, "13214: Dial callerId '+15550199999' is neither the account's"),
         ("", "<Number>extension 5</Number>", "13224: Dial: 'extension 5' is no number in E.164 format"),
-        ("", "<Client>joe</Client>", "Dial holds a <Client>: it may hold Number or Conference"),
+        ("", "<Client>joe</Client>", "Dial holds a <Client>: only Number, Sip, Conference"),
     ],
 )
 async def test_what_cannot_be_dialled_fails(
