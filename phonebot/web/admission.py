@@ -16,6 +16,7 @@ import msgspec
 from itsdangerous import BadSignature, SignatureExpired, TimestampSigner, URLSafeTimedSerializer
 
 from phonebot.agents.profile import Profile
+from phonebot.call.plan import EarlierLine
 from phonebot.carrier.messages import Start
 from phonebot.errors import PhonebotError
 from phonebot.replay.log import Kind
@@ -34,6 +35,7 @@ class Admission(msgspec.Struct, frozen=True):
 
     `kind` says which side dialled. `profile_version` is what the number's profile was then. The call is answered by
     what it is when the stream comes, perhaps to another process; if that is something else, the log says so.
+    `returned` says what a call comes back from (transfers/after.py); "": it is a new one.
     """
 
     call_sid: str
@@ -41,16 +43,22 @@ class Admission(msgspec.Struct, frozen=True):
     number: str
     profile_version: str
     kind: Kind = "twilio"
+    returned: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A call that was let in: by which way it came, who calls whom, and the profile that answers."""
+    """
+    A call that was let in: by which way it came, who calls whom, and the profile that answers.
+
+    `earlier`: what was said before it came back; none: it is a new one.
+    """
 
     caller: str
     number: str
     profile: Profile
     kind: Kind = "twilio"
+    earlier: tuple[EarlierLine, ...] = ()
 
 
 class _Signer(TimestampSigner):
@@ -131,9 +139,9 @@ class Gate:
         Raises `Refused` when there is none, it is forged, too old, was used before, or is another call's.
         """
         nonce, fields = self._tokens.read(start.parameters.get(TOKEN_PARAMETER))
-        *known, kind = fields
-        call_sid, caller, number, version = known
-        admission = Admission(call_sid, caller, number, version, "outbound" if kind == "outbound" else "twilio")
+        call_sid, caller, number, version, dialled, returned = fields
+        kind: Kind = "outbound" if dialled == "outbound" else "twilio"
+        admission = Admission(call_sid, caller, number, version, kind, returned)
         check_call(admission.call_sid, start)
         self._tokens.use(nonce)
         return admission

@@ -8,7 +8,7 @@ import asyncio
 import logging
 import re
 import secrets
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from datetime import datetime
 from typing import Any
@@ -31,10 +31,10 @@ from phonebot.agents.history import PLACEHOLDER as HISTORY
 from phonebot.agents.profile import Profile
 from phonebot.agents.prompt import fill
 from phonebot.bridge import Bridge, Journal
-from phonebot.call.actions import Action, Ended, Outcome
+from phonebot.call.actions import Action, Ended, LineRole, Outcome
 from phonebot.call.call import Call
 from phonebot.call.inputs import Input, ModelReady
-from phonebot.call.plan import CarrierTraits, plan_for
+from phonebot.call.plan import CarrierTraits, EarlierLine, plan_for
 from phonebot.callbook import CallBook
 from phonebot.carrier.account import CarrierAccount
 from phonebot.carrier.messages import MAX_MESSAGE_BYTES, Start, StreamReader
@@ -66,6 +66,11 @@ from phonebot.tools.registry import load_function, load_guardrails, load_tools
 from phonebot.tools.running import ToolContext
 from phonebot.tools.typist import Typist
 from phonebot.tools.workshop import NEEDS_GA, Equipment, Workshop
+from phonebot.transfers.after import Returned, Transfers
+from phonebot.transfers.continuations import Continuations
+from phonebot.transfers.function import TransferCall
+from phonebot.transfers.legs import Legs
+from phonebot.transfers.urls import TransferUrls
 from phonebot.web.admission import Admission, Arrival, Gate
 from phonebot.web.board import Board, process_name
 from phonebot.web.callbacks import Statuses
@@ -76,7 +81,7 @@ from phonebot.web.console.health import Checkup
 from phonebot.web.console.phone import ConsolePhone
 from phonebot.web.console.trials import Trials
 from phonebot.web.editing import ProfileEditor
-from phonebot.web.feed import Feed
+from phonebot.web.feed import CallFeed, Feed
 from phonebot.web.hangups import HangUps
 from phonebot.web.held import HeldCall, HeldCalls
 from phonebot.web.histories import Histories
@@ -155,6 +160,8 @@ def create_app(
     lookups = Lookups(workshop, lambda result: metrics.lookups.labels(result).inc())
     account, statuses = account_of(settings), Statuses()
     hang_ups = HangUps(statuses, account, lambda known: metrics.hang_ups.labels(known).inc())
+    legs = Legs(account, TransferUrls(public_url, secret_key))
+    transfers = transfers_of(store, workshop, legs, board, feed)
     calling = (
         CallingOut.of(
             store,
@@ -172,7 +179,7 @@ def create_app(
     )
     if calling:
         workshop.bring(calling.opt_out)
-        board.told = calling.outgoing.told
+        board.hear(calling.outgoing.told)
     outgoing = calling.outgoing if calling else None
     calls = CallDesk(
         settings,
@@ -188,10 +195,13 @@ def create_app(
         Histories(HistoryStore(store.database) if store else None),
         hooks,
         hang_ups,
+        transfers,
         outgoing,
         remember,
     )
-    webhooks = Webhooks(door, numbers, gate, live, lookups, (statuses.told,), outgoing)
+    webhooks = Webhooks(
+        door, numbers, gate, live, transfers, lookups, (statuses.told, transfers.caller_told), outgoing
+    )
     media = MediaEndpoint(door, gate, live, calls.hold)
 
     urls = own_urls(public_url, settings.host, settings.port)
@@ -227,6 +237,7 @@ def create_app(
             if account:
                 await running.enter_async_context(account)
             await running.enter_async_context(hang_ups)
+            await running.enter_async_context(legs)
             if afterwards and inbox and filer and expiry:
                 await running.enter_async_context(afterwards)
                 await running.enter_async_context(inbox)
@@ -249,6 +260,8 @@ def create_app(
             Route("/twilio/closed", webhooks.closed, methods=["POST"]),
             Route("/twilio/status", webhooks.status, methods=["POST"]),
             Route("/twilio/amd", webhooks.answered_by, methods=["POST"]),
+            Route("/twilio/whisper", webhooks.whisper, methods=["POST"]),
+            Route("/twilio/whisper/key", webhooks.whisper_key, methods=["POST"]),
             WebSocketRoute("/twilio/media", media),
             Route("/healthz", healthz),
             Route("/readyz", readyz),
@@ -353,6 +366,7 @@ class CallDesk:
         histories: Histories,
         hooks: tuple[Hook, ...],
         hang_ups: HangUps,
+        transfers: Transfers,
         outgoing: Outgoing | None = None,
         remember: Callable[[Profile], None] | None = None,
     ) -> None:
@@ -369,6 +383,7 @@ class CallDesk:
         self._histories = histories
         self._hooks = hooks
         self._hang_ups = hang_ups
+        self._transfers = transfers
         self._outgoing = outgoing
         self._remember = remember
         self._guardroom = Guardroom(workshop)
@@ -388,7 +403,11 @@ class CallDesk:
                 profile.name,
                 admission.profile_version,
             )
-        arrival = Arrival(admission.caller, admission.number, profile, admission.kind)
+        earlier: tuple[EarlierLine, ...] = ()
+        if admission.returned:
+            returned = Returned.of(admission.returned)
+            earlier = await self._transfers.earlier(start.call_sid, returned, profile)
+        arrival = Arrival(admission.caller, admission.number, profile, admission.kind, earlier)
         await self.answer(socket, reader, start, arrival)
 
     async def answer(self, socket: MediaSocket, reader: StreamReader, start: Start, arrival: Arrival) -> None:
@@ -435,6 +454,7 @@ class CallDesk:
             carrier=traits_for(self._settings),
             offers=equipment.offers,
             looked_up=values,
+            earlier=arrival.earlier,
         )
         for problem in plan.problems:
             log.error("call %.40r, profile %r: %s", start.call_sid, profile.name, problem)
@@ -480,6 +500,9 @@ class CallDesk:
         def call_for(hook: str) -> LiveCall:
             return LiveCall(context, hook, told.events, typist, bridge.hang_up)
 
+        departure = Departure(
+            lambda outcome: self._transfers.ended(start.call_sid, outcome, _said(arrival.earlier, told))
+        )
         callee = Callee(
             profile.outbound,
             filled_message(profile, arrival, answered, values),
@@ -487,7 +510,7 @@ class CallDesk:
         )
         # The callee is first: how the call ended is told by the next, and needs what he had.
         journals: tuple[Journal, ...] = (callee,) if outgoing else ()
-        journals = (*journals, journal, figures, told, *(watch(start) for watch in self._watch))
+        journals = (*journals, journal, figures, told, departure, *(watch(start) for watch in self._watch))
         bridge = Bridge(Call(plan), start, socket, reader, connect_model, journals, toolbox, guard)
         hooks = HookTasks(self._hooks, told.events, call_for, self._metrics)
         try:
@@ -522,6 +545,22 @@ def filled_message(profile: Profile, arrival: Arrival, answered: Answered, value
         language=profile.language,
         further=values,
     )
+
+
+class Departure:
+    """A bridge's journal, behind that which keeps the lines: tells `ended` how the call left its stream."""
+
+    def __init__(self, ended: Callable[[Outcome], None]) -> None:
+        self._ended = ended
+
+    def happened(self, now: int, received: Input, actions: list[Action]) -> None:
+        if actions and isinstance(actions[-1], Ended):
+            self._ended(actions[-1].outcome)
+
+
+def _said(earlier: Iterable[EarlierLine], told: CallFeed) -> list[tuple[LineRole, str]]:
+    """What was said in a call, before it came back and since."""
+    return [*((line.role, line.text) for line in earlier), *((line.role, line.text) for line in told.lines)]
 
 
 class CallLog:
@@ -571,6 +610,16 @@ def afterwards_of(
     return work
 
 
+def transfers_of(store: Store | None, workshop: Workshop, legs: Legs, board: Board, feed: Feed) -> Transfers:
+    """How calls of this process leave the bot for a person; its functions may do so from now on."""
+    continuations = Continuations(store.continuations if store else None)
+    transfers = Transfers(continuations, legs, board.tell)
+    board.hear(transfers.passed_on)
+    if TransferCall.name in workshop.known.functions:
+        workshop.bring(TransferCall(legs, continuations, feed))
+    return transfers
+
+
 CHEAP_MODEL = "gpt-realtime-2.1-mini"  # of OpenAI's list prices the lowest for text (replay/prices.py)
 
 
@@ -583,7 +632,7 @@ def workshop_for(settings: Settings) -> Workshop:
         settings.tool_hosts,
         load_function(formatter, "PHONEBOT_TOOL_ERROR_FORMATTER") if formatter else None,
         load_guardrails(settings.tools),
-        builtins=(EndCall(), PressKeys(), SetLanguage(), TakeMessage(None), OptOut()),
+        builtins=(EndCall(), PressKeys(), SetLanguage(), TakeMessage(None), OptOut(), TransferCall()),
     )
 
 

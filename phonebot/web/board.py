@@ -7,7 +7,7 @@ The calls in progress, of all processes: who asks of them, watches them, and act
     await board.say(call_sid, TextWish("The table is free.", "system"), actor)
     async with board.follow(call_sid, names, actor) as events:
         async for event in events: ...                  # hooks/events.py
-    board.told = deliver                                # what the carrier tells of a call that is held here
+    board.hear(listener)                                # what the carrier tells of a call that is held here
     await board.tell(call_sid, wish)                    # where it told another process than the one that holds it
     async with board.listen(call_sid, actor) as sounds:
         async for sound in sounds: ...                  # sound.py
@@ -65,8 +65,7 @@ class Board:
         self._feed = feed
         self._held = held
         self._live = live
-        # Given what the carrier told of a call held here, as `tell` was; whether it meant anything to anybody.
-        self.told: Callable[[str, str], bool] = lambda call_sid, wish: False
+        self._hearing: list[Callable[[str, str], bool]] = []
         self._others = OtherCalls(live, feed) if live else None
 
     @asynccontextmanager
@@ -158,6 +157,14 @@ class Board:
             except StoreError as error:
                 log.error("that %.100r typed into call %.40r is not audited: %s", actor.name, call_sid, error)
 
+    def hear(self, listener: Callable[[str, str], bool]) -> None:
+        """
+        Let it know what the carrier tells of calls that are held here, as `tell` was given it.
+
+        It says whether that meant anything to it; if not, the next listener is asked.
+        """
+        self._hearing.append(listener)
+
     async def tell(self, call_sid: str, wish: str) -> bool:
         """
         Let the process that holds a call know what the carrier told this one: another within about a second.
@@ -166,7 +173,7 @@ class Board:
         Raises StoreError.
         """
         if self._held.get(call_sid):
-            return self.told(call_sid, wish)
+            return self._told(call_sid, wish)
         if self._live is None:
             return False
         try:
@@ -176,7 +183,10 @@ class Board:
         return True
 
     def _told_elsewhere(self, command: Command) -> str:
-        return "done" if self.told(command.call_sid, command.wish or "") else "unknown"
+        return "done" if self._told(command.call_sid, command.wish or "") else "unknown"
+
+    def _told(self, call_sid: str, wish: str) -> bool:
+        return any(listener(call_sid, wish) for listener in self._hearing)
 
     @asynccontextmanager
     async def follow(

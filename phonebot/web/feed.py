@@ -295,6 +295,16 @@ class Feed:
         call = self._calls.get(call_sid)
         return call.snapshot() if call else None
 
+    def turn(self, call_sid: str) -> Turn | None:
+        """Who has the floor in a call in progress; None when there is none of that name here."""
+        call = self._calls.get(call_sid)
+        return call.turn if call else None
+
+    def is_carriers(self, call_sid: str) -> bool:
+        """Whether a call of that name is in progress here, and came from the carrier."""
+        call = self._calls.get(call_sid)
+        return call is not None and call.kind != "browser"
+
     def subscribe(self, call_sid: str | None = None) -> Subscription:
         """
         Watch a call that is in progress or will come; None: all calls.
@@ -353,6 +363,19 @@ class CallFeed:
         self._of_ms: dict[str, int] = {}
         if listeners:
             self._tell(self.snapshot())
+
+    @property
+    def kind(self) -> Kind:
+        return self._about.kind
+
+    @property
+    def turn(self) -> Turn:
+        return self._turn
+
+    @property
+    def lines(self) -> tuple[Said, ...]:
+        """Those that are final so far, oldest first."""
+        return tuple(self._lines)
 
     def snapshot(self) -> Snapshot:
         about = self._about

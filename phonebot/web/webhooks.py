@@ -8,7 +8,7 @@ at all is answered 400, 408 or 413 without being checked.
 
 import logging
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
@@ -18,8 +18,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Scope
 
+from phonebot.agents.profile import Profile
+from phonebot.call.actions import Outcome
 from phonebot.carrier import twiml
 from phonebot.carrier.signature import form_is_signed, signed_url, stream_is_signed
+from phonebot.replay.log import Kind
+from phonebot.transfers.after import Returned, Transfers
+from phonebot.transfers.urls import TOKEN, Ticket
 from phonebot.web.admission import TOKEN_PARAMETER, Admission, Gate
 from phonebot.web.body import read_body
 from phonebot.web.closed import ClosedNumbers
@@ -73,8 +78,9 @@ class Webhooks:
     """
     The endpoints under /twilio that speak HTTP. `lookups` None: nothing is asked about callers.
 
-    `told_of_status` are given the fields of each status callback; what they do is done before it is answered.
-    `outgoing` is told of the calls that we make, which the query of their URLs names; None: we make none.
+    `transfers`: how calls go on that leave the bot; None: they end. `told_of_status` are given the fields of each
+    status callback; what they do is done before it is answered. `outgoing` is told of the calls that we make, which
+    the query of their URLs names; None: we make none.
     """
 
     def __init__(
@@ -83,11 +89,13 @@ class Webhooks:
         numbers: Answering,
         gate: Gate,
         live: LiveCalls,
+        transfers: Transfers | None = None,
         lookups: Lookups | None = None,
         told_of_status: Sequence[Callable[[dict[str, str]], Awaitable[None]]] = (),
         outgoing: Outgoing | None = None,
     ) -> None:
         self._outgoing = outgoing
+        self._transfers = transfers
         self._told_of_status = told_of_status
         self._door = door
         self._numbers = numbers
@@ -106,37 +114,62 @@ class Webhooks:
             return FORBIDDEN
         if self._live.draining:
             return _twiml(twiml.hang_up(APOLOGY))
+        outbound, profile, call = self._call_of(form)
+        if not outbound and (document := self._closed.document(profile, call.caller, call.number)):
+            return _twiml(document)
+        if self._outgoing and (attempt := request.query_params.get(ATTEMPT)):
+            self._outgoing.expect(call.call_sid, attempt)
+        return self._to_bot(call, profile, outbound)
+
+    def _call_of(self, form: Mapping[str, str]) -> tuple[bool, Profile, Ticket]:
+        """Whether a call was made by us, the profile that answers it, and who calls whom in it."""
         outbound = form.get("Direction", "").startswith("outbound")
         number, caller = ("From", "To") if outbound else ("To", "From")
         profile = self._numbers.profile_for(form.get(number, ""), form.get(caller, ""))
-        admission = Admission(
-            call_sid=_shown(form.get("CallSid", "")),
-            caller=_shown(form.get(caller, "")),
-            number=_shown(form.get(number, "")),
-            profile_version=profile.version,
-            kind="outbound" if outbound else "twilio",
-        )
-        if not outbound and (document := self._closed.document(profile, admission.caller, admission.number)):
-            return _twiml(document)
-        if self._outgoing and (attempt := request.query_params.get(ATTEMPT)):
-            self._outgoing.expect(admission.call_sid, attempt)
+        sid, caller, number = (_shown(form.get(name, "")) for name in ("CallSid", caller, number))
+        return outbound, profile, Ticket(sid, caller, number, "")
+
+    def _to_bot(self, call: Ticket, profile: Profile, outbound: bool, returned: str = "") -> Response:
+        """Connect a call to the media stream."""
         if self._lookups:
-            self._lookups.begin(admission.call_sid, profile, admission.caller, admission.number)
-        token = self._gate.issue(admission)
+            self._lookups.begin(call.call_sid, profile, call.caller, call.number)
+        kind: Kind = "outbound" if outbound else "twilio"
+        token = self._gate.issue(
+            Admission(call.call_sid, call.caller, call.number, profile.version, kind, returned)
+        )
         return _twiml(twiml.connect_stream(self._stream_url, self._after_url, {TOKEN_PARAMETER: token}))
 
     async def after(self, request: Request) -> Response:
         """
-        The stream has ended: say so if it failed and the caller is still there, and hang up.
+        The stream has ended, or the caller was put through and is back: go on as was decided, or hang up.
 
-        While the service stops, a call that is not known here is one whose stream was refused.
+        If the bot failed the caller is told. While the service stops, a call that is not known here is one whose
+        stream was refused.
         """
         form = await self._form(request)
         if form is None:
             return FORBIDDEN
         outcome = self._live.outcome(form.get("CallSid", ""))
+        step, call, profile = await self._next_step(request, form, outcome)
+        match step:
+            case str():
+                return _twiml(step)
+            case Returned() if not self._live.draining:
+                return self._to_bot(call, profile, form.get("Direction", "").startswith("outbound"), step.text)
         failed = outcome == "model_failed" or (outcome is None and self._live.draining)
         return _twiml(twiml.hang_up(APOLOGY if failed else None))
+
+    async def _next_step(
+        self, request: Request, form: Mapping[str, str], outcome: Outcome | None
+    ) -> tuple[str | Returned | None, Ticket, Profile]:
+        """How a call goes on, who calls whom in it, and the profile that answers."""
+        _, profile, call = self._call_of(form)
+        if self._transfers is None:
+            return None, call, profile
+        if ticket := self._ticket(request):
+            profile = self._numbers.profile_for(ticket.number, ticket.caller)
+            return await self._transfers.came_back(ticket, profile, form), ticket, profile
+        return await self._transfers.go_on(call, profile, outcome), call, profile
 
     async def closed(self, request: Request) -> Response:
         """A call that came while it was closed was put through, or was not answered there."""
@@ -154,6 +187,8 @@ class Webhooks:
         if form is None:
             return FORBIDDEN
         log.info("call %.40r is %.20r", form.get("CallSid", ""), form.get("CallStatus", ""))
+        if self._transfers and (ticket := self._ticket(request)):
+            await self._transfers.leg_told(ticket, form)
         for tell in self._told_of_status:
             await tell(form)
         if self._outgoing and (attempt := request.query_params.get(ATTEMPT)):
@@ -168,6 +203,25 @@ class Webhooks:
         if self._outgoing and (attempt := request.query_params.get(ATTEMPT)):
             await self._outgoing.detected(attempt, form)
         return Response(status_code=204)
+
+    async def whisper(self, request: Request) -> Response:
+        """A colleague to whom a call is transferred has answered: what he hears before he is connected."""
+        form, ticket = await self._form(request), self._ticket(request)
+        if form is None or ticket is None or self._transfers is None:
+            return FORBIDDEN
+        profile = self._numbers.profile_for(ticket.number, ticket.caller)
+        return _twiml(await self._transfers.whisper(ticket, profile))
+
+    async def whisper_key(self, request: Request) -> Response:
+        """He has pressed a key."""
+        form, ticket = await self._form(request), self._ticket(request)
+        if form is None or ticket is None or self._transfers is None:
+            return FORBIDDEN
+        return _twiml(await self._transfers.key_pressed(ticket, form))
+
+    def _ticket(self, request: Request) -> Ticket | None:
+        """What the URL says that it is about; None: nothing, or it is none of ours."""
+        return self._transfers.urls.read(request.query_params.get(TOKEN)) if self._transfers else None
 
     async def _form(self, request: Request) -> dict[str, str] | None:
         """The fields of a request that the carrier signed; None for any other."""

@@ -116,7 +116,7 @@ async def test_what_the_carrier_tells_one_process_reaches_the_one_that_holds_the
         told.set()
         return True
 
-    one.board.told = hear
+    one.board.hear(hear)
     calling = asyncio.create_task(one.dial(*CHATTY))
     async with other.board.watch() as events:
         sid = (await reach(events, Snapshot)).call_sid

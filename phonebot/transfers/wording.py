@@ -1,0 +1,54 @@
+"""What the model is told of a transfer, and the colleague of the caller."""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from phonebot.agents.profile import Profile
+from phonebot.agents.prompt import fill
+from phonebot.agents.transfers import SUMMARY, WARM_WHISPER, Destination
+from phonebot.transfers.urls import Ticket
+
+TAKES_MESSAGES = "take_message"
+
+_WHY = {
+    "busy": "the line is busy",
+    "no-answer": "nobody answered",
+    "canceled": "nobody answered",
+    "declined": "nobody took the call",
+    "refused": "the number cannot be called",
+}
+_FAILED = "the call could not be made"
+
+
+def came_to_nothing(to: str, why: str, profile: Profile) -> str:
+    """`why` is an answer of a leg, or a DialCallStatus."""
+    takes_messages = any(TAKES_MESSAGES in entries for entries in profile.tool_lists().values())
+    offer = "offer to take a message" if takes_messages else "offer what else you can do"
+    return (
+        f"The transfer to {to} came to nothing: {_WHY.get(why, _FAILED)}. The caller is with you again: tell him "
+        f"so, and {offer}."
+    )
+
+
+def described(destinations: Mapping[str, Destination]) -> str:
+    """The destinations, for the model."""
+    return "\n".join(
+        f"{name}: {each.description or 'whoever answers there'}" for name, each in destinations.items()
+    )
+
+
+def whispered(profile: Profile, ticket: Ticket, summary: str) -> str:
+    """What the colleague hears; "" for nothing."""
+    text = profile.transfer.whisper
+    if text is None:
+        if not ticket.leg:
+            return ""
+        text = WARM_WHISPER
+    return fill(
+        text,
+        caller=ticket.caller,
+        number=ticket.number,
+        now=datetime.now().astimezone(),
+        language=profile.language,
+        further={SUMMARY: summary},
+    )
