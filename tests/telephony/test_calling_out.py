@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import re
 import shlex
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -88,9 +89,7 @@ def example() -> Profile:
 
 
 @pytest.mark.slow
-async def test_the_call_of_the_example_is_made_by_the_command_and_its_message_left(
-    stage: Any, tmp_path: Path
-) -> None:
+async def test_the_calls_of_the_examples_are_made_and_the_message_left(stage: Any, tmp_path: Path) -> None:
     desk = await stage(line=REMINDERS, service={"profile": example()})
     desk.carrier.callees[COLLEAGUE] = Machine(after_s=1, greeting_ms=2500)
     code, said = await type_in(desk, tmp_path, TYPED[0])
@@ -99,11 +98,22 @@ async def test_the_call_of_the_example_is_made_by_the_command_and_its_message_le
     why = "Table for four on Friday at 19:00"
     assert filed.turns[-1].text == f"This is Rosa's Trattoria about your reservation: {why}. Please call us back."
 
+    secret = (await desk.store.tokens.create("orders", ["operate"], ADA)).secret
+    variables = {**os.environ, "API": f"{desk.service.url}/api/v1", "TOKEN": secret, "no_proxy": "*"}
+    shell = await asyncio.create_subprocess_exec(
+        "sh", "-ec", TYPED[1], env=variables, stdout=asyncio.subprocess.PIPE
+    )
+    told = json.loads((await shell.communicate())[0])
+    assert (told["to"], told["from"], told["reason"], told["state"]) == (COLLEAGUE, REMINDERS, why, "queued")
+    desk.carrier.callees[COLLEAGUE] = Human((WaitForBot(), HangUp()), after_s=1)
+    call = await desk.over(await desk.store.outbound.get(told["id"]))
+    assert (call.result, call.asked_by) == ("answered", "token orders")
+
 
 @pytest.mark.slow
 async def test_the_commands_for_opting_out_do_what_they_say(stage: Any, tmp_path: Path) -> None:
     desk = await stage(retries=0)
-    add, listed, remove = TYPED[1].splitlines()
+    add, listed, remove = TYPED[2].splitlines()
     assert await type_in(desk, tmp_path, add) == (0, "+15550100010 is not called any more\n")
     code, said = await type_in(desk, tmp_path, listed)
     assert (code, "asked for it in a letter" in said) == (0, True)
