@@ -316,6 +316,10 @@ class Settings(BaseModel):
     ] = None
     """Says what the model is told of a function that went wrong, see tools.md. Unset: built-in sentences."""
 
+    hold_audio: Annotated[Annotated[Path, AfterValidator(_path)] | None, _PATH_ALLOWED] = None
+    """A WAV file, 8 kHz mono of at most 30 s, which callers hear, over and over, while they are being connected.
+    Unset: a melody."""
+
     hooks: Annotated[
         Annotated[str, AfterValidator(_tool_paths)], Allowed("module or module:function, separated by commas")
     ] = ""

@@ -38,7 +38,8 @@ class Answers:
 
     def response_created(self, event: events.ResponseCreated, now: int) -> list[Action]:
         talk, response_id = self._talk, event.response.id
-        actions = talk.items.delete_unheard(lambda item: item.response_id != response_id)  # only one can be active
+        actions = talk.stop_music(now)
+        actions += talk.items.delete_unheard(lambda item: item.response_id != response_id)  # only one can be active
         talk.answer_due_ms = None
         crossed = talk.responses.asked and talk.turn is Turn.CALLER and not talk.is_deaf
         follows = talk.responses.follows_conversation

@@ -173,7 +173,8 @@ class Call:
         for clip in opening:
             actions += self._talk.play_clip(clip, now)
         if opening and not self.plan.greeting_interruptible:
-            self._caller.greeting = self._talk.items.newest_response
+            newest = self._talk.items.newest
+            self._caller.greeting = newest.response_id if newest else None
         return actions + self._talk.ledger.ping(now)
 
     # ------------------------------------------------------------------------------ the model's connection
@@ -213,7 +214,8 @@ class Call:
 
     def _answer_typed(self, now: int) -> list[Action]:
         """Ask for the answer to what was typed, unless somebody speaks or an answer is on its way."""
-        if not self._talk.is_quiet or self.turn is Turn.BOT or self._talk.answer_due_ms is not None:
+        speaks = self.turn is Turn.BOT and not self._talk.plays_music
+        if not self._talk.is_quiet or speaks or self._talk.answer_due_ms is not None:
             return []
         self._typed.asked()
         return self._talk.wanted(now)

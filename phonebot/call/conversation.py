@@ -64,6 +64,8 @@ class Conversation:
         self._unheard_ms: int | None = None
         self._held_settled: Settled = "at_once"
         self._model_faults = 0
+        # What was played last while the caller had to wait.
+        self._music: SpokenItem | None = None
 
     # ------------------------------------------------------------------------------ the floor
 
@@ -141,6 +143,22 @@ class Conversation:
             return self.items.settle(item, 0, "at_once")
         self.clips.wait(item, clip)
         return self.play_waiting(now)
+
+    def play_music(self, now: int) -> list[Action]:
+        """Play the caller something while he waits."""
+        clip = Clip("", self.plan.hold_audio)
+        actions = self.play_clip(clip, now) if clip.audio else []
+        self._music = self.items.newest if clip.audio else None
+        return actions
+
+    def stop_music(self, now: int) -> list[Action]:
+        """There is something else to be heard."""
+        music, self._music = self._music, None
+        return self.silence_bot(now) if music and not music.stopped and self.items.get(music.item_id) else []
+
+    @property
+    def plays_music(self) -> bool:
+        return self._music is not None and self.items.get(self._music.item_id) is self._music
 
     def play_waiting(self, now: int) -> list[Action]:
         """Play the clips that wait, unless that would split an answer."""

@@ -48,6 +48,7 @@ class Errands:
         """A function has run."""
         response_id = self._tools.response_of(result.call_id)
         actions, answers = self._tools.finished(result, now)
+        actions += self._stop_music(now)
         if response_id and result.language:
             actions += self._speak(result.language)
         if response_id and (leave := result.leave):
@@ -55,6 +56,10 @@ class Errands:
             kept = leave.listens and response_id in self._talk.responses.fenced
             return actions + ([] if kept else self._talk.leave(leave, now))
         return actions + (self._talk.wanted(now) if answers else [])
+
+    def _stop_music(self, now: int) -> list[Action]:
+        """There is none any more if the function has run to which it belonged."""
+        return [] if self._tools.has_music else self._talk.stop_music(now)
 
     def response_over(self, response_id: str, now: int) -> list[Action]:
         """The response has called all that it calls."""
@@ -127,5 +132,9 @@ class Errands:
             return []
         actions, answers = self._tools.tick(now)
         if self._talk.is_quiet and (filler := self._tools.filler(now)):
-            self._talk.responses.want(filler)
+            if filler == "music":
+                actions += self._talk.play_music(now)
+            else:
+                self._talk.responses.want(filler)
+        actions += self._stop_music(now)
         return actions + (self._talk.wanted(now) if answers else self._talk.ask(now))

@@ -74,9 +74,9 @@ class Items:
         return bool(self._stopped)
 
     @property
-    def newest_response(self) -> str | None:
-        """The response of the item that was begun last; None: none is open."""
-        return next((item.response_id for item in reversed(self._open.values())), None)
+    def newest(self) -> SpokenItem | None:
+        """The item that was begun last; None: none is open."""
+        return next(reversed(self._open.values()), None)
 
     # ---------------------------------------------------------------------------------- what was heard
 
@@ -104,6 +104,9 @@ class Items:
         if item.heard_in_full:
             return self.heard_in_full(item)
         item.heard_ms = min(played_bytes // BYTES_PER_MS, item.received_ms)
+        if item.is_wordless:
+            self.forget(item)
+            return self._clips.settle(item, "")
         cut = Cut(item.item_id, item.heard_ms, item.received_ms, settled)
         if not item.heard_ms:
             self.forget(item)
@@ -121,6 +124,8 @@ class Items:
             return []
         self.forget(item)
         told = self._clips.settle(item, item.final_text) if item.is_clip else []
+        if item.is_wordless:
+            return told
         return [*told, Line("bot", item.item_id, item.final_text, heard_ms=item.received_ms)]
 
     def _cut_line(self, item: SpokenItem) -> list[Action]:
@@ -160,7 +165,7 @@ class Items:
 
     def last_lines(self) -> list[Action]:
         """The call has ended: what was heard of those whose text was still to come."""
-        return [_last_line(item) for item in self]
+        return [_last_line(item) for item in self if not item.is_wordless]
 
     # ---------------------------------------------------------------------------------- what the model is told
 

@@ -123,7 +123,7 @@ class ToolRule(Frozen, frozen=True):
 
     It is given up after `timeout_ms`. While it runs and nobody speaks, the bot says each of `fillers` in turn, the
     first after `filler_ms`; None: in words of its own that it takes a moment; (): nothing. `answers`: its result is
-    to be answered; False: the model is told it and nothing more.
+    to be answered; False: the model is told it and nothing more. `music`: instead of words the caller hears music.
     """
 
     name: str
@@ -132,6 +132,7 @@ class ToolRule(Frozen, frozen=True):
     filler_ms: int = 3_000
     consent: Consent | None = None
     answers: bool = True
+    music: bool = False
 
 
 class GuardrailRule(Frozen, frozen=True):
@@ -234,6 +235,7 @@ class CallPlan(Frozen, frozen=True):
     session has. `agents`, where there are several: all of them, the first one as the session begins. `problems`: a
     sentence for each thing that the profile asks for and the call has to do without. `guardrails` hold for whoever
     has the call. `earlier`: the call comes back, and this was said before; the bot speaks first, without greeting.
+    `hold_audio` is the music of functions that have some, base64 of raw mu-law at 8 kHz, over and over.
     """
 
     session: Session
@@ -253,6 +255,7 @@ class CallPlan(Frozen, frozen=True):
     problems: tuple[str, ...] = ()
     guardrails: tuple[GuardrailRule, ...] = ()
     earlier: tuple[EarlierLine, ...] = ()
+    hold_audio: str = ""
 
     @property
     def decides(self) -> bool:
@@ -270,13 +273,14 @@ def plan_for(
     offers: Mapping[str, Offer] | None = None,
     looked_up: Mapping[str, str] | None = None,
     earlier: tuple[EarlierLine, ...] = (),
+    hold_audio: str = "",
 ) -> CallPlan:
     """
     How `profile` answers `caller`'s call to `number`, begun at `now` (wall-clock time, for the prompt).
 
     `carrier` None: the plain one. `offers`: the functions that the model may call, by agent; None: it has none.
     `looked_up`: what is known of the caller; None: the defaults of the profile's lookup. `earlier`: the call comes
-    back, and goes on with what was said before.
+    back, and goes on with what was said before. `hold_audio`: what is played where a function has music.
     """
     offers = offers or {}
     if looked_up is None and profile.lookup:
@@ -311,6 +315,7 @@ def plan_for(
         problems=tuple(dict.fromkeys(problem for offer in offers.values() for problem in offer.problems)),
         guardrails=tuple(map(GuardrailRule.of, profile.guardrails)),
         earlier=earlier,
+        hold_audio=hold_audio if any(rule.music for agent in agents for rule in agent.rules) else "",
     )
     return _deciding(plan) if plan.decides else plan
 

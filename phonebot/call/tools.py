@@ -13,6 +13,7 @@ one for all of them (Realtime API, function calling). The model is told somethin
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias
 
 from phonebot.call.actions import Action, RunTool, StopTool, Tell, Trouble
 from phonebot.call.inputs import MAX_OUTPUT_CHARACTERS, ToolResult
@@ -55,6 +56,8 @@ OWN_FILLER = ResponseOptions(
     tool_choice="none",
 )
 """What is said while a function runs that has no words for it."""
+
+Music: TypeAlias = Literal["music"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,10 +283,17 @@ class Tools:
             dues.append(self._quiet_ms + filler[0])
         return min(dues, default=None)
 
-    def _filler(self) -> tuple[int, ResponseOptions] | None:
-        """What is to be said while the function that has run longest runs, and after how long."""
+    @property
+    def has_music(self) -> bool:
+        """Music belongs to a function that runs."""
+        return any(running.rule.music for running in self._running.values())
+
+    def _filler(self) -> tuple[int, ResponseOptions | Music] | None:
+        """What is to be heard while the function that has run longest runs, and after how long."""
         for running in self._running.values():
             rule = running.rule
+            if rule.music:  # again and again, without a pause
+                return (0 if self._fillers_said else rule.filler_ms), "music"
             if rule.fillers is None:
                 return rule.filler_ms, OWN_FILLER
             if rule.fillers:
@@ -303,8 +313,8 @@ class Tools:
                 wanted = self._answered(running.response_id) or wanted
         return actions, wanted
 
-    def filler(self, now: int) -> ResponseOptions | None:
-        """What the bot is to say now since nobody speaks and a function runs; None: nothing."""
+    def filler(self, now: int) -> ResponseOptions | Music | None:
+        """What the caller is to hear now since nobody speaks and a function runs; None: nothing."""
         filler = self._filler()
         if filler is None or self._quiet_ms is None or now < self._quiet_ms + filler[0]:
             return None

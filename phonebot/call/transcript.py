@@ -43,6 +43,11 @@ class SpokenItem:
         return "".join(self.text_parts) if self.final_text is None else self.final_text
 
     @property
+    def is_wordless(self) -> bool:
+        """Tones or music: neither the transcript nor the model knows of it."""
+        return self.is_clip and not self.final_text
+
+    @property
     def heard_in_full(self) -> bool:
         return self.complete and self.played_bytes >= self.sent_bytes
 

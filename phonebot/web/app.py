@@ -30,6 +30,8 @@ from phonebot.agents.answering import Answered, answer, with_history
 from phonebot.agents.history import PLACEHOLDER as HISTORY
 from phonebot.agents.profile import Profile
 from phonebot.agents.prompt import fill
+from phonebot.agents.recordings import read_recording
+from phonebot.audio.melody import melody
 from phonebot.bridge import Bridge, Journal
 from phonebot.call.actions import Action, Ended, LineRole, Outcome
 from phonebot.call.call import Call
@@ -38,7 +40,7 @@ from phonebot.call.plan import CarrierTraits, EarlierLine, plan_for
 from phonebot.callbook import CallBook
 from phonebot.carrier.account import CarrierAccount
 from phonebot.carrier.messages import MAX_MESSAGE_BYTES, Start, StreamReader
-from phonebot.errors import StoreError
+from phonebot.errors import AudioError, SettingsError, StoreError
 from phonebot.filing.expiry import Expiry
 from phonebot.filing.filer import Filer
 from phonebot.guardrails.guardroom import Guardroom
@@ -387,6 +389,7 @@ class CallDesk:
         self._outgoing = outgoing
         self._remember = remember
         self._guardroom = Guardroom(workshop)
+        self._hold_audio = hold_audio_of(settings)
 
     def _writing(self) -> TextSession:
         """A model that answers in writing, for one call."""
@@ -455,6 +458,7 @@ class CallDesk:
             offers=equipment.offers,
             looked_up=values,
             earlier=arrival.earlier,
+            hold_audio=self._hold_audio,
         )
         for problem in plan.problems:
             log.error("call %.40r, profile %r: %s", start.call_sid, profile.name, problem)
@@ -642,6 +646,16 @@ def account_of(settings: Settings) -> CarrierAccount | None:
         return None
     token = settings.twilio_auth_token.get_secret_value()
     return CarrierAccount(settings.twilio_account_sid, token, settings.twilio_api_url)
+
+
+def hold_audio_of(settings: Settings) -> str:
+    """What callers hear while they wait. Raises SettingsError for a file that cannot be played."""
+    if settings.hold_audio is None:
+        return melody()
+    try:
+        return read_recording(settings.hold_audio)
+    except AudioError as error:
+        raise SettingsError(f"PHONEBOT_HOLD_AUDIO: {error}") from None
 
 
 def traits_for(settings: Settings) -> CarrierTraits:
