@@ -173,7 +173,7 @@ def twilio(account_sid: str | None, auth_token: str | None, api_url: str, public
     async def look() -> Check:
         if not (account_sid and auth_token):
             missing = "TWILIO_ACCOUNT_SID" if auth_token else "TWILIO_AUTH_TOKEN"
-            told = f"{missing} is not set: the account is not asked"
+            told = f"{missing} is not set: the account is not asked, and no colleague before a transfer"
             return Check(name, "off", told, "Set it to have it checked.")
         url = f"{api_url}/2010-04-01/Accounts/{account_sid}/IncomingPhoneNumbers.json?PageSize={PAGE_NUMBERS}"
         credentials = b64encode(f"{account_sid}:{auth_token}".encode()).decode()

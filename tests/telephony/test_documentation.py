@@ -21,12 +21,17 @@ from phonebot.agents.numbers import read_tables
 from phonebot.agents.outbound import Outbound
 from phonebot.agents.profile import Profile
 from phonebot.agents.toml import parse
+from phonebot.agents.transfers import Destination, Transfer, chain
 from phonebot.messages.note import Note
 from phonebot.messages.taking import TakeMessage
+from phonebot.settings import load
 from phonebot.tools.running import ToolContext
+from phonebot.web.app import workshop_for
 
 PAGE = Document("telephony.md")
 TABLES: dict[str, type[BaseModel]] = {
+    "transfer": Transfer,
+    "destinations.NAME": Destination,
     "messages": Messages,
     "history": History,
     "hours": Hours,
@@ -52,6 +57,20 @@ def test_each_key_is_documented_with_its_default_and_what_is_allowed(prefix: str
         assert (default == "required") == fields[key].is_required()
         if isinstance(fields[key].default, str | int | float):
             assert default == f"`{json.dumps(fields[key].default)}`"
+
+
+def test_the_examples_of_transfers_reach_whom_it_says() -> None:
+    put_through, asked_first = profiles("Transfers").values()
+    reached = {name: [other for other, _ in chain(put_through.reachable, name)] for name in put_through.reachable}
+    assert reached == {"default": ["default"], "kitchen": ["kitchen", "default"], "parties": ["parties"]}
+    assert asked_first.transfer.warm
+    assert list(asked_first.reachable) == ["default"]
+
+
+def test_the_example_of_hanging_up_has_the_function_for_it() -> None:
+    (profile,) = profiles("Hanging up").values()
+    offer = workshop_for(load({}, env_file=None)).equip(profile).offers["main"]
+    assert ([rule.name for rule in offer.rules], offer.problems) == (["end_call"], ())
 
 
 def told_at_edges() -> Iterator[tuple[str, str]]:
