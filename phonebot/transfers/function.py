@@ -102,7 +102,7 @@ class _Cold:
         if not isinstance(given, dict):
             raise ToolFault("arguments", "they are no object")
         to, summary = given.get("to", next(iter(self._known))), given.get("summary", "")
-        if to not in self._known:
+        if not isinstance(to, str) or to not in self._known:
             raise ToolFault("arguments", f"to must be one of {', '.join(self._known)}")
         if not isinstance(summary, str):
             raise ToolFault("arguments", "summary must be text")

@@ -1,7 +1,7 @@
 """Transfers through the whole service: what the caller and his colleague hear, and who comes back to the bot."""
 
 import pytest
-from service_driver import SPEECH, StartService
+from service_driver import SECRET_KEY, SPEECH, StartService
 from switchboard_driver import CALLER, COLLEAGUE, LINE
 from transfer_driver import ASKS, PUT_THROUGH, SUMMARY, Receptionist, answered_by, staged
 
@@ -10,6 +10,7 @@ from phonebot.call.inputs import ToolResult
 from phonebot.simulator.callees import Busy, Callee, Human, Invalid, Machine, NoAnswer
 from phonebot.simulator.caller import HangUp, Interrupt, Pause, Press, WaitForBot, WaitForHangUp, WaitForQuiet
 from phonebot.simulator.rest import RestFault
+from phonebot.transfers.urls import Ticket, TransferUrls
 
 pytestmark = pytest.mark.slow
 
@@ -211,3 +212,19 @@ async def test_without_an_account_the_caller_is_put_through_unasked(start_servic
         record = await stage.called(*ASKS, PATIENT)
     assert record.told("bridged with") == [COLLEAGUE]
     assert stage.carrier.requests == []
+
+
+# ------------------------------------------------------------------------------------------- who may ask
+
+
+@pytest.mark.parametrize("path", ["/twilio/whisper", "/twilio/whisper/key"])
+async def test_what_a_colleague_hears_is_told_to_the_carrier_alone_and_only_by_urls_of_ours(
+    start_service: StartService, path: str
+) -> None:
+    service = await start_service(profile=answered_by())
+    url = TransferUrls("", SECRET_KEY).whisper(Ticket("CA1", CALLER, LINE, "default"))
+    signed = f"{path}?{url.partition('?')[2]}"
+    assert (await service.post(signed))[0] == 200
+    assert (await service.post(signed, token=None))[0] == 403
+    for forged in (path, f"{path}?t=x", f"{signed}x"):
+        assert (await service.post(forged))[0] == 403

@@ -1,0 +1,249 @@
+"""What the carrier asks about a transfer, of whichever process: two share a database and an emulated account."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from service_driver import until
+from switchboard_driver import CALLER, COLLEAGUE, LINE, Scene, staged
+
+from phonebot.agents.profile import Profile
+from phonebot.call.actions import LineRole
+from phonebot.call.plan import EarlierLine
+from phonebot.carrier.account import CarrierAccount
+from phonebot.errors import StoreUnavailable
+from phonebot.simulator.callees import Human
+from phonebot.simulator.switchboard import ACCOUNT_SID, AUTH_TOKEN
+from phonebot.store.continuations import ContinuationStore
+from phonebot.store.database import Database
+from phonebot.transfers import after
+from phonebot.transfers.after import Returned, Transfers
+from phonebot.transfers.continuations import Continuation, Continuations
+from phonebot.transfers.legs import Leg, Legs
+from phonebot.transfers.urls import Ticket, TransferUrls
+
+SECRET = "fedcba9876543210fedcba9876543210"
+CALL = Ticket("CA1", CALLER, LINE, "")
+PROFILE = Profile.from_table({"transfer_to": COLLEAGUE, "tools": ["transfer_call"]}, "test")
+BUSY = {"DialCallStatus": "busy"}
+SAID: tuple[tuple[LineRole, str], ...] = (("caller", "My bill."), ("bot", "One moment."))
+
+
+class Away(ContinuationStore):
+    """A database that is away."""
+
+    def __init__(self) -> None: ...
+
+    async def put(self, call_sid: str, text: str) -> None:
+        raise StoreUnavailable("it is away: wait")
+
+    async def get(self, call_sid: str) -> str | None:
+        raise StoreUnavailable("it is away: wait")
+
+    async def remove(self, call_sid: str) -> None:
+        raise StoreUnavailable("it is away: wait")
+
+
+@dataclass
+class Process:
+    continuations: Continuations
+    legs: Legs
+    transfers: Transfers
+
+
+def process(store: ContinuationStore, account: CarrierAccount, origin: str, others: list[Process]) -> Process:
+    continuations, legs = Continuations(store), Legs(account, TransferUrls(origin, SECRET))
+
+    async def elsewhere(call_sid: str, text: str) -> bool:
+        return any(other.transfers.passed_on(call_sid, text) for other in others)
+
+    made = Process(continuations, legs, Transfers(continuations, legs, elsewhere))
+    others.append(made)
+    return made
+
+
+@dataclass
+class Deployment:
+    scene: Scene
+    one: Process
+    other: Process
+    alone: Process
+
+    async def taken(self, call_sid: str = "CA1") -> Leg:
+        """A colleague who waits for the caller in a room, of the first process."""
+        self.scene.carrier.callees[COLLEAGUE] = Human()
+        leg = self.one.legs.begin(CALL._replace(call_sid=call_sid, to="default"), "Take it?", None)
+        self.one.legs.dial(leg, COLLEAGUE, LINE, 20, 600)
+        await until(lambda: leg.call_sid)
+        leg.settle("taken")
+        await self.one.continuations.keep(call_sid, Continuation("default", "", leg.room, leg.call_sid))
+        return leg
+
+    async def placed_by_test(self) -> str:
+        """A call that is in progress, in the place of a caller's."""
+        sid = await self.scene.place("+15550100008")
+        await self.scene.carrier.until("+15550100008", "heard", "Hello.")
+        return sid
+
+
+@pytest.fixture
+async def deployment(database: Database, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Deployment]:
+    monkeypatch.setattr(after, "MEETS_S", 0)
+    others: list[Process] = []
+    async with AsyncExitStack() as stack:
+        scene = await stack.enter_async_context(staged())
+        waits = '<Response><Say>Hello.</Say><Pause length="3600"/></Response>'
+        scene.bot.answers |= dict.fromkeys(("/twilio/whisper", "/outbound"), waits)
+        scene.bot.answers |= dict.fromkeys(("/twilio/status", "/twilio/after"), "<Response/>")
+        scene.carrier.callees["+15550100008"] = Human()
+        account = CarrierAccount(ACCOUNT_SID, AUTH_TOKEN, scene.carrier.url, deadline_s=2)
+        await stack.enter_async_context(account)
+        store, origin = ContinuationStore(database), scene.bot.origin
+        made = [process(each, account, origin, others) for each in (store, store, Away())]
+        for each in made:
+            await stack.enter_async_context(each.legs)
+        yield Deployment(scene, *made)
+
+
+async def test_another_process_puts_the_caller_through_and_takes_him_back_with_what_was_said(
+    deployment: Deployment,
+) -> None:
+    one, other = deployment.one, deployment.other
+    await one.continuations.keep("CA1", Continuation("default", "A bill."))
+    step = await other.transfers.go_on(CALL, PROFILE, None)
+    assert isinstance(step, str)
+    assert f"<Number>{COLLEAGUE}</Number>" in step
+    assert f'callerId="{LINE}"' in step
+    await one.continuations.add_lines("CA1", SAID)
+    ticket = CALL._replace(to="default")
+    returned = await other.transfers.came_back(ticket, PROFILE, BUSY)
+    assert returned == Returned("default", "busy")
+    assert Returned.of(returned.text) == returned
+    *said, why = await other.transfers.earlier("CA1", returned, PROFILE)
+    assert said == [EarlierLine("caller", "My bill."), EarlierLine("bot", "One moment.")]
+    assert why.text.startswith("The transfer to default came to nothing: the line is busy.")
+    assert await one.continuations.of("CA1") is None
+
+
+async def test_while_the_database_is_away_the_process_that_held_the_call_knows(
+    deployment: Deployment, caplog: pytest.LogCaptureFixture
+) -> None:
+    alone = deployment.alone
+    with caplog.at_level(logging.WARNING):
+        await alone.continuations.keep("CA1", Continuation("default"))
+        await alone.continuations.add_lines("CA1", SAID)
+        assert "<Number>" in str(await alone.transfers.go_on(CALL, PROFILE, "transferred"))
+        returned = await alone.transfers.came_back(CALL._replace(to="default"), PROFILE, BUSY)
+        assert isinstance(returned, Returned)
+        assert len(await alone.transfers.earlier("CA1", returned, PROFILE)) == 3
+        assert await alone.transfers.go_on(CALL, PROFILE, "transferred") is None
+    assert "how call 'CA1' goes on is known to this process alone: it is away: wait" in caplog.messages
+
+
+@pytest.mark.parametrize("outcome", ["guardrail", "operator_hung_up", "caller_hung_up", "time_limit"])
+async def test_a_call_that_was_ended_for_another_reason_is_not_put_through(
+    deployment: Deployment, outcome: Any
+) -> None:
+    await deployment.one.continuations.keep("CA1", Continuation("default"))
+    assert await deployment.one.transfers.go_on(CALL, PROFILE, outcome) is None
+
+
+async def test_a_destination_that_the_profile_lost_brings_the_caller_back(deployment: Deployment) -> None:
+    await deployment.one.continuations.keep("CA1", Continuation("billing"))
+    assert await deployment.one.transfers.go_on(CALL, PROFILE, "transferred") == Returned("billing", "failed")
+
+
+# ------------------------------------------------------------------------------------------- the colleague
+
+
+async def test_a_key_that_another_process_is_told_of_takes_the_call(deployment: Deployment) -> None:
+    one, other = deployment.one, deployment.other
+    leg = one.legs.begin(CALL._replace(to="default"), "Take it?", None)
+    await one.continuations.keep("CA1", Continuation("default", "A bill.", leg.room))
+    asked = await other.transfers.whisper(leg.ticket, PROFILE)
+    assert f"A call from {CALLER}. A bill. Press 1" in asked
+    assert asked.count("<Gather") == 2
+    met = await other.transfers.key_pressed(leg.ticket, {"Digits": "1"})
+    assert leg.room in met
+    assert await leg.answered(5) == "taken"
+
+
+@pytest.mark.parametrize("digits", ["2", "9", "#"])
+async def test_any_other_key_declines(deployment: Deployment, digits: str) -> None:
+    leg = deployment.one.legs.begin(CALL._replace(to="default"), "Take it?", None)
+    assert "<Conference" not in await deployment.one.transfers.key_pressed(leg.ticket, {"Digits": digits})
+    assert await leg.answered(5) == "declined"
+
+
+async def test_a_colleague_who_presses_the_key_too_late_is_told_that_the_caller_has_gone(
+    deployment: Deployment,
+) -> None:
+    one = deployment.one
+    leg = one.legs.begin(CALL._replace(to="default"), "Take it?", None)
+    one.legs.end(leg)
+    for process in (one, deployment.other):
+        answer = await process.transfers.key_pressed(leg.ticket, {"Digits": "1"})
+        assert after.CALLER_GONE in answer
+
+
+async def test_a_caller_whose_colleague_went_before_they_met_is_fetched_from_the_room(
+    deployment: Deployment,
+) -> None:
+    caller_sid = await deployment.placed_by_test()
+    leg = await deployment.taken(caller_sid)
+    await deployment.other.transfers.leg_told(leg.ticket, {"CallStatus": "completed"})
+    await until(lambda: "/twilio/after" in deployment.scene.bot.paths)
+    (_, request, _) = next(each for each in deployment.scene.bot.asked if each[0] == "/twilio/after")
+    ticket = deployment.one.legs.urls.read(request.query["t"])
+    assert ticket == leg.ticket
+    assert ticket is not None
+    assert await deployment.other.transfers.came_back(ticket, PROFILE, {}) == Returned("default", "declined")
+
+
+async def test_a_caller_whose_colleague_has_gone_already_comes_back_at_once(deployment: Deployment) -> None:
+    await deployment.one.continuations.keep("CA1", Continuation("default", "", "room-1"))
+    step = await deployment.other.transfers.go_on(CALL, PROFILE, "transferred")
+    assert step == Returned("default", "declined")
+
+
+async def test_two_who_have_met_are_let_go_when_either_leaves(deployment: Deployment) -> None:
+    leg = await deployment.taken()
+    step = await deployment.other.transfers.go_on(CALL, PROFILE, "transferred")
+    assert leg.room in str(step)
+    left = await deployment.one.transfers.came_back(leg.ticket, PROFILE, {"DialCallStatus": "answered"})
+    assert "<Hangup" in str(left)
+    assert await deployment.other.continuations.of("CA1") is None
+    await deployment.one.transfers.leg_told(leg.ticket, {"CallStatus": "completed"})
+    await asyncio.sleep(0)
+    assert "/twilio/after" not in deployment.scene.bot.paths
+
+
+@pytest.mark.parametrize("by", ["one", "other"])
+async def test_a_colleague_does_not_wait_for_a_caller_who_has_hung_up(deployment: Deployment, by: str) -> None:
+    leg = await deployment.taken()
+    told: Process = getattr(deployment, by)
+    await told.transfers.caller_told({"CallSid": "CA1", "CallStatus": "ringing"})
+    await told.transfers.caller_told({"CallSid": "CA1", "CallStatus": "completed"})
+    await deployment.scene.carrier.settled()
+    assert leg.call_sid == deployment.scene.carrier.calls_to(COLLEAGUE)[0].call_sid
+    assert await deployment.one.continuations.of("CA1") is None
+
+
+async def test_a_colleague_does_not_wait_for_a_call_that_a_guardrail_has_ended(deployment: Deployment) -> None:
+    await deployment.taken()
+    deployment.one.transfers.ended("CA1", "guardrail", ())
+    await deployment.scene.carrier.settled()
+    assert deployment.one.legs.taken_for("CA1") == []
+
+
+async def test_a_token_of_ours_is_read_and_no_other(deployment: Deployment) -> None:
+    urls, ticket = deployment.one.legs.urls, CALL._replace(to="default", leg="a", tried="b,c")
+    token = urls.after(ticket).partition("t=")[2]
+    assert urls.read(token) == ticket
+    others = TransferUrls("http://a.example", SECRET.upper())
+    for forged in (None, "", "x", f"{token}x", others.after(ticket).partition("t=")[2]):
+        assert urls.read(forged) is None
