@@ -19,9 +19,9 @@ from sqlalchemy import insert, text
 
 from phonebot.call.actions import Cut
 from phonebot.realtime.events import ResponseDone, SpokenTextDone, Usage
+from phonebot.realtime.prices import cost_usd
 from phonebot.replay.account import Account, account_of
 from phonebot.replay.heard import Legs, legs
-from phonebot.replay.prices import cost_usd
 from phonebot.replay.reader import CallLog, read
 from phonebot.replay.utterances import Utterance, of_bot, of_caller
 from phonebot.store.database import Database

@@ -221,9 +221,14 @@ RECORDINGS = {
         script=CLINIC / "script.toml",
     ),
     "time-limit": Recording(
-        "The caller hangs on until the number's limit ends the call in the middle of an answer.",
+        "The caller hangs on until the number's limit is reached in the middle of an answer: the bot takes leave.",
         (QUIET, say(BOOK), WaitForHangUp()),
         profile={"max_call_s": 10},
+    ),
+    "no-input": Recording(
+        "The caller is silent: he is asked whether he is there, says so, is silent again, and is left.",
+        (QUIET, Pause(5_000), QUIET, say(HOURS), WaitForHangUp()),
+        profile={"no_input": {"after_s": 4, "times": 1}},
     ),
 }
 

@@ -12,7 +12,16 @@ from service_driver import ACCOUNT_SID, CALL_SID, STREAM_SID, until
 
 from phonebot import bridge, outbox
 from phonebot.bridge import Bridge, ConnectModel, Journal, StreamClosed
-from phonebot.call.actions import Action, ClearPlayback, CloseStream, Ended, PlayAudio, SendMark, Trouble
+from phonebot.call.actions import (
+    Action,
+    ClearPlayback,
+    Ended,
+    LimitNear,
+    LimitReached,
+    PlayAudio,
+    SendMark,
+    Trouble,
+)
 from phonebot.call.call import Call
 from phonebot.call.inputs import (
     CallerAudioDropped,
@@ -475,9 +484,10 @@ async def test_a_carrier_that_does_not_let_itself_be_closed_holds_up_nothing(
 
 async def test_the_call_is_woken_when_it_asked_for_it() -> None:
     shell = Shell(CallPlan(PLAN.session, max_call_ms=50))
+    await shell.seen(LimitReached)
+    shell.hang_up()
     await shell.ended()
-    assert shell.notes.all(CloseStream) == [CloseStream(1000, "time_limit")]
-    assert shell.socket.close_code == 1000
+    assert [each.limit for each in shell.notes.all(LimitNear, LimitReached)] == ["time", "time"]
 
 
 def cancel(shell: Shell) -> None:

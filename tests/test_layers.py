@@ -17,7 +17,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "realtime": ("errors", "audio"),
     "agents": ("errors",),
     "agents.recordings": ("audio",),  # beside what is allowed to the rest of agents
-    "call": ("carrier.messages", "realtime.events", "realtime.severity", "agents", "audio"),
+    "call": ("carrier.messages", "realtime.events", "realtime.severity", "realtime.prices", "agents", "audio"),
     "replay.pytest_plugin": ("rehearsal",),  # likewise
     "replay": ("call", "carrier", "realtime", "agents", "audio", "errors"),
     "outbox": ("realtime.events", "audio"),
@@ -26,7 +26,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "store": ("errors",),
     "tools": ("errors", "call", "realtime.events", "agents"),
     "tools.builtin": ("audio.dtmf",),  # beside what is allowed to the rest of tools
-    "after": ("agents", "errors", "realtime", "replay.prices", "store", "tools"),
+    "after": ("agents", "errors", "realtime", "store", "tools"),
     "outbound": ("agents", "carrier", "errors", "realtime.events", "call.plan", "store", "tools"),
     "hooks": ("errors", "agents.agent", "call", "carrier.messages", "realtime.events", "replay.reader", "tools"),
     "guardrails": ("errors", "call", "agents", "tools"),

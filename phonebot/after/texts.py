@@ -11,9 +11,9 @@ from typing import Any
 from phonebot.agents.after_call import Extract, Summary
 from phonebot.errors import ModelError
 from phonebot.realtime.events import Usage
+from phonebot.realtime.prices import cost_usd
 from phonebot.realtime.providers import Endpoint
 from phonebot.realtime.text import TextAnswer, TextSession, UnfitAnswer
-from phonebot.replay.prices import cost_usd
 from phonebot.store.tables import CallRow, ToolCallRow, TurnRow, UsageRow
 
 ASK_TIMEOUT_S = 30.0

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from phonebot.agents.history import History
 from phonebot.agents.hours import DAYS, Closed, Hours
+from phonebot.agents.manners import Limits, NoInput
 from phonebot.agents.messages import Messages
 from phonebot.agents.outbound import Outbound
 from phonebot.agents.profile import BargeIn, LocalVad, NoVad, Profile, SemanticVad, ServerVad, Transcription
@@ -47,6 +48,8 @@ _TABLES: dict[str, Mapping[str, type[BaseModel]]] = {
     "history": {"": History},
     "hours": {"": Hours},
     "hours.closed": {"": Closed},
+    "limits": {"": Limits},
+    "no_input": {"": NoInput},
     "transfer": {"": Transfer},
 }
 
@@ -556,8 +559,48 @@ SECTIONS = (
         "The call",
         "",
         (
-            Field("max_call_s", "Longest call", "number", "Then the call is ended.", unit="s"),
+            Field(
+                "max_call_s",
+                "Longest call",
+                "number",
+                "Then the bot says goodbye and hangs up. The model is told shortly before.",
+                unit="s",
+            ),
+            Field(
+                "max_cost_usd",
+                "Dearest call",
+                "number",
+                "What the model may cost in a call, at list prices. Then it ends likewise.",
+                unset="as much as it takes",
+                unit="US dollars",
+            ),
+            Field(
+                "limits.goodbye",
+                "Last words",
+                "text",
+                "What the bot says when a call has reached one of these limits.",
+                unset="an excuse, thanks and a goodbye",
+                rare=True,
+            ),
+            Field(
+                "limits.warn",
+                "Told to the model before",
+                "text",
+                "When a call is near one of these limits.",
+                unset="that the call has to end, and when",
+                rare=True,
+            ),
             _switch("record", "Record", "Whether the audio of the call is kept with its log."),
+        ),
+    ),
+    Section(
+        "Silence",
+        "When nobody speaks, the bot asks whether the caller is still there, and hangs up in the end.",
+        (
+            Field("no_input.after_s", "Ask after", "number", "Of silence.", unset="never", unit="s"),
+            Field("no_input.times", "Ask so often", "number", "Without a word of the caller's; then it hangs up."),
+            Field("no_input.say", "Question", "text", "", unset="Are you still there?"),
+            Field("no_input.goodbye", "Goodbye", "text", "What is said before it hangs up.", unset="a short one"),
         ),
     ),
     Section(

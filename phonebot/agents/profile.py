@@ -27,7 +27,7 @@ from pydantic_core import ErrorDetails
 
 from phonebot.agents import after_call as afterwards
 from phonebot.agents import agent as others
-from phonebot.agents import faults, transfers
+from phonebot.agents import faults, manners, transfers
 from phonebot.agents import history as earlier
 from phonebot.agents import hours as opening
 from phonebot.agents import lookup as lookups
@@ -53,8 +53,6 @@ Do not make up facts; say so when you do not know."""
 UNSUPPORTED = frozenset(
     {
         "consent",
-        "max_cost_usd",
-        "no_input",
         "output",
         "tool_choice",
     }
@@ -302,6 +300,9 @@ class Profile(_Table):
     max_call_s: Annotated[
         int, Field(ge=10, le=14_400, description="a whole number of seconds from 10 to 14400")
     ] = 900
+    max_cost_usd: manners.Usd = None
+    limits: Annotated[manners.Limits, Field(description=manners.LIMITS)] = manners.Limits()
+    no_input: Annotated[manners.NoInput | None, Field(description=manners.NO_INPUT)] = None
     record: _Switch = True
     tools: Annotated[
         list[functions.ToolEntry],
@@ -383,6 +384,21 @@ class Profile(_Table):
     def _check_outbound(self) -> Self:
         for key, text in self.outbound.texts.items():
             self._check_text(f"outbound.{key}", text, (*self.further, outgoing.REASON))
+        return self
+
+    @model_validator(mode="after")
+    def _check_manners(self) -> Self:
+        for key, text in manners.texts(self.no_input, self.limits):
+            self._check_text(key, text)
+        if self.no_input is None:
+            return self
+        if isinstance(self.turn_detection, NoVad):
+            raise ValueError('no_input needs a turn_detection.type that hears speech, not "none"')
+        idle_ms = self.turn_detection.idle_timeout_ms if isinstance(self.turn_detection, ServerVad) else None
+        if idle_ms is not None and idle_ms <= self.no_input.after_s * 1000:
+            raise ValueError(
+                "no_input.after_s must be less than turn_detection.idle_timeout_ms: the model speaks before else"
+            )
         return self
 
     @model_validator(mode="after")
@@ -504,6 +520,8 @@ _Tell: TypeAlias = Callable[[tuple[int | str, ...], ErrorDetails], str]
 _SENTENCES: dict[int | str, _Tell] = {
     "history": earlier.sentence,
     "hours": opening.sentence,
+    "limits": manners.sentence_of_limits,
+    "no_input": manners.sentence_of_no_input,
     "lookup": lookups.sentence,
     "messages": left.sentence,
     "outbound": outgoing.sentence,

@@ -26,6 +26,11 @@ Outcome: TypeAlias = Literal[
     "carrier_faults",
 ]
 
+Cap: TypeAlias = Literal["number_day", "day"]
+"""What all calls of a number, or of the deployment, may cost on one day."""
+Limit: TypeAlias = Literal["time", "cost", Cap]
+"""What one call may last, in seconds, or cost, in US dollars; or a cap of a day."""
+
 LineRole: TypeAlias = Literal["caller", "bot", "instruction"]
 
 # ---------------------------------------------------------------------------------------- to the carrier
@@ -187,6 +192,29 @@ class Line(Frozen, frozen=True):
     typed_by: str = ""
 
 
+class CallerSilent(Frozen, frozen=True):
+    """Nobody has spoken for so long. The bot asks whether he is there, for the `times`-th time; 0: it leaves."""
+
+    silent_ms: int
+    times: int
+
+
+class LimitNear(Frozen, frozen=True):
+    """The call has used so much of a limit, and the model was told that it has to come to its end."""
+
+    limit: Limit
+    used: float
+    most: float
+
+
+class LimitReached(Frozen, frozen=True):
+    """A limit is reached, and the call ends: with last words, as far as there is a model to say them."""
+
+    limit: Limit
+    used: float
+    most: float
+
+
 class HandOff(Frozen, frozen=True):
     """Another agent has the call now. `note` is what the one before let it know, "" for nothing."""
 
@@ -230,6 +258,9 @@ Action: TypeAlias = (
     | Cut
     | GuardrailTripped
     | Line
+    | CallerSilent
+    | LimitNear
+    | LimitReached
     | HandOff
     | Floor
     | Trouble

@@ -14,12 +14,14 @@ Here inputs find their way. What is made of them is decided by
     Answers         the model's responses: what they say, call and complain of
     Errands         functions and hand-offs
     Enforcement     guardrails that trip
+    Manners         a caller who says nothing
+    WindingUp       limits of time and money
 """
 
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from phonebot.call.actions import Action, OpenModel, Outcome, Tell, Trouble
+from phonebot.call.actions import Action, OpenModel, Tell, Trouble
 from phonebot.call.agents import Agents
 from phonebot.call.answers import Answers
 from phonebot.call.caller import Caller
@@ -31,6 +33,7 @@ from phonebot.call.guardrails import Guardrails
 from phonebot.call.inputs import (
     AnsweredBy,
     CallerAudioDropped,
+    CapReached,
     CarrierClosed,
     CarrierFault,
     Checked,
@@ -44,10 +47,12 @@ from phonebot.call.inputs import (
     ToolResult,
     TypedText,
 )
+from phonebot.call.manners import Manners
 from phonebot.call.plan import CallPlan, EarlierLine
 from phonebot.call.tools import Tools
 from phonebot.call.turns import Turn
 from phonebot.call.typed import Typed
+from phonebot.call.winding_up import WindingUp
 from phonebot.carrier.messages import Dtmf, Mark, Media, Start, Stop
 from phonebot.realtime import events
 
@@ -77,6 +82,8 @@ class Call:
         self._answers = Answers(
             self._talk, self._caller, self._errands, self._guardrails, self._enforcement, self._typed
         )
+        self._manners = Manners(plan.no_input, self._talk, self._tools, self._typed)
+        self._winding_up = WindingUp(plan, self._talk)
         # Of what is played first: what was not begun yet.
         self._opening = plan.opening
         self._carrier_faults = 0
@@ -97,6 +104,8 @@ class Call:
             actions += self._talk.part(now)
         if self._tools.running:
             self._errands.watch(now)
+        if self._manners.watches:
+            self._manners.watch(now)
         if self._caller.guards:
             self._caller.note_playback(actions, now)
         return actions
@@ -120,7 +129,8 @@ class Call:
         dues = (
             talk.farewell.due_ms if talk.farewell else None,
             self._guardrails.due_ms,
-            self.plan.max_call_ms,
+            self._winding_up.due_ms,
+            self._manners.due_ms,
             talk.ledger.give_up_ms,
             talk.due_ms,
             talk.answer_due_ms,
@@ -152,6 +162,7 @@ class Call:
 
     def _key(self, dtmf: Dtmf, now: int) -> list[Action]:
         self._carrier_ms = now
+        self._manners.caller_is_there()
         return self._caller.press(dtmf, now)
 
     def _carrier_fault(self, fault: CarrierFault, now: int) -> list[Action]:
@@ -203,11 +214,19 @@ class Call:
     def _audio_dropped(self, dropped: CallerAudioDropped, now: int) -> list[Action]:
         return [Trouble(f"{dropped.frames} frames of the caller were dropped: the model's connection is too slow")]
 
+    def _transcribed(self, event: events.TranscriptionCompleted, now: int) -> list[Action]:
+        return self._caller.transcribed(event, now) + self._winding_up.transcribed(event, now)
+
+    def _response_done(self, event: events.ResponseDone, now: int) -> list[Action]:
+        actions = self._answers.response_done(event, now)
+        return actions if self._talk.ended else actions + self._winding_up.responded(event, now)
+
     # ------------------------------------------------------------------------------ what others do with it
 
     def _typed_in(self, typed: TypedText, now: int) -> list[Action]:
         if typed.role == "user":
             self._agents.caller_spoke()
+            self._manners.caller_is_there()
         stops = typed.interrupt and self.turn is not Turn.CALLER and not self._talk.is_deaf
         stopped = self._caller.stop_bot(now) if stops else []
         return stopped + self._typed.take(typed, ready=self._talk.items.model is not None)
@@ -227,24 +246,24 @@ class Call:
         return self._talk.leave_at_once(answered.leave, now) if answered.leave else []
 
     def _operator(self, wish: OperatorHangUp, now: int) -> list[Action]:
-        return self._hang_up("operator_hung_up", now)
+        return self._talk.hang_up(1000, "operator_hung_up", now)
 
     # ------------------------------------------------------------------------------ time
 
     def _tick(self, tick: Tick, now: int) -> list[Action]:
-        if now >= self.plan.max_call_ms:
-            return self._hang_up("time_limit", now)
         if now >= self._carrier_ms + SILENT_CARRIER_MS:
             return self._talk.hang_up(1001, "stream_lost", now)
+        wound_up = self._winding_up.tick(now) if now >= self._winding_up.due_ms else []
+        return wound_up if self._talk.ended else wound_up + self._pass_time(now)
+
+    def _pass_time(self, now: int) -> list[Action]:
         if self._talk.answer_due_ms is not None and now >= self._talk.answer_due_ms:
             self._talk.answer_due_ms = None
             self._talk.responses.want()
         actions = self._caller.tick(now) + self._errands.tick(now) + self._enforcement.tick(now)
+        actions += self._manners.tick(now)
         settled = self._talk.settle(self._talk.ledger.settle_due(now), "timeout", now)
         return actions + settled + self._talk.ask(now)
-
-    def _hang_up(self, outcome: Outcome, now: int) -> list[Action]:
-        return self._talk.hang_up(1000, outcome, now)
 
     # ------------------------------------------------------------------------------ the way of each input
 
@@ -266,6 +285,7 @@ class Call:
             OperatorHangUp: self._operator,
             ToolResult: self._errands.finished,
             AnsweredBy: self._answered_by,
+            CapReached: self._winding_up.capped,
             TypedText: self._typed_in,
             Checked: self._enforcement.checked,
             Tick: self._tick,
@@ -273,7 +293,7 @@ class Call:
             events.SpeechStarted: self._caller.told_of_speech,
             events.SpeechStopped: self._caller.told_of_end,
             events.AudioCommitted: self._caller.told_of_commit,
-            events.TranscriptionCompleted: self._caller.transcribed,
+            events.TranscriptionCompleted: self._transcribed,
             events.TranscriptionFailed: self._caller.not_transcribed,
             events.ItemAdded: self._answers.in_conversation,
             events.ResponseCreated: self._answers.response_created,
@@ -283,7 +303,7 @@ class Call:
             events.SpokenTextDelta: self._answers.text,
             events.SpokenTextDone: self._answers.text_done,
             events.OutputItemDone: self._answers.item_done,
-            events.ResponseDone: self._answers.response_done,
+            events.ResponseDone: self._response_done,
         }
 
 

@@ -109,9 +109,9 @@ class Conversation:
             self.responses.drop_wanted()
         return [Tell(command) for command in self.responses.ask(now)]
 
-    def words(self, text: str) -> events.ResponseOptions:
-        """A response that says words of ours."""
-        return exactly(text, self.language)
+    def words(self, text: str, language: str = "") -> events.ResponseOptions:
+        """A response that says words of ours: in this language, unless another one is spoken by now."""
+        return exactly(text, self.language or language)
 
     def wanted(self, now: int) -> list[Action]:
         """The model is to answer."""
@@ -294,7 +294,7 @@ class Conversation:
         """Let these words be said, and then hang up."""
         self.farewell = farewell
         if farewell.words:
-            self.responses.insist(self.words(farewell.words))
+            self.responses.insist(self.words(farewell.words, farewell.language))
         return self.ask(now)
 
     def leave(self, wish: Leave, now: int) -> list[Action]:
@@ -302,7 +302,14 @@ class Conversation:
         if self.farewell or (wish.listens and self.turn is Turn.CALLER):
             return []
         unheard_ms = self.unheard_ms(now)
-        farewell = Farewell(wish.words, wish.outcome, listens=wish.listens, now=now, unheard_ms=unheard_ms)
+        farewell = Farewell(
+            wish.words,
+            wish.outcome,
+            listens=wish.listens,
+            now=now,
+            unheard_ms=unheard_ms,
+            language=wish.language,
+        )
         return self.take_leave(farewell, now)
 
     def leave_at_once(self, wish: Leave, now: int) -> list[Action]:

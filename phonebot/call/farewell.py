@@ -21,11 +21,20 @@ MS_PER_CHARACTER = 100  # slow speech
 class Farewell:
     """
     `outcome` is how the call ends by it; `due_ms` is when it does at the latest. `unheard_ms`: so much of what the
-    bot has said is to be heard before.
+    bot has said is to be heard before. `language`: see Leave.
     """
 
-    def __init__(self, words: str, outcome: Outcome, *, listens: bool, now: int, unheard_ms: int = 0) -> None:
-        self.words, self.outcome, self.listens = words, outcome, listens
+    def __init__(
+        self,
+        words: str,
+        outcome: Outcome,
+        *,
+        listens: bool,
+        now: int,
+        unheard_ms: int = 0,
+        language: str = "",
+    ) -> None:
+        self.words, self.outcome, self.listens, self.language = words, outcome, listens, language
         self.due_ms = now + unheard_ms + PATIENCE_MS + len(words) * MS_PER_CHARACTER
 
     def is_over(self, responses: Responses, items: Items, silent: bool, now: int) -> bool:

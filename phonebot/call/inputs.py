@@ -7,7 +7,7 @@ is the rest: what the shell has to say of the two connections and of time.
 
 from typing import Literal, TypeAlias
 
-from phonebot.call.actions import Outcome
+from phonebot.call.actions import Cap, Outcome
 from phonebot.call.plan import Clip
 from phonebot.carrier.messages import Connected, Dtmf, Mark, Media, Start, Stop
 from phonebot.realtime.events import AudioFormat, Event, Frozen, Session
@@ -97,12 +97,14 @@ class Leave(Frozen, frozen=True):
     The bot is to leave the call: once these words were heard, or, with "", what it is still saying.
 
     `outcome` says how the call ends for the bot; what the carrier does with the caller then is not decided here.
-    While it `listens`, a caller who speaks keeps it; otherwise nobody listens to him any more.
+    While it `listens`, a caller who speaks keeps it; otherwise nobody listens to him any more. `language`: the
+    words are said in this one, whatever they are written in; "": as they are.
     """
 
     words: str = ""
     outcome: Outcome = "bot_hung_up"
     listens: bool = False
+    language: str = ""
 
 
 class ToolResult(Frozen, frozen=True):
@@ -127,6 +129,14 @@ class AnsweredBy(Frozen, frozen=True):
 
     by: Literal["human", "machine", "fax", "unknown"]
     leave: Leave | None = None
+
+
+class CapReached(Frozen, frozen=True):
+    """What the calls of a number, or all of the deployment, may cost on one day is spent: the call has to end."""
+
+    cap: Cap
+    spent_usd: float
+    most_usd: float
 
 
 class Checked(Frozen, frozen=True):
@@ -166,6 +176,7 @@ Input: TypeAlias = (
     | ToolResult
     | Checked
     | AnsweredBy
+    | CapReached
     | Tick
     | Event
 )

@@ -11,6 +11,7 @@ from phonebot.agents.agent import MAIN, tool_name
 from phonebot.agents.guardrails import Guardrail, On, Then
 from phonebot.agents.profile import LocalVad, NoVad, Profile
 from phonebot.agents.prompt import fill
+from phonebot.call.limits import Budget, Limits, NoInput
 from phonebot.realtime.events import (
     Frozen,
     FunctionTool,
@@ -55,6 +56,8 @@ HANDOFF_PARAMETERS: dict[str, Any] = {
         "note": {"type": "string", "description": "What the other one needs to know, in a sentence or two."}
     },
 }
+
+UNWATCHED = "{key} is not watched: no list price of the model {model} is known"
 
 GREETING_ID = "greeting"
 MAX_CLIP_MS = 30_000  # what a call log can hold in a line, and no more than the lead that the carrier is given
@@ -236,6 +239,7 @@ class CallPlan(Frozen, frozen=True):
     sentence for each thing that the profile asks for and the call has to do without. `guardrails` hold for whoever
     has the call. `earlier`: the call comes back, and this was said before; the bot speaks first, without greeting.
     `hold_audio` is the music of functions that have some, base64 of raw mu-law at 8 kHz, over and over.
+    `no_input` None: the caller may be silent. `limits` say how it ends at `max_call_ms`, and what it may cost.
     """
 
     session: Session
@@ -256,6 +260,8 @@ class CallPlan(Frozen, frozen=True):
     guardrails: tuple[GuardrailRule, ...] = ()
     earlier: tuple[EarlierLine, ...] = ()
     hold_audio: str = ""
+    no_input: NoInput | None = None
+    limits: Limits = Limits()
 
     @property
     def decides(self) -> bool:
@@ -274,6 +280,7 @@ def plan_for(
     looked_up: Mapping[str, str] | None = None,
     earlier: tuple[EarlierLine, ...] = (),
     hold_audio: str = "",
+    model: str | None = None,
 ) -> CallPlan:
     """
     How `profile` answers `caller`'s call to `number`, begun at `now` (wall-clock time, for the prompt).
@@ -281,6 +288,7 @@ def plan_for(
     `carrier` None: the plain one. `offers`: the functions that the model may call, by agent; None: it has none.
     `looked_up`: what is known of the caller; None: the defaults of the profile's lookup. `earlier`: the call comes
     back, and goes on with what was said before. `hold_audio`: what is played where a function has music.
+    `model` is the deployment's, for a profile that names none.
     """
     offers = offers or {}
     if looked_up is None and profile.lookup:
@@ -295,6 +303,8 @@ def plan_for(
     if greeting and profile.greeting_clip:  # it greets, so the model need not
         opening, greeting = (Clip(greeting, profile.greeting_clip, GREETING_ID),), None
     agents = _agents(profile, offers, filled)
+    budget, unwatched = _budget(profile, profile.model or model)
+    missing = (problem for offer in offers.values() for problem in offer.problems)
     plan = CallPlan(
         _session(profile, agents[0], turns),
         greeting,
@@ -312,12 +322,23 @@ def plan_for(
         opening=opening,
         tools=agents[0].rules,
         agents=agents if len(agents) > 1 else (),
-        problems=tuple(dict.fromkeys(problem for offer in offers.values() for problem in offer.problems)),
+        problems=tuple(dict.fromkeys((*unwatched, *missing))),
         guardrails=tuple(map(GuardrailRule.of, profile.guardrails)),
         earlier=earlier,
         hold_audio=hold_audio if any(rule.music for agent in agents for rule in agent.rules) else "",
+        no_input=NoInput.of(profile.no_input, profile.language, filled) if profile.no_input else None,
+        limits=Limits.of(profile.limits, budget, profile.language, filled),
     )
     return _deciding(plan) if plan.decides else plan
+
+
+def _budget(profile: Profile, model: str | None) -> tuple[Budget | None, tuple[str, ...]]:
+    """What a call of the profile may cost, if that can be watched; and a sentence, if it should be and cannot."""
+    if profile.max_cost_usd is None:
+        return None, ()
+    transcription = profile.transcription.model if profile.transcription else None
+    budget = Budget.of(profile.max_cost_usd, model, transcription)
+    return budget, () if budget else (UNWATCHED.format(key="max_cost_usd", model=model or "the service's own"),)
 
 
 def _deciding(plan: CallPlan) -> CallPlan:

@@ -479,10 +479,21 @@ class TranscriptionDelta(Frozen, frozen=True):
     delta: str
 
 
+class TranscriptionUsage(Frozen, frozen=True):
+    """What a transcription is charged for: tokens, or seconds of audio."""
+
+    input: int = 0
+    output: int = 0
+    seconds: float = 0
+
+
 class TranscriptionCompleted(Frozen, frozen=True):
+    """`usage` None: an older server does not say."""
+
     item_id: str
     content_index: int
     transcript: str
+    usage: TranscriptionUsage | None = None
 
 
 class TranscriptionFailed(Frozen, frozen=True):

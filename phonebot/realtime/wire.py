@@ -16,7 +16,14 @@ from msgspec import Struct, ValidationError
 from phonebot.errors import ModelProtocolError
 from phonebot.realtime import events
 from phonebot.realtime.events import Dialect, ErrorDetail, Event
-from phonebot.realtime.wire_items import WireError, WireItem, WirePart, WireResponse, index
+from phonebot.realtime.wire_items import (
+    WireError,
+    WireItem,
+    WirePart,
+    WireResponse,
+    WireTranscriptionUsage,
+    index,
+)
 from phonebot.realtime.wire_session import WireSession
 
 Index = int | str | None  # absent means the first; see `index`
@@ -312,9 +319,11 @@ class _TranscriptionDelta(_OfItem):
 @_named("conversation.item.input_audio_transcription.completed")
 class _TranscriptionCompleted(_OfItem):
     transcript: str | None = None
+    usage: WireTranscriptionUsage | None = None
 
     def event(self) -> Event:
-        return events.TranscriptionCompleted(self.item_id, index(self.content_index), self.transcript or "")
+        usage = self.usage.usage() if self.usage else None
+        return events.TranscriptionCompleted(self.item_id, index(self.content_index), self.transcript or "", usage)
 
 
 @_named("conversation.item.input_audio_transcription.failed")

@@ -9,7 +9,16 @@ from typing import Any, ClassVar, cast, get_args
 from msgspec import UNSET, Struct, UnsetType, ValidationError
 
 from phonebot.realtime import events
-from phonebot.realtime.events import ErrorDetail, Item, ItemStatus, Part, Response, ResponseStatus, Usage
+from phonebot.realtime.events import (
+    ErrorDetail,
+    Item,
+    ItemStatus,
+    Part,
+    Response,
+    ResponseStatus,
+    TranscriptionUsage,
+    Usage,
+)
 
 
 def index(value: int | str | None) -> int:
@@ -172,6 +181,15 @@ class _Usage(Struct):
             output_text=output.text_tokens or 0,
             output_audio=output.audio_tokens or 0,
         )
+
+
+class WireTranscriptionUsage(Struct):
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    seconds: float | None = None
+
+    def usage(self) -> TranscriptionUsage:
+        return TranscriptionUsage(self.input_tokens or 0, self.output_tokens or 0, self.seconds or 0)
 
 
 class _StatusDetails(Struct):

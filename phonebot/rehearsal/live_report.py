@@ -10,9 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from phonebot.call.actions import Line
+from phonebot.realtime.prices import AS_OF
 from phonebot.rehearsal.live import LiveReplay
 from phonebot.replay.account import Account
-from phonebot.replay.prices import AS_OF
 
 NAMES = {"bot": ("bot", "cyan"), "caller": ("caller", "green")}
 

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from phonebot.call.actions import Ended, Line
 from phonebot.realtime.events import FunctionCall, OutputItemDone, ResponseDone, Usage
+from phonebot.realtime.prices import cost_usd
 from phonebot.replay.heard import legs
-from phonebot.replay.prices import cost_usd
 from phonebot.replay.reader import CallLog
 from phonebot.replay.utterances import answer_latencies_ms
 

@@ -35,9 +35,9 @@ from phonebot.realtime.events import (
     TruncateItem,
     Usage,
 )
+from phonebot.realtime.prices import cost_usd
 from phonebot.replay.account import summed
 from phonebot.replay.log import BOT_FILE, CALLER_FILE, Header
-from phonebot.replay.prices import cost_usd
 from phonebot.replay.reader import CallLog, Step, read
 from phonebot.replay.talk import Talk, talk_of
 from phonebot.replay.utterances import Answer, Utterance

@@ -148,6 +148,25 @@ def _tripped(tripped: does.GuardrailTripped) -> str:
     return f"The guardrail {tripped.guardrail} tripped on {on}{why}{_THEN[tripped.then] or stopped}"
 
 
+def _silent(silent: does.CallerSilent) -> str:
+    what = "the caller was asked whether he is there" if silent.times else "the bot takes leave"
+    return f"Nobody spoke for {_seconds(silent.silent_ms)}: {what}"
+
+
+_LIMITS = {
+    "time": ("the time that it may last", "{:.0f} s"),
+    "cost": ("what it may cost", "{:.2f} US dollars"),
+    "number_day": ("what the calls of its number may cost in a day", "{:.2f} US dollars"),
+    "day": ("what all calls may cost in a day", "{:.2f} US dollars"),
+}
+
+
+def _limit(limit: does.LimitNear | does.LimitReached) -> str:
+    of, unit = _LIMITS[limit.limit]
+    how = "has reached" if isinstance(limit, does.LimitReached) else "is near"
+    return f"The call {how} {of}: {unit.format(limit.used)} of {unit.format(limit.most)}"
+
+
 def _handed_over(handed: does.HandOff) -> str:
     note = f": {quoted(handed.note, MAX_TEXT)}" if handed.note else ""
     return f"The agent {handed.to_agent} took over from {handed.from_agent}{note}"
@@ -194,6 +213,9 @@ _TELL: dict[type[Struct], tuple[Kind, Callable[[Any], str]]] = {
     does.FalseAlarm: ("pause", _false_alarm),
     does.Cut: ("position", _position),
     does.GuardrailTripped: ("guardrail", _tripped),
+    does.CallerSilent: ("call", _silent),
+    does.LimitNear: ("call", _limit),
+    does.LimitReached: ("call", _limit),
     does.HandOff: ("handoff", _handed_over),
     does.Trouble: ("trouble", lambda it: quoted(it.problem, MAX_TEXT).strip('"')),
     does.Ended: ("call", lambda it: _ENDS.get(it.outcome, f"The call ended: {it.outcome}")),

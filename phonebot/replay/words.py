@@ -158,6 +158,8 @@ _INPUTS: dict[type[Struct], Callable[[Any], str]] = {
     happens.OperatorHangUp: lambda it: f"{quoted(it.by)} hangs up for us",
     happens.TypedText: lambda it: f"{quoted(it.by)} types for the {it.role}: {quoted(it.text)}",
     happens.ToolResult: lambda it: f"a function {'went wrong' if it.problem else 'has run'}: {quoted(it.output)}",
+    happens.AnsweredBy: lambda it: f"a {it.by} has answered",
+    happens.CapReached: lambda it: f"the cap {it.cap} is reached: {it.spent_usd:.2f} of {it.most_usd:.2f} dollars",
     happens.Checked: lambda it: f"guardrail {it.guardrail}: {_looked(it)}",
     happens.Tick: lambda _: "a tick",
     model.ErrorEvent: lambda it: f"the model reports: {quoted(it.error.message)}",
@@ -201,6 +203,11 @@ _ACTIONS: dict[type[Struct], Callable[[Any], str]] = {
     does.GuardrailTripped: lambda it: (
         f"guardrail {it.guardrail} has tripped{f': {quoted(it.why)}' if it.why else ''}: {it.then}"
     ),
+    does.CallerSilent: lambda it: (
+        f"nobody has spoken for {_seconds(it.silent_ms)}: {f'ask, time {it.times}' if it.times else 'leave'}"
+    ),
+    does.LimitNear: lambda it: f"near the limit of {it.limit}: {it.used:.2f} of {it.most:.2f}",
+    does.LimitReached: lambda it: f"the limit of {it.limit} is reached: {it.used:.2f} of {it.most:.2f}",
     does.HandOff: lambda it: (
         f"{it.to_agent} takes over from {it.from_agent}{f': {quoted(it.note)}' if it.note else ''}"
     ),

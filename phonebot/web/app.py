@@ -459,6 +459,7 @@ class CallDesk:
             looked_up=values,
             earlier=arrival.earlier,
             hold_audio=self._hold_audio,
+            model=self._settings.model,
         )
         for problem in plan.problems:
             log.error("call %.40r, profile %r: %s", start.call_sid, profile.name, problem)
@@ -624,7 +625,7 @@ def transfers_of(store: Store | None, workshop: Workshop, legs: Legs, board: Boa
     return transfers
 
 
-CHEAP_MODEL = "gpt-realtime-2.1-mini"  # of OpenAI's list prices the lowest for text (replay/prices.py)
+CHEAP_MODEL = "gpt-realtime-2.1-mini"  # of OpenAI's list prices the lowest for text (realtime/prices.py)
 
 
 def workshop_for(settings: Settings) -> Workshop:

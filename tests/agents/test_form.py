@@ -12,6 +12,7 @@ from phonebot.agents.form import by_field, shows_all, table_of, values_of
 from phonebot.agents.form_fields import FIELDS, WITHOUT_FIELD
 from phonebot.agents.history import History
 from phonebot.agents.hours import Closed, Hours
+from phonebot.agents.manners import Limits, NoInput
 from phonebot.agents.messages import Messages
 from phonebot.agents.outbound import Outbound
 from phonebot.agents.profile import BargeIn, LocalVad, NoVad, Profile, SemanticVad, ServerVad, Transcription
@@ -27,6 +28,8 @@ TABLES: dict[str, tuple[type[BaseModel], ...]] = {
     "history": (History,),
     "hours": (Hours,),
     "hours.closed": (Closed,),
+    "limits": (Limits,),
+    "no_input": (NoInput,),
     "transfer": (Transfer,),
 }
 # What a value that a field offers stands with.

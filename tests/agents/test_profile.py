@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 from phonebot.agents.agent import MAX_PROMPT_CHARACTERS
 from phonebot.agents.faults import MAX_SENTENCE
 from phonebot.agents.lookup import Lookup
+from phonebot.agents.manners import NO_INPUT
 from phonebot.agents.numbers import Numbers
 from phonebot.agents.profile import (
     UNSUPPORTED,
@@ -63,6 +64,9 @@ EVERY_KEY: dict[str, object] = {
     },
     "languages": ["de-DE", "es"],
     "max_call_s": 600,
+    "max_cost_usd": 1.5,
+    "limits": {"warn": "Hurry up.", "goodbye": "I have to go, {caller}."},
+    "no_input": {"after_s": 6.0, "times": 1, "say": "Hello?", "goodbye": "Goodbye, {caller}."},
     "record": False,
     "tools": ["book_table", "dish_of_the_day"],
     "agents": {
@@ -373,6 +377,23 @@ def test_a_text_is_taken_up_to_its_length(key: str, limit: int) -> None:
             {"barge_in": {"echo_guard": True}, "turn_detection": {"type": "none"}},
             'barge_in.echo_guard needs a turn_detection.type that hears speech, not "none"',
         ),
+        (
+            {"no_input": {}, "turn_detection": {"type": "none"}},
+            'no_input needs a turn_detection.type that hears speech, not "none"',
+        ),
+        (
+            {"no_input": {}, "turn_detection": {"type": "server_vad", "idle_timeout_ms": 8000}},
+            "no_input.after_s must be less than turn_detection.idle_timeout_ms: the model speaks before else",
+        ),
+        ({"no_input": {"after_s": 1}}, "no_input.after_s is 1; it must be a number of seconds from 2 to 120"),
+        ({"no_input": 8}, f"no_input is 8; it must be {NO_INPUT}"),
+        ({"limits": {"say": "x"}}, "limits.say is not a known key; allowed are warn, goodbye"),
+        (
+            {"limits": {"goodbye": "Bye, {name}"}},
+            "limits.goodbye holds {name}, but only {caller}, {number}, {now}, {language} are replaced; "
+            "a brace itself is written {{ or }}",
+        ),
+        ({"max_cost_usd": 0}, "max_cost_usd is 0; it must be a number of US dollars above 0, at most 10000"),
         ({"temprature": 0.8}, "temprature is not a known key; the nearest is temperature"),
         ({"a b\n": 1}, f'"a b\\n" is not a known key; allowed are {", ".join(Profile.model_fields)}'),
         ({"server_vad": {}}, f"server_vad is not a known key; allowed are {', '.join(Profile.model_fields)}"),

@@ -700,13 +700,6 @@ def test_refused_messages_are_noted_and_too_many_close_the_stream() -> None:
     assert CloseStream(1008, "carrier_faults") in driver.feed(CarrierFault("not JSON"))
 
 
-def test_a_call_ends_at_its_time_limit() -> None:
-    driver = CallDriver(CallPlan(PLAN.session, max_call_ms=5_000))
-    driver.run(6_000)
-    assert driver.closed == CloseStream(1000, "time_limit")
-    assert driver.log[-1][0] == pytest.approx(5_000, abs=2)
-
-
 def test_an_operator_ends_a_call_at_once_and_what_was_heard_until_then_stands() -> None:
     driver = CallDriver()
     driver.say("item_1", 2_000, "Hello there")

@@ -5,8 +5,10 @@ import pytest
 from msgspec import UNSET
 
 from phonebot.agents.profile import Profile
+from phonebot.call.limits import NOT_HEARD, TIME_IS_UP, Budget, Words
 from phonebot.call.plan import CallPlan, CarrierTraits, Caution, KeyTurns, LocalTurns, plan_for
 from phonebot.realtime.events import Transcription, TurnDetection
+from phonebot.realtime.prices import PRICES, TRANSCRIPTION_PRICES
 
 NOW = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
 
@@ -144,3 +146,33 @@ def test_the_rules_of_barge_in_reach_the_plan() -> None:
     assert made.caution == Caution(min_speech_ms=300, hold_ms=2000, backchannels=("mhm",), echo_guard=True)
     assert made.withholds
     assert not plan().withholds
+
+
+# ------------------------------------------------------------------------------------------- silence and limits
+
+
+def limits_of(deployments: str | None = None, **table: object) -> CallPlan:
+    profile = Profile.from_table(dict(table), "test")
+    return plan_for(profile, caller="+15550100001", number="", now=NOW, model=deployments)
+
+
+def test_words_of_ours_are_said_in_the_profiles_language_and_an_operators_as_they_are() -> None:
+    german = limits_of(language="de-DE", no_input={"say": "Sind Sie noch da, {caller}?"})
+    assert german.no_input is not None
+    assert german.no_input.say == Words("Sind Sie noch da, +15550100001?")
+    assert german.no_input.goodbye == Words(NOT_HEARD.text, "de-DE")
+    assert german.limits.goodbye == Words(TIME_IS_UP.text, "de-DE")
+    assert limits_of(language="en-GB").limits.goodbye == TIME_IS_UP
+
+
+@pytest.mark.parametrize("model", [None, "gpt-realtime-2.1", "my-own"])
+def test_what_a_call_costs_is_watched_at_the_models_list_price_and_where_there_is_none_it_says_so(
+    model: str | None,
+) -> None:
+    plan = limits_of(model, max_cost_usd=2)
+    is_known = model == "gpt-realtime-2.1"
+    assert (plan.limits.budget is not None) == is_known
+    assert len(plan.problems) == (0 if is_known else 1)
+    assert limits_of(model).limits.budget is None
+    named = limits_of("my-own", max_cost_usd=2, model="gpt-realtime")
+    assert named.limits.budget == Budget(2, PRICES["gpt-realtime"], TRANSCRIPTION_PRICES["gpt-4o-mini-transcribe"])

@@ -8,8 +8,8 @@ from rehearsed import GREETING, UNDERSTOOD, interrupted, log_of
 
 from phonebot.errors import ProfileError
 from phonebot.realtime.events import FunctionCall, OutputItemDone, Usage
+from phonebot.realtime.prices import cost_usd
 from phonebot.replay.account import Account, FunctionCalled, account_of, summed
-from phonebot.replay.prices import cost_usd
 from phonebot.replay.reader import Step
 from phonebot.replay.rules import Rules, broken, load_rules
 

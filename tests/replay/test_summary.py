@@ -9,7 +9,8 @@ import pytest
 from rehearsed import GREETING, UNDERSTOOD, interrupted, log_of, saved
 
 from phonebot.call.actions import Ended, HandOff, Line, Tell, Trouble
-from phonebot.call.inputs import Tick, ToolResult, TypedText
+from phonebot.call.call import Call
+from phonebot.call.inputs import OperatorHangUp, Tick, ToolResult, TypedText
 from phonebot.filing.rows import noted_in
 from phonebot.realtime.events import CreateItem, Frozen, FunctionCall, FunctionCallOutput, OutputItemDone
 from phonebot.replay.account import account_of
@@ -66,9 +67,17 @@ def test_what_is_played_again_after_a_pause_is_counted_once() -> None:
 
 
 def test_what_was_sent_ahead_when_the_call_ended_was_not_heard() -> None:
-    """The time limit ends the call in the middle of an answer."""
-    summary = fixture("time-limit")
-    assert summary.outcome == "time_limit"
+    """An operator ends the call in the middle of an answer."""
+    log = read(FIXTURES / "time-limit")
+    call = Call(log.plan)
+    steps = [
+        Step(step.now_ms, step.input, tuple(call.receive(step.input, step.now_ms)))
+        for step in log.steps
+        if step.now_ms < 10_000
+    ]
+    steps.append(Step(10_000, OperatorHangUp("ada"), tuple(call.receive(OperatorHangUp("ada"), 10_000))))
+    summary = summarised(replace(log, steps=tuple(steps)))
+    assert summary.outcome == "operator_hung_up"
     assert (summary.turns[-1].heard_ms, summary.turns[-1].end_ms) == (1280, 10_000)
 
 

@@ -16,14 +16,19 @@ from phonebot.after.payload import message_body
 from phonebot.agents.answering import answer, with_history
 from phonebot.agents.history import History
 from phonebot.agents.hours import Closed, Hours
+from phonebot.agents.manners import Limits, NoInput
 from phonebot.agents.messages import Messages
 from phonebot.agents.numbers import read_tables
 from phonebot.agents.outbound import Outbound
 from phonebot.agents.profile import Profile
 from phonebot.agents.toml import parse
 from phonebot.agents.transfers import Destination, Transfer, chain
+from phonebot.call.limits import Budget, Words
+from phonebot.call.limits import NoInput as NoInputPlan
+from phonebot.call.plan import plan_for
 from phonebot.messages.note import Note
 from phonebot.messages.taking import TakeMessage
+from phonebot.realtime.prices import PRICES, TRANSCRIPTION_PRICES
 from phonebot.settings import load
 from phonebot.tools.running import ToolContext
 from phonebot.web.app import workshop_for
@@ -37,6 +42,8 @@ TABLES: dict[str, type[BaseModel]] = {
     "hours": Hours,
     "hours.closed": Closed,
     "outbound": Outbound,
+    "limits": Limits,
+    "no_input": NoInput,
 }
 
 
@@ -128,3 +135,21 @@ def test_the_example_of_history_has_its_place_in_the_prompt() -> None:
     assert answer(profile, datetime(2026, 11, 27, tzinfo=ZoneInfo("UTC"))).values == {
         "history": "none that is known"
     }
+
+
+def test_the_example_of_silence_asks_and_leaves_as_it_says() -> None:
+    (profile,) = profiles("Silence").values()
+    plan = plan_for(profile, caller="", number="", now=datetime.now(ZoneInfo("UTC")))
+    assert plan.no_input == NoInputPlan(
+        6_000, 2, Words("Are you still there?"), Words("Then I hang up now. Please call again.")
+    )
+
+
+def test_the_example_of_limits_watches_time_and_money() -> None:
+    (profile,) = profiles("Limits").values()
+    plan = plan_for(profile, caller="", number="", now=datetime.now(ZoneInfo("UTC")), model="gpt-realtime-2.1")
+    assert plan.max_call_ms == 600_000
+    transcription = TRANSCRIPTION_PRICES["gpt-4o-mini-transcribe"]
+    assert plan.limits.budget == Budget(2.5, PRICES["gpt-realtime-2.1"], transcription)
+    assert plan.limits.goodbye.text.startswith("I have to end this call now.")
+    assert plan.problems == ()
