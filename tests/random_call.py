@@ -141,8 +141,9 @@ class Conditions:
         come, since then little of it shows. A mark that is missing may be lost or late, and
         is taken to be late for a while; right where the clear took effect that is a frame.
 
-        Not known at all is a start buffer before its first echoes, a burst that nobody measured, and in his silence
-        how uneven the network is: then, only, the estimate may be too high by as much.
+        Not known at all is a start buffer before its first echoes, a burst that nobody measured, in his silence how
+        uneven the network is, and by how much the way to the carrier is more uneven than the way to us, which is all
+        that his frames show and is taken for both: then, only, the estimate may be too high by as much.
         """
         network, carrier = self.network, self.oddities
         loses = 0 < carrier.marks_lost < 1
@@ -151,8 +152,9 @@ class Conditions:
         unknown_ms: float = max(carrier.start_buffer_ms - (self.traits.start_buffer_ms or 0), 0)
         unknown_ms += self.undated_ms
         unknown_ms += carrier.marks_burst_ms if not self.traits.mark_spread_ms else 0
+        unknown_ms += max(network.downlink_jitter_ms - network.uplink_jitter_ms, 0)
         unseen = 1 + max(UNSEEN, UNSEEN_FRAMES / max(frames, CLOCK_FRAMES))
-        jitter_ms = unseen * (network.uplink_jitter_ms + network.downlink_jitter_ms)
+        jitter_ms = unseen * (network.uplink_jitter_ms + max(network.uplink_jitter_ms, network.downlink_jitter_ms))
         low_ms = jitter_ms + carrier.start_buffer_ms + FRAME_MS
         low_ms += FRAME_MS + STAMP_JITTER_MS + OVERDUE_MS if loses else 0
         return -low_ms - FRAME_MS - 2 * self.doubt_ms, unknown_ms
