@@ -141,9 +141,9 @@ class Conditions:
         come, since then little of it shows. A mark that is missing may be lost or late, and
         is taken to be late for a while; right where the clear took effect that is a frame.
 
-        Not known at all is a start buffer before its first echoes, a burst that nobody measured, in his silence how
-        uneven the network is, and by how much the way to the carrier is more uneven than the way to us, which is all
-        that his frames show and is taken for both: then, only, the estimate may be too high by as much.
+        Not known at all is a start buffer before its first echoes, a burst that nobody measured, in his silence
+        how uneven the network is, and by how much the way to the carrier is more uneven than the way to us, which
+        is all that his frames show and is taken for both: then, only, the estimate may be too high by as much.
         """
         network, carrier = self.network, self.oddities
         loses = 0 < carrier.marks_lost < 1

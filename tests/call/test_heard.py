@@ -61,7 +61,7 @@ def mostly(usual: object, *others: object, of: int = 6) -> st.SearchStrategy[obj
 
 delays, jitters = st.sampled_from([0, 20, 40, 100, 200, 300]), st.sampled_from([0, 0, 20, 60, 100])
 networks = st.one_of(
-    st.builds(lambda up_ms, down_ms, jitter_ms: Network(up_ms, jitter_ms, down_ms, jitter_ms), delays, delays, jitters),
+    st.builds(lambda up_ms, down_ms, both_ms: Network(up_ms, both_ms, down_ms, both_ms), delays, delays, jitters),
     st.builds(Network, delays, jitters, delays, jitters),
 )
 oddities = st.builds(
