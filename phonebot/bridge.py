@@ -50,6 +50,7 @@ from phonebot.call.inputs import (
 from phonebot.call.plan import Clip
 from phonebot.carrier.messages import Media, Start, StreamReader, StreamWriter
 from phonebot.errors import CarrierError, ModelError, ModelProtocolError, UnknownCarrierEvent
+from phonebot.hidden_keys import HiddenKeys
 from phonebot.outbox import CarrierOutbox, ModelOutbox
 from phonebot.realtime.connection import ModelConnection
 from phonebot.realtime.events import AppendAudio, Command, Session
@@ -152,6 +153,8 @@ class Bridge:
         self._toolbox = toolbox
         # None: the plan has no guardrails.
         self._guard = guard
+        # None: whatever the caller keys in may be known.
+        self._hidden = HiddenKeys(call) if call.plan.keypad and call.plan.keypad.hidden else None
         self._loop = asyncio.get_running_loop()
         self._clock = MediaClock(self._local_ms())
         self._tasks = asyncio.TaskGroup()  # `run` enters it
@@ -210,6 +213,11 @@ class Bridge:
         """The carrier has found out who answered. Nothing happens when the call has ended."""
         self._feed(answered)
 
+    @property
+    def hidden_keys(self) -> str:
+        """What the caller keyed in last, where it is hidden; "" for nothing."""
+        return self._hidden.keys if self._hidden else ""
+
     def attach(self, journal: Journal) -> None:
         """Tell this one, too, from now on."""
         self._journals = (*self._journals, journal)
@@ -228,9 +236,13 @@ class Bridge:
             now = self._clock.arrive(local_ms, received.timestamp_ms)
         else:
             now = self._clock.now(local_ms)
+        if self._hidden:
+            received = self._hidden.hide(received, now)
         actions: list[Action] = []
         try:
             actions = self._call.receive(received, now)
+            if self._hidden:
+                self._hidden.follow(actions)
             for action in actions:
                 self._perform(action)
         finally:

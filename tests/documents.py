@@ -8,6 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from phonebot.agents.numbers import read_tables
+from phonebot.agents.profile import Profile
+from phonebot.agents.toml import parse
+
 DOCS = Path(__file__).parent.parent / "docs"
 
 
@@ -21,6 +25,13 @@ class Document:
     def blocks(self, language: str) -> list[str]:
         """The blocks of code in this language, in order."""
         return re.findall(rf"^```{language}\n(.*?)^```$", self.text, re.MULTILINE | re.DOTALL)
+
+    def profiles(self, section: str) -> dict[str, Profile]:
+        """Those in the examples of a section, by number."""
+        text = self.text.partition(f"\n## {section}\n")[2].partition("\n## ")[0]
+        blocks = re.findall(r"^```toml\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+        read = read_tables(parse("\n".join(blocks).encode(), self.name), self.name, Path())
+        return {number: written.profile for number, written in read.items()}
 
     @contextmanager
     def modules(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[set[str]]:

@@ -21,7 +21,8 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "replay.pytest_plugin": ("rehearsal",),  # likewise
     "replay": ("call", "carrier", "realtime", "agents", "audio", "errors"),
     "outbox": ("realtime.events", "audio"),
-    "bridge": ("outbox", "call", "carrier", "realtime", "agents", "audio", "errors", "replay"),
+    "hidden_keys": ("call", "carrier", "audio"),
+    "bridge": ("outbox", "hidden_keys", "call", "carrier", "realtime", "agents", "audio", "errors", "replay"),
     "simulator": ("errors", "audio"),
     "store": ("errors",),
     "tools": ("errors", "call", "realtime.events", "agents"),

@@ -25,11 +25,11 @@ def values_of(table: Mapping[str, Any]) -> dict[str, str]:
     values = {}
     for field in FIELDS:
         found = _at(table, field.key)
-        if found is None or isinstance(found, Mapping):
+        if found is None or isinstance(found, Mapping) != (field.kind == "table"):
             continue
         if field.key == TURNS and found == "server_vad":
             continue  # the default, which the form leaves out
-        values[field.key] = ", ".join(map(str, found)) if isinstance(found, list) else shown(found)
+        values[field.key] = _written(found)
     return values
 
 
@@ -71,12 +71,28 @@ def _at(table: Mapping[str, Any], key: str) -> Any:
     return found
 
 
+def _written(value: Any) -> str:
+    match value:
+        case list():
+            return ", ".join(map(str, value))
+        case Mapping():
+            return "\n".join(f"{key} = {meaning}" for key, meaning in value.items())
+    return shown(value)
+
+
+def _entry(line: str) -> tuple[str, str]:
+    key, _, meaning = line.partition("=")
+    return key.strip(), meaning.strip()
+
+
 def _read(field: Field, text: str) -> Any:
     match field.kind:
         case "long text":
             return text
         case "words":
             return [word.strip() for word in re.split(r"[,\n]", text) if word.strip()]
+        case "table":
+            return dict(_entry(line) for line in text.splitlines() if line.strip())
         case "number" if _INTEGER.fullmatch(text.strip()):
             return int(text)
         case "number" if _DECIMAL.fullmatch(text.strip()):

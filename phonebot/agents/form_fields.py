@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from phonebot.agents.history import History
 from phonebot.agents.hours import DAYS, Closed, Hours
+from phonebot.agents.keypad import Keys
 from phonebot.agents.manners import Limits, NoInput
 from phonebot.agents.messages import Messages
 from phonebot.agents.outbound import Outbound
@@ -27,8 +28,11 @@ WITHOUT_FIELD = frozenset(
 )
 """Keys that are written as TOML: a profile that has one opens so."""
 
-Kind: TypeAlias = Literal["text", "long text", "number", "switch", "choice", "words"]
-"""`number` may have words beside it (`suggestions`); `words` is a list, separated by commas or lines."""
+Kind: TypeAlias = Literal["text", "long text", "number", "switch", "choice", "words", "table"]
+"""
+`number` may have words beside it (`suggestions`); `words` is a list, separated by commas or lines; `table` has a
+line for each of its entries, with a = behind the key.
+"""
 
 Choice: TypeAlias = tuple[str, str]
 """A value, and what it is called. The value "" leaves the key out."""
@@ -43,6 +47,7 @@ _TABLES: dict[str, Mapping[str, type[BaseModel]]] = {
     "turn_detection": {_SERVER: ServerVad, _SEMANTIC: SemanticVad, _LOCAL: LocalVad, _KEYS: NoVad},
     "transcription": {"": Transcription},
     "barge_in": {"": BargeIn},
+    "keys": {"": Keys},
     "outbound": {"": Outbound},
     "messages": {"": Messages},
     "history": {"": History},
@@ -410,6 +415,36 @@ SECTIONS = (
                 "Transcription model",
                 "text",
                 "On Azure the name of a transcription deployment of the same resource.",
+                rare=True,
+            ),
+        ),
+    ),
+    Section(
+        "Keys",
+        "What the caller keys in is an answer, as if he had said it, once anything is set here.",
+        (
+            Field(
+                "keys.menu",
+                "Menu",
+                "table",
+                "What keys mean, a line for each: 1 = I want to book a table. Others are told as they are.",
+                unset="none",
+            ),
+            Field(
+                "keys.terminator",
+                "Key that ends a number",
+                "choice",
+                "",
+                choices=(("#", "#"), ("*", "*"), ("none", "None: a pause ends it")),
+            ),
+            Field(
+                "keys.timeout_s", "Pause that ends it", "number", "So long after the last key.", unit="s", rare=True
+            ),
+            Field("keys.max", "Most keys", "number", "So many end it.", rare=True),
+            _switch(
+                "keys.hidden",
+                "Hide the keys",
+                "Whether neither the model nor the records are told which keys they were; a function may be.",
                 rare=True,
             ),
         ),

@@ -27,7 +27,7 @@ from pydantic_core import ErrorDetails
 
 from phonebot.agents import after_call as afterwards
 from phonebot.agents import agent as others
-from phonebot.agents import faults, manners, transfers
+from phonebot.agents import faults, keypad, manners, transfers
 from phonebot.agents import history as earlier
 from phonebot.agents import hours as opening
 from phonebot.agents import lookup as lookups
@@ -40,6 +40,7 @@ from phonebot.agents.guardrails import COMMON, Guardrail, Guardrails, conflicts
 from phonebot.agents.guardrails import sentence as guardrail_sentence
 from phonebot.agents.history import HISTORY, History
 from phonebot.agents.hours import HOURS, Hours
+from phonebot.agents.keypad import KEYS, Keys
 from phonebot.agents.lookup import LOOKUP, Lookup
 from phonebot.agents.messages import MESSAGES, Messages
 from phonebot.agents.outbound import OUTBOUND, Outbound
@@ -58,6 +59,9 @@ UNSUPPORTED = frozenset(
     }
 )
 """Keys that are planned. They are refused rather than ignored: a profile promises nothing that is not done."""
+
+END_KEY = "#"
+"""With it the caller ends his turn where nobody listens for its end."""
 
 _VERSION_CHARACTERS = 12
 
@@ -238,7 +242,7 @@ class Profile(_Table):
     the model's own default; `model`, the deployment's; `noise_reduction` and `transcription`, switched off.
     `temperature` reaches models of the beta dialect only. `greeting_audio` None: the model speaks the greeting.
     `lookup` None: nothing is asked about a caller; `hours`: it is always open; `history`: nothing is told of
-    earlier calls.
+    earlier calls; `keys`: what is keyed in is no answer.
     """
 
     name: Annotated[str, Field(max_length=100, description="text of at most 100 characters")] = ""
@@ -297,6 +301,7 @@ class Profile(_Table):
     barge_in: Annotated[BargeIn, Field(description="a table such as { min_speech_ms = 300, hold_ms = 2000 }")] = (
         BargeIn()
     )
+    keys: Annotated[Keys | None, Field(description=KEYS)] = None
     max_call_s: Annotated[
         int, Field(ge=10, le=14_400, description="a whole number of seconds from 10 to 14400")
     ] = 900
@@ -345,6 +350,12 @@ class Profile(_Table):
         by_ear = [key for key in ("min_speech_ms", "hold_ms", "echo_guard") if getattr(wanted, key)]
         if by_ear and isinstance(self.turn_detection, NoVad):
             raise ValueError(f'barge_in.{by_ear[0]} needs a turn_detection.type that hears speech, not "none"')
+        return self
+
+    @model_validator(mode="after")
+    def _check_keys(self) -> Self:
+        if problem := keypad.conflict(self.keys, END_KEY if isinstance(self.turn_detection, NoVad) else None):
+            raise ValueError(problem)
         return self
 
     @model_validator(mode="after")
@@ -522,6 +533,7 @@ _SENTENCES: dict[int | str, _Tell] = {
     "hours": opening.sentence,
     "limits": manners.sentence_of_limits,
     "no_input": manners.sentence_of_no_input,
+    "keys": keypad.sentence,
     "lookup": lookups.sentence,
     "messages": left.sentence,
     "outbound": outgoing.sentence,

@@ -215,6 +215,17 @@ class LimitReached(Frozen, frozen=True):
     most: float
 
 
+class KeysEntered(Frozen, frozen=True):
+    """
+    The caller has pressed these keys, and is understood to press no more. Hidden ones are a 0 each.
+
+    `is_choice`: the profile's menu has them, and says what they mean.
+    """
+
+    keys: str
+    is_choice: bool = False
+
+
 class HandOff(Frozen, frozen=True):
     """Another agent has the call now. `note` is what the one before let it know, "" for nothing."""
 
@@ -261,6 +272,7 @@ Action: TypeAlias = (
     | CallerSilent
     | LimitNear
     | LimitReached
+    | KeysEntered
     | HandOff
     | Floor
     | Trouble

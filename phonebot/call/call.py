@@ -74,7 +74,7 @@ class Call:
         self._agents = Agents(plan)
         self._typed = Typed()
         self._guardrails = Guardrails(plan.guardrails, self._talk.responses)
-        self._caller = Caller(plan, self._talk, self._tools, self._agents)
+        self._caller = Caller(plan, self._talk, self._tools, self._agents, self._typed)
         self._errands = Errands(plan, self._talk, self._tools, self._agents, self._guardrails)
         self._enforcement = Enforcement(
             self._guardrails, self._talk, self._caller, self._tools, self._agents, self._errands
@@ -104,7 +104,9 @@ class Call:
             actions += self._talk.part(now)
         if self._tools.running:
             self._errands.watch(now)
-        if self._manners.watches:
+        if self._caller.keys_in:
+            self._manners.caller_is_there()
+        elif self._manners.watches:
             self._manners.watch(now)
         if self._caller.guards:
             self._caller.note_playback(actions, now)
@@ -118,6 +120,15 @@ class Call:
     def turn(self) -> Turn:
         """Who has the floor."""
         return self._talk.turn
+
+    @property
+    def keys_in(self) -> int:
+        """The caller has keyed in so much of an answer, and may go on."""
+        return self._caller.keys_in
+
+    def waits_for_key(self, digit: str, now: int) -> bool:
+        """Whether the caller would agree to something by this key."""
+        return self._tools.waits_for_key(digit, now)
 
     @property
     def wakeup_ms(self) -> int | None:

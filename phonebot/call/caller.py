@@ -8,6 +8,7 @@ the bot, or it is decided here what does (interruptions.py).
 from collections import deque
 from collections.abc import Iterable
 
+from phonebot.agents.profile import END_KEY
 from phonebot.audio.base64 import base64_length, base64_silence
 from phonebot.call.actions import Action, FalseAlarm, Line, Tell
 from phonebot.call.agents import Agents
@@ -26,10 +27,12 @@ from phonebot.call.interruptions import (
     Said,
     Take,
 )
+from phonebot.call.keypad import Keystrokes
 from phonebot.call.listening import Ear, Heard, ear_for
 from phonebot.call.plan import CallPlan
 from phonebot.call.tools import Tools
 from phonebot.call.turns import PlayoutEnded, Turn
+from phonebot.call.typed import Typed
 from phonebot.carrier.messages import Dtmf, Media
 from phonebot.realtime import events
 
@@ -42,13 +45,15 @@ class Caller:
     `greeting` is the response that is a greeting not to be interrupted; "": it has not begun, None: there is none.
     """
 
-    def __init__(self, plan: CallPlan, talk: Conversation, tools: Tools, agents: Agents) -> None:
+    def __init__(self, plan: CallPlan, talk: Conversation, tools: Tools, agents: Agents, typed: Typed) -> None:
         self.greeting: str | None = None
         # The caller spoke before words of ours were said: his turn is answered after them.
         self.is_owed = False
         self._plan, self._talk, self._tools, self._agents = plan, talk, tools, agents
         # Whether what the caller utters interrupts the bot; None: any speech does.
         self._interruptions = Interruptions(plan, self._bot_now) if plan.decides else None
+        # None: what he keys in is no answer.
+        self._keystrokes = Keystrokes(plan.keypad, typed) if plan.keypad else None
         self._early: deque[Media] = deque(maxlen=EARLY_FRAMES)
         self._leg = CallerLeg()
         # Finds the caller's turns; None: the model does, or is not ready yet.
@@ -103,14 +108,37 @@ class Caller:
         if agreed := self._tools.pressed(dtmf.digit, now):
             return [*agreed, *self._talk.wanted(now)]
         bot_speaks = self._talk.turn is Turn.BOT
-        if self._ear and self._ear.takes_keys:
-            return self._follow(self._ear.press(dtmf.digit, bot_speaks), now)
-        if not (self._plan.keys_interrupt and bot_speaks) or self._bot_now(now).shielded:
+        ends_turn = self._ear is not None and self._ear.takes_keys
+        if self._ear and ends_turn and (self._keystrokes is None or dtmf.digit == END_KEY):
+            keyed = self._keystrokes.finish(now, self._is_heard) if self._keystrokes else []
+            return keyed + self._follow(self._ear.press(dtmf.digit, bot_speaks), now)
+        interrupts = bot_speaks and (self._plan.keys_interrupt or ends_turn)
+        stopped = self.stop_bot(now) if interrupts and not self._bot_now(now).shielded else []
+        return stopped + self._answer_by_key(dtmf.digit, now)
+
+    def _answer_by_key(self, digit: str, now: int) -> list[Action]:
+        """A key that may be an answer of his, or the begin of one."""
+        if self._keystrokes is None:
             return []
-        return self.stop_bot(now)
+        if self._talk.farewell:  # he has more to say
+            self._talk.stay()
+        self._agents.caller_spoke()
+        return self._keystrokes.press(digit, now, self._is_heard)
+
+    @property
+    def _is_heard(self) -> bool:
+        """The model is there."""
+        return self._talk.items.model is not None
+
+    @property
+    def keys_in(self) -> int:
+        """So many keys are the begin of an answer."""
+        return self._keystrokes.gathered if self._keystrokes else 0
 
     def stop_bot(self, now: int) -> list[Action]:
         """Interrupt the bot without a word of the caller's."""
+        if self._talk.farewell:  # he has more to say
+            self._talk.stay()
         overruled = self._overrule(now)
         return [*overruled, *self._talk.interrupt(now, by_service=False), *self._talk.floor(PlayoutEnded)]
 
@@ -262,13 +290,13 @@ class Caller:
     @property
     def due_ms(self) -> int | None:
         """When a Tick is due."""
-        ear_ms = self._ear.due_ms if self._ear else None
-        if self._interruptions is None or (decides_ms := self._interruptions.due_ms) is None:
-            return ear_ms
-        return decides_ms if ear_ms is None else min(ear_ms, decides_ms)
+        parts = (self._ear, self._interruptions, self._keystrokes)
+        dues = [part.due_ms for part in parts if part and part.due_ms is not None]
+        return min(dues) if dues else None
 
     def tick(self, now: int) -> list[Action]:
         heard = self._follow(self._ear.tick(now), now) if self._ear else []
+        heard += self._keystrokes.tick(now, self._is_heard) if self._keystrokes else []
         return heard + (self._decide(self._interruptions.tick(now), now) if self._interruptions else [])
 
     @property

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Protocol, TypeAlias
 
+from phonebot.agents.profile import END_KEY
 from phonebot.audio.base64 import base64_length
 from phonebot.audio.g711 import FRAME_MS
 from phonebot.audio.vad import SpeechDetector
@@ -37,7 +38,6 @@ MAX_TURN_MS = 60_000  # who seems to speak for longer is answered: it may be mus
 PAUSE_MS = 200  # after such a turn the next one begins behind a pause, or the answer would never be heard
 STALL_MS = 200  # frames that are late by less may still come, and hold speech
 MIN_COMMIT_MS = 100  # less is refused (Realtime API, input_audio_buffer.commit)
-END_KEY = "#"
 
 Heard: TypeAlias = AppendAudio | CommitAudio | SpeechStarted | SpeechStopped
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
-from msgspec import UNSET, convert
+from msgspec import UNSET, convert, field
 from msgspec.structs import replace
 
 from phonebot.agents.agent import MAIN, tool_name
@@ -106,6 +106,25 @@ class Caution(Frozen, frozen=True):
     hold_ms: int = 0
     backchannels: tuple[str, ...] = ()
     echo_guard: bool = False
+
+
+HIDDEN_KEYS = "{keys}"
+"""What the model writes in the arguments of a function, for keys that it is not told."""
+
+
+class Keypad(Frozen, frozen=True):
+    """
+    What the caller keys in is an answer of his: see keypad.py.
+
+    It is complete with the key `terminator` ("": with none), after `timeout_ms` without a key, or with `max_keys`
+    of them; the keys in `menu` mean what stands there. `hidden`: nobody is told which they were.
+    """
+
+    terminator: str = "#"
+    timeout_ms: int = 3_000
+    max_keys: int = 20
+    menu: Mapping[str, str] = field(default_factory=dict)
+    hidden: bool = False
 
 
 class Consent(Frozen, frozen=True):
@@ -240,6 +259,7 @@ class CallPlan(Frozen, frozen=True):
     has the call. `earlier`: the call comes back, and this was said before; the bot speaks first, without greeting.
     `hold_audio` is the music of functions that have some, base64 of raw mu-law at 8 kHz, over and over.
     `no_input` None: the caller may be silent. `limits` say how it ends at `max_call_ms`, and what it may cost.
+    `keypad` None: what the caller keys in is no answer.
     """
 
     session: Session
@@ -262,6 +282,7 @@ class CallPlan(Frozen, frozen=True):
     hold_audio: str = ""
     no_input: NoInput | None = None
     limits: Limits = Limits()
+    keypad: Keypad | None = None
 
     @property
     def decides(self) -> bool:
@@ -328,6 +349,7 @@ def plan_for(
         hold_audio=hold_audio if any(rule.music for agent in agents for rule in agent.rules) else "",
         no_input=NoInput.of(profile.no_input, profile.language, filled) if profile.no_input else None,
         limits=Limits.of(profile.limits, budget, profile.language, filled),
+        keypad=_keypad(profile),
     )
     return _deciding(plan) if plan.decides else plan
 
@@ -391,6 +413,14 @@ def _session(profile: Profile, agent: AgentPlan, turns: Turns | None) -> Session
         temperature=given(profile.temperature),
         tools=agent.tools or UNSET,
     )
+
+
+def _keypad(profile: Profile) -> Keypad | None:
+    keys = profile.keys
+    if keys is None:
+        return None
+    terminator = "" if keys.terminator == "none" else keys.terminator
+    return Keypad(terminator, int(keys.timeout_s * 1000), keys.max, keys.menu, keys.hidden)
 
 
 def _turns(profile: Profile) -> Turns | None:

@@ -252,13 +252,26 @@ class Tools:
     def pressed(self, digit: str, now: int) -> list[Action]:
         """The caller presses a key: what the model is told if he agrees by it. The key is then used up."""
         agreed: list[Action] = []
-        for name, asked in self._asked.items():
-            consent = asked.rule.consent
-            if consent and consent.key == digit and not asked.agreed and now <= asked.until_ms:
-                asked.agreed = True
-                text = AGREED.format(key=digit, name=name)
-                agreed.append(Tell(CreateItem(Message("system", (Part("input_text", text=text),)))))
+        for name, asked in self._awaiting(digit, now):
+            asked.agreed = True
+            text = AGREED.format(key=digit, name=name)
+            agreed.append(Tell(CreateItem(Message("system", (Part("input_text", text=text),)))))
         return agreed
+
+    def waits_for_key(self, digit: str, now: int) -> bool:
+        """Whether he would agree to something by this key."""
+        return bool(self._awaiting(digit, now))
+
+    def _awaiting(self, digit: str, now: int) -> list[tuple[str, Asked]]:
+        """What he was asked and has not agreed to, by name of the function."""
+        return [
+            (name, asked)
+            for name, asked in self._asked.items()
+            if (consent := asked.rule.consent)
+            and consent.key == digit
+            and not asked.agreed
+            and now <= asked.until_ms
+        ]
 
     def said(self, text: str, now: int) -> None:
         """The caller has said this."""

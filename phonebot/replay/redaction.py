@@ -7,7 +7,8 @@ What is hidden is hidden everywhere it stands:
 
 - in every text each digit and number word (`numbers_in_text`); of error messages, which the call acts upon, only
   what is as long as a telephone number;
-- keys: each digit pressed is a 0; the carrier may let its tone be heard: the caller's audio around it is silence;
+- keys: each digit pressed is a 0, but for choices from the profile's menu; the carrier may let its tone be heard:
+  the caller's audio around it is silence;
 - the caller's audio of each turn in whose transcript a number is, or of which there is no transcript;
 - the bot's audio of each item in whose text a number is, or of which there is no text;
 - numbers of telephones, and the ids that the carrier knows the call by.
@@ -30,6 +31,7 @@ from msgspec.structs import replace
 from phonebot.audio import wav
 from phonebot.audio.base64 import base64_length, base64_silence, is_base64
 from phonebot.audio.wav import WavWriter
+from phonebot.call.keypad import ONE_KEY, SEVERAL_KEYS
 from phonebot.call.responses import MARK
 from phonebot.replay.log import (
     BOT_FILE,
@@ -64,6 +66,10 @@ _JSON = frozenset(("arguments", "output"))
 _AUDIO = frozenset(("audio", "payload"))
 _OF_ITEMS = frozenset(("Line", "Check"))
 """Actions whose text is the begin of their item's."""
+_KEY_TEXT = r"[0-9*#](?: [0-9*#])*"
+_KEYED_IN = re.compile(
+    "|".join(re.escape(text).replace(re.escape("{keys}"), _KEY_TEXT) for text in (ONE_KEY, SEVERAL_KEYS))
+)
 _ABRIDGED = re.compile(r"(\d+ bytes)(, crc32 [0-9a-f]{8})?")
 _RANGE_PARTS = 3
 
@@ -172,7 +178,7 @@ class _Texts:
         text: str = fields["text"]
         whole = self.spoken.get(fields.get("item_id", ""), "")
         if not whole.startswith(text):
-            return masked(text)
+            return _zeros(text) if _KEYED_IN.fullmatch(text) else masked(text)
         hidden, end = masked(whole), len(text)
         if end < len(hidden) and not hidden[end].isspace():
             # The call cut between two numbers; now they are one word.
@@ -213,7 +219,8 @@ def _piece_of(name: str, fields: dict[str, Any]) -> _Whole | None:
 
 
 def _redacted(lines: list[Line], texts: _Texts) -> Iterator[Line]:
-    for now, direction, name, fields in lines:
+    chosen = _chosen(lines)
+    for place, (now, direction, name, fields) in enumerate(lines):
         shared = _shared(fields, name)
         if _piece_of(name, fields) is not None:
             shared["delta"] = texts.next_piece(name, fields)
@@ -221,9 +228,27 @@ def _redacted(lines: list[Line], texts: _Texts) -> Iterator[Line]:
             shared["text"] = texts.line(fields)
         if name == "Media" and isinstance(fields.get("frames"), list):
             shared["frames"] = [_shared_frame(frame) for frame in fields["frames"]]
-        if isinstance(fields.get("digit"), str):
-            shared["digit"] = "0" if fields["digit"].isdigit() else fields["digit"]
+        for key in ("digit", "keys"):
+            if isinstance(fields.get(key), str):
+                shared[key] = fields[key] if place in chosen else _zeros(fields[key])
         yield now, direction, name, shared
+
+
+def _chosen(lines: list[Line]) -> set[int]:
+    """The places of the lines whose keys are a choice from the menu: what they mean stands beside them."""
+    found: set[int] = set()
+    pressed: list[int] = []
+    for place, (_, _, name, fields) in enumerate(lines):
+        if name == "Dtmf":
+            pressed.append(place)
+        elif name == "KeysEntered":
+            found |= {*pressed, place} if fields.get("is_choice") else set()
+            pressed = []
+    return found
+
+
+def _zeros(keys: str) -> str:
+    return re.sub(r"\d", "0", keys)
 
 
 def _shared_frame(frame: list[Any]) -> list[Any]:
@@ -251,6 +276,8 @@ def _shared_text(text: str, key: str) -> str:
         return _hidden_sid(text)
     if _NAMES.fullmatch(key):
         return text
+    if _KEYED_IN.fullmatch(text):
+        return _zeros(text)
     if key in _MESSAGES:
         return masked_long_numbers(text)
     if key == "image_url":

@@ -216,6 +216,10 @@ _TELL: dict[type[Struct], tuple[Kind, Callable[[Any], str]]] = {
     does.CallerSilent: ("call", _silent),
     does.LimitNear: ("call", _limit),
     does.LimitReached: ("call", _limit),
+    does.KeysEntered: (
+        "key",
+        lambda it: f"The caller keyed in an answer of {len(it.keys)} keys" * (len(it.keys) > 1),
+    ),
     does.HandOff: ("handoff", _handed_over),
     does.Trouble: ("trouble", lambda it: quoted(it.problem, MAX_TEXT).strip('"')),
     does.Ended: ("call", lambda it: _ENDS.get(it.outcome, f"The call ended: {it.outcome}")),

@@ -126,6 +126,10 @@ def _model_said(response: model.Response) -> str:
     return f"{response.status}{f' ({_shortened(why, MAX_VALUE)})' if why else ''}"
 
 
+def _keys(count: int) -> str:
+    return f"{count} keys" if count > 1 else "a key"
+
+
 def _item(item: model.Item) -> str:
     if isinstance(item, model.FunctionCall):
         return f"a call of {item.name}"
@@ -208,6 +212,9 @@ _ACTIONS: dict[type[Struct], Callable[[Any], str]] = {
     ),
     does.LimitNear: lambda it: f"near the limit of {it.limit}: {it.used:.2f} of {it.most:.2f}",
     does.LimitReached: lambda it: f"the limit of {it.limit} is reached: {it.used:.2f} of {it.most:.2f}",
+    does.KeysEntered: lambda it: (
+        f"the caller has keyed in {_keys(len(it.keys))}{', a choice from the menu' * it.is_choice}"
+    ),
     does.HandOff: lambda it: (
         f"{it.to_agent} takes over from {it.from_agent}{f': {quoted(it.note)}' if it.note else ''}"
     ),

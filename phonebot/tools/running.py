@@ -25,7 +25,7 @@ class ToolContext:
     `caller` and `number` are in E.164 form, "" where the carrier does not tell; `profile` is the profile's name.
     `state` is shared by all functions of the call and its hooks, and gone with it. `function` is the name of the
     one that runs. `typist` and `play`, which plays a clip to the caller, are None where nobody holds a call, as in
-    a test.
+    a test; so is `hidden_keys`, which gives what the caller keyed in last where it is hidden ("": nothing).
     """
 
     call_sid: str
@@ -36,6 +36,7 @@ class ToolContext:
     function: str = ""
     typist: Typist | None = None
     play: Callable[[Clip], object] | None = None
+    hidden_keys: Callable[[], str] | None = None
 
     def say(self, text: str, *, role: TypedRole = "user", interrupt: bool = False) -> None:
         """

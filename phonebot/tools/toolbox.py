@@ -8,17 +8,19 @@ Runs the functions of one call. Whatever one of them does, the call goes on: the
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
 from phonebot.call.actions import RunTool
 from phonebot.call.inputs import MAX_OUTPUT_CHARACTERS, ToolResult
+from phonebot.call.plan import HIDDEN_KEYS
 from phonebot.tools.running import Blocking, Kind, Leaving, Runnable, Speaking, ToolContext, ToolError, ToolFault
 from phonebot.tools.wording import Wording
 
 CLOSE_S = 2.0  # what functions have, at a call's end, to clean up
 MAX_PROBLEM_CHARACTERS = 500
+MIN_SECRET_KEYS = 3
 
 Answer = Callable[[ToolResult], object]
 T = TypeVar("T")
@@ -27,15 +29,25 @@ log = logging.getLogger(__name__)
 
 
 class Toolbox:
-    """The functions of one call, by name, and those of them that run: each in a task of its own."""
+    """
+    The functions of one call, by name, and those of them that run: each in a task of its own.
+
+    `keyless` ones are not given the keys that the caller keyed in hidden: they would keep them.
+    """
 
     def __init__(
-        self, tools: Mapping[str, Runnable], context: ToolContext, wording: Wording, blocking: Blocking
+        self,
+        tools: Mapping[str, Runnable],
+        context: ToolContext,
+        wording: Wording,
+        blocking: Blocking,
+        keyless: Collection[str] = (),
     ) -> None:
         self._tools = tools
         self._context = context
         self._wording = wording
         self._blocking = blocking
+        self._keyless = keyless
         # By call id, those whose result is still wanted.
         self._wanted: dict[str, asyncio.Task[None]] = {}
         # All tasks, wanted or not: a function may take its time to be cancelled, or not let itself be.
@@ -84,24 +96,32 @@ class Toolbox:
 
     async def result(self, wanted: RunTool) -> ToolResult:
         """What comes of it, however long it takes."""
-        name = wanted.name
+        name, keys = wanted.name, self._keys_for(wanted)
+        arguments = wanted.arguments.replace(HIDDEN_KEYS, keys) if keys else wanted.arguments
         try:
             context = replace(self._context, function=name)
-            output = await self._tools[name].run(wanted.arguments, context, self._blocking)
+            output = await self._tools[name].run(arguments, context, self._blocking)
         except ToolError as error:
-            text = self._wording.of("failed", name, str(error), is_sentence=True)
-            return self._wrong(wanted, text, f"it says: {error}")
+            why = without(keys, str(error))
+            text = self._wording.of("failed", name, why, is_sentence=True)
+            return self._wrong(wanted, text, f"it says: {why}")
         except ToolFault as fault:
-            text = self._wording.of(fault.kind, name, fault.message)
-            return self._wrong(wanted, text, f"{_WHAT[fault.kind]}: {fault.detail}")
+            text = self._wording.of(fault.kind, name, without(keys, fault.message))
+            return self._wrong(wanted, text, f"{_WHAT[fault.kind]}: {without(keys, fault.detail)}")
         except (Exception, SystemExit) as error:  # a function that wants to end the process does not
-            log.exception("call %.40r: the function %s failed", self._context.call_sid, name)
-            return self._failed(wanted, f"{type(error).__name__}: {error}")
+            # What was raised may hold the keys that it was given.
+            log.error("call %.40r: the function %s failed", self._context.call_sid, name, exc_info=not keys)
+            return self._failed(wanted, f"{type(error).__name__}: {without(keys, str(error))}")
         if isinstance(output, Leaving):
-            return ToolResult(wanted.call_id, bounded(output.output), leave=output.leave)
+            return ToolResult(wanted.call_id, bounded(without(keys, output.output)), leave=output.leave)
         if isinstance(output, Speaking):
-            return ToolResult(wanted.call_id, bounded(output.output), language=output.language)
-        return ToolResult(wanted.call_id, bounded(output))
+            return ToolResult(wanted.call_id, bounded(without(keys, output.output)), language=output.language)
+        return ToolResult(wanted.call_id, bounded(without(keys, output)))
+
+    def _keys_for(self, wanted: RunTool) -> str:
+        """The hidden keys that are to stand in its arguments; "": none are."""
+        asks = HIDDEN_KEYS in wanted.arguments and wanted.name not in self._keyless
+        return self._context.hidden_keys() if asks and self._context.hidden_keys else ""
 
     def _failed(self, wanted: RunTool, why: str) -> ToolResult:
         return self._wrong(wanted, self._wording.of("failed", wanted.name, why), f"it failed: {why}")
@@ -121,6 +141,11 @@ _WHAT: dict[Kind, str] = {
     "failed": "it failed",
     "timeout": "it took too long",
 }
+
+
+def without(keys: str, text: str) -> str:
+    """The text, in which hidden keys that the function was given are hidden again; so few are no secret."""
+    return text.replace(keys, HIDDEN_KEYS) if len(keys) >= MIN_SECRET_KEYS else text
 
 
 def bounded(output: str) -> str:

@@ -35,16 +35,21 @@ NEEDS_GA = "the model's service speaks the beta dialect, in which it cannot call
 
 @dataclass(frozen=True, slots=True)
 class Equipment:
-    """The functions of a profile: what the call offers to its model, by agent, and what runs them."""
+    """
+    The functions of a profile: what the call offers to its model, by agent, and what runs them.
+
+    `keyless`: those of them that are not given keys which the caller hides.
+    """
 
     offers: Mapping[str, Offer]
     functions: Mapping[str, Runnable]
     wording: Wording
     blocking: Blocking
+    keyless: Collection[str] = ()
 
     def toolbox(self, context: ToolContext) -> Toolbox:
         """For one call, which closes it."""
-        return Toolbox(self.functions, context, self.wording, self.blocking)
+        return Toolbox(self.functions, context, self.wording, self.blocking, self.keyless)
 
 
 class Workshop:
@@ -106,7 +111,7 @@ class Workshop:
             agent: self._offer(profile, where, entries, calls_servers, functions)
             for agent, (where, entries) in zip((MAIN, *profile.agents), profile.tool_lists().items(), strict=True)
         }
-        return Equipment(offers, functions, self._wording, self.threads.run)
+        return Equipment(offers, functions, self._wording, self.threads.run, self._builtins.keys())
 
     def _offer(
         self,

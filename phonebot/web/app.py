@@ -499,6 +499,7 @@ class CallDesk:
             profile.name,
             typist=typist,
             play=lambda clip: bridge.play(clip),
+            hidden_keys=lambda: bridge.hidden_keys,
         )
         toolbox, guard = equipment.toolbox(context), self._guardroom.guard(profile, context, self._writing)
 

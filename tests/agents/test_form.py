@@ -12,6 +12,7 @@ from phonebot.agents.form import by_field, shows_all, table_of, values_of
 from phonebot.agents.form_fields import FIELDS, WITHOUT_FIELD
 from phonebot.agents.history import History
 from phonebot.agents.hours import Closed, Hours
+from phonebot.agents.keypad import Keys
 from phonebot.agents.manners import Limits, NoInput
 from phonebot.agents.messages import Messages
 from phonebot.agents.outbound import Outbound
@@ -24,6 +25,7 @@ TABLES: dict[str, tuple[type[BaseModel], ...]] = {
     "transcription": (Transcription,),
     "barge_in": (BargeIn,),
     "outbound": (Outbound,),
+    "keys": (Keys,),
     "messages": (Messages,),
     "history": (History,),
     "hours": (Hours,),
@@ -107,6 +109,8 @@ def test_what_a_field_offers_is_allowed(field: Any) -> None:
         {"transfer_to": "+15550100009", "transfer": {"whisper": "{summary}\n1 takes it.", "caller_id": "caller"}},
         {"outbound": {"machine": "leave_message", "message": "Hi", "quiet": ["20:00-09:00"], "retry_on": ["busy"]}},
         {"hours": {"time_zone": "UTC", "monday": ["09:00-12:00", "13:00-17:30"], "dates": ["2026-12-24 closed"]}},
+        {"keys": {"menu": {"1": "I want a table.", "21": "a = b"}, "timeout_s": 2.5, "terminator": "none"}},
+        {"keys": {"hidden": True}},
         {"messages": {"url": "https://crm.example.com/", "sign_with": "CRM", "people": ["Rosa", "the kitchen"]}},
         {"hours": {"time_zone": "UTC", "closed": {"then": "transfer", "to": "+15550100009", "ring_s": 30}}},
     ],

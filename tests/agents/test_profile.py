@@ -63,6 +63,7 @@ EVERY_KEY: dict[str, object] = {
         "when_not_interruptible": "withheld",
     },
     "languages": ["de-DE", "es"],
+    "keys": {"terminator": "*", "timeout_s": 5.0, "max": 10, "menu": {"1": "I want a table."}, "hidden": False},
     "max_call_s": 600,
     "max_cost_usd": 1.5,
     "limits": {"warn": "Hurry up.", "goodbye": "I have to go, {caller}."},

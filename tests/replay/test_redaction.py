@@ -237,6 +237,21 @@ def test_keys_are_nowhere_and_a_hash_stays(tmp_path: Path) -> None:
     assert keys == ["0", "0", "*", "0", "#"]
 
 
+def test_numbers_that_were_keyed_in_are_nowhere_and_the_log_replays(tmp_path: Path) -> None:
+    keys = {"menu": {"9": "I want a table."}}
+    call = rehearsed(Pause(2000), Press("4271#"), Pause(4000), Press("9"), Pause(4000), HangUp(), keys=keys)
+    folder = saved(tmp_path / "call", call)
+    assert "4 2 7 1" in texts_in(folder)
+    shared = read(redacted(folder, tmp_path / "shared"))
+    assert [step.input.digit for step in shared.steps if isinstance(step.input, Dtmf)] == [*"0000#9"]
+    lines = [a.text for step in shared.steps for a in step.actions if isinstance(a, Line) and a.typed_by]
+    assert lines == ["The caller pressed the keys 0 0 0 0.", "I want a table."]
+    assert "4 2 7 1" not in texts_in(tmp_path / "shared")
+    assert "4271" not in texts_in(tmp_path / "shared")
+    assert shared.header.unplayable is UNSET
+    assert play(shared).differences == ()
+
+
 def test_who_called_whom_is_nowhere(tmp_path: Path) -> None:
     folder = rewritten(tmp_path / "call", rehearsed(*INTERRUPTED), "hello", call_sid="CA" + "1" * 32)
     shared = read(redacted(folder, tmp_path / "shared"))

@@ -5,7 +5,6 @@ import json
 import re
 from collections.abc import Iterator
 from datetime import datetime
-from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -16,12 +15,10 @@ from phonebot.after.payload import message_body
 from phonebot.agents.answering import answer, with_history
 from phonebot.agents.history import History
 from phonebot.agents.hours import Closed, Hours
+from phonebot.agents.keypad import Keys
 from phonebot.agents.manners import Limits, NoInput
 from phonebot.agents.messages import Messages
-from phonebot.agents.numbers import read_tables
 from phonebot.agents.outbound import Outbound
-from phonebot.agents.profile import Profile
-from phonebot.agents.toml import parse
 from phonebot.agents.transfers import Destination, Transfer, chain
 from phonebot.call.limits import Budget, Words
 from phonebot.call.limits import NoInput as NoInputPlan
@@ -44,15 +41,9 @@ TABLES: dict[str, type[BaseModel]] = {
     "outbound": Outbound,
     "limits": Limits,
     "no_input": NoInput,
+    "keys": Keys,
 }
-
-
-def profiles(section: str) -> dict[str, Profile]:
-    """Those of a section's examples, by number."""
-    text = PAGE.text.partition(f"\n## {section}\n")[2].partition("\n## ")[0]
-    blocks = re.findall(r"^```toml\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-    read = read_tables(parse("\n".join(blocks).encode(), PAGE.name), PAGE.name, Path())
-    return {number: written.profile for number, written in read.items()}
+profiles = PAGE.profiles
 
 
 @pytest.mark.parametrize("prefix", TABLES)

@@ -187,3 +187,53 @@ async def test_the_end_of_a_call_waits_for_no_function_that_goes_on(
     go_on.set()
     while asyncio.all_tasks() != {asyncio.current_task()}:
         await asyncio.sleep(0)
+
+
+@tool
+async def check_pin(pin: str) -> str:
+    "Checks."
+    if pin == "1111":
+        raise ToolError(f"{pin} is out of date.")
+    if pin == "2222":
+        raise KeyError(pin)
+    return f"{pin} is right."
+
+
+PIN = '{"pin": "{keys}"}'
+
+
+@pytest.mark.parametrize(
+    ("keys", "keyless", "output", "problem"),
+    [
+        ("2468", (), "{keys} is right.", None),
+        ("1111", (), "{keys} is out of date.", "it says: {keys} is out of date."),
+        ("2222", (), FAILED, "it failed: KeyError: '{keys}'"),
+        ("", (), "{keys} is right.", None),
+        ("12", (), "12 is right.", None),  # no secret: texts are full of such numbers
+        ("2468", ("check_pin",), "{keys} is right.", None),
+    ],
+)
+async def test_hidden_keys_are_given_to_the_function_and_told_to_nobody(
+    keys: str, keyless: tuple[str, ...], output: str, problem: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    context = ToolContext("CA1", hidden_keys=lambda: keys)
+    toolbox = Toolbox({"check_pin": check_pin}, context, Wording(None), Threads().run, keyless)
+    result = await toolbox.result(RunTool("call_1", "check_pin", PIN))
+    assert result == ToolResult("call_1", output, problem)
+    assert not keys or len(keys) < 3 or keys not in caplog.text
+
+
+async def test_what_a_function_is_given_are_the_keys() -> None:
+    given: list[str] = []
+
+    @tool
+    async def take(pin: str, other: str = "") -> str:
+        "Takes."
+        given.append(pin + other)
+        return ""
+
+    for keyless in ((), ("take",)):
+        context = ToolContext("CA1", hidden_keys=lambda: "24*8")
+        toolbox = Toolbox({"take": take}, context, Wording(None), Threads().run, keyless)
+        await toolbox.result(RunTool("call_1", "take", '{"pin": "{keys}", "other": "-{keys}"}'))
+    assert given == ["24*8-24*8", "{keys}-{keys}"]
