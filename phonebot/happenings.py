@@ -13,7 +13,13 @@ from phonebot.replay.words import clock
 
 NAME_COLUMNS = 17
 MAX_TEXT = 300
-STYLES = {"error": "red", "guardrail_tripped": "yellow", "audio_interrupted": "yellow", "handoff": "magenta"}
+STYLES = {
+    "error": "red",
+    "guardrail_tripped": "yellow",
+    "limit": "yellow",
+    "audio_interrupted": "yellow",
+    "handoff": "magenta",
+}
 ROLES = {"user": "caller", "assistant": "bot", "system": "instruction"}
 
 
@@ -84,6 +90,7 @@ _WORDS: dict[type[Event], Callable[[Any], str]] = {
     told.AudioEnd: lambda it: f"all audio of {it.item_id} is made",
     told.AudioInterrupted: lambda it: f"in {it.item_id}, about {_seconds(it.unheard_ms)} unheard",
     told.GuardrailTripped: lambda it: f"{it.guardrail}, on {it.on}: {it.then}{f' ({it.why})' if it.why else ''}",
+    told.LimitTold: lambda it: f"{it.limit} {'reached' if it.reached else 'near'}: {it.used:.2f} of {it.most:.2f}",
     told.InputAudioTimeout: lambda _: "the caller says nothing",
     told.Error: lambda it: it.error,
     told.CallEnd: lambda it: it.outcome.replace("_", " "),

@@ -8,6 +8,7 @@ from rich.text import Text
 from phonebot.call.actions import (
     Action,
     BargeIn,
+    CallerSilent,
     Cut,
     Ended,
     FalseAlarm,
@@ -15,6 +16,8 @@ from phonebot.call.actions import (
     GuardrailTripped,
     HandOff,
     Held,
+    LimitNear,
+    LimitReached,
     Line,
     PlayAudio,
     Tell,
@@ -32,6 +35,7 @@ from phonebot.realtime.events import (
     SpokenTextDelta,
     SpokenTextDone,
 )
+from phonebot.replay.words import of_limit
 
 NAMES = {
     "bot": ("bot", "bold cyan"),
@@ -148,6 +152,10 @@ class LiveTranscript:
             case GuardrailTripped(guardrail, then=then):
                 self.conversation.guarded.append(guardrail)
                 self._note(now, "⊘", f"the guardrail {guardrail} has tripped: {THEN[then]}", "yellow")
+            case CallerSilent(silent_ms):
+                self._note(now, "…", f"nobody has spoken for {silent_ms / 1000:.1f} s", "dim")
+            case LimitNear() | LimitReached():
+                self._note(now, "⧗", of_limit(action), "yellow")
             case HandOff(from_agent, to_agent, note):
                 self.conversation.handed_over.append(to_agent)
                 said = f': "{_one_line(note)}"' if note else ""

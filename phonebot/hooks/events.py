@@ -167,7 +167,20 @@ class GuardrailTripped(Happening, frozen=True, kw_only=True, tag="guardrail_trip
 
 
 class InputAudioTimeout(Happening, frozen=True, kw_only=True, tag="input_audio_timeout_triggered"):
-    """The caller said nothing for as long as the profile's `idle_timeout_ms`."""
+    """The caller said nothing for as long as the profile's `idle_timeout_ms`, or its `no_input.after_s`."""
+
+
+class LimitTold(Happening, frozen=True, kw_only=True, tag="limit"):
+    """
+    The call is near a limit, or has `reached` it and ends: `used` of `most`.
+
+    `limit` is "time", in seconds; or in US dollars "cost", of this call, "number_day" or "day".
+    """
+
+    limit: str
+    used: float
+    most: float
+    reached: bool = False
 
 
 class Error(Happening, frozen=True, kw_only=True, tag="error"):
@@ -213,6 +226,7 @@ Event: TypeAlias = (
     | HistoryUpdated
     | GuardrailTripped
     | InputAudioTimeout
+    | LimitTold
     | Error
     | RawModelEvent
     | CallEnd

@@ -18,10 +18,13 @@ from phonebot.agents.agent import MAIN
 from phonebot.call.actions import (
     Action,
     BargeIn,
+    CallerSilent,
     Cut,
     Ended,
     GuardrailTripped,
     HandOff,
+    LimitNear,
+    LimitReached,
     Line,
     RunTool,
     Tell,
@@ -365,6 +368,20 @@ class Translator:
             )
         )
 
+    def _silent(self, silent: CallerSilent) -> None:
+        self._events.append(told.InputAudioTimeout(t_ms=self._now))
+
+    def _limit(self, limit: LimitNear | LimitReached) -> None:
+        self._events.append(
+            told.LimitTold(
+                t_ms=self._now,
+                limit=limit.limit,
+                used=limit.used,
+                most=limit.most,
+                reached=isinstance(limit, LimitReached),
+            )
+        )
+
     def _trouble(self, trouble: Trouble) -> None:
         self._events.append(told.Error(t_ms=self._now, error=trouble.problem))
 
@@ -398,6 +415,9 @@ _ACTIONS: dict[type, Callable[[Translator, Any], None]] = {
     Cut: Translator._cut,
     Line: Translator._line,
     GuardrailTripped: Translator._tripped,
+    CallerSilent: Translator._silent,
+    LimitNear: Translator._limit,
+    LimitReached: Translator._limit,
     HandOff: Translator._handed_off,
     Trouble: Translator._trouble,
     Ended: Translator._ended,

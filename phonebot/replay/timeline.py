@@ -19,7 +19,7 @@ from phonebot.call import inputs as happens
 from phonebot.carrier import messages as carrier
 from phonebot.realtime import events as model
 from phonebot.replay.reader import CallLog
-from phonebot.replay.words import quoted
+from phonebot.replay.words import of_limit, quoted
 
 MAX_EVENTS = 2000
 """Of one call; of more the first are told, and how many are left out."""
@@ -153,20 +153,6 @@ def _silent(silent: does.CallerSilent) -> str:
     return f"Nobody spoke for {_seconds(silent.silent_ms)}: {what}"
 
 
-_LIMITS = {
-    "time": ("the time that it may last", "{:.0f} s"),
-    "cost": ("what it may cost", "{:.2f} US dollars"),
-    "number_day": ("what the calls of its number may cost in a day", "{:.2f} US dollars"),
-    "day": ("what all calls may cost in a day", "{:.2f} US dollars"),
-}
-
-
-def _limit(limit: does.LimitNear | does.LimitReached) -> str:
-    of, unit = _LIMITS[limit.limit]
-    how = "has reached" if isinstance(limit, does.LimitReached) else "is near"
-    return f"The call {how} {of}: {unit.format(limit.used)} of {unit.format(limit.most)}"
-
-
 def _handed_over(handed: does.HandOff) -> str:
     note = f": {quoted(handed.note, MAX_TEXT)}" if handed.note else ""
     return f"The agent {handed.to_agent} took over from {handed.from_agent}{note}"
@@ -214,8 +200,8 @@ _TELL: dict[type[Struct], tuple[Kind, Callable[[Any], str]]] = {
     does.Cut: ("position", _position),
     does.GuardrailTripped: ("guardrail", _tripped),
     does.CallerSilent: ("call", _silent),
-    does.LimitNear: ("call", _limit),
-    does.LimitReached: ("call", _limit),
+    does.LimitNear: ("call", of_limit),
+    does.LimitReached: ("call", of_limit),
     does.KeysEntered: (
         "key",
         lambda it: f"The caller keyed in an answer of {len(it.keys)} keys" * (len(it.keys) > 1),

@@ -58,6 +58,21 @@ def of_command(command: Command) -> str:
     return say(command) if say else _named(command)
 
 
+_LIMITS = {
+    "time": ("the time that it may last", "{:.0f} s"),
+    "cost": ("what it may cost", "{:.2f} US dollars"),
+    "number_day": ("what the calls of its number may cost in a day", "{:.2f} US dollars"),
+    "day": ("what all calls may cost in a day", "{:.2f} US dollars"),
+}
+
+
+def of_limit(limit: does.LimitNear | does.LimitReached) -> str:
+    """A sentence, without its full stop."""
+    what, unit = _LIMITS[limit.limit]
+    how = "has reached" if isinstance(limit, does.LimitReached) else "is near"
+    return f"The call {how} {what}: {unit.format(limit.used)} of {unit.format(limit.most)}"
+
+
 def changes(before: Struct, after: Struct) -> Iterator[str]:
     """Each field in which two values of one class differ, by its path. Of audio it is only told that it differs."""
     if isinstance(before, does.PlayAudio):

@@ -32,6 +32,9 @@ from phonebot.call.actions import (
     FalseAlarm,
     Floor,
     Held,
+    Limit,
+    LimitNear,
+    LimitReached,
     Line,
     LineRole,
     Outcome,
@@ -47,6 +50,7 @@ from phonebot.carrier.messages import Dtmf, Media
 from phonebot.hooks.listeners import CallEvents
 from phonebot.realtime.events import Session, SpokenTextDelta, SpokenTextDone
 from phonebot.replay.log import About, Kind
+from phonebot.replay.words import of_limit
 from phonebot.web.sound import Unplayed
 
 MAX_QUEUED = 500
@@ -166,6 +170,14 @@ class GuardrailTripped(Happening, frozen=True, kw_only=True, tag="guardrail_trip
     why: str
 
 
+class LimitTold(Happening, frozen=True, kw_only=True, tag="limit"):
+    """The call is near a limit, or has reached it and ends: `text` is a sentence (actions.LimitReached)."""
+
+    limit: Limit
+    reached: bool
+    text: str
+
+
 class KeyPressed(Happening, frozen=True, kw_only=True, tag="key"):
     """The caller pressed a key. Which one is not told: it may belong to a card number."""
 
@@ -196,6 +208,7 @@ Event: TypeAlias = (
     | Paused
     | WentOn
     | GuardrailTripped
+    | LimitTold
     | KeyPressed
     | WentWrong
     | CallEnded
@@ -500,6 +513,16 @@ class CallFeed:
                 self._tell(
                     GuardrailTripped(
                         call_sid=self.call_sid, at_ms=self._at_ms, guardrail=guardrail, on=on, then=then, why=why
+                    )
+                )
+            case LimitNear(limit) | LimitReached(limit):
+                self._tell(
+                    LimitTold(
+                        call_sid=self.call_sid,
+                        at_ms=self._at_ms,
+                        limit=limit,
+                        reached=isinstance(action, LimitReached),
+                        text=f"{of_limit(action)}.",
                     )
                 )
             case Trouble(problem):

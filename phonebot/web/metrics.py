@@ -14,7 +14,18 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
-from phonebot.call.actions import Action, BargeIn, Cut, GuardrailTripped, Outcome, Settled, Tell, Trouble
+from phonebot.call.actions import (
+    Action,
+    BargeIn,
+    Cut,
+    GuardrailTripped,
+    Limit,
+    LimitReached,
+    Outcome,
+    Settled,
+    Tell,
+    Trouble,
+)
 from phonebot.call.inputs import CallerAudioDropped, Checked, Input
 from phonebot.carrier.messages import Media
 from phonebot.realtime.events import ErrorDetail, ErrorEvent, ResponseCreated, TruncateItem
@@ -26,6 +37,7 @@ from phonebot.web.hangups import HangUp
 FORWARDED = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip")
 
 
+LIMITS: tuple[Limit, ...] = ("time", "cost", "number_day", "day")
 RESULTS = (
     *("answered", "message_left", "machine", "fax"),
     *("busy", "no_answer", "failed", "cancelled", "refused"),
@@ -52,6 +64,7 @@ class Metrics:
         )
         self.late = self._counter("truncations_late", "Truncations sent when the next answer had begun.")
         self.refused = self._counter("truncations_refused", "Truncations that the model's service refused.")
+        self.limits = self._counter("limits_reached", "Calls that a limit has ended.", "limit", LIMITS)
         self.troubles = self._counter("troubles", "Things that went wrong and did not end the call.")
         self.dropped = self._counter("caller_frames_dropped", "Frames a slow model's connection did not take.")
         self.deliveries = self._counter(
@@ -155,6 +168,8 @@ class CallMetrics:
                 metrics.cuts.labels(action.settled).inc()
             case GuardrailTripped():
                 metrics.tripped(action.guardrail, action.then)
+            case LimitReached(limit):
+                metrics.limits.labels(limit).inc()
             case Trouble():
                 metrics.troubles.inc()
             case Tell(TruncateItem()) if self._answered:

@@ -233,3 +233,13 @@ def test_a_guardrail_that_trips_stops_playback_and_says_so() -> None:
     assert (tripped.guardrail, tripped.on, tripped.then, tripped.why) == ("names", "bot", "say", "Doctor Rivera")
     assert interrupted.item_id == tripped.item_id
     assert 4_000 < interrupted.unheard_ms < 5_069
+
+
+def test_silence_and_limits_are_told() -> None:
+    silent = [event for event in events_of(read(CALLS / "no-input")) if isinstance(event, told.InputAudioTimeout)]
+    assert [event.t_ms for event in silent] == [8_582, 23_601, 28_820]
+    limits = [event for event in events_of(read(CALLS / "time-limit")) if isinstance(event, told.LimitTold)]
+    assert limits == [
+        told.LimitTold(t_ms=8_000, limit="time", used=8, most=10),
+        told.LimitTold(t_ms=10_000, limit="time", used=10, most=10, reached=True),
+    ]

@@ -29,6 +29,20 @@ def with_steps(*steps: Step) -> CallLog:
     return CallLog(log.header, log.plan, steps)
 
 
+def test_silence_and_limits_are_told() -> None:
+    assert of_kinds("no-input", "call")[1:] == [
+        "Nobody spoke for 4.00 s: the caller was asked whether he is there",
+        "Nobody spoke for 4.00 s: the caller was asked whether he is there",
+        "Nobody spoke for 4.00 s: the bot takes leave",
+        "The caller said nothing, and the bot hung up",
+    ]
+    assert of_kinds("time-limit", "call")[1:] == [
+        "The call is near the time that it may last: 8 s of 10 s",
+        "The call has reached the time that it may last: 10 s of 10 s",
+        "The call reached its time limit",
+    ]
+
+
 def test_an_interruption_is_told_with_what_its_position_rests_on() -> None:
     assert of_kinds("interrupted-at-the-greeting", "interruption", "position", "call") == [
         "The audio stream started",

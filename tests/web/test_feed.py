@@ -6,7 +6,20 @@ from typing import Any
 import msgspec
 import pytest
 
-from phonebot.call.actions import Action, BargeIn, Cut, Ended, FalseAlarm, Floor, Held, Line, Tell, Trouble
+from phonebot.call.actions import (
+    Action,
+    BargeIn,
+    Cut,
+    Ended,
+    FalseAlarm,
+    Floor,
+    Held,
+    LimitNear,
+    LimitReached,
+    Line,
+    Tell,
+    Trouble,
+)
 from phonebot.call.actions import GuardrailTripped as Tripped
 from phonebot.call.inputs import PlayClip, Tick
 from phonebot.call.plan import CallPlan, Clip
@@ -23,6 +36,7 @@ from phonebot.web.feed import (
     Interrupted,
     ItemCut,
     KeyPressed,
+    LimitTold,
     LineSettled,
     Lost,
     Paused,
@@ -62,6 +76,20 @@ async def test_a_guardrail_that_trips_is_told() -> None:
     assert told == GuardrailTripped(
         call_sid="CA1", at_ms=40, guardrail="advice", on="bot", then="say", why="blue pills"
     )
+
+
+async def test_a_limit_is_told_in_a_sentence() -> None:
+    feed = Feed()
+    call = feed.begin(ABOUT)
+    with feed.subscribe("CA1") as events:
+        happen(call, 40, LimitNear("time", 840, 900), LimitReached("cost", 2.004, 2))
+        _, *told = await waiting(events)
+    near = "The call is near the time that it may last: 840 s of 900 s."
+    reached = "The call has reached what it may cost: 2.00 US dollars of 2.00 US dollars."
+    assert told == [
+        LimitTold(call_sid="CA1", at_ms=40, limit="time", reached=False, text=near),
+        LimitTold(call_sid="CA1", at_ms=40, limit="cost", reached=True, text=reached),
+    ]
 
 
 async def test_a_watcher_is_told_all_that_happens_to_a_call_in_order() -> None:

@@ -14,6 +14,7 @@ from phonebot.call.actions import (
     ClearPlayback,
     Cut,
     GuardrailTripped,
+    LimitReached,
     Line,
     Outcome,
     Settled,
@@ -83,6 +84,12 @@ def test_guardrails_are_counted_by_name_up_to_a_number_of_names(counted: Counted
     assert added["guardrail_trips_total (others) say"] == 3
     assert added["guardrail_checks_failed_total"] == 1
     assert len(added) == MAX_GUARDRAILS + 2
+
+
+def test_calls_that_a_limit_ends_are_counted_by_it(counted: Counted) -> None:
+    counted.happened(Tick(), LimitReached("time", 900, 900))
+    counted.happened(Tick(), LimitReached("day", 50, 50))
+    assert counted.added == {"limits_reached_total time": 1, "limits_reached_total day": 1}
 
 
 def test_an_interruption_and_what_it_rests_on_are_counted(counted: Counted) -> None:

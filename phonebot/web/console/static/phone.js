@@ -379,6 +379,8 @@ const OUTCOME_WORDS = {
   model_failed: "The model failed: a caller would have heard an apology.",
   stream_lost: "The connection broke off.",
   carrier_faults: "The service took this phone's messages for faulty.",
+  cost_limit: "The call cost as much as it may.",
+  no_input: "You said nothing, and the bot hung up.",
   time_limit: "The call reached the profile's time limit.",
 };
 const WORDS = { ...ROLE_WORDS, caller: "You" };

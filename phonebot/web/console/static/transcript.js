@@ -38,6 +38,9 @@ export class Transcript {
       case "guardrail_tripped":
         this.lines.push({ role: "note", text: `The guardrail ${event.guardrail} has tripped.`, at_ms: event.at_ms });
         return true;
+      case "limit":
+        this.lines.push({ role: "note", text: event.text, at_ms: event.at_ms });
+        return true;
       case "lost":
         this.lines.push({ role: "note", text: "This page was too slow: the transcript ends here.", at_ms: 0 });
         return true;
