@@ -31,7 +31,7 @@ from phonebot.simulator.switchboard import Switchboard
 SUMMARY = "He has a question about his bill."
 PUT_THROUGH = "One moment."
 ASKS = (WaitForQuiet(300), Say(SPEECH, "a question"))
-_EXACTLY = re.compile(r'(?:exactly these words, and nothing else: "|exactly this, and nothing else: )([^"]*)')
+_EXACTLY = re.compile(r'exactly these words, and nothing else: "([^"]*)"')
 
 
 class Receptionist:
@@ -106,9 +106,10 @@ async def staged(
     has_account: bool = True,
     model_url: str | None = None,
     callees: Mapping[str, Callee | None] | None = None,
+    speed: float = 100,
 ) -> AsyncIterator[Stage]:
     """`callees` by number; None: nobody has it."""
-    async with Switchboard.open(speed=100, auth_token=TOKEN, account_sid=ACCOUNT_SID) as carrier:
+    async with Switchboard.open(speed=speed, auth_token=TOKEN, account_sid=ACCOUNT_SID) as carrier:
         account = {"TWILIO_ACCOUNT_SID": ACCOUNT_SID, "TWILIO_API_URL": carrier.url} if has_account else {}
         service = await start(profile=profile, minds=minds, model_url=model_url, **account)
         status = f"{service.url}/twilio/status"

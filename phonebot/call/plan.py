@@ -145,7 +145,8 @@ class ToolRule(Frozen, frozen=True):
 
     It is given up after `timeout_ms`. While it runs and nobody speaks, the bot says each of `fillers` in turn, the
     first after `filler_ms`; None: in words of its own that it takes a moment; (): nothing. `answers`: its result is
-    to be answered; False: the model is told it and nothing more. `music`: instead of words the caller hears music.
+    to be answered; False: the model is told it and nothing more. `again_ms`: after how long the next one is said;
+    None: as long. `music`: once each filler was said, the caller hears music.
     """
 
     name: str
@@ -154,6 +155,7 @@ class ToolRule(Frozen, frozen=True):
     filler_ms: int = 3_000
     consent: Consent | None = None
     answers: bool = True
+    again_ms: int | None = None
     music: bool = False
 
 

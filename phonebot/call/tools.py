@@ -304,13 +304,14 @@ class Tools:
     def _filler(self) -> tuple[int, ResponseOptions | Music] | None:
         """What is to be heard while the function that has run longest runs, and after how long."""
         for running in self._running.values():
-            rule = running.rule
-            if rule.music:  # again and again, without a pause
-                return (0 if self._fillers_said else rule.filler_ms), "music"
+            rule, said = running.rule, self._fillers_said
+            after_ms = rule.filler_ms if rule.again_ms is None or not said else rule.again_ms
+            if rule.music and said >= len(rule.fillers or ()):  # again and again, without a pause
+                return (0 if said else after_ms), "music"
             if rule.fillers is None:
-                return rule.filler_ms, OWN_FILLER
+                return after_ms, OWN_FILLER
             if rule.fillers:
-                return rule.filler_ms, self._words(rule.fillers[self._fillers_said % len(rule.fillers)])
+                return after_ms, self._words(rule.fillers[said % len(rule.fillers)])
         return None
 
     def tick(self, now: int) -> tuple[list[Action], bool]:

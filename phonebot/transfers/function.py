@@ -5,20 +5,15 @@ Cold, the bot says so and leaves, and the carrier rings the destination (after.p
 bot while the carrier rings a colleague, who is told why he calls and takes him by a key; then both meet.
 """
 
-import asyncio
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from phonebot.agents.profile import Profile
 from phonebot.agents.transfers import FUNCTION, Destination, chain
-from phonebot.audio.hold_music import hold_music
 from phonebot.call.inputs import Leave
-from phonebot.call.plan import Clip, ToolRule
-from phonebot.call.turns import Turn
+from phonebot.call.plan import ToolRule
 from phonebot.carrier.languages import spoken_language
-from phonebot.errors import TextRefused
 from phonebot.realtime.events import FunctionTool
 from phonebot.tools.running import Blocking, Leaving, Runnable, ToolContext, ToolError, ToolFault, rule_timeout_ms
 from phonebot.transfers.continuations import Continuation, Continuations
@@ -31,7 +26,7 @@ MAX_SUMMARY_CHARACTERS = 600
 DECIDES_S = 40.0
 """For how long a colleague who has answered listens and decides."""
 ADDED_S = 5.0  # Twilio, Call resource, Timeout: it may ring for so much longer
-MUSIC_AFTER_S, MUSIC_LOOK_S = 2.0, 0.1
+ANNOUNCES_MS = 200  # he waits, and should know what for
 REMINDS_MS = 10_000
 """Without music, so often the caller is told that he is being put through."""
 
@@ -40,7 +35,6 @@ Transfers the caller to a person. Call it when he asks for somebody, or when you
 
 He is told that he is being put through: do not say it yourself."""
 SUMMARY = "Who the caller is, if he said so, and what he wants, in one or two sentences for whoever takes the call."
-ANNOUNCE = "Say exactly this, and nothing else: {say}"
 NOT_HERE = "This call is a trial on the console's page: nobody can be called from it. Tell the caller so."
 
 
@@ -49,10 +43,6 @@ class Calls(Protocol):
 
     def is_carriers(self, call_sid: str) -> bool:
         """Whether it came from the carrier, and not from the console's phone."""
-        ...
-
-    def turn(self, call_sid: str) -> Turn | None:
-        """Who has the floor in it; None: it is over."""
         ...
 
 
@@ -120,23 +110,25 @@ class _Warm(_Cold):
         longest = max(len(list(chain(self._known, name))) for name in self._known)
         self._asks_s = profile.transfer.ring_s + ADDED_S + DECIDES_S
         self.timeout_s = self._asks_s * longest + 10
-        wants_music = profile.transfer.hold_music
-        fillers = () if wants_music else (profile.transfer.say,)
-        self.rule = ToolRule(FUNCTION, rule_timeout_ms(self.timeout_s), fillers, REMINDS_MS)
+        self.rule = ToolRule(
+            FUNCTION,
+            rule_timeout_ms(self.timeout_s),
+            fillers=(profile.transfer.say,),
+            filler_ms=ANNOUNCES_MS,
+            again_ms=REMINDS_MS,
+            music=profile.transfer.hold_music,
+        )
 
     async def run(self, arguments: str, context: ToolContext, blocking: Blocking) -> str | Leaving:
         first, summary = self._checked(arguments, context)
-        with suppress(TextRefused):  # then he hears the music alone
-            context.say(ANNOUNCE.format(say=self._profile.transfer.say), role="system")
         answer: Answer = "failed"
-        with self._music(context):
-            for to, destination in chain(self._known, first):
-                ticket = Ticket(context.call_sid, context.caller, context.number, to)
-                leg = self._legs.begin(ticket, "", spoken_language(self._profile.language))
-                leg.whisper = whispered(self._profile, leg.ticket, summary)
-                answer = await self._ask(leg, destination, summary)
-                if answer == "taken":
-                    return Leaving(f"{to} takes the call.", Leave("", "transferred"))
+        for to, destination in chain(self._known, first):
+            ticket = Ticket(context.call_sid, context.caller, context.number, to)
+            leg = self._legs.begin(ticket, "", spoken_language(self._profile.language))
+            leg.whisper = whispered(self._profile, leg.ticket, summary)
+            answer = await self._ask(leg, destination, summary)
+            if answer == "taken":
+                return Leaving(f"{to} takes the call.", Leave("", "transferred"))
         await self._continuations.forget(context.call_sid)
         return came_to_nothing(first, answer, self._profile)
 
@@ -157,26 +149,6 @@ class _Warm(_Cold):
         finally:
             if answer != "taken":
                 self._legs.end(leg)
-
-    @contextmanager
-    def _music(self, context: ToolContext) -> Iterator[None]:
-        """What the caller hears while he waits and nobody speaks."""
-        if not self._profile.transfer.hold_music:
-            yield
-            return
-        playing = asyncio.create_task(self._play(context), name="hold music")
-        try:
-            yield
-        finally:
-            playing.cancel()
-
-    async def _play(self, context: ToolContext) -> None:
-        assert context.play is not None, "a call from the carrier has a line"
-        await asyncio.sleep(MUSIC_AFTER_S)
-        while (turn := self._calls.turn(context.call_sid)) is not None:
-            if turn is Turn.IDLE:
-                context.play(Clip("", hold_music()))
-            await asyncio.sleep(MUSIC_LOOK_S)
 
 
 def _parameters(known: Mapping[str, Destination]) -> dict[str, Any]:

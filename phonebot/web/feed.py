@@ -308,11 +308,6 @@ class Feed:
         call = self._calls.get(call_sid)
         return call.snapshot() if call else None
 
-    def turn(self, call_sid: str) -> Turn | None:
-        """Who has the floor in a call in progress; None when there is none of that name here."""
-        call = self._calls.get(call_sid)
-        return call.turn if call else None
-
     def is_carriers(self, call_sid: str) -> bool:
         """Whether a call of that name is in progress here, and came from the carrier."""
         call = self._calls.get(call_sid)
@@ -380,10 +375,6 @@ class CallFeed:
     @property
     def kind(self) -> Kind:
         return self._about.kind
-
-    @property
-    def turn(self) -> Turn:
-        return self._turn
 
     @property
     def lines(self) -> tuple[Said, ...]:

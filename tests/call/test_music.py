@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from phonebot.call.actions import BargeIn, Cut, Line
 from phonebot.call.inputs import Leave, ToolResult, TypedText
 from phonebot.call.plan import ToolRule
+from phonebot.call.responses import exactly
 from phonebot.realtime.events import CreateItem, CreateResponse, FunctionCall, OutputItemDone, SpeechStarted
 
 NOTE = b"\x11"
@@ -100,3 +101,16 @@ def test_where_the_deployment_has_none_it_is_quiet() -> None:
     driver.run(10_000)
     assert not driver.told(CreateResponse)
     assert not driver.call.ended
+
+
+def test_words_come_before_it_and_it_follows_them() -> None:
+    rule = replace(RULE, fillers=("I am asking a colleague.",), filler_ms=200, again_ms=10_000)
+    driver = waiting(rule)
+    driver.run(300)
+    assert [each.options for each in driver.told(CreateResponse) if isinstance(each, CreateResponse)] == [
+        exactly("I am asking a colleague.")
+    ]
+    driver.say("item_2", 400, "resp_2")
+    driver.run(2_000)
+    assert 900 < music_ms(driver) < 1_700
+    assert len(driver.told(CreateResponse)) == 1

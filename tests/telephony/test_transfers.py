@@ -1,11 +1,15 @@
 """Transfers through the whole service: what the caller and his colleague hear, and who comes back to the bot."""
 
+from base64 import b64decode
+
 import pytest
 from service_driver import SECRET_KEY, SPEECH, StartService
 from switchboard_driver import CALLER, COLLEAGUE, LINE
+from tool_driver import check_replay
 from transfer_driver import ASKS, PUT_THROUGH, SUMMARY, Receptionist, answered_by, staged
 
-from phonebot.call.actions import BargeIn
+from phonebot.audio.melody import melody
+from phonebot.call.actions import BargeIn, PlayAudio
 from phonebot.call.inputs import ToolResult
 from phonebot.simulator.callees import Busy, Callee, Human, Invalid, Machine, NoAnswer
 from phonebot.simulator.caller import HangUp, Interrupt, Pause, Press, WaitForBot, WaitForHangUp, WaitForQuiet
@@ -123,19 +127,26 @@ async def test_a_name_that_the_profile_lacks_is_refused(start_service: StartServ
 # ------------------------------------------------------------------------------------------- asked first
 
 
-async def test_a_colleague_who_is_told_why_and_takes_the_call_meets_the_caller(start_service: StartService) -> None:
-    async with staged(start_service, answered_by(transfer=WARM), callees={COLLEAGUE: TAKES}) as stage:
+async def test_a_colleague_who_is_told_why_and_takes_the_call_meets_the_caller_who_heard_music_meanwhile(
+    start_service: StartService,
+) -> None:
+    profile = answered_by(transfer=WARM | {"ring_s": 60})
+    takes = Human((WaitForBot(), WaitForQuiet(500), Press("1"), Pause(ms=6_000), HangUp()), after_s=24)
+    async with staged(start_service, profile, callees={COLLEAGUE: takes}, speed=8) as stage:
         record = await stage.called(*ASKS, PATIENT)
-    assert record.passed, record
+    assert record.passed, record.reason
     (called,) = stage.carrier.calls_to(COLLEAGUE)
     assert called.told("heard")[0] == WHISPER
     assert (called.from_number, called.passed) == (LINE, True)
     assert (record.told("bridged with"), called.told("bridged with")) == ([COLLEAGUE], [CALLER])
     position = stage.carrier.position
     assert position(COLLEAGUE, "heard", WHISPER) < position(CALLER, "bridged with", COLLEAGUE)
-    assert ("bot", PUT_THROUGH) in stage.lines()
+    assert stage.lines()[-1] == ("bot", PUT_THROUGH)
+    sent = b"".join(b64decode(action.payload) for action in stage.service.witnesses[0].saw(PlayAudio))
+    assert b64decode(melody())[:4_000] in sent
     (log,) = stage.service.logs()
     assert log.header.outcome == "transferred"
+    check_replay(log)
 
 
 @pytest.mark.parametrize(

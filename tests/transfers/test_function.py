@@ -94,7 +94,7 @@ def test_where_nobody_can_be_asked_first_it_takes_no_longer_than_to_say_so() -> 
     cold, _ = made(transfer={"warm": True})
     warm, _ = made(account, transfer={"warm": True, "ring_s": 30})
     assert (cold.timeout_s, warm.timeout_s) == (10, 85)
-    assert warm.rule.fillers == ()
+    assert warm.rule.music
     reminding, _ = made(account, transfer={"warm": True, "hold_music": False, "say": "One moment."})
     assert reminding.rule.fillers == ("One moment.",)
 
