@@ -626,6 +626,13 @@ SECTIONS = (
                 rare=True,
             ),
             _switch("record", "Record", "Whether the audio of the call is kept with its log."),
+            Field(
+                "consent",
+                "Notice of the recording",
+                "long text",
+                "Said before all else, to its end. Nothing is recorded before it was heard.",
+                unset="none: all of the call is recorded",
+            ),
         ),
     ),
     Section(

@@ -53,7 +53,6 @@ Do not make up facts; say so when you do not know."""
 
 UNSUPPORTED = frozenset(
     {
-        "consent",
         "output",
         "tool_choice",
     }
@@ -309,6 +308,11 @@ class Profile(_Table):
     limits: Annotated[manners.Limits, Field(description=manners.LIMITS)] = manners.Limits()
     no_input: Annotated[manners.NoInput | None, Field(description=manners.NO_INPUT)] = None
     record: _Switch = True
+    consent: Annotated[
+        Annotated[_Template, Field(max_length=500)] | None,
+        BeforeValidator(_none_if_blank),
+        Field(description="text of at most 500 characters"),
+    ] = None
     tools: Annotated[
         list[functions.ToolEntry],
         Field(max_length=functions.MAX_TOOLS, description=functions.TOOLS),
@@ -350,6 +354,12 @@ class Profile(_Table):
         by_ear = [key for key in ("min_speech_ms", "hold_ms", "echo_guard") if getattr(wanted, key)]
         if by_ear and isinstance(self.turn_detection, NoVad):
             raise ValueError(f'barge_in.{by_ear[0]} needs a turn_detection.type that hears speech, not "none"')
+        return self
+
+    @model_validator(mode="after")
+    def _check_consent(self) -> Self:
+        if self.consent is not None and not self.record:
+            raise ValueError("consent needs record = true: it says that the call is recorded")
         return self
 
     @model_validator(mode="after")

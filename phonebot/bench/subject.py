@@ -204,7 +204,7 @@ class _NoWriter(Writer):
     def __init__(self) -> None:
         super().__init__(Path(os.devnull))
 
-    def recorder(self, about: About, audio: bool = True) -> Recorder:
+    def recorder(self, about: About, audio: bool = True, from_start: bool = True) -> Recorder:
         return _NoRecorder()
 
 

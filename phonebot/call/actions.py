@@ -192,6 +192,10 @@ class Line(Frozen, frozen=True):
     typed_by: str = ""
 
 
+class StartRecording(Frozen, frozen=True):
+    """The caller has heard that he is recorded: from now on what is said may be kept, and listened to by others."""
+
+
 class CallerSilent(Frozen, frozen=True):
     """Nobody has spoken for so long. The bot asks whether he is there, for the `times`-th time; 0: it leaves."""
 
@@ -269,6 +273,7 @@ Action: TypeAlias = (
     | Cut
     | GuardrailTripped
     | Line
+    | StartRecording
     | CallerSilent
     | LimitNear
     | LimitReached

@@ -96,6 +96,8 @@ class Call:
             return []
         receive = self._receive.get(type(received))
         actions = receive(received, now) if receive else []
+        if self._talk.notice:
+            actions += self._heed_notice(now)
         if self._typed.unanswered and not self._talk.ended:
             actions += self._answer_typed(now)
         if self._guardrails.looks:
@@ -138,6 +140,7 @@ class Call:
             return None
         due_ms = self._carrier_ms + SILENT_CARRIER_MS
         dues = (
+            talk.notice.due_ms if talk.notice else None,
             talk.farewell.due_ms if talk.farewell else None,
             self._guardrails.due_ms,
             self._winding_up.due_ms,
@@ -190,6 +193,8 @@ class Call:
 
     def _open(self, now: int) -> list[Action]:
         """Play what the call begins with, once the carrier's clock is known; where nothing is, measure the line."""
+        if self._talk.notice:
+            return self._talk.ledger.ping(now)
         opening, self._opening = self._opening, ()
         actions: list[Action] = []
         for clip in opening:
@@ -207,14 +212,27 @@ class Call:
         early = self._caller.model_ready(ready)
         actions = _told(self.plan.earlier) + self._open(now)
         actions += self._talk.clips.model_ready() + self._typed.model_ready()
-        if self.plan.earlier:  # the caller waits for the bot to go on
-            return actions + self._talk.wanted(now)
-        if self.plan.greeting is None:
+        if self._talk.notice:  # what was said before it is heard by nobody
+            return actions + self._talk.give_notice(now)
+        if self.plan.greeting is None and not self.plan.earlier:
             return actions + self._caller.append_early(early, now)
+        return actions + self._greet(now)
+
+    def _heed_notice(self, now: int) -> list[Action]:
+        """The call begins for the caller once he was told that it is recorded."""
+        noticed = self._talk.noticed(now)
+        return [*noticed, *self._open(now), *self._greet(now)] if noticed else []
+
+    def _greet(self, now: int) -> list[Action]:
+        """The bot speaks first, if it is to."""
+        if self.plan.earlier:  # the caller waits for it to go on
+            return self._talk.wanted(now)
+        if self.plan.greeting is None:
+            return self._talk.ask(now)
         # The bot greets first: what the caller said into the silence before is no answer to it.
         self._caller.greeting = None if self.plan.greeting_interruptible else ""
         self._talk.responses.want(self._talk.words(self.plan.greeting))
-        return actions + self._talk.ask(now)
+        return self._talk.ask(now)
 
     def _lost(self, lost: ModelLost, now: int) -> list[Action]:
         return self._talk.lose(lost.problem, now)

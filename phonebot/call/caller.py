@@ -63,7 +63,7 @@ class Caller:
 
     def hear(self, media: Media, now: int) -> list[Action]:
         """A frame of his."""
-        if self._talk.farewell and self._talk.is_deaf:
+        if self._talk.is_deaf:
             media = _silenced(media)
         if self._interruptions is None:
             return self._pass_on(media, now)

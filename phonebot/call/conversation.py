@@ -23,6 +23,7 @@ from phonebot.call.actions import (
     Held,
     Outcome,
     Settled,
+    StartRecording,
     Tell,
     Trouble,
 )
@@ -30,6 +31,7 @@ from phonebot.call.clips import Clips
 from phonebot.call.farewell import Farewell
 from phonebot.call.inputs import Leave
 from phonebot.call.items import Items
+from phonebot.call.notice import Notice
 from phonebot.call.plan import CallPlan, Clip
 from phonebot.call.playout import PlayoutLedger, Settlement
 from phonebot.call.responses import Responses, exactly
@@ -56,6 +58,8 @@ class Conversation:
         self.untold: str | None = None
         # Into which words of ours are translated; "": they are said as they are.
         self.language = ""
+        # What is to be heard before all else; None: it was, or nothing is.
+        self.notice = Notice(plan.notice) if plan.notice else None
         # The words with which the call ends; None: it goes on.
         self.farewell: Farewell | None = None
         # When the model should have begun to answer the caller's turn; None: it has, or need not.
@@ -79,19 +83,20 @@ class Conversation:
 
     @property
     def is_deaf(self) -> bool:
-        """Nobody listens to the caller any more."""
-        return self.farewell is not None and not self.farewell.listens
+        """Nobody listens to the caller yet, or any more."""
+        return self.notice is not None or (self.farewell is not None and not self.farewell.listens)
 
     @property
     def must_not_ask(self) -> bool:
-        """The caller speaks, or it is being found out whether he does, or what he has heard."""
+        """The caller speaks, or whether he does, or what he has heard, is being found out; or a notice is said."""
         he_speaks = self.turn is Turn.CALLER and not self.is_deaf
-        return he_speaks or self.ledger.held or self.untold is not None
+        is_noticed = self.notice is not None and self.responses.insisted_id is not None
+        return he_speaks or is_noticed or self.ledger.held or self.untold is not None
 
     @property
     def is_quiet(self) -> bool:
         """Nothing is said or about to be: the bot may say something of its own."""
-        busy = self.responses.active or self.responses.pending or self.farewell
+        busy = self.responses.active or self.responses.pending or self.notice or self.farewell
         return not (busy or self.must_not_ask)
 
     @property
@@ -288,11 +293,33 @@ class Conversation:
         message = events.Message("system", (events.Part("input_text", text=untold),))
         return [Tell(events.CreateItem(message)), *self.ask(now)]
 
+    # ------------------------------------------------------------------------------ the begin
+
+    def give_notice(self, now: int) -> list[Action]:
+        """The model is ready: it says what is to be heard before all else."""
+        assert self.notice is not None, "it is given once"
+        self.notice.begin(now)
+        self.responses.insist(exactly(self.notice.words))
+        return self.ask(now)
+
+    def noticed(self, now: int) -> list[Action]:
+        """What comes of the notice, once it was heard or is given up; nothing before."""
+        if self.notice is None or self.ended:
+            return []
+        problem = self.notice.outcome(self.responses, self.items, self.ledger.empty, now)
+        if problem is None:
+            return []
+        self.notice = None
+        if not problem:
+            return [StartRecording()]
+        self.responses.relent()
+        return [Trouble(f"the call is not recorded: of the notice, {problem}")]
+
     # ------------------------------------------------------------------------------ the end
 
     def take_leave(self, farewell: Farewell, now: int) -> list[Action]:
         """Let these words be said, and then hang up."""
-        self.farewell = farewell
+        self.notice, self.farewell = None, farewell
         if farewell.words:
             self.responses.insist(self.words(farewell.words, farewell.language))
         return self.ask(now)

@@ -12,6 +12,7 @@ from phonebot.agents.guardrails import Guardrail, On, Then
 from phonebot.agents.profile import LocalVad, NoVad, Profile
 from phonebot.agents.prompt import fill
 from phonebot.call.limits import Budget, Limits, NoInput
+from phonebot.call.wording import resembles
 from phonebot.realtime.events import (
     Frozen,
     FunctionTool,
@@ -261,7 +262,8 @@ class CallPlan(Frozen, frozen=True):
     has the call. `earlier`: the call comes back, and this was said before; the bot speaks first, without greeting.
     `hold_audio` is the music of functions that have some, base64 of raw mu-law at 8 kHz, over and over.
     `no_input` None: the caller may be silent. `limits` say how it ends at `max_call_ms`, and what it may cost.
-    `keypad` None: what the caller keys in is no answer.
+    `keypad` None: what the caller keys in is no answer. `notice` is said before all else, even `opening`, and the
+    caller is heard, and recorded, once he has heard it: see notice.py. "": there is none.
     """
 
     session: Session
@@ -285,6 +287,7 @@ class CallPlan(Frozen, frozen=True):
     no_input: NoInput | None = None
     limits: Limits = Limits()
     keypad: Keypad | None = None
+    notice: str = ""
 
     @property
     def decides(self) -> bool:
@@ -352,6 +355,7 @@ def plan_for(
         no_input=NoInput.of(profile.no_input, profile.language, filled) if profile.no_input else None,
         limits=Limits.of(profile.limits, budget, profile.language, filled),
         keypad=_keypad(profile),
+        notice=_notice(filled(profile.consent or ""), earlier) if profile.record else "",
     )
     return _deciding(plan) if plan.decides else plan
 
@@ -415,6 +419,11 @@ def _session(profile: Profile, agent: AgentPlan, turns: Turns | None) -> Session
         temperature=given(profile.temperature),
         tools=agent.tools or UNSET,
     )
+
+
+def _notice(words: str, earlier: Iterable[EarlierLine]) -> str:
+    """What is still to be said: "" for what the caller has heard before the call came back."""
+    return "" if any(line.role == "bot" and resembles(line.text, words) for line in earlier) else words
 
 
 def _keypad(profile: Profile) -> Keypad | None:

@@ -4,7 +4,11 @@ Whether what the caller said is, or has, one of a few phrases: what he says is c
 
 import re
 from collections.abc import Callable, Iterable
+from difflib import SequenceMatcher
 from unicodedata import normalize
+
+ALIKE = 0.7
+"""So much of two texts is the same where they say the same."""
 
 
 def plain(text: str) -> str:
@@ -23,3 +27,8 @@ def says_one_of(text: str, phrases: Iterable[str]) -> bool:
     """Whether one of the phrases is in a text, as whole words."""
     said = f" {plain(text)} "
     return any(f" {each} " in said for phrase in phrases if (each := plain(phrase)))
+
+
+def resembles(text: str, words: str) -> bool:
+    """Whether a text is these words, but for what a transcript may make of them, such as numbers in digits."""
+    return SequenceMatcher(None, plain(text), plain(words), autojunk=False).ratio() >= ALIKE

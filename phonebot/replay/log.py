@@ -42,7 +42,7 @@ from msgspec.structs import replace
 from phonebot.audio import wav
 from phonebot.audio.base64 import base64_length
 from phonebot.audio.g711 import FRAME_BYTES
-from phonebot.call.actions import Action, PlayAudio, Tell
+from phonebot.call.actions import Action, PlayAudio, StartRecording, Tell
 from phonebot.call.inputs import Input
 from phonebot.call.plan import CallPlan
 from phonebot.carrier.messages import Media, Start
@@ -156,7 +156,9 @@ class Header(About, frozen=True, kw_only=True):
 
     Its times are the only ones of the wall clock. `outcome` is that of `Ended`, or the shell's word for an end that
     the call knows nothing of. `note` is for people: where a log came from, why something is missing from it.
-    `unplayable` is a sentence: why it would be wrong to replay this log. It is not there when it is not.
+    `recorded_from_ms`: the caller had heard by then that he is recorded, and no audio is kept from before; it is
+    not there where nobody waited for that. `unplayable` is a sentence: why it would be wrong to replay this log. It
+    is not there when it is not.
     """
 
     format: Literal["phonebot-call-log"] = FORMAT
@@ -165,7 +167,8 @@ class Header(About, frozen=True, kw_only=True):
     started: datetime
     ended: datetime | None = None
     outcome: str | None = None
-    audio: bool = True  # False: the profile has it that no audio is recorded
+    audio: bool = True  # False: no audio is recorded, as the profile has it, or since the notice was not heard
+    recorded_from_ms: int | UnsetType = UNSET
     counts: Counts = Counts()
     note: str = ""
     unplayable: str | UnsetType = UNSET
@@ -246,12 +249,17 @@ class LogEncoder:
 
     `take` what has come at any time: the parts put together are the log, wherever they were taken. Raises LogError
     when the log would grow beyond what `reader.read` accepts; what was taken before is a log up to there.
+
+    Not `from_start`: audio is kept once the call says that it may be recorded, at `recorded_from_ms`.
     """
 
-    def __init__(self, keep_audio: bool = True) -> None:
+    def __init__(self, keep_audio: bool = True, from_start: bool = True) -> None:
         # Why audio is no longer kept; "" if nothing of the kind has happened.
         self.note = ""
-        self._keep_audio = keep_audio
+        # None: nobody has said so yet, or need not.
+        self.recorded_from_ms: int | None = None
+        self._keep_audio = keep_audio and from_start
+        self._waits = keep_audio and not from_start
         self._lines = bytearray()
         self._audio: dict[AudioFile, bytearray] = {
             CALLER_FILE: bytearray(),
@@ -295,12 +303,14 @@ class LogEncoder:
                 self._write(now, "out", action, payload=self._stored(BOT_FILE, action.payload))
             else:
                 self._write(now, "out", abridged(action, self._keep_audio))
+                if self._waits and isinstance(action, StartRecording):
+                    self._waits, self._keep_audio, self.recorded_from_ms = False, True, now
 
     def drop_audio(self, reason: str) -> None:
         """Keep no audio from here on. `reason` is a sentence for the log's note."""
-        if self._keep_audio:
+        if self._keep_audio or self._waits:
             self._end_block()
-            self._keep_audio, self.note = False, reason
+            self._keep_audio, self._waits, self.note = False, False, reason
 
     def take(self) -> LogPart:
         """What has come since the last time."""

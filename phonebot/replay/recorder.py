@@ -24,6 +24,7 @@ from types import TracebackType
 from typing import BinaryIO, Self, TypeAlias
 
 import msgspec
+from msgspec import UNSET
 from msgspec.structs import asdict, replace
 
 from phonebot import __version__
@@ -71,9 +72,11 @@ class Recorder:
     Nothing here waits or raises. Use it within the running event loop it was made in.
     """
 
-    def __init__(self, scribe: "_Scribe", audio: bool, put: "Callable[[_Order], None]", round_s: float) -> None:
+    def __init__(
+        self, scribe: "_Scribe", encoder: LogEncoder, put: "Callable[[_Order], None]", round_s: float
+    ) -> None:
         self._scribe = scribe
-        self._encoder = LogEncoder(audio)
+        self._encoder = encoder
         self._put = put
         self._round_s = round_s
         self._loop = asyncio.get_running_loop()
@@ -159,7 +162,8 @@ class Recorder:
         part = self._encoder.take()
         size = len(part.lines) + sum(map(len, part.audio.values()))
         self._given += size
-        self._put((self._scribe, _Part(part, self._encoder.counts, self._unsent, size)))
+        encoder = self._encoder
+        self._put((self._scribe, _Part(part, encoder.counts, self._unsent, size, encoder.recorded_from_ms)))
         self._unsent = 0
         held = self._given - self._scribe.written
         if held > MAX_HELD_SILENT_BYTES and self._stopped is None:
@@ -178,12 +182,17 @@ class Recorder:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """What is to be written; then the log holds `counts`. It tells of `inputs` more, in `size` bytes."""
+    """
+    What is to be written; then the log holds `counts`. It tells of `inputs` more, in `size` bytes.
+
+    `recorded_from_ms`: see Header; None: nobody waited for that, or it is waited for.
+    """
 
     part: LogPart
     counts: Counts
     inputs: int
     size: int
+    recorded_from_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,6 +267,9 @@ class _Scribe:
 
     def _write(self, part: _Part) -> None:
         assert self._files is not None, "a log is begun before it is written"
+        if part.recorded_from_ms is not None and self._header.recorded_from_ms is UNSET:
+            self._header = replace(self._header, audio=True, recorded_from_ms=part.recorded_from_ms)
+            self._files.write_header(self._header)
         self._files.append(part.part)
         self._counts = part.counts
 
@@ -283,7 +295,7 @@ class _Files:
         self._open = ExitStack()
         self._events = self._open.enter_context((self.folder / EVENTS_FILE).open("wb"))
         hold(self._events)
-        self._write_header(header)
+        self.write_header(header)
         # The audio files come with their first audio.
         self._audio = self._open.enter_context(ExitStack())
         self._wavs: dict[AudioFile, WavWriter] = {}
@@ -308,7 +320,7 @@ class _Files:
             try:
                 self._audio.close()
             finally:
-                self._write_header(header)
+                self.write_header(header)
 
     def _append_raw(self, audio: bytes) -> None:
         if self._raw is None:
@@ -322,7 +334,7 @@ class _Files:
         self._wavs[file].append(audio)
         self._wavs[file].sync()
 
-    def _write_header(self, header: Header) -> None:
+    def write_header(self, header: Header) -> None:
         """At once or not at all: a reader never sees half of it."""
         unfinished = self.folder / f"{HEADER_FILE}.new"
         unfinished.write_bytes(msgspec.json.format(msgspec.json.encode(header), indent=2) + b"\n")
@@ -368,21 +380,22 @@ class Writer:
         self._closing = False
         self._thread: Thread | None = None
 
-    def recorder(self, about: About, audio: bool = True) -> Recorder:
+    def recorder(self, about: About, audio: bool = True, from_start: bool = True) -> Recorder:
         """
-        Begin the log of a call. Without `audio` it tells how much was said, and not how it sounded.
+        Begin the log of a call. Without `audio` it tells how much was said, and not how it sounded. Not
+        `from_start`: it does so until the call says that it may be recorded.
 
         Raises RuntimeError after `close`.
         """
         if self._closing:
             raise RuntimeError("the writer of call logs is closed: begin no call after closing it")
-        scribe = _Scribe(self._root, about, audio)
+        scribe = _Scribe(self._root, about, audio and from_start)
         self._orders.put((scribe, None))  # a crash in its first second leaves a trace
         if self._thread is None:
             # A daemon, so that a disk that hangs cannot keep the process from ending.
             self._thread = Thread(target=self._run, name="call-log-writer", daemon=True)
             self._thread.start()
-        recorder = Recorder(scribe, audio, self._orders.put, self._round_s)
+        recorder = Recorder(scribe, LogEncoder(audio, from_start), self._orders.put, self._round_s)
         self._recorders = [running for running in self._recorders if not running.closed]
         self._recorders.append(recorder)
         return recorder

@@ -199,6 +199,7 @@ _TELL: dict[type[Struct], tuple[Kind, Callable[[Any], str]]] = {
     does.FalseAlarm: ("pause", _false_alarm),
     does.Cut: ("position", _position),
     does.GuardrailTripped: ("guardrail", _tripped),
+    does.StartRecording: ("call", lambda _: "The caller had heard the notice: the recording began"),
     does.CallerSilent: ("call", _silent),
     does.LimitNear: ("call", of_limit),
     does.LimitReached: ("call", of_limit),

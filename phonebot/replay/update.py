@@ -4,6 +4,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import msgspec
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from phonebot.audio.wav import WavWriter
@@ -42,7 +43,7 @@ def update(folder: Path) -> Replay:
 
 def write(folder: Path, header: Header, log: CallLog) -> None:
     """Write a log anew into `folder`, which must exist. `log`'s actions must be whole, not as a log keeps them."""
-    encoder = LogEncoder(header.audio)
+    encoder = LogEncoder(header.audio, from_start=header.recorded_from_ms is UNSET)
     encoder.plan(log.plan)
     for step in log.steps:
         encoder.happened(step.now_ms, step.input, list(step.actions))

@@ -222,6 +222,7 @@ _ACTIONS: dict[type[Struct], Callable[[Any], str]] = {
     does.GuardrailTripped: lambda it: (
         f"guardrail {it.guardrail} has tripped{f': {quoted(it.why)}' if it.why else ''}: {it.then}"
     ),
+    does.StartRecording: lambda _: "the call may be recorded from now on",
     does.CallerSilent: lambda it: (
         f"nobody has spoken for {_seconds(it.silent_ms)}: {f'ask, time {it.times}' if it.times else 'leave'}"
     ),

@@ -478,7 +478,7 @@ class CallDesk:
         )
         if self._remember:
             self._remember(profile)
-        recorder = self.writer.recorder(about, audio=profile.record)
+        recorder = self.writer.recorder(about, audio=profile.record, from_start=not plan.notice)
         recorder.plan(plan)
 
         async def connect_model(session: Session) -> tuple[ModelConnection, ModelReady]:

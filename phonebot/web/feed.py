@@ -39,6 +39,7 @@ from phonebot.call.actions import (
     LineRole,
     Outcome,
     Settled,
+    StartRecording,
     Tell,
     Trouble,
 )
@@ -355,6 +356,8 @@ class CallFeed:
         self.changes = 1
         self.outcome: Outcome | None = None  # None: the call goes on
         self.unplayed = Unplayed()
+        # The caller knows that he is recorded, or need not.
+        self.may_be_heard = not plan.notice
         self.events = CallEvents(plan)
         self._audible = audible
         self._feed = feed
@@ -414,16 +417,21 @@ class CallFeed:
                 case Line():
                     self._settle(action)
                 case Floor(turn):
-                    self._turn = turn
-                    if self.listeners:
-                        self._tell(TurnTaken(call_sid=self.call_sid, at_ms=now, turn=turn))
+                    self._pass_floor(turn)
                 case Cut():
                     self._of_ms[action.item_id] = action.received_ms
                     self._cut(action)
+                case StartRecording():
+                    self.may_be_heard = True
                 case Ended(outcome):
                     self.close(outcome)
                 case _ if self.listeners:
                     self._tell_of(action)
+
+    def _pass_floor(self, turn: Turn) -> None:
+        self._turn = turn
+        if self.listeners:
+            self._tell(TurnTaken(call_sid=self.call_sid, at_ms=self._at_ms, turn=turn))
 
     def close(self, outcome: Outcome) -> None:
         """The call is over. The first word of it counts."""

@@ -59,7 +59,7 @@ class HeldCall:
             raise ListeningRefused(self.call_sid, UNHEARD)
         if len(self._taps) >= MAX_TAPS:
             raise ListeningRefused(self.call_sid, CROWDED)
-        tap = Tap(self.told.unplayed.audio(), block_ms)
+        tap = Tap(self.told.unplayed.audio(), block_ms, self.told.may_be_heard)
         self._taps.append(tap)
         self._bridge.attach(tap)
         try:

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from phonebot.audio.g711 import BYTES_PER_MS, ULAW_SILENCE
-from phonebot.call.actions import Action, ClearPlayback, PlayAudio, SendMark
+from phonebot.call.actions import Action, ClearPlayback, PlayAudio, SendMark, StartRecording
 from phonebot.call.inputs import Input
 from phonebot.carrier.messages import Mark, Media
 
@@ -65,11 +65,13 @@ class Tap:
     """
     A bridge's journal that gives what is heard of its call: iterate over it.
 
-    It ends when it is closed. `block_ms`: how much comes at a time.
+    It ends when it is closed. `block_ms`: how much comes at a time. Not `may_be_heard`: it is silence until the
+    caller has heard the notice that he is recorded.
     """
 
-    def __init__(self, unplayed: bytes, block_ms: int) -> None:
-        self._playing = bytearray(unplayed)
+    def __init__(self, unplayed: bytes, block_ms: int, may_be_heard: bool = True) -> None:
+        self._may_be_heard = may_be_heard
+        self._playing = bytearray(unplayed if may_be_heard else b"")
         self._block_bytes = block_ms * BYTES_PER_MS
         self._max_blocks = MAX_WAITING_MS // block_ms
         self._caller, self._bot = bytearray(), bytearray()
@@ -82,7 +84,9 @@ class Tap:
         if isinstance(received, Media):
             self._hear(received)
         for action in actions:
-            if isinstance(action, PlayAudio):
+            if isinstance(action, StartRecording):
+                self._may_be_heard = True
+            elif isinstance(action, PlayAudio) and self._may_be_heard:
                 self._playing += _bytes(action.payload)
                 del self._playing[MAX_PLAYING_MS * BYTES_PER_MS :]
             elif isinstance(action, ClearPlayback):
@@ -106,6 +110,8 @@ class Tap:
 
     def _hear(self, media: Media) -> None:
         audio = _bytes(media.payload)
+        if not self._may_be_heard:
+            audio = SILENCE * len(audio)
         if self._next_ms is not None:
             gap_ms = media.timestamp_ms - self._next_ms
             if 0 < gap_ms <= MAX_GAP_MS:  # frames were lost, and the bot was heard meanwhile

@@ -111,6 +111,7 @@ def test_what_a_field_offers_is_allowed(field: Any) -> None:
         {"hours": {"time_zone": "UTC", "monday": ["09:00-12:00", "13:00-17:30"], "dates": ["2026-12-24 closed"]}},
         {"keys": {"menu": {"1": "I want a table.", "21": "a = b"}, "timeout_s": 2.5, "terminator": "none"}},
         {"keys": {"hidden": True}},
+        {"consent": "This call is recorded."},
         {"messages": {"url": "https://crm.example.com/", "sign_with": "CRM", "people": ["Rosa", "the kitchen"]}},
         {"hours": {"time_zone": "UTC", "closed": {"then": "transfer", "to": "+15550100009", "ring_s": 30}}},
     ],

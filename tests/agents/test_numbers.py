@@ -83,11 +83,11 @@ def test_a_key_outside_of_the_tables_is_refused(file: Path) -> None:
 
 
 def test_each_wrong_key_is_named_with_its_number(file: Path) -> None:
-    content = '[default]\nrecord = 1\n["+15550100000"]\nvoice = ""\nconsent = []\n[x]\n'
+    content = '[default]\nrecord = 1\n["+15550100000"]\nvoice = ""\noutput = []\n[x]\n'
     assert problems_of(file, content) == (
         "[default] record is 1; it must be true or false",
         '["+15550100000"] voice is ""; it must be text of 1 to 64 characters',
-        '["+15550100000"] consent is not supported by this version',
+        '["+15550100000"] output is not supported by this version',
         f'["x"] is not a number in E.164 form; {HEADINGS}',
     )
 

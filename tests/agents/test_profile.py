@@ -68,7 +68,8 @@ EVERY_KEY: dict[str, object] = {
     "max_cost_usd": 1.5,
     "limits": {"warn": "Hurry up.", "goodbye": "I have to go, {caller}."},
     "no_input": {"after_s": 6.0, "times": 1, "say": "Hello?", "goodbye": "Goodbye, {caller}."},
-    "record": False,
+    "record": True,
+    "consent": "This call is recorded.",
     "tools": ["book_table", "dish_of_the_day"],
     "agents": {
         "billing": {
@@ -173,6 +174,13 @@ def test_a_profile_without_keys_is_the_built_in_one() -> None:
 def test_a_profile_with_every_key_holds_their_values() -> None:
     assert set(EVERY_KEY) == set(Profile.model_fields)
     assert profile_of(**EVERY_KEY).model_dump(by_alias=True, exclude_unset=True) == EVERY_KEY
+
+
+def test_a_notice_of_a_recording_needs_one() -> None:
+    with pytest.raises(ProfileError) as caught:
+        profile_of(consent="This call is recorded.", record=False)
+    assert caught.value.problems == ("consent needs record = true: it says that the call is recorded",)
+    assert profile_of(consent=" ", record=False).consent is None
 
 
 def test_turn_detection_by_meaning_has_keys_of_its_own() -> None:
@@ -481,6 +489,8 @@ def test_a_version_is_short_and_hexadecimal() -> None:
 def test_each_key_counts_in_the_version(key: str) -> None:
     together = ("agents", "handoffs")  # neither is taken without the other
     changed = {each: EVERY_KEY[each] for each in (together if key in together else (key,))}
+    if key == "record":  # with the notice of it among the others it is the default
+        changed = {"record": False}
     without = {"greeting": "Hi"}
     assert profile_of(**without | changed).version != profile_of(**without).version
 

@@ -21,7 +21,17 @@ from phonebot.call.inputs import (
     Tick,
     TypedText,
 )
-from phonebot.call.plan import CallPlan, Caution, Clip, GuardrailRule, KeyTurns, LocalTurns, ToolRule, Turns
+from phonebot.call.plan import (
+    CallPlan,
+    Caution,
+    Clip,
+    GuardrailRule,
+    Keypad,
+    KeyTurns,
+    LocalTurns,
+    ToolRule,
+    Turns,
+)
 from phonebot.carrier.messages import Dtmf, Mark, Media, Stop
 from phonebot.realtime import events as e
 from phonebot.realtime.severity import CODES
@@ -171,6 +181,8 @@ rules = st.fixed_dictionaries(
     st.lists(st.tuples(st.integers(0, 3_000), inputs), max_size=60),
     st.integers(0, 5),
     ends,
+    st.sampled_from([None, Keypad(), Keypad("", 500, 2, {"1": "Yes.", "12": "No."})]),
+    st.sampled_from(["", "This call is recorded."]),
 )
 def test_nothing_that_may_happen_makes_the_core_raise(
     ready: ModelReady,
@@ -183,6 +195,8 @@ def test_nothing_that_may_happen_makes_the_core_raise(
     happenings: list[tuple[int, Input]],
     ready_at: int,
     end: Input,
+    keypad: Keypad | None,
+    notice: str,
 ) -> None:
     plan = CallPlan(
         PLAN.session,
@@ -192,6 +206,8 @@ def test_nothing_that_may_happen_makes_the_core_raise(
         caution=caution,
         tools=(ToolRule("f", fillers=("One moment.",)),),
         guardrails=guardrails,
+        keypad=keypad,
+        notice=notice,
         **rules,  # type: ignore[arg-type]
     )
     call, now = Call(plan), 0

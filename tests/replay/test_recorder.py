@@ -12,10 +12,12 @@ from threading import Event
 from time import monotonic, sleep
 
 import pytest
+from msgspec import UNSET
 
 from phonebot import __version__
 from phonebot.audio import wav
-from phonebot.call.actions import PlayAudio, Tell
+from phonebot.audio.base64 import base64_silence
+from phonebot.call.actions import PlayAudio, StartRecording, Tell
 from phonebot.call.inputs import Tick
 from phonebot.call.plan import CallPlan
 from phonebot.carrier.messages import Mark, Media
@@ -158,6 +160,42 @@ async def test_a_call_that_is_not_to_be_recorded_leaves_its_events_without_audio
     assert {file.name for file in folder.iterdir()} == {"call.json", "events.jsonl"}
     assert len(read(folder).steps) == 5
     assert not read(folder).header.audio
+
+
+async def test_audio_is_kept_once_the_call_says_that_it_may_be(tmp_path: Path) -> None:
+    async with Writer(tmp_path) as writer:
+        recorder = writer.recorder(ABOUT, from_start=False)
+        recorder.plan(PLAN)
+        record(recorder, 3)
+        recorder.happened(60, Tick(), [StartRecording()])
+        record(recorder, 2, first=4)
+        recorder.close("caller_hung_up")
+    log = read(only_folder(tmp_path))
+    heard = [step.input.payload for step in log.steps if isinstance(step.input, Media)]
+    assert heard == [base64_silence(160)] * 3 + [payload(4), payload(5)]
+    assert wav.read(only_folder(tmp_path) / "caller.wav").data == bytes([4]) * 160 + bytes([5]) * 160
+    assert (log.header.audio, log.header.recorded_from_ms) == (True, 60)
+
+
+async def test_a_call_that_never_says_so_has_no_audio(tmp_path: Path) -> None:
+    async with Writer(tmp_path) as writer:
+        recorder = writer.recorder(ABOUT, from_start=False)
+        recorder.plan(PLAN)
+        record(recorder, 3)
+        recorder.close("caller_hung_up")
+    log = read(only_folder(tmp_path))
+    assert (log.header.audio, log.header.recorded_from_ms) == (False, UNSET)
+    assert sorted(file.name for file in only_folder(tmp_path).iterdir()) == ["call.json", "events.jsonl"]
+
+
+async def test_a_call_that_is_not_to_be_recorded_is_not_whatever_the_call_says(tmp_path: Path) -> None:
+    async with Writer(tmp_path) as writer:
+        recorder = writer.recorder(ABOUT, audio=False, from_start=False)
+        recorder.plan(PLAN)
+        recorder.happened(60, Tick(), [StartRecording()])
+        record(recorder, 2, first=4)
+        recorder.close("caller_hung_up")
+    assert not read(only_folder(tmp_path)).header.audio
 
 
 async def test_a_call_still_running_when_the_writer_closes_reads_as_cut_off(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from base64 import b64encode
 
-from phonebot.call.actions import ClearPlayback, PlayAudio, SendMark
+from phonebot.call.actions import ClearPlayback, PlayAudio, SendMark, StartRecording
 from phonebot.call.inputs import Tick
 from phonebot.carrier.messages import Mark, Media
 from phonebot.web import sound as sounds
@@ -82,3 +82,15 @@ def test_who_comes_late_hears_what_is_still_to_be_played() -> None:
     assert unplayed.audio() == b"b" * FRAME
     unplayed.happened(Tick(), [ClearPlayback(), SendMark("fence"), play(b"d", 1)])
     assert unplayed.audio() == b"d" * FRAME
+
+
+async def test_before_the_caller_was_told_that_he_is_recorded_it_is_silence() -> None:
+    tap = Tap(b"n" * FRAME, 20, may_be_heard=False)
+    tap.happened(15, Tick(), [play(b"n", 1)])
+    tap.happened(20, media(1), [])
+    tap.happened(30, Tick(), [StartRecording(), play(b"g", 1)])
+    tap.happened(40, media(2), [])
+    assert await blocks(tap) == [
+        Sound(SILENCE * FRAME, SILENCE * FRAME),
+        Sound(b"c" * FRAME, b"g" * FRAME),
+    ]

@@ -29,7 +29,7 @@ def told(table: dict[str, Any]) -> list[KeyProblem]:
         ({"two words": ""}, '"two words"', "is not a known key", ", ".join(Profile.model_fields)),
         ({'say "it"': ""}, '"say \\"it\\""', "is not a known key", ", ".join(Profile.model_fields)),
         ({"k" * 60: ""}, f'"{"k" * 39}...', "is not a known key", ", ".join(Profile.model_fields)),
-        ({"consent": "x"}, "consent", "is not supported by this version", None),
+        ({"output": "x"}, "output", "is not supported by this version", None),
         ({"turn_detection": {"type": "x"}}, "turn_detection.type", 'is "x"', None),
         ({"turn_detection": {"threshold": 2}}, "turn_detection.threshold", "is 2", "a number from 0 to 1"),
         ({"transcription": {"modell": ""}}, "transcription.modell", "is not a known key", "model"),
