@@ -27,6 +27,7 @@ from phonebot.simulator.mind import Call, Context
 from phonebot.simulator.mind import Say as Speak
 from phonebot.simulator.record import CallRecord
 from phonebot.simulator.switchboard import Switchboard
+from phonebot.store.store import Store
 
 SUMMARY = "He has a question about his bill."
 PUT_THROUGH = "One moment."
@@ -107,11 +108,12 @@ async def staged(
     model_url: str | None = None,
     callees: Mapping[str, Callee | None] | None = None,
     speed: float = 100,
+    store: Store | None = None,
 ) -> AsyncIterator[Stage]:
     """`callees` by number; None: nobody has it."""
     async with Switchboard.open(speed=speed, auth_token=TOKEN, account_sid=ACCOUNT_SID) as carrier:
         account = {"TWILIO_ACCOUNT_SID": ACCOUNT_SID, "TWILIO_API_URL": carrier.url} if has_account else {}
-        service = await start(profile=profile, minds=minds, model_url=model_url, **account)
+        service = await start(profile=profile, minds=minds, model_url=model_url, store=store, **account)
         status = f"{service.url}/twilio/status"
         carrier.add_number(LINE, VoiceUrl=f"{service.url}/twilio/voice", StatusCallback=status)
         carrier.callees.update({number: callee for number, callee in (callees or {}).items() if callee})

@@ -65,10 +65,24 @@ def test_the_examples_of_transfers_reach_whom_it_says() -> None:
     assert list(asked_first.reachable) == ["default"]
 
 
-def test_the_example_of_hanging_up_has_the_function_for_it() -> None:
-    (profile,) = profiles("Hanging up").values()
+@pytest.mark.parametrize(
+    ("section", "functions"),
+    [
+        ("Hanging up", ["end_call"]),
+        ("Keys at the other end", ["press_keys", "end_call"]),
+        ("Languages", ["set_language"]),
+    ],
+)
+def test_the_examples_of_functions_have_them(section: str, functions: list[str]) -> None:
+    (profile,) = profiles(section).values()
     offer = workshop_for(load({}, env_file=None)).equip(profile).offers["main"]
-    assert ([rule.name for rule in offer.rules], offer.problems) == (["end_call"], ())
+    assert ([rule.name for rule in offer.rules], offer.problems) == (functions, ())
+
+
+def test_the_example_of_languages_offers_those_that_it_names() -> None:
+    (profile,) = profiles("Languages").values()
+    (function,) = workshop_for(load({}, env_file=None)).equip(profile).offers["main"].functions
+    assert function.parameters["properties"]["language"]["enum"] == ["en-US", "de-DE", "es-MX"]
 
 
 def told_at_edges() -> Iterator[tuple[str, str]]:
