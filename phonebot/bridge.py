@@ -34,6 +34,7 @@ from phonebot.call.clock import MediaClock
 from phonebot.call.inputs import (
     AnsweredBy,
     CallerAudioDropped,
+    CapReached,
     CarrierClosed,
     CarrierFault,
     Checked,
@@ -212,6 +213,10 @@ class Bridge:
     def is_answered_by(self, answered: AnsweredBy) -> None:
         """The carrier has found out who answered. Nothing happens when the call has ended."""
         self._feed(answered)
+
+    def cap(self, reached: CapReached) -> None:
+        """What calls may cost in a day is spent. Nothing happens when the call has ended."""
+        self._feed(reached)
 
     @property
     def hidden_keys(self) -> str:

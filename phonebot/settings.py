@@ -117,6 +117,11 @@ def _azure_endpoint(url: str) -> str:
     return url
 
 
+def _alarm_url(url: str) -> str:
+    _split_https(url)
+    return url
+
+
 def _model_url(url: str) -> str:
     _split(url, ("wss", "ws", "https", "http"))
     return url
@@ -177,6 +182,7 @@ _TRAIT = Allowed("a whole number from 0 to 2000")
 
 _ANY = Allowed("any text")
 _SECRET = Allowed("any text (secret)")
+_HTTPS = Allowed("https://HOST[:PORT][/PATH][?QUERY]; http:// only for localhost, 127.0.0.1 or [::1]")
 _PATH_ALLOWED = Allowed("a path, relative to the working directory or absolute")
 
 
@@ -319,6 +325,19 @@ class Settings(BaseModel):
     hold_audio: Annotated[Annotated[Path, AfterValidator(_path)] | None, _PATH_ALLOWED] = None
     """A WAV file, 8 kHz mono of at most 30 s, which callers hear, over and over, while they are being connected.
     Unset: a melody."""
+
+    max_cost_per_day_usd: Annotated[
+        Annotated[float, Field(gt=0, le=1_000_000)] | None, Allowed("US dollars, above 0 and at most 1000000")
+    ] = None
+    """What the models of all calls may cost on a day of UTC, see telephony.md. Unset: it is not limited."""
+
+    alarm_url: Annotated[Annotated[str, AfterValidator(_alarm_url)] | None, _HTTPS] = None
+    """Where alarms are sent to, see telephony.md. Unset: they are in the log alone."""
+
+    alarm_sign_with: Annotated[
+        Annotated[str, Field(pattern=r"^[A-Z0-9_]{1,64}$")] | None, Allowed("the NAME of a PHONEBOT_SECRET_NAME")
+    ] = None
+    """The secret that signs them, as the request after a call is signed. Unset: nothing does."""
 
     hooks: Annotated[
         Annotated[str, AfterValidator(_tool_paths)], Allowed("module or module:function, separated by commas")

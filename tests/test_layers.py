@@ -29,6 +29,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "tools.builtin": ("audio.dtmf",),  # beside what is allowed to the rest of tools
     "after": ("agents", "errors", "realtime", "store", "tools"),
     "outbound": ("agents", "carrier", "errors", "realtime.events", "call.plan", "store", "tools"),
+    "caps": ("agents", "call", "errors", "realtime", "store", "tools"),
     "hooks": ("errors", "agents.agent", "call", "carrier.messages", "realtime.events", "replay.reader", "tools"),
     "guardrails": ("errors", "call", "agents", "tools"),
     "transfers": ("agents", "audio", "call", "carrier", "errors", "realtime.events", "store", "tools"),
@@ -41,6 +42,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "bridge",
         "call",
         "callbook",
+        "caps",
         "carrier",
         "checkup",
         "realtime",

@@ -610,6 +610,15 @@ SECTIONS = (
                 unit="US dollars",
             ),
             Field(
+                "max_cost_per_day_usd",
+                "Dearest day",
+                "number",
+                "What the model may cost in all calls of the number on a day of UTC. Then calls end, and are put "
+                "through or told that nobody is there.",
+                unset="as much as it takes",
+                unit="US dollars",
+            ),
+            Field(
                 "limits.goodbye",
                 "Last words",
                 "text",
@@ -623,6 +632,14 @@ SECTIONS = (
                 "text",
                 "When a call is near one of these limits.",
                 unset="that the call has to end, and when",
+                rare=True,
+            ),
+            Field(
+                "limits.sorry",
+                "Excuse",
+                "text",
+                "What the carrier's voice says to who calls when the day's limit is spent.",
+                unset="an excuse in English",
                 rare=True,
             ),
             _switch("record", "Record", "Whether the audio of the call is kept with its log."),

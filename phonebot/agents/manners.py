@@ -57,11 +57,13 @@ class Limits(_Table):
     """
     `warn` is what the model is told when the call nears a limit; `goodbye` is what the bot says at it.
 
-    None: what phonebot has for it, `goodbye` in the profile's language.
+    `sorry` is what the carrier's voice says to who calls when a cap of the day is spent. None: what phonebot has
+    for it, `goodbye` in the profile's language.
     """
 
     warn: _Said = None
     goodbye: _Said = None
+    sorry: _Said = None
 
 
 NO_INPUT = 'a table such as { after_s = 8, times = 2, say = "Are you still there?" }'

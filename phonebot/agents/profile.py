@@ -305,6 +305,7 @@ class Profile(_Table):
         int, Field(ge=10, le=14_400, description="a whole number of seconds from 10 to 14400")
     ] = 900
     max_cost_usd: manners.Usd = None
+    max_cost_per_day_usd: manners.Usd = None
     limits: Annotated[manners.Limits, Field(description=manners.LIMITS)] = manners.Limits()
     no_input: Annotated[manners.NoInput | None, Field(description=manners.NO_INPUT)] = None
     record: _Switch = True
@@ -411,6 +412,7 @@ class Profile(_Table):
     def _check_manners(self) -> Self:
         for key, text in manners.texts(self.no_input, self.limits):
             self._check_text(key, text)
+        self._check_text("limits.sorry", self.limits.sorry or "", ())
         if self.no_input is None:
             return self
         if isinstance(self.turn_detection, NoVad):

@@ -362,11 +362,12 @@ def plan_for(
 
 def _budget(profile: Profile, model: str | None) -> tuple[Budget | None, tuple[str, ...]]:
     """What a call of the profile may cost, if that can be watched; and a sentence, if it should be and cannot."""
-    if profile.max_cost_usd is None:
-        return None, ()
+    keys = [key for key in ("max_cost_usd", "max_cost_per_day_usd") if getattr(profile, key) is not None]
     transcription = profile.transcription.model if profile.transcription else None
-    budget = Budget.of(profile.max_cost_usd, model, transcription)
-    return budget, () if budget else (UNWATCHED.format(key="max_cost_usd", model=model or "the service's own"),)
+    budget = Budget.of(profile.max_cost_usd or 0, model, transcription) if keys else None
+    if keys and budget is None:
+        return None, tuple(UNWATCHED.format(key=key, model=model or "the service's own") for key in keys)
+    return budget if profile.max_cost_usd is not None else None, ()
 
 
 def _deciding(plan: CallPlan) -> CallPlan:

@@ -13,6 +13,7 @@ from phonebot.store.opt_outs import OptOutStore
 from phonebot.store.outbound import OutboundStore
 from phonebot.store.recordings import Recordings
 from phonebot.store.sessions import SessionStore
+from phonebot.store.spending import SpendingStore
 from phonebot.store.tokens import TokenStore
 from phonebot.store.users import UserStore
 
@@ -23,7 +24,8 @@ class Store:
     The database, the files of calls, and what is known of numbers, of calls and of those who may do what.
 
     `calls` are those that have ended, `after` is what is to be done after them, `live` are those in progress,
-    `messages` what callers left, `outbound` calls that we make, `opt_outs` the numbers that are not called.
+    `messages` what callers left, `outbound` calls that we make, `opt_outs` the numbers that are not called,
+    `spending` what calls cost in a day.
     """
 
     database: Database
@@ -35,6 +37,7 @@ class Store:
     outbound: OutboundStore
     opt_outs: OptOutStore
     continuations: ContinuationStore
+    spending: SpendingStore
     users: UserStore
     sessions: SessionStore
     tokens: TokenStore
@@ -70,6 +73,7 @@ class Store:
             OutboundStore(database),
             OptOutStore(database),
             ContinuationStore(database),
+            SpendingStore(database),
             users or UserStore(database),
             sessions or SessionStore(database),
             TokenStore(database),

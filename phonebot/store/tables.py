@@ -4,6 +4,7 @@ The tables. docs/store.md says in a line what is in each.
     numbers -< profile_versions        calls -< turns, tool_calls, usage; - call_texts, after_calls
     users -< sessions                  api_tokens, spent_tokens, audit, counters
     live_processes, live_calls, live_commands, live_audio: calls in progress; continuations: between two streams
+    spent, alarms: what calls cost in a day, and who was told that it is too much
     outbound_calls, opt_outs: whom we call, and whom no more
     messages - after_calls                 what callers left, from during their calls on
 
@@ -13,13 +14,14 @@ that has a call's content refers to it and is deleted with it.
 A change here needs a migration (migrations/versions); a test compares the two.
 """
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 from sqlalchemy import (
     JSON,
     BigInteger,
     CheckConstraint,
+    Date,
     DateTime,
     Dialect,
     Double,
@@ -467,6 +469,27 @@ class ContinuationRow(Table):
     call_sid: Mapped[str] = mapped_column(String(100), primary_key=True)
     continuation: Mapped[str]
     expires_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class SpentRow(Table):
+    """What the calls of a number that a process held have cost on a day of UTC, in all, so far, in US dollars."""
+
+    __tablename__ = "spent"
+
+    day: Mapped[date] = mapped_column(Date, primary_key=True)
+    process: Mapped[str] = mapped_column(String(200), primary_key=True)
+    number: Mapped[str] = mapped_column(Number, primary_key=True)
+    usd: Mapped[float] = mapped_column(Double)
+
+
+class AlarmRow(Table):
+    """An alarm that was raised on a day, by its name: so it is raised once, whichever process comes to it first."""
+
+    __tablename__ = "alarms"
+
+    day: Mapped[date] = mapped_column(Date, primary_key=True)
+    alarm: Mapped[str] = mapped_column(String(200), primary_key=True)
+    at: Mapped[datetime]
 
 
 class LiveCommand(Table):

@@ -38,6 +38,8 @@ from phonebot.call.call import Call
 from phonebot.call.inputs import Input, ModelReady
 from phonebot.call.plan import CarrierTraits, EarlierLine, plan_for
 from phonebot.callbook import CallBook
+from phonebot.caps.bell import Bell
+from phonebot.caps.watch import DayCaps
 from phonebot.carrier.account import CarrierAccount
 from phonebot.carrier.messages import MAX_MESSAGE_BYTES, Start, StreamReader
 from phonebot.errors import AudioError, SettingsError, StoreError
@@ -63,7 +65,9 @@ from phonebot.settings import LOOPBACK_HOSTS, Settings
 from phonebot.store.history import HistoryStore
 from phonebot.store.links import RecordingLinks
 from phonebot.store.store import Store
+from phonebot.tools.addresses import Hosts
 from phonebot.tools.builtin import EndCall, PressKeys, SetLanguage
+from phonebot.tools.client import HttpClient
 from phonebot.tools.registry import load_function, load_guardrails, load_tools
 from phonebot.tools.running import ToolContext
 from phonebot.tools.typist import Typist
@@ -160,6 +164,7 @@ def create_app(
     remember = afterwards.book.remember if afterwards else None
     hooks = load_hooks(settings.hooks) if hooks is None else hooks
     lookups = Lookups(workshop, lambda result: metrics.lookups.labels(result).inc())
+    caps, bell = caps_of(settings, store, metrics, feed.process)
     account, statuses = account_of(settings), Statuses()
     hang_ups = HangUps(statuses, account, lambda known: metrics.hang_ups.labels(known).inc())
     legs = Legs(account, TransferUrls(public_url, secret_key))
@@ -175,6 +180,7 @@ def create_app(
             public_url=public_url,
             data_dir=settings.data_dir,
             process=feed.process,
+            caps=caps,
         )
         if store
         else None
@@ -198,11 +204,12 @@ def create_app(
         hooks,
         hang_ups,
         transfers,
+        caps,
         outgoing,
         remember,
     )
     webhooks = Webhooks(
-        door, numbers, gate, live, transfers, lookups, (statuses.told, transfers.caller_told), outgoing
+        door, numbers, gate, live, transfers, lookups, (statuses.told, transfers.caller_told), outgoing, caps
     )
     media = MediaEndpoint(door, gate, live, calls.hold)
 
@@ -245,6 +252,8 @@ def create_app(
                 await running.enter_async_context(inbox)
                 await running.enter_async_context(filer)
                 await running.enter_async_context(expiry.running())
+            await running.enter_async_context(bell)
+            await running.enter_async_context(caps.running())
             await running.enter_async_context(calls.writer)
             await running.enter_async_context(lookups)
             await running.enter_async_context(board.running())
@@ -369,6 +378,7 @@ class CallDesk:
         hooks: tuple[Hook, ...],
         hang_ups: HangUps,
         transfers: Transfers,
+        caps: DayCaps,
         outgoing: Outgoing | None = None,
         remember: Callable[[Profile], None] | None = None,
     ) -> None:
@@ -387,6 +397,7 @@ class CallDesk:
         self._hang_ups = hang_ups
         self._transfers = transfers
         self._outgoing = outgoing
+        self._caps = caps
         self._remember = remember
         self._guardroom = Guardroom(workshop)
         self._hold_audio = hold_audio_of(settings)
@@ -465,6 +476,7 @@ class CallDesk:
             log.error("call %.40r, profile %r: %s", start.call_sid, profile.name, problem)
         if found and found.problem:
             plan = replace(plan, problems=(*plan.problems, found.problem))
+        model = profile.model or self._settings.model
         about = About(
             call_sid=start.call_sid,
             kind=arrival.kind,
@@ -474,7 +486,7 @@ class CallDesk:
             profile=profile.name,
             profile_version=profile.version,
             provider=endpoint.name,
-            model=profile.model or self._settings.model,
+            model=model,
         )
         if self._remember:
             self._remember(profile)
@@ -516,11 +528,13 @@ class CallDesk:
         )
         # The callee is first: how the call ended is told by the next, and needs what he had.
         journals: tuple[Journal, ...] = (callee,) if outgoing else ()
-        journals = (*journals, journal, figures, told, departure, *(watch(start) for watch in self._watch))
+        capped = self._caps.journal(arrival.number, profile, model, lambda reached: bridge.cap(reached))
+        journals = (*journals, journal, figures, told, departure, capped, *(watch(start) for watch in self._watch))
         bridge = Bridge(Call(plan), start, socket, reader, connect_model, journals, toolbox, guard)
         hooks = HookTasks(self._hooks, told.events, call_for, self._metrics)
         try:
             with (
+                capped,
                 self._held.holding(HeldCall(told, bridge, typist, profile.record)),
                 outgoing.holding(start.call_sid, callee, order) if outgoing else nullcontext(),
             ):
@@ -624,6 +638,25 @@ def transfers_of(store: Store | None, workshop: Workshop, legs: Legs, board: Boa
     if TransferCall.name in workshop.known.functions:
         workshop.bring(TransferCall(legs, continuations, feed))
     return transfers
+
+
+def caps_of(settings: Settings, store: Store | None, metrics: Metrics, process: str) -> tuple[DayCaps, Bell]:
+    """What calls may cost in a day, and who is told. Raises SettingsError for a secret that there is not."""
+    sign_with = settings.alarm_sign_with
+    if sign_with is not None and sign_with not in settings.secrets:
+        raise SettingsError(f"PHONEBOT_ALARM_SIGN_WITH is {sign_with}: set PHONEBOT_SECRET_{sign_with}, too")
+    spending = store.spending if store else None
+    host = urlsplit(settings.alarm_url or "").hostname
+    bell = Bell(
+        settings.alarm_url,
+        settings.secrets[sign_with] if sign_with else None,
+        HttpClient(Hosts((host,) if host else ())),
+        spending,
+        counted=lambda alarm: metrics.alarms.labels(alarm.level).inc(),
+    )
+    caps = DayCaps(settings.max_cost_per_day_usd, process, spending, bell.ring)
+    metrics.spent_today.set_function(lambda: caps.spent_usd)
+    return caps, bell
 
 
 CHEAP_MODEL = "gpt-realtime-2.1-mini"  # of OpenAI's list prices the lowest for text (realtime/prices.py)

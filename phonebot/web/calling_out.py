@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from phonebot.caps.watch import DayCaps
 from phonebot.carrier.account import CarrierAccount
 from phonebot.outbound.dialler import Dialler
 from phonebot.outbound.opting_out import OptOut, OptOutBook
@@ -42,6 +43,7 @@ class CallingOut:
         public_url: str,
         data_dir: Path,
         process: str,
+        caps: DayCaps,
     ) -> Self:
         """`account` is the caller's to open, before this runs."""
         progress = Progress(
@@ -57,7 +59,7 @@ class CallingOut:
                 numbers.profile_for,
                 public_url=public_url,
                 who=process,
-                may_dial=lambda: not live.draining,
+                may_dial=lambda: not (live.draining or caps.is_spent),
                 before=opt_outs.file,
             )
         orders = Orders(store.outbound, dialler, has_account=account is not None)

@@ -19,14 +19,14 @@ UNANSWERED = "We are sorry, nobody can take your call right now. Please try agai
 log = logging.getLogger(__name__)
 
 
-def _now() -> datetime:
+def now_here() -> datetime:
     return datetime.now().astimezone()
 
 
 class ClosedNumbers:
     """Makes the TwiML. `action_url` is asked once a call that was put through has ended there."""
 
-    def __init__(self, action_url: str, clock: Callable[[], datetime] = _now) -> None:
+    def __init__(self, action_url: str, clock: Callable[[], datetime] = now_here) -> None:
         self._action_url = action_url
         self._clock = clock
 

@@ -64,6 +64,9 @@ class Metrics:
         )
         self.late = self._counter("truncations_late", "Truncations sent when the next answer had begun.")
         self.refused = self._counter("truncations_refused", "Truncations that the model's service refused.")
+        self.alarms = self._counter(
+            "alarms", "Alarms of what calls cost in a day, by how much.", "level", ("near", "reached")
+        )
         self.limits = self._counter("limits_reached", "Calls that a limit has ended.", "limit", LIMITS)
         self.troubles = self._counter("troubles", "Things that went wrong and did not end the call.")
         self.dropped = self._counter("caller_frames_dropped", "Frames a slow model's connection did not take.")
@@ -95,6 +98,11 @@ class Metrics:
         self.after_waiting = Gauge(
             "phonebot_after_call_waiting",
             "Calls after which something is still to be done.",
+            registry=self.registry,
+        )
+        self.spent_today = Gauge(
+            "phonebot_spent_today_usd",
+            "What the models of all calls have cost since midnight UTC.",
             registry=self.registry,
         )
         self.outbound_waiting = Gauge(

@@ -20,6 +20,7 @@ from starlette.types import Scope
 
 from phonebot.agents.profile import Profile
 from phonebot.call.actions import Outcome
+from phonebot.caps.watch import DayCaps
 from phonebot.carrier import twiml
 from phonebot.carrier.signature import form_is_signed, signed_url, stream_is_signed
 from phonebot.replay.log import Kind
@@ -32,6 +33,7 @@ from phonebot.web.live import LiveCalls
 from phonebot.web.lookups import Lookups
 from phonebot.web.outgoing import Outgoing
 from phonebot.web.profiles import Answering
+from phonebot.web.spent import SpentNumbers
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +82,7 @@ class Webhooks:
 
     `transfers`: how calls go on that leave the bot; None: they end. `told_of_status` are given the fields of each
     status callback; what they do is done before it is answered. `outgoing` is told of the calls that we make, which
-    the query of their URLs names; None: we make none.
+    the query of their URLs names; None: we make none. `caps` say whose calls are not answered any more today.
     """
 
     def __init__(
@@ -93,6 +95,7 @@ class Webhooks:
         lookups: Lookups | None = None,
         told_of_status: Sequence[Callable[[dict[str, str]], Awaitable[None]]] = (),
         outgoing: Outgoing | None = None,
+        caps: DayCaps | None = None,
     ) -> None:
         self._outgoing = outgoing
         self._transfers = transfers
@@ -103,6 +106,7 @@ class Webhooks:
         self._live = live
         self._lookups = lookups
         self._closed = ClosedNumbers(f"{door.public_url}/twilio/closed")
+        self._spent = SpentNumbers(caps, f"{door.public_url}/twilio/closed") if caps else None
         scheme, _, rest = door.public_url.partition("://")
         self._stream_url = f"{'wss' if scheme == 'https' else 'ws'}://{rest}/twilio/media"
         self._after_url = f"{door.public_url}/twilio/after"
@@ -116,6 +120,8 @@ class Webhooks:
             return _twiml(twiml.hang_up(APOLOGY))
         outbound, profile, call = self._call_of(form)
         if not outbound and (document := self._closed.document(profile, call.caller, call.number)):
+            return _twiml(document)
+        if self._spent and (document := self._spent.document(profile, call.caller, call.number, outbound)):
             return _twiml(document)
         if self._outgoing and (attempt := request.query_params.get(ATTEMPT)):
             self._outgoing.expect(call.call_sid, attempt)

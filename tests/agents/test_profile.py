@@ -66,7 +66,8 @@ EVERY_KEY: dict[str, object] = {
     "keys": {"terminator": "*", "timeout_s": 5.0, "max": 10, "menu": {"1": "I want a table."}, "hidden": False},
     "max_call_s": 600,
     "max_cost_usd": 1.5,
-    "limits": {"warn": "Hurry up.", "goodbye": "I have to go, {caller}."},
+    "max_cost_per_day_usd": 20.0,
+    "limits": {"warn": "Hurry up.", "goodbye": "I have to go, {caller}.", "sorry": "Call tomorrow."},
     "no_input": {"after_s": 6.0, "times": 1, "say": "Hello?", "goodbye": "Goodbye, {caller}."},
     "record": True,
     "consent": "This call is recorded.",
@@ -396,7 +397,7 @@ def test_a_text_is_taken_up_to_its_length(key: str, limit: int) -> None:
         ),
         ({"no_input": {"after_s": 1}}, "no_input.after_s is 1; it must be a number of seconds from 2 to 120"),
         ({"no_input": 8}, f"no_input is 8; it must be {NO_INPUT}"),
-        ({"limits": {"say": "x"}}, "limits.say is not a known key; allowed are warn, goodbye"),
+        ({"limits": {"say": "x"}}, "limits.say is not a known key; allowed are warn, goodbye, sorry"),
         (
             {"limits": {"goodbye": "Bye, {name}"}},
             "limits.goodbye holds {name}, but only {caller}, {number}, {now}, {language} are replaced; "

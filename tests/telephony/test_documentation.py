@@ -4,7 +4,7 @@ import asyncio
 import json
 import re
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -23,6 +23,8 @@ from phonebot.agents.transfers import Destination, Transfer, chain
 from phonebot.call.limits import Budget, Words
 from phonebot.call.limits import NoInput as NoInputPlan
 from phonebot.call.plan import plan_for
+from phonebot.caps.bell import body_of as alarm_body
+from phonebot.caps.watch import CapAlarm
 from phonebot.messages.note import Note
 from phonebot.messages.taking import TakeMessage
 from phonebot.realtime.prices import PRICES, TRANSCRIPTION_PRICES
@@ -117,7 +119,7 @@ def test_the_example_of_messages_is_taken_and_told_as_it_says() -> None:
 
     function = TakeMessage(take, lambda: datetime(2026, 11, 27, 12, tzinfo=ZoneInfo("UTC"))).made_for(profile)
     assert not isinstance(function, str)
-    (block,) = PAGE.blocks("json")
+    block = next(each for each in PAGE.blocks("json") if "message_id" in each)
     documented = json.loads(block)
     call = ToolContext(documented["call_sid"], documented["from"], documented["to"], documented["profile"])
     said = {"message": documented["message"], "name": documented["name"], "for_whom": documented["for"]}
@@ -151,10 +153,18 @@ def test_the_example_of_silence_asks_and_leaves_as_it_says() -> None:
 
 
 def test_the_example_of_limits_watches_time_and_money() -> None:
-    (profile,) = profiles("Limits").values()
+    profile = profiles("Limits")["+15550100004"]
     plan = plan_for(profile, caller="", number="", now=datetime.now(ZoneInfo("UTC")), model="gpt-realtime-2.1")
     assert plan.max_call_ms == 600_000
     transcription = TRANSCRIPTION_PRICES["gpt-4o-mini-transcribe"]
     assert plan.limits.budget == Budget(2.5, PRICES["gpt-realtime-2.1"], transcription)
     assert plan.limits.goodbye.text.startswith("I have to end this call now.")
     assert plan.problems == ()
+
+
+def test_the_example_of_a_days_cap_and_its_alarm_are_as_it_says() -> None:
+    profile = profiles("Limits")["+15550100005"]
+    assert (profile.max_cost_per_day_usd, profile.transfer_to) == (20, "+15550100009")
+    block = next(each for each in PAGE.blocks("json") if "spending_cap" in each)
+    alarm = CapAlarm(date(2026, 11, 27), "number_day", "reached", "+15550100005", 20.013, 20.0)
+    assert json.loads(alarm_body(alarm)) == json.loads(block)

@@ -95,6 +95,21 @@ def upgrade() -> None:
     )
     op.bulk_insert(counters, [{"name": "profiles", "value": 0}])
     op.create_table(
+        "alarms",
+        sa.Column("day", sa.Date(), nullable=False),
+        sa.Column("alarm", sa.String(length=200), nullable=False),
+        sa.Column("at", MOMENT, nullable=False),
+        sa.PrimaryKeyConstraint("day", "alarm", name="pk_alarms"),
+    )
+    op.create_table(
+        "spent",
+        sa.Column("day", sa.Date(), nullable=False),
+        sa.Column("process", sa.String(length=200), nullable=False),
+        sa.Column("number", sa.String(length=100), nullable=False),
+        sa.Column("usd", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("day", "process", "number", name="pk_spent"),
+    )
+    op.create_table(
         "continuations",
         sa.Column("call_sid", sa.String(length=100), nullable=False),
         sa.Column("continuation", sa.Text(), nullable=False),

@@ -1,0 +1,1 @@
+"""What all calls of a number, or of the deployment, may cost on one day."""

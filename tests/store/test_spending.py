@@ -1,0 +1,40 @@
+"""What calls cost in a day, kept by process and number, and alarms that are raised once."""
+
+from datetime import date, timedelta
+
+from phonebot.store.database import Database
+from phonebot.store.spending import KEPT, SpendingStore
+
+TODAY = date(2026, 11, 27)
+YESTERDAY = TODAY - timedelta(days=1)
+
+
+async def test_what_others_spent_is_summed_by_number_and_day(database: Database) -> None:
+    store = SpendingStore(database)
+    await store.put("a", TODAY, {"+1": 1.0, "+2": 2.0})
+    await store.put("a", TODAY, {"+1": 1.5})  # in all
+    await store.put("b", TODAY, {"+1": 0.25})
+    await store.put("b", YESTERDAY, {"+1": 9.0})
+    await store.put("b", TODAY, {})
+    assert await store.of_others("a", TODAY) == {"+1": 0.25}
+    assert await store.of_others("b", TODAY) == {"+1": 1.5, "+2": 2.0}
+    assert await store.of_day(TODAY) == {"+1": 1.75, "+2": 2.0}
+
+
+async def test_an_alarm_is_raised_by_whoever_comes_first_each_day(database: Database) -> None:
+    one, other = SpendingStore(database), SpendingStore(database)
+    claims = [await store.claim(TODAY, "day:near:") for store in (one, other, one)]
+    assert claims == [True, False, False]
+    assert await other.claim(TODAY, "day:reached:")
+    assert await other.claim(TODAY + timedelta(days=1), "day:near:")
+
+
+async def test_days_long_past_are_let_go(database: Database) -> None:
+    store = SpendingStore(database)
+    for day in (TODAY - KEPT, TODAY - KEPT - timedelta(days=1)):
+        await store.put("a", day, {"+1": 1.0})
+        await store.claim(day, "day:near:")
+    await store.tidy(TODAY)
+    assert await store.of_day(TODAY - KEPT) == {"+1": 1.0}
+    assert await store.of_day(TODAY - KEPT - timedelta(days=1)) == {}
+    assert await store.claim(TODAY - KEPT - timedelta(days=1), "day:near:")
