@@ -192,7 +192,7 @@ def test_a_call_that_ended_is_not_waited_for(phone: Phone) -> None:
     phone.dial()
     phone.stay_silent(30_000)
     with pytest.raises(ExpectationFailed, match="before the call ended"):
-        phone.expect_heard("Goodbye", within_ms=600_000)
+        phone.expect_heard("Good morning", within_ms=600_000)
 
 
 def test_a_phone_holds_one_call_and_has_to_dial_first(phone: Phone) -> None:
