@@ -21,9 +21,11 @@ from typing import Any
 from phonebot import __version__
 from phonebot.agents.numbers import DEFAULT, read_file
 from phonebot.agents.profile import Profile
+from phonebot.audio.melody import melody
 from phonebot.call.actions import Ended
-from phonebot.call.inputs import TypedText
+from phonebot.call.inputs import AnsweredBy, Input, Leave, PlayClip, TypedText
 from phonebot.call.plan import plan_for
+from phonebot.carrier.account import CarrierAccount
 from phonebot.carrier.messages import Dtmf
 from phonebot.clinic.appointments import appointment_tools
 from phonebot.clinic.bills import Bills, billing_tools
@@ -31,6 +33,8 @@ from phonebot.clinic.diary import Diary
 from phonebot.demo.clinic import start_over
 from phonebot.demo.scene import CALLER, NUMBER
 from phonebot.guardrails.guardroom import Guardroom
+from phonebot.messages.note import Note
+from phonebot.messages.taking import TakeMessage
 from phonebot.rehearsal.virtual import CALL_SID, STREAM_SID, VirtualCall
 from phonebot.rehearsal.virtual_line import functions_of, look_of
 from phonebot.rehearsal.virtual_model import VirtualModel, Work
@@ -61,12 +65,18 @@ from phonebot.simulator.script import load_script
 from phonebot.simulator.speech import EspeakVoice
 from phonebot.simulator.vad import SpeechDetector
 from phonebot.tools import Tool, ToolContext, tool
+from phonebot.tools.builtin import Builtin, EndCall, PressKeys, SetLanguage
 from phonebot.tools.workshop import Workshop
+from phonebot.transfers.continuations import Continuations
+from phonebot.transfers.function import TransferCall
+from phonebot.transfers.legs import Leg, Legs
+from phonebot.transfers.urls import TransferUrls
 
 FIXTURES = Path(__file__).parent.parent / "fixtures"
 CALLS = FIXTURES / "calls"
 STARTED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)  # made up, so that a recording does not differ by its day
 DENTIST, CLINIC = FIXTURES / "demo" / "dentist.toml", FIXTURES / "demo" / "clinic"
+TELEPHONY = FIXTURES / "telephony.toml"
 LIMIT_MS = 180_000
 
 NEAR = Network(uplink_delay_ms=30, uplink_jitter_ms=4, downlink_delay_ms=30, downlink_jitter_ms=4)
@@ -92,6 +102,7 @@ def interrupt(after_ms: int, name: str) -> Interrupt:
 
 
 BOOK, HOURS, RIGHT, BYE = "demo/book", "demo/hours", "demo/that-is-right", "demo/goodbye"
+HUMAN = "audio/caller-human-rms"
 
 
 @dataclass(frozen=True)
@@ -111,7 +122,7 @@ class Recording:
     functions: Callable[[Path], tuple[Tool, ...]] = lambda folder: ()
     takes_ms: float = 0  # each of them
     script: Path = DENTIST
-    typed: tuple[tuple[int, TypedText], ...] = ()  # each at this call time, in ms
+    happens: tuple[tuple[int, Input], ...] = ()  # besides, each at this call time, in ms
 
 
 @tool(fillers=("One moment please.",))
@@ -126,6 +137,35 @@ def clinic_functions(folder: Path) -> tuple[Tool, ...]:
     start_over(diary, bills, now)
     return (*appointment_tools(diary, lambda: now), *billing_tools(bills))
 
+
+async def _noted(note: Note) -> None:
+    """Nobody reads it."""
+
+
+class NobodyAnswers(Legs):
+    """Rings at colleagues who are not there."""
+
+    def dial(self, leg: Leg, to: str, from_: str, ring_s: int, limit_s: int) -> None:
+        leg.settle("no-answer")
+
+
+class FromTheCarrier:
+    """All calls are."""
+
+    def is_carriers(self, call_sid: str) -> bool:
+        return True
+
+
+LEGS = NobodyAnswers(
+    CarrierAccount("AC" + "2" * 32, "nobody asks"), TransferUrls("https://phonebot.example", "key")
+)
+BUILTINS: tuple[Builtin, ...] = (
+    EndCall(),
+    PressKeys(),
+    SetLanguage(),
+    TransferCall(LEGS, Continuations(None), FromTheCarrier()),
+    TakeMessage(_noted),
+)
 
 RECORDINGS = {
     "clean": Recording(
@@ -182,7 +222,7 @@ RECORDINGS = {
     "typed": Recording(
         "An operator types into the call: first while the bot speaks, then to interrupt it.",
         (QUIET, say(BOOK), QUIET, WaitForQuiet(1_500), say(BYE), QUIET, HangUp()),
-        typed=(
+        happens=(
             (3_000, TypedText("What are your opening hours?", "ada")),
             (16_000, TypedText("The caller is in a hurry: be brief.", "ada", "system", interrupt=True)),
         ),
@@ -219,6 +259,51 @@ RECORDINGS = {
         functions=clinic_functions,
         takes_ms=20,
         script=CLINIC / "script.toml",
+    ),
+    "ends-the-call": Recording(
+        "Says goodbye, and once more into the bot's farewell, which then is said anew and heard to its end.",
+        (QUIET, say(BYE), interrupt(1_200, BYE), WaitForHangUp()),
+        profile={"tools": ["end_call"]},
+        script=TELEPHONY,
+    ),
+    "transferred": Recording(
+        "Asks for a human and speaks while he is told that he is put through: he is all the same.",
+        (QUIET, say(HUMAN), interrupt(800, BYE), WaitForHangUp()),
+        profile={
+            "tools": ["transfer_call"],
+            "transfer_to": "+15550100009",
+            "transfer": {"say": "I am putting you through to a colleague who can help you. One moment, please."},
+        },
+        script=TELEPHONY,
+    ),
+    "nobody-takes-it": Recording(
+        "Asks for a human. It rings for 5 seconds, with music, and nobody takes the call; he leaves a message.",
+        (QUIET, say(HUMAN), QUIET, say(RIGHT), QUIET, say(BYE), WaitForHangUp()),
+        profile={
+            "tools": ["transfer_call", "take_message", "end_call"],
+            "transfer_to": "+15550100009",
+            "transfer": {"warm": True},
+        },
+        takes_ms=5_000,
+        script=TELEPHONY,
+    ),
+    "presses-keys": Recording(
+        "The bot presses keys, which the other end hears as tones.",
+        (QUIET, say(BOOK), QUIET, HangUp()),
+        profile={"tools": ["press_keys"]},
+        script=TELEPHONY,
+    ),
+    "another-language": Recording(
+        "The bot changes the language; what is said after that by its profile's words is to be translated.",
+        (QUIET, say(HOURS), QUIET, say(BYE), WaitForHangUp()),
+        profile={"tools": ["set_language", "end_call"], "languages": ["de-DE"]},
+        script=TELEPHONY,
+    ),
+    "answering-machine": Recording(
+        "A call of ours is answered by a machine: the greeting is broken off, and the message left.",
+        (Pause(400), say("audio/caller-offtopic-awb"), WaitForHangUp()),
+        happens=((4_500, AnsweredBy("machine", Leave("This is Northwind Dental. Please call us back."))),),
+        script=TELEPHONY,
     ),
     "time-limit": Recording(
         "The caller hangs on until the number's limit is reached in the middle of an answer: the bot takes leave.",
@@ -258,10 +343,18 @@ def _is_later(call: VirtualCall, at_ms: int) -> bool:
 def hold(recording: Recording, ear: PhraseEar, work: Work, folder: Path) -> tuple[VirtualCall, CallLog]:
     """Hold the call; it, and its log. `folder` is for what its functions write."""
     profile = Profile.from_table(PROFILE | recording.profile, "fixtures")
-    workshop = Workshop({each.name: each for each in recording.functions(folder)})
+    workshop = Workshop({each.name: each for each in recording.functions(folder)}, builtins=BUILTINS)
     equipment = workshop.equip(profile)
-    plan = plan_for(profile, caller=CALLER, number=NUMBER, now=STARTED, offers=equipment.offers)
-    context = ToolContext(CALL_SID, CALLER, NUMBER, profile.name)
+    plan = plan_for(
+        profile, caller=CALLER, number=NUMBER, now=STARTED, offers=equipment.offers, hold_audio=melody()
+    )
+    context = ToolContext(
+        CALL_SID,
+        CALLER,
+        NUMBER,
+        profile.name,
+        play=lambda clip: call.happens(PlayClip(clip.text, clip.audio, clip.clip_id, clip.over_speech)),
+    )
     toolbox, guard = equipment.toolbox(context), Guardroom(workshop).guard(profile, context)
     script = load_script(recording.script)
     model = VirtualModel(
@@ -281,9 +374,9 @@ def hold(recording: Recording, ear: PhraseEar, work: Work, folder: Path) -> tupl
         run_function=functions_of(toolbox, recording.takes_ms),
         look=look_of(guard),
     )
-    for at_ms, text in recording.typed:
+    for at_ms, received in recording.happens:
         call.run_until(partial(_is_later, call, at_ms), LIMIT_MS)
-        call.type(text)
+        call.happens(received)
     if not call.run_until(lambda: call.ended, LIMIT_MS):
         raise SystemExit(f"the call did not end within {LIMIT_MS} ms")
     problems = [*call.caller.failures, *map(str, call.carrier.violations)]
@@ -329,7 +422,7 @@ def record(name: str, ear: PhraseEar, work: Work) -> None:
 def main() -> None:
     names = sys.argv[1:] or list(RECORDINGS)
     with working() as work:
-        for script in (load_script(path) for path in (DENTIST, CLINIC / "script.toml")):
+        for script in (load_script(path) for path in (DENTIST, CLINIC / "script.toml", TELEPHONY)):
             ear = PhraseEar(script.phrases, pronounce=script.pronounce, source=script.source)
             work(ear.__aenter__())
             try:

@@ -29,7 +29,7 @@ from phonebot.call.actions import (
 )
 from phonebot.call.call import Call
 from phonebot.call.clock import MediaClock
-from phonebot.call.inputs import Checked, Input, Tick, ToolResult, TypedText
+from phonebot.call.inputs import Checked, Input, Tick, ToolResult
 from phonebot.call.plan import CallPlan
 from phonebot.carrier.messages import Connected, Media, Start, StreamReader, StreamWriter
 from phonebot.realtime.events import Command
@@ -87,7 +87,7 @@ class VirtualCall:
         self._run_function = run_function  # None: the plan has no functions
         self._look = look  # None: the plan has no guardrails
         # What came of that, and what was typed into the call: the core does not know of it yet.
-        self._beside: deque[Checked | TypedText] = deque()
+        self._beside: deque[Input] = deque()
         # By call id, the results of functions that run, and when they are there by our own clock.
         self._results: dict[str, tuple[float, ToolResult]] = {}
         self._now_ms = 0.0  # our own clock; the stream's runs beside it
@@ -104,9 +104,9 @@ class VirtualCall:
         """Call time."""
         return self._clock.now(self._now_ms)
 
-    def type(self, typed: TypedText) -> None:
-        """Type into the call, now."""
-        self._beside.append(typed)
+    def happens(self, received: Input) -> None:
+        """Something besides the sockets, such as a text that is typed: the call is told of it now."""
+        self._beside.append(received)
 
     @property
     def ended(self) -> bool:

@@ -187,10 +187,10 @@ class VerbatimMind:
 
     The wish is the text after "say exactly" in the response's own instructions, from the next double quote to the
     last one; quotes within it may be escaped by a backslash or not. Greetings are asked for like this, so every
-    mind of the server is wrapped in one.
+    mind of the server is wrapped in one. It translates nothing: what is to be said in a language is said as it is.
     """
 
-    WISH = re.compile(r'say exactly\b[^"]*"(.*)"', re.IGNORECASE | re.DOTALL)
+    WISH = re.compile(r'say (?:exactly|this in the language)\b[^"]*"(.*)"', re.IGNORECASE | re.DOTALL)
 
     def __init__(self, mind: Mind) -> None:
         self._mind = mind

@@ -44,9 +44,12 @@ def test_a_summary_has_the_transcript_with_what_was_heard_of_it_and_when() -> No
 
 @pytest.mark.parametrize("folder", sorted(FIXTURES.iterdir()), ids=lambda folder: folder.name)
 def test_each_answer_is_timed_in_its_turn_as_one_who_listens_times_it(folder: Path) -> None:
-    heard = account_of(read(folder)).latencies_ms
-    # Where the bot goes on after the caller's assent, that is no answer to it.
-    assert tuple(summary_of(folder).latencies_ms) == (heard[:1] if folder.name == "backchannel" else heard)
+    heard, told = account_of(read(folder)).latencies_ms, tuple(summary_of(folder).latencies_ms)
+    if folder.name == "backchannel":  # the bot goes on after the caller's assent: that is no answer to it
+        heard = heard[:1]
+    if folder.name == "presses-keys":  # tones are for a machine: they are no answer that a caller waits for
+        heard = ()
+    assert told == heard
 
 
 def test_figures_of_a_call_that_was_interrupted_twice() -> None:
