@@ -18,11 +18,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from msgspec import UNSET
+
 from phonebot import __version__
 from phonebot.agents.numbers import DEFAULT, read_file
 from phonebot.agents.profile import Profile
 from phonebot.audio.melody import melody
-from phonebot.call.actions import Ended
+from phonebot.call.actions import Ended, StartRecording
 from phonebot.call.inputs import AnsweredBy, Input, Leave, PlayClip, TypedText
 from phonebot.call.plan import plan_for
 from phonebot.carrier.account import CarrierAccount
@@ -299,6 +301,16 @@ RECORDINGS = {
         profile={"tools": ["set_language", "end_call"], "languages": ["de-DE"]},
         script=TELEPHONY,
     ),
+    "menu": Recording(
+        "Chooses by a key while the greeting plays, then gives a number that ends with #.",
+        (Pause(1_500), Press("1"), QUIET, *map(Press, "4711#"), Pause(600), QUIET, HangUp()),
+        profile={"keys": {"menu": {"1": "What are your opening hours?"}}},
+    ),
+    "consent": Recording(
+        "Is told of the recording first, talks into that, and is recorded from its end on.",
+        (interrupt(700, HOURS), QUIET, say(HOURS), QUIET, HangUp()),
+        profile={"consent": "This call is recorded."},
+    ),
     "answering-machine": Recording(
         "A call of ours is answered by a machine: the greeting is broken off, and the message left.",
         (Pause(400), say("audio/caller-offtopic-awb"), WaitForHangUp()),
@@ -397,6 +409,10 @@ def hold(recording: Recording, ear: PhraseEar, work: Work, folder: Path) -> tupl
         ended=STARTED + timedelta(milliseconds=call.now_ms),
         outcome=outcome,
         note=recording.note,
+        recorded_from_ms=next(
+            (step.now_ms for step in call.steps if any(isinstance(each, StartRecording) for each in step.actions)),
+            UNSET,
+        ),
     )
     return call, CallLog(header, plan, tuple(call.steps))
 
