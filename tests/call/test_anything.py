@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from phonebot.call.actions import Action, ClearPlayback, Cut, Ended, SendMark, Tell
 from phonebot.call.call import Call
 from phonebot.call.inputs import (
+    CapReached,
     CarrierClosed,
     CarrierFault,
     Checked,
@@ -21,6 +22,7 @@ from phonebot.call.inputs import (
     Tick,
     TypedText,
 )
+from phonebot.call.limits import Budget, Limits, NoInput
 from phonebot.call.plan import (
     CallPlan,
     Caution,
@@ -34,6 +36,7 @@ from phonebot.call.plan import (
 )
 from phonebot.carrier.messages import Dtmf, Mark, Media, Stop
 from phonebot.realtime import events as e
+from phonebot.realtime.prices import PRICES
 from phonebot.realtime.severity import CODES
 
 items = st.sampled_from(["item_1", "item_2", "item_3"])
@@ -72,6 +75,7 @@ answers = st.builds(
     e.Response,
     responses,
     st.sampled_from(["in_progress", "completed", "cancelled", "incomplete", "failed"]),
+    usage=st.sampled_from([None, e.Usage(), e.Usage(total=150, input=50, output=100), e.Usage(output_audio=-9)]),
     reason=st.sampled_from([None, "turn_detected", "client_cancelled", "max_output_tokens"]),
     error=st.one_of(st.none(), errors),
 )
@@ -82,6 +86,7 @@ inputs: st.SearchStrategy[Input] = st.one_of(
     st.builds(CarrierFault, texts, st.booleans()),
     st.builds(ModelFault, texts),
     st.just(Tick()),
+    st.just(CapReached("day", 50.1, 50)),
     st.builds(
         Checked,
         st.integers(1, 8).map("check-{}".format),
@@ -107,6 +112,8 @@ inputs: st.SearchStrategy[Input] = st.one_of(
     st.builds(e.SpokenTextDelta, responses, items, *places, texts),
     st.builds(e.SpokenTextDone, responses, items, *places, texts),
 )
+limits = st.builds(Limits, budget=st.sampled_from([None, Budget(0.01, PRICES["gpt-realtime-2.1"])]))
+silences = st.one_of(st.none(), st.builds(NoInput, st.sampled_from([500, 3_000]), st.integers(0, 2)))
 ends: st.SearchStrategy[Input] = st.sampled_from(
     [
         Stop(9, "AC", "CA"),
@@ -183,6 +190,9 @@ rules = st.fixed_dictionaries(
     ends,
     st.sampled_from([None, Keypad(), Keypad("", 500, 2, {"1": "Yes.", "12": "No."})]),
     st.sampled_from(["", "This call is recorded."]),
+    limits,
+    silences,
+    st.sampled_from([20_000, 900_000]),
 )
 def test_nothing_that_may_happen_makes_the_core_raise(
     ready: ModelReady,
@@ -197,6 +207,9 @@ def test_nothing_that_may_happen_makes_the_core_raise(
     end: Input,
     keypad: Keypad | None,
     notice: str,
+    limits: Limits,
+    no_input: NoInput | None,
+    max_call_ms: int,
 ) -> None:
     plan = CallPlan(
         PLAN.session,
@@ -208,6 +221,9 @@ def test_nothing_that_may_happen_makes_the_core_raise(
         guardrails=guardrails,
         keypad=keypad,
         notice=notice,
+        limits=limits,
+        no_input=no_input,
+        max_call_ms=max_call_ms,
         **rules,  # type: ignore[arg-type]
     )
     call, now = Call(plan), 0
