@@ -603,7 +603,7 @@ SECTIONS = (
             ),
             Field(
                 "max_cost_usd",
-                "Dearest call",
+                "Cost limit of a call",
                 "number",
                 "What the model may cost in a call, at list prices. Then it ends likewise.",
                 unset="as much as it takes",
@@ -611,10 +611,10 @@ SECTIONS = (
             ),
             Field(
                 "max_cost_per_day_usd",
-                "Dearest day",
+                "Cost limit of a day",
                 "number",
-                "What the model may cost in all calls of the number on a day of UTC. Then calls end, and are put "
-                "through or told that nobody is there.",
+                "What the model may cost in all calls of the number on a day of UTC. Then they end; who calls is put "
+                "through to Transfer to, or hears an excuse.",
                 unset="as much as it takes",
                 unit="US dollars",
             ),
