@@ -613,8 +613,8 @@ SECTIONS = (
                 "max_cost_per_day_usd",
                 "Cost limit of a day",
                 "number",
-                "What the model may cost in all calls of the number on a day of UTC. Then they end; who calls is put "
-                "through to Transfer to, or hears an excuse.",
+                "What the model may cost in all calls of the number on a day of UTC. Then they end; who calls is "
+                "put through to Transfer to, or hears an excuse.",
                 unset="as much as it takes",
                 unit="US dollars",
             ),

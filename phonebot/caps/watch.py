@@ -188,7 +188,9 @@ class DayCaps:
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
-            await self._exchange(self._store)
+            if changed := self._ledger.take_changed():
+                with suppress(StoreError):
+                    await self._store.put(self._process, self._ledger.day, changed)
 
     async def _follow(self, store: SpendingStore) -> None:
         loop = asyncio.get_running_loop()
@@ -208,6 +210,9 @@ class DayCaps:
         try:
             await store.put(self._process, day, changed)
             others = await store.of_others(self._process, day)
+        except asyncio.CancelledError:
+            ledger.give_back(changed)  # to be written at the end
+            raise
         except StoreError as error:
             ledger.give_back(changed)
             if not self._away:
