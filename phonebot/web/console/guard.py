@@ -32,7 +32,7 @@ from phonebot.web.console.frame import Frame
 
 SAFE_METHODS = frozenset({"GET", "HEAD"})
 MAX_FORM_BYTES = 64 * 1024
-MAX_FORM_FIELDS = 100
+MAX_FORM_FIELDS = 300  # the editor of a profile has a third of it
 MAX_FILES = 2
 CSRF_FIELD, CSRF_HEADER = "csrf", "x-csrf-token"
 FOREIGN = "This page is not the console's. Open the console by its own address."

@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 from console_driver import Answer, Visit
 
+from phonebot.agents.form_fields import FIELDS
 from phonebot.audio import wav
 from phonebot.errors import NotStored
 from phonebot.store.audit import Actor, AuditStore
 from phonebot.store.store import Store
+from phonebot.web.console.guard import MAX_FORM_FIELDS
 
 NUMBER = "+15550100000"
 LIST, PAGE = "/console/numbers", "/console/numbers/%2B15550100000"
@@ -238,3 +240,7 @@ async def test_what_is_no_number_has_no_page(operator: Visit) -> None:
         assert (await operator.get(path)).status == 404
     refused = await operator.send(LIST, LIST, {"number": "0171"})
     assert (refused.status, refused.field("number")) == (422, "0171")
+
+
+def test_all_fields_of_a_profile_fit_into_a_form() -> None:
+    assert 2 * len(FIELDS) < MAX_FORM_FIELDS
