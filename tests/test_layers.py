@@ -27,8 +27,9 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "store": ("errors",),
     "tools": ("errors", "call", "realtime.events", "agents"),
     "tools.builtin": ("audio.dtmf",),  # beside what is allowed to the rest of tools
-    "after": ("agents", "errors", "realtime", "store", "tools"),
-    "outbound": ("agents", "carrier", "errors", "realtime.events", "call.plan", "store", "tools"),
+    "leased": ("errors",),
+    "after": ("leased", "agents", "errors", "realtime", "store", "tools"),
+    "outbound": ("leased", "agents", "carrier", "errors", "realtime.events", "call.plan", "store", "tools"),
     "caps": ("agents", "call", "errors", "realtime", "store", "tools"),
     "hooks": ("errors", "agents.agent", "call", "carrier.messages", "realtime.events", "replay.reader", "tools"),
     "guardrails": ("errors", "call", "agents", "tools"),

@@ -12,7 +12,6 @@ it waits.
 import asyncio
 import logging
 from collections.abc import Callable
-from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -29,9 +28,9 @@ from phonebot.errors import (
     ModelUnreachable,
     NotStored,
     SettingsError,
-    StoreError,
     StoreUnavailable,
 )
+from phonebot.leased import LeasedWork, Terms
 from phonebot.store.after import KINDS, AfterStore, Job, Kind
 from phonebot.store.calls import CallStore
 from phonebot.store.messages import MessageStore
@@ -43,7 +42,6 @@ AT_ONCE = 16  # each waits for others nearly all of its time
 POLL_S = 5.0
 """How often it looks for what other processes left, or whose time has come."""
 JOB_S = 300.0  # all steps together, each of which has a deadline of its own; the lease is renewed before each
-FLUSH_S = 5.0
 MAX_WRITE_ATTEMPTS = 5
 """How often a model that is away is asked for a text: for some three minutes, then the text is given up."""
 
@@ -63,15 +61,21 @@ class AfterWork:
         who: str,
         counted: Callable[[Result], None] = lambda result: None,
     ) -> None:
-        self.waiting = 0
-        """Jobs of all processes that are not done, as of the last look."""
         self._after, self._calls, self._messages, self.book = after, calls, messages, book
         self._scribe, self._courier = scribe, courier
-        self._who, self._counted = who, counted
-        self._came = asyncio.Event()
-        self._is_away = False
-        self._jobs: dict[asyncio.Task[None], Job] = {}
-        self._task: asyncio.Task[None] | None = None
+        self._counted = counted
+        self._leased = LeasedWork(
+            self._after,
+            self._do,
+            Terms(
+                who,
+                AT_ONCE,
+                POLL_S,
+                "after call",
+                "what is to be done after calls waits for the database",
+                "what is to be done after calls is not begun",
+            ),
+        )
 
     # ------------------------------------------------------------------------------ who files calls
 
@@ -79,68 +83,25 @@ class AfterWork:
         """What is to be done after a call that is about to be filed. Raises StoreUnavailable."""
         return await self.book.of(call)
 
+    @property
+    def waiting(self) -> int:
+        """Jobs of all processes that are not done, as of the last look."""
+        return self._leased.waiting
+
     def wake(self) -> None:
         """There is a new job."""
-        self._came.set()
+        self._leased.wake()
 
     # ------------------------------------------------------------------------------ running
 
     async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._run(), name="after calls")
+        await self._leased.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """What is under way may end, if it does so soon; the rest is given back, for another process."""
-        assert self._task is not None, "it was entered"
-        self._task.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._task
-        if not self._jobs:
-            return
-        _, late = await asyncio.wait(self._jobs, timeout=FLUSH_S)
-        left = [self._jobs[task] for task in late]
-        for task in late:
-            task.cancel()
-        await asyncio.gather(*late, return_exceptions=True)
-        with suppress(StoreError):
-            for job in left:
-                await self._after.release(job)
-
-    async def _run(self) -> None:
-        while True:
-            self._came.clear()
-            is_more = False
-            try:
-                is_more = await self._begin()
-            except StoreUnavailable as error:
-                if not self._is_away:
-                    log.warning("what is to be done after calls waits for the database: %s", error)
-                self._is_away = True
-            except Exception:
-                # A fault of ours in this must not end the calls in progress.
-                log.exception("what is to be done after calls is not begun")
-            with suppress(TimeoutError):
-                if not is_more:
-                    async with asyncio.timeout(POLL_S):
-                        await self._came.wait()
-
-    async def _begin(self) -> bool:
-        """Take what is due, as far as there is room; whether there may be more of it."""
-        room = AT_ONCE - len(self._jobs)
-        jobs = await self._after.claim(self._who, room) if room else []
-        self.waiting = await self._after.waiting()
-        self._is_away = False
-        for job in jobs:
-            task = asyncio.create_task(self._do(job), name=f"after call {job.call_sid}")
-            self._jobs[task] = job
-            task.add_done_callback(self._ended)
-        return 0 < room == len(jobs)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        del self._jobs[task]
-        self._came.set()
+        await self._leased.__aexit__(kind, error, trace)
 
     # ------------------------------------------------------------------------------ one job
 

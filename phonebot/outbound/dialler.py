@@ -14,7 +14,6 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Protocol, Self
@@ -22,7 +21,8 @@ from typing import Protocol, Self
 from phonebot.agents.outbound import Outbound
 from phonebot.agents.profile import Profile
 from phonebot.carrier.account import Detection
-from phonebot.errors import AccountError, CarrierRefused, CarrierUnreachable, StoreError, StoreUnavailable
+from phonebot.errors import AccountError, CarrierRefused, CarrierUnreachable, StoreUnavailable
+from phonebot.leased import LeasedWork, Terms
 from phonebot.outbound.policy import Drop, Wait, after, next_step
 from phonebot.outbound.progress import LONGER_S, Attempted, ProfileFor, Progress
 from phonebot.store.outbound import Job, OutboundCall, OutboundStore, Over
@@ -33,7 +33,6 @@ AT_ONCE = 8  # each waits for the carrier nearly all of its time
 POLL_S = 1.0
 """How often it looks for what others want called, or whose time has come."""
 STEP_S = 60.0  # what is done with a call in one go; less than its lease
-FLUSH_S = 5.0
 CROWDED_S = 5.0
 LATER_S = 30.0
 """When the carrier is asked again which could not be reached."""
@@ -92,84 +91,51 @@ class Dialler:
         may_dial: Callable[[], bool] = lambda: True,
         before: Callable[[], Awaitable[object]] | None = None,
     ) -> None:
-        self.waiting = 0
-        """Calls of all processes that have not ended, as of the last look."""
         self._store, self._progress, self._account = store, progress, account
-        self._profile_for, self._public_url, self._who = profile_for, public_url, who
+        self._profile_for, self._public_url = profile_for, public_url
         self._may_dial, self._before = may_dial, before
-        self._came = asyncio.Event()
-        self._is_away = False
-        self._jobs: dict[asyncio.Task[None], Job] = {}
+        self._leased = LeasedWork(
+            self._store,
+            self._do,
+            Terms(
+                who,
+                AT_ONCE,
+                POLL_S,
+                "outbound call",
+                "calls that are to be made wait for the database",
+                "calls that are to be made are not begun",
+            ),
+            self._may_begin,
+        )
         # CallSids by attempt: the database may have gone before it could be told.
         self._placed: OrderedDict[Attempted, str] = OrderedDict()
-        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def waiting(self) -> int:
+        """Jobs of all processes that are not done, as of the last look."""
+        return self._leased.waiting
 
     def wake(self) -> None:
         """There is a new call."""
-        self._came.set()
+        self._leased.wake()
 
     # ------------------------------------------------------------------------------ running
 
     async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._run(), name="dial")
+        await self._leased.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """What is under way may end, if it does so soon; the rest is given back, for another process."""
-        assert self._task is not None, "it was entered"
-        self._task.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._task
-        if not self._jobs:
-            return
-        _, late = await asyncio.wait(self._jobs, timeout=FLUSH_S)
-        left = [self._jobs[task] for task in late]
-        for task in late:
-            task.cancel()
-        await asyncio.gather(*late, return_exceptions=True)
-        with suppress(StoreError):
-            for job in left:
-                await self._store.release(job)
+        await self._leased.__aexit__(kind, error, trace)
 
-    async def _run(self) -> None:
-        while True:
-            self._came.clear()
-            is_more = False
-            try:
-                is_more = await self._begin()
-            except StoreUnavailable as error:
-                if not self._is_away:
-                    log.warning("calls that are to be made wait for the database: %s", error)
-                self._is_away = True
-            except Exception:
-                # A fault of ours in this must not end the calls in progress.
-                log.exception("calls that are to be made are not begun")
-            with suppress(TimeoutError):
-                if not is_more:
-                    async with asyncio.timeout(POLL_S):
-                        await self._came.wait()
-
-    async def _begin(self) -> bool:
-        """Take what is due, as far as there is room; whether there may be more of it."""
+    async def _may_begin(self) -> bool:
         if not self._may_dial():
             return False
         if self._before:
             await self._before()
-        room = AT_ONCE - len(self._jobs)
-        jobs = await self._store.claim(self._who, room) if room else []
-        self.waiting = await self._store.waiting()
-        self._is_away = False
-        for job in jobs:
-            task = asyncio.create_task(self._do(job), name=f"outbound call {job.call.id}")
-            self._jobs[task] = job
-            task.add_done_callback(self._ended)
-        return 0 < room == len(jobs)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        del self._jobs[task]
-        self._came.set()
+        return True
 
     async def _do(self, job: Job) -> None:
         try:
