@@ -117,6 +117,7 @@ def serve(
 async def _serve(settings: "Settings", dev: bool) -> None:
     from pydantic import SecretStr
 
+    from phonebot.deployment import local_url, workshop_for
     from phonebot.hooks.registry import load_hooks
     from phonebot.serving import (
         embedded_model,
@@ -126,7 +127,7 @@ async def _serve(settings: "Settings", dev: bool) -> None:
         serve_until_signalled,
         stored_profiles,
     )
-    from phonebot.web.app import create_app, local_url, workshop_for
+    from phonebot.web.app import create_app
 
     workshop, hooks = workshop_for(settings), load_hooks(settings.hooks)
     async with AsyncExitStack() as resources:

@@ -232,7 +232,7 @@ def _keep_calls(number: str, days: int | None) -> None:
 
 
 def _editor(settings: "Settings", store: "Store") -> "ProfileEditor":
-    from phonebot.web.app import workshop_for
+    from phonebot.deployment import workshop_for
     from phonebot.web.editing import ProfileEditor
 
     return ProfileEditor(store.numbers, settings.audio, workshop_for(settings).known)

@@ -58,7 +58,13 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "tools",
         "guardrails",
     ),
-    "web.app": ("settings", "filing", "after", "messages"),  # beside what is allowed to the rest of web
+    "web.app": (
+        "settings",
+        "deployment",
+        "filing",
+        "after",
+        "messages",
+    ),  # beside what is allowed to the rest of web
 }
 TOP = frozenset(
     {
@@ -68,6 +74,7 @@ TOP = frozenset(
         "calling",
         "cli",
         "demo",
+        "deployment",
         "dialling",
         "happenings",
         "linking",
@@ -88,7 +95,7 @@ MEASURING = frozenset({f"calibration.{name}" for name in ("experiments", "figure
 REHEARSING = frozenset({"rehearsal.live", "rehearsal.live_command", "rehearsal.service_line"})
 SEE_SETTINGS = frozenset(
     {
-        *("web.app", "serving", "cli", "demo.service", "bench.subject"),
+        *("deployment", "web.app", "serving", "cli", "demo.service", "bench.subject"),
         *("dialling", "numbering", "recalling", "receiving", "storing"),
         *REHEARSING,
     }

@@ -25,12 +25,12 @@ from phonebot.call.limits import NoInput as NoInputPlan
 from phonebot.call.plan import plan_for
 from phonebot.caps.bell import body_of as alarm_body
 from phonebot.caps.watch import CapAlarm
+from phonebot.deployment import workshop_for
 from phonebot.messages.note import Note
 from phonebot.messages.taking import TakeMessage
 from phonebot.realtime.prices import PRICES, TRANSCRIPTION_PRICES
 from phonebot.settings import load
 from phonebot.tools.running import ToolContext
-from phonebot.web.app import workshop_for
 
 PAGE = Document("telephony.md")
 TABLES: dict[str, type[BaseModel]] = {

@@ -1,0 +1,321 @@
+"""
+Holds the calls whose streams were let in: decides how each is answered, and lets who has to know of it know.
+
+    await desk.hold(socket, reader, start, admission)       # a call from the carrier, until it has ended
+    await desk.answer(socket, reader, start, arrival)       # one that came by any other way
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AsyncExitStack, nullcontext
+from dataclasses import dataclass
+from datetime import datetime
+
+from msgspec.structs import replace
+
+from phonebot.agents.answering import Answered, answer, with_history
+from phonebot.agents.history import PLACEHOLDER as HISTORY
+from phonebot.agents.profile import Profile
+from phonebot.agents.prompt import fill
+from phonebot.bridge import Bridge, ConnectModel, Journal
+from phonebot.call.actions import Action, Ended, LineRole, Outcome
+from phonebot.call.call import Call
+from phonebot.call.inputs import Input, ModelReady
+from phonebot.call.plan import CallPlan, CarrierTraits, EarlierLine, plan_for
+from phonebot.caps.watch import DayCaps
+from phonebot.carrier.messages import Start, StreamReader
+from phonebot.guardrails.guardroom import Guardroom
+from phonebot.hooks.hook import Hook, LiveCall
+from phonebot.hooks.running import HookTasks
+from phonebot.outbound.briefing import briefed
+from phonebot.realtime.connection import EarlyLine, ModelConnection, connect
+from phonebot.realtime.events import Session
+from phonebot.realtime.providers import Endpoint
+from phonebot.realtime.text import TextSession
+from phonebot.replay.log import About
+from phonebot.replay.recorder import Recorder, Writer
+from phonebot.store.outbound import OutboundCall
+from phonebot.tools.running import ToolContext
+from phonebot.tools.typist import Typist
+from phonebot.tools.workshop import NEEDS_GA, Equipment, Workshop
+from phonebot.transfers.after import Returned, Transfers
+from phonebot.web.admission import Admission, Arrival
+from phonebot.web.feed import CallFeed, Feed
+from phonebot.web.hangups import HangUps
+from phonebot.web.held import HeldCall, HeldCalls
+from phonebot.web.histories import Histories
+from phonebot.web.live import LiveCalls
+from phonebot.web.lookups import Lookups
+from phonebot.web.media import MediaSocket
+from phonebot.web.metrics import CallMetrics, Metrics
+from phonebot.web.outgoing import Callee, Outgoing
+from phonebot.web.profiles import Answering
+
+log = logging.getLogger(__name__)
+
+Watch = Callable[[Start], Journal]
+"""Makes a journal for each call, beside the call log: the demo's terminal, tests."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """
+    How one call is answered. `order` is why we made it, `message` what an answering machine is told; "": nothing.
+    """
+
+    plan: CallPlan
+    order: OutboundCall | None
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallDesk:
+    """
+    `endpoint_for` finds a profile's model, whose name is `model` where it has none of its own; `writing` opens one
+    that answers in writing. `remember` is given each profile that answers; None: nothing is done after calls.
+    """
+
+    numbers: Answering
+    live: LiveCalls
+    metrics: Metrics
+    feed: Feed
+    held: HeldCalls
+    writer: Writer
+    watch: tuple[Watch, ...]
+    workshop: Workshop
+    guardroom: Guardroom
+    lookups: Lookups
+    histories: Histories
+    hooks: tuple[Hook, ...]
+    hang_ups: HangUps
+    transfers: Transfers
+    caps: DayCaps
+    outgoing: Outgoing | None
+    endpoint_for: Callable[[Profile], Endpoint]
+    model: str
+    writing: Callable[[], TextSession]
+    traits: CarrierTraits
+    hold_audio: str
+    remember: Callable[[Profile], None] | None = None
+
+    async def hold(self, socket: MediaSocket, reader: StreamReader, start: Start, admission: Admission) -> None:
+        """A call from the carrier, until it has ended: its number's profile answers."""
+        profile = self.numbers.profile_for(admission.number, admission.caller)
+        if profile.version != admission.profile_version:
+            log.info(
+                "call %.40r is answered by version %s of profile %r: its webhook chose version %.20s",
+                start.call_sid,
+                profile.version,
+                profile.name,
+                admission.profile_version,
+            )
+        earlier: tuple[EarlierLine, ...] = ()
+        if admission.returned:
+            returned = Returned.of(admission.returned)
+            earlier = await self.transfers.earlier(start.call_sid, returned, profile)
+        arrival = Arrival(admission.caller, admission.number, profile, admission.kind, earlier)
+        await self.answer(socket, reader, start, arrival)
+
+    async def answer(self, socket: MediaSocket, reader: StreamReader, start: Start, arrival: Arrival) -> None:
+        """One call, by whatever way it came, until it has ended."""
+        profile = arrival.profile
+        endpoint = self.endpoint_for(profile)
+        equipment = self.workshop.equip(profile, calls_servers=endpoint.dialect != "beta")
+        async with AsyncExitStack() as stack:
+            early: EarlyLine | None = None
+            # The model's socket does not wait for what is looked up: only its session does.
+            if profile.lookup or profile.history:
+                early = EarlyLine(endpoint)
+                stack.push_async_callback(early.close)
+            decided = await self._decide(start, arrival, equipment)
+            connect_model = _connecting(start.call_sid, endpoint, equipment, early)
+            about = self._about(start, arrival, endpoint)
+            await self._hold(socket, reader, start, arrival, about, decided, equipment, connect_model)
+
+    async def _decide(self, start: Start, arrival: Arrival, equipment: Equipment) -> Decided:
+        """How a call is answered, by its profile and what is known of its caller and the time."""
+        profile = arrival.profile
+        found, history = await asyncio.gather(
+            self.lookups.found(start.call_sid, profile, arrival.caller, arrival.number),
+            self.histories.of(profile, arrival.caller, arrival.number),
+        )
+        known = with_history(profile, history)
+        now = datetime.now().astimezone()
+        outgoing = self.outgoing if arrival.kind == "outbound" else None
+        order = await outgoing.order(start.call_sid) if outgoing else None
+        if arrival.kind == "outbound":
+            answered = briefed(known, now, order.reason if order else "")
+        else:
+            answered = answer(known, now)
+        values = {**(found.values if found else {}), **answered.values, **({HISTORY: history} if history else {})}
+        plan = plan_for(
+            answered.profile,
+            caller=arrival.caller,
+            number=arrival.number,
+            now=answered.now,
+            carrier=self.traits,
+            offers=equipment.offers,
+            looked_up=values,
+            earlier=arrival.earlier,
+            hold_audio=self.hold_audio,
+            model=self.model,
+        )
+        for problem in plan.problems:
+            log.error("call %.40r, profile %r: %s", start.call_sid, profile.name, problem)
+        if found and found.problem:
+            plan = replace(plan, problems=(*plan.problems, found.problem))
+        return Decided(plan, order, _message(profile, arrival, answered, values))
+
+    def _about(self, start: Start, arrival: Arrival, endpoint: Endpoint) -> About:
+        """What the call log says of a call at its head."""
+        profile, is_ours = arrival.profile, arrival.kind == "outbound"
+        return About(
+            call_sid=start.call_sid,
+            kind=arrival.kind,
+            stream_sid=start.stream_sid,
+            from_number=arrival.number if is_ours else arrival.caller,
+            to_number=arrival.caller if is_ours else arrival.number,
+            profile=profile.name,
+            profile_version=profile.version,
+            provider=endpoint.name,
+            model=profile.model or self.model,
+        )
+
+    async def _hold(
+        self,
+        socket: MediaSocket,
+        reader: StreamReader,
+        start: Start,
+        arrival: Arrival,
+        about: About,
+        decided: Decided,
+        equipment: Equipment,
+        connect_model: ConnectModel,
+    ) -> None:
+        """One call between its sockets, with all who follow it."""
+        profile, plan = arrival.profile, decided.plan
+        outgoing = self.outgoing if arrival.kind == "outbound" else None
+        if self.remember:
+            self.remember(profile)
+        recorder = self.writer.recorder(about, audio=profile.record, from_start=not plan.notice)
+        recorder.plan(plan)
+        journal = CallLog(recorder, lambda outcome: self._ended(start.call_sid, arrival, outcome))
+        figures = CallMetrics(self.metrics)
+        told = self.feed.begin(about, plan, audible=profile.record)
+        typist = Typist(start.call_sid, lambda typed: bridge.type_in(typed))
+        context = ToolContext(
+            start.call_sid,
+            arrival.caller,
+            arrival.number,
+            profile.name,
+            typist=typist,
+            play=lambda clip: bridge.play(clip),
+            hidden_keys=lambda: bridge.hidden_keys,
+        )
+        toolbox, guard = equipment.toolbox(context), self.guardroom.guard(profile, context, self.writing)
+
+        def call_for(hook: str) -> LiveCall:
+            return LiveCall(context, hook, told.events, typist, bridge.hang_up)
+
+        departure = Departure(
+            lambda outcome: self.transfers.ended(start.call_sid, outcome, _said(arrival.earlier, told))
+        )
+        callee = Callee(profile.outbound, decided.message, lambda found: bridge.is_answered_by(found))
+        # The callee is first: how the call ended is told by the next, and needs what he had.
+        journals: tuple[Journal, ...] = (callee,) if outgoing else ()
+        capped = self.caps.journal(
+            arrival.number, profile, profile.model or self.model, lambda reached: bridge.cap(reached)
+        )
+        journals = (*journals, journal, figures, told, departure, capped, *(watch(start) for watch in self.watch))
+        bridge = Bridge(Call(plan), start, socket, reader, connect_model, journals, toolbox, guard)
+        hooks = HookTasks(self.hooks, told.events, call_for, self.metrics)
+        try:
+            with (
+                capped,
+                self.held.holding(HeldCall(told, bridge, typist, profile.record)),
+                outgoing.holding(start.call_sid, callee, decided.order) if outgoing else nullcontext(),
+            ):
+                await bridge.run()
+        finally:
+            typist.close()
+            recorder.close(journal.outcome)
+            figures.ended(journal.outcome)
+            told.close(journal.outcome)
+            await hooks.close()
+
+    def _ended(self, call_sid: str, arrival: Arrival, outcome: Outcome) -> None:
+        """A call has left its stream, or lost it."""
+        self.live.ended(call_sid, outcome)
+        if arrival.kind != "browser":
+            self.hang_ups.ended(call_sid, outcome)
+        if arrival.kind == "outbound" and self.outgoing:
+            self.outgoing.ended(call_sid)
+
+
+def _connecting(call_sid: str, endpoint: Endpoint, equipment: Equipment, early: EarlyLine | None) -> ConnectModel:
+    """What opens the model's session of one call. `early`: its socket is being opened already."""
+
+    async def connect_model(session: Session) -> tuple[ModelConnection, ModelReady]:
+        connection = await connect(endpoint, session, early=early)
+        has_servers = any(offer.servers for offer in equipment.offers.values())
+        if has_servers and connection.dialect == "beta":  # it was not known before
+            log.error("call %.40r: its MCP servers are left out: %s", call_sid, NEEDS_GA)
+        return connection, _ready(connection)
+
+    return connect_model
+
+
+def _ready(connection: ModelConnection) -> ModelReady:
+    can = connection.endpoint.capabilities
+    return ModelReady(
+        connection.session,
+        connection.input_format,
+        connection.output_format,
+        interrupts=can.interrupts,
+        truncates=can.truncates,
+        deletes=can.deletes,
+    )
+
+
+def _message(profile: Profile, arrival: Arrival, answered: Answered, values: Mapping[str, str]) -> str:
+    """What is left on an answering machine; "" where nothing is."""
+    return fill(
+        profile.outbound.message or "",
+        caller=arrival.caller,
+        number=arrival.number,
+        now=answered.now,
+        language=profile.language,
+        further=values,
+    )
+
+
+def _said(earlier: Iterable[EarlierLine], told: CallFeed) -> list[tuple[LineRole, str]]:
+    """What was said in a call, before it came back and since."""
+    return [*((line.role, line.text) for line in earlier), *((line.role, line.text) for line in told.lines)]
+
+
+class Departure:
+    """A bridge's journal, behind that which keeps the lines: tells `ended` how the call left its stream."""
+
+    def __init__(self, ended: Callable[[Outcome], None]) -> None:
+        self._ended = ended
+
+    def happened(self, now: int, received: Input, actions: list[Action]) -> None:
+        if actions and isinstance(actions[-1], Ended):
+            self._ended(actions[-1].outcome)
+
+
+class CallLog:
+    """A bridge's journal that writes the call log, and tells `ended` how the call ended."""
+
+    def __init__(self, recorder: Recorder, ended: Callable[[Outcome], None]) -> None:
+        self.outcome: Outcome = "stream_lost"  # until the call says otherwise: it was cut off
+        self._recorder = recorder
+        self._ended = ended
+
+    def happened(self, now: int, received: Input, actions: list[Action]) -> None:
+        self._recorder.happened(now, received, actions)
+        if actions and isinstance(actions[-1], Ended):
+            self.outcome = actions[-1].outcome
+            self._ended(self.outcome)
