@@ -597,9 +597,10 @@ class PlayoutLedger:
 
     def _settle_low(self, closed: Cleared, now: int) -> Settlement:
         """As little as can have been heard: the clear arrived as quickly as can be, the audio as late."""
+        run = closed.run
+        self._take_late(closed)
         if closed.undecided:
             self._decide(closed, now)
-        run = closed.run
         surely = closed.surely or run
         if run.flushed_ms is not None:
             cautious = replace(self._delays.likely, cautious=True)
@@ -611,6 +612,13 @@ class PlayoutLedger:
         else:
             position = self._low(surely, lambda reckoning: reckoning.takes_effect_ms(closed.cleared_ms), now)
         return Settlement(closed.fence, run.heard(position), exact=False)
+
+    def _take_late(self, closed: Cleared) -> None:
+        """What came late after the newest frame may have come in the caller's silence: no frame will tell."""
+        jitter_ms, doubt = self._delays.jitter_ms, self._doubt
+        closed.redate(in_turn=False, jitter_ms=jitter_ms)
+        if doubt and doubt.run is closed.run and doubt.position == closed.run.confirmed:
+            closed.run.postpone(doubt.at_ms, jitter_ms)
 
     def _low(self, run: Run, ends_ms: Callable[[Reckoning], float], now: int) -> int:
         """

@@ -240,6 +240,21 @@ CALLS: dict[str, tuple[Conditions, tuple[Answer | OwnAudio | Interruption, ...]]
         ),
         (Answer((648, 2_310), speed=1.0, delta_ms=400), Interruption("in mid-item", 400)),
     ),
+    "an echo in the caller's silence, after few frames, and no fence before his turn ends": (
+        Conditions(
+            Network(100, 0, 0, 0),
+            replace(UNHURRIED, first_timestamp_ms=100, timestamp_jitter_ms=3),
+            interrupt_response=False,
+        ),
+        (
+            Answer((300,), speed=1.0, delta_ms=10, followed=True),
+            Interruption("in mid-item", 0, 100),
+            Interruption("now", 0, 100),
+            Answer((300,), delta_ms=10, followed=True),
+            Interruption("in mid-item", 72, 100),
+            Interruption("now", 0, 100),
+        ),
+    ),
 }
 
 
