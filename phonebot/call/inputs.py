@@ -35,7 +35,7 @@ class ModelReady(Frozen, frozen=True):
 
     The formats are those the service echoed: audio is transcoded when they are not "pcmu". What the model can do
     comes from its provider's entry: `interrupts` (it stops by itself when the caller speaks), `truncates`,
-    `deletes`.
+    `deletes`. `provider` is its name, "" if nobody says. `expires_in_ms`: the session ends then; None: not known.
     """
 
     session: Session
@@ -44,12 +44,19 @@ class ModelReady(Frozen, frozen=True):
     interrupts: bool = True
     truncates: bool = True
     deletes: bool = True
+    provider: str = ""
+    expires_in_ms: int | None = None
 
 
 class ModelLost(Frozen, frozen=True):
-    """The model could not be reached, refused us, or its connection ended. `problem` is a sentence."""
+    """
+    The model could not be reached, refused us, or its connection ended. `problem` is a sentence.
+
+    `fatal`: asking again is of no use, since the key, the quota or the configuration is at fault.
+    """
 
     problem: str
+    fatal: bool = False
 
 
 class ModelFault(Frozen, frozen=True):

@@ -79,6 +79,35 @@ class Clip(Frozen, frozen=True):
     over_speech: bool = False
 
 
+NO_CLIP = Clip("", "")
+"""Nothing is played."""
+
+
+class Canned(Frozen, frozen=True):
+    """
+    What is played when no model can say it, in the language of the call; NO_CLIP: nothing is.
+
+    `wait`: it takes a moment. `trouble`: something does not work. `goodbye`: the call has to end.
+    """
+
+    wait: Clip = NO_CLIP
+    trouble: Clip = NO_CLIP
+    goodbye: Clip = NO_CLIP
+
+
+class Recovery(Frozen, frozen=True):
+    """
+    How a call goes on when its model is lost, or does not come: see recovery.py. All in ms.
+
+    It is asked for again after each of `backoff_ms`, the last of them over and over, until it was away for
+    `budget_ms`. Meanwhile the caller hears `Canned.wait` once he has heard nothing for `filler_ms`.
+    """
+
+    budget_ms: int = 8_000
+    backoff_ms: tuple[int, ...] = (0, 500, 1_000, 2_000)
+    filler_ms: int = 1_500
+
+
 class CarrierTraits(Frozen, frozen=True):
     """
     How the carrier's playout departs from the plain one, as `phonebot calibrate` measured it. All in ms.
@@ -288,6 +317,8 @@ class CallPlan(Frozen, frozen=True):
     limits: Limits = Limits()
     keypad: Keypad | None = None
     notice: str = ""
+    recovery: Recovery = Recovery()
+    canned: Canned = Canned()
 
     @property
     def decides(self) -> bool:
