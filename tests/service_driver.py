@@ -27,6 +27,7 @@ from xml.etree import ElementTree
 
 import aiohttp
 from model_driver import tone
+from starlette.applications import Starlette
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.server import ServerConnection
 from websockets.asyncio.server import serve as serve_websockets
@@ -132,6 +133,7 @@ class Service:
     live: LiveCalls
     board: Board
     public_url: str
+    app: Starlette
     _running: AsyncExitStack = field(repr=False)
 
     @classmethod
@@ -189,7 +191,8 @@ class Service:
             )
             await starting.enter_async_context(running(app, listener))
             live, board = app.state.live, app.state.board
-            return cls(url, folder / "calls", model, witnesses, live, board, public_url or url, starting.pop_all())
+            calls_dir, public_url = folder / "calls", public_url or url
+            return cls(url, calls_dir, model, witnesses, live, board, public_url, app, starting.pop_all())
         raise AssertionError("what starts is returned or raises")
 
     async def stop(self) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
@@ -77,6 +78,7 @@ from phonebot.web.desk import CallDesk, Watch
 from phonebot.web.editing import ProfileEditor
 from phonebot.web.feed import Feed
 from phonebot.web.hangups import HangUps
+from phonebot.web.headers import SecurityHeaders, unforeseen
 from phonebot.web.held import HeldCalls
 from phonebot.web.histories import Histories
 from phonebot.web.live import LiveCalls
@@ -267,7 +269,8 @@ def create_app(
             *(RecordingDoor(book, recording_links).routes() if book else []),
             *api,
         ],
-        exception_handlers={StoreError: console.frame.store_away} if console else {},
+        middleware=[Middleware(SecurityHeaders, secure=public_url.startswith("https://"))],
+        exception_handlers={Exception: unforeseen, **({StoreError: console.frame.store_away} if console else {})},
         lifespan=lifespan,
     )
     app.state.live, app.state.feed, app.state.board, app.state.book = live, feed, board, book

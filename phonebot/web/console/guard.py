@@ -38,6 +38,8 @@ CSRF_FIELD, CSRF_HEADER = "csrf", "x-csrf-token"
 FOREIGN = "This page is not the console's. Open the console by its own address."
 OUTDATED = "This form is out of date, and nothing was done. Go back, load the page again, and send it once more."
 
+_ROLE = "required_role"
+
 log = logging.getLogger(__name__)
 
 
@@ -132,6 +134,7 @@ class Guard:
                 return self._frame.refused(request, 403, "Not done", OUTDATED, visitor=visitor)
             return await handler(request, visitor)
 
+        vars(endpoint)[_ROLE] = role
         return endpoint
 
     def is_ours(self, request: Request) -> bool:
@@ -177,6 +180,11 @@ class Guard:
         query = request.url.query
         wanted = request.scope["path"] + (f"?{query}" if query else "")
         return self._frame.moved(request, f"login?next={quote(wanted, safe='')}")
+
+
+def role_of(endpoint: object) -> Role | None:
+    """The role that an endpoint takes which `Guard.require` made; None: it was made otherwise."""
+    return getattr(endpoint, _ROLE, None)
 
 
 def _takes(role: Role, user: User) -> str:

@@ -1,0 +1,47 @@
+"""The whole service with a store, users of each role and tokens of each scope. Afterwards nothing runs any more."""
+
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from service_driver import Service, StartService, leaving_nothing
+from sign_in import PASSWORD, QUICK
+
+from phonebot.store.audit import Actor
+from phonebot.store.database import Database
+from phonebot.store.recordings import Recordings
+from phonebot.store.store import Store
+from phonebot.store.users import ROLES, UserStore
+
+
+@pytest.fixture
+async def store(migrated_sqlite: Path, tmp_path: Path) -> AsyncIterator[Store]:
+    """With a user of each role, named after it. Which database it is makes no difference here."""
+    shutil.copy(migrated_sqlite, tmp_path / "phonebot.db")
+    database = Database(f"sqlite:///{tmp_path}/phonebot.db")
+    users = UserStore(database, QUICK)
+    for role in ROLES:
+        await users.create(role, PASSWORD, role, Actor("boss"))
+    yield Store.of(database, Recordings((tmp_path / "calls").as_uri()), users)
+    await database.close()
+
+
+@pytest.fixture
+async def start_service(tmp_path: Path) -> AsyncIterator[StartService]:
+    async with leaving_nothing(), AsyncExitStack() as running:
+
+        async def start(**terms: Any) -> Service:
+            service = await Service.start(tmp_path, **terms)
+            running.push_async_callback(service.stop)
+            return service
+
+        yield start
+
+
+@pytest.fixture
+async def service(start_service: StartService, store: Store) -> Service:
+    """With a model, the console and the API."""
+    return await start_service(store=store)
