@@ -12,7 +12,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -21,12 +21,14 @@ from typing import Any
 from msgspec import UNSET
 
 from phonebot import __version__
+from phonebot.agents.answering import Answered, answer
+from phonebot.agents.history import PLACEHOLDER as HISTORY
 from phonebot.agents.numbers import DEFAULT, read_file
 from phonebot.agents.profile import Profile
 from phonebot.audio.melody import melody
 from phonebot.call.actions import Ended, StartRecording
-from phonebot.call.inputs import AnsweredBy, Input, Leave, PlayClip, TypedText
-from phonebot.call.plan import plan_for
+from phonebot.call.inputs import AnsweredBy, CapReached, Input, Leave, PlayClip, TypedText
+from phonebot.call.plan import EarlierLine, plan_for
 from phonebot.carrier.account import CarrierAccount
 from phonebot.carrier.messages import Dtmf
 from phonebot.clinic.appointments import appointment_tools
@@ -37,11 +39,12 @@ from phonebot.demo.scene import CALLER, NUMBER
 from phonebot.guardrails.guardroom import Guardroom
 from phonebot.messages.note import Note
 from phonebot.messages.taking import TakeMessage
+from phonebot.outbound.briefing import briefed
 from phonebot.rehearsal.virtual import CALL_SID, STREAM_SID, VirtualCall
 from phonebot.rehearsal.virtual_line import functions_of, look_of
 from phonebot.rehearsal.virtual_model import VirtualModel, Work
 from phonebot.replay.archive import EXPECTED_FILE
-from phonebot.replay.log import Header
+from phonebot.replay.log import Header, Kind
 from phonebot.replay.reader import CallLog
 from phonebot.replay.update import write
 from phonebot.replay.verdict import judge
@@ -112,7 +115,8 @@ class Recording:
     """
     A call to record: what the caller does, on which line, with which model.
 
-    `functions` makes those that the profile names, in a folder of their own.
+    `functions` makes those that the profile names, in a folder of their own. `answered` is how the profile answers,
+    and `earlier` what was said before the call came back.
     """
 
     note: str
@@ -125,6 +129,9 @@ class Recording:
     takes_ms: float = 0  # each of them
     script: Path = DENTIST
     happens: tuple[tuple[int, Input], ...] = ()  # besides, each at this call time, in ms
+    answered: Callable[[Profile], Answered] = lambda profile: answer(profile, STARTED)
+    earlier: tuple[EarlierLine, ...] = ()
+    kind: Kind = "twilio"
 
 
 @tool(fillers=("One moment please.",))
@@ -317,6 +324,50 @@ RECORDINGS = {
         happens=((4_500, AnsweredBy("machine", Leave("This is Northwind Dental. Please call us back."))),),
         script=TELEPHONY,
     ),
+    "calls-a-human": Recording(
+        "A call of ours is answered by a human, who is told why he is called, and asks something.",
+        (Pause(600), say("audio/caller-offtopic-awb"), QUIET, say(HOURS), QUIET, say(BYE), QUIET, HangUp()),
+        profile={"outbound": {"greeting": "Hello, this is Northwind Dental, about your appointment."}},
+        happens=((2_500, AnsweredBy("human")),),
+        answered=lambda profile: briefed(profile, STARTED, "Remind him of Tuesday at nine."),
+        kind="outbound",
+    ),
+    "comes-back": Recording(
+        "Comes back from a colleague who did not answer: the bot knows what was said, and speaks first.",
+        (QUIET, say(RIGHT), QUIET, say(BYE), WaitForHangUp()),
+        profile={"tools": ["take_message", "end_call"]},
+        earlier=(
+            EarlierLine("bot", "Hello, and thank you for calling Northwind Dental. How can I help?"),
+            EarlierLine("caller", "I want to talk to a human."),
+            EarlierLine("instruction", "The colleague did not answer. Say so, and offer to take a message."),
+        ),
+        script=TELEPHONY,
+    ),
+    "closed": Recording(
+        "Calls on a Friday after hours: the bot says that nobody is there, and still answers.",
+        (QUIET, say(HOURS), QUIET, say(BYE), QUIET, HangUp()),
+        profile={
+            "hours": {
+                "time_zone": "America/New_York",
+                "friday": ["08:00-18:00"],
+                "closed": {"greeting": "Northwind Dental is closed until Friday at eight. How can I help?"},
+            }
+        },
+    ),
+    "known-caller": Recording(
+        "Has called before: the prompt says when, and what for.",
+        (QUIET, say(BOOK), QUIET, say(RIGHT), QUIET, say(BYE), QUIET, HangUp()),
+        profile={"history": {"calls": 1}, "prompt": "You answer a dentist's phone. Earlier calls: {history}"},
+        answered=lambda profile: replace(
+            answer(profile, STARTED), values={HISTORY: "On 2025-12-30 he asked for the opening hours."}
+        ),
+    ),
+    "day-is-spent": Recording(
+        "What the number may cost in a day is spent while the bot talks: it takes leave.",
+        (QUIET, say(BOOK), WaitForHangUp()),
+        profile={"max_cost_per_day_usd": 10.0, "model": "gpt-realtime-2.1"},
+        happens=((9_000, CapReached("number_day", 10.02, 10.0)),),
+    ),
     "time-limit": Recording(
         "The caller hangs on until the number's limit is reached in the middle of an answer: the bot takes leave.",
         (QUIET, say(BOOK), WaitForHangUp()),
@@ -354,11 +405,20 @@ def _is_later(call: VirtualCall, at_ms: int) -> bool:
 
 def hold(recording: Recording, ear: PhraseEar, work: Work, folder: Path) -> tuple[VirtualCall, CallLog]:
     """Hold the call; it, and its log. `folder` is for what its functions write."""
-    profile = Profile.from_table(PROFILE | recording.profile, "fixtures")
+    written = Profile.from_table(PROFILE | recording.profile, "fixtures")
+    answered = recording.answered(written)
+    profile = answered.profile
     workshop = Workshop({each.name: each for each in recording.functions(folder)}, builtins=BUILTINS)
     equipment = workshop.equip(profile)
     plan = plan_for(
-        profile, caller=CALLER, number=NUMBER, now=STARTED, offers=equipment.offers, hold_audio=melody()
+        profile,
+        caller=CALLER,
+        number=NUMBER,
+        now=answered.now,
+        offers=equipment.offers,
+        looked_up=answered.values,
+        earlier=recording.earlier,
+        hold_audio=melody(),
     )
     context = ToolContext(
         CALL_SID,
@@ -397,9 +457,10 @@ def hold(recording: Recording, ear: PhraseEar, work: Work, folder: Path) -> tupl
     outcome = next(action.outcome for action in call.steps[-1].actions if isinstance(action, Ended))
     header = Header(
         call_sid=CALL_SID,
+        kind=recording.kind,
         stream_sid=STREAM_SID,
-        from_number=CALLER,
-        to_number=NUMBER,
+        from_number=NUMBER if recording.kind == "outbound" else CALLER,
+        to_number=CALLER if recording.kind == "outbound" else NUMBER,
         profile=profile.name,
         profile_version=profile.version,
         provider="embedded",
