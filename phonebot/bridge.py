@@ -44,11 +44,13 @@ from phonebot.call.inputs import (
     ModelReady,
     OperatorHangUp,
     PlayClip,
+    ServiceStops,
     Tick,
     ToolResult,
     TypedText,
 )
 from phonebot.call.plan import Clip
+from phonebot.call.turns import Turn
 from phonebot.carrier.messages import Media, Start, StreamReader, StreamWriter
 from phonebot.errors import CarrierError, ModelError, ModelProtocolError, UnknownCarrierEvent
 from phonebot.hidden_keys import HiddenKeys
@@ -217,6 +219,19 @@ class Bridge:
     def cap(self, reached: CapReached) -> None:
         """What calls may cost in a day is spent. Nothing happens when the call has ended."""
         self._feed(reached)
+
+    def stop(self, stops: ServiceStops) -> None:
+        """The process is told to end. Nothing happens when the call has ended."""
+        self._feed(stops)
+
+    def lose(self) -> None:
+        """The carrier has told elsewhere that the stream is over. Nothing happens when the call has ended."""
+        self._feed(CarrierClosed(1006))
+
+    @property
+    def is_quiet(self) -> bool:
+        """Nobody speaks."""
+        return self._call.turn is Turn.IDLE
 
     @property
     def hidden_keys(self) -> str:

@@ -20,6 +20,8 @@ Outcome: TypeAlias = Literal[
     "no_input",
     "time_limit",
     "cost_limit",
+    "service_stopped",
+    "moved",
     "guardrail",
     "stream_lost",
     "model_failed",

@@ -43,6 +43,7 @@ from phonebot.call.inputs import (
     ModelReady,
     OperatorHangUp,
     PlayClip,
+    ServiceStops,
     Tick,
     ToolResult,
     TypedText,
@@ -74,6 +75,7 @@ class Call:
         self._agents = Agents(plan)
         self._typed = Typed()
         self._guardrails = Guardrails(plan.guardrails, self._talk.responses)
+        self._guardrails.change(self._agents.current.guardrails)
         self._caller = Caller(plan, self._talk, self._tools, self._agents, self._typed)
         self._errands = Errands(plan, self._talk, self._tools, self._agents, self._guardrails)
         self._enforcement = Enforcement(
@@ -315,6 +317,7 @@ class Call:
             ToolResult: self._errands.finished,
             AnsweredBy: self._answered_by,
             CapReached: self._winding_up.capped,
+            ServiceStops: self._winding_up.stopped,
             TypedText: self._typed_in,
             Checked: self._enforcement.checked,
             Tick: self._tick,

@@ -57,7 +57,7 @@ class Conversation:
         # What the model is to be told of why it was stopped, once it knows what was heard; None: nothing.
         self.untold: str | None = None
         # Into which words of ours are translated; "": they are said as they are.
-        self.language = ""
+        self.language = plan.language
         # What is to be heard before all else; None: it was, or nothing is.
         self.notice = Notice(plan.notice) if plan.notice else None
         # The words with which the call ends; None: it goes on.

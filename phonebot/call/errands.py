@@ -11,11 +11,10 @@ from phonebot.call.agents import Agents, Memory, handed_over
 from phonebot.call.conversation import Conversation
 from phonebot.call.guardrails import Guardrails
 from phonebot.call.inputs import ToolResult
+from phonebot.call.language import expecting, instructed
 from phonebot.call.plan import CallPlan
 from phonebot.call.tools import INTERRUPTED, Tools, told
 from phonebot.realtime import events
-
-SPEAK = "From now on speak the language {language}, whatever else is said above: the caller asked for it."
 
 
 class Errands:
@@ -96,14 +95,12 @@ class Errands:
         given = self._talk.plan.session
         session = events.Session(instructions=self._instructions(self._agents.current.instructions))
         if isinstance(given.transcription, events.Transcription):
-            expected = replace(given.transcription, language=language.partition("-")[0])
-            session = replace(session, transcription=expected)
+            session = replace(session, transcription=expecting(given.transcription, language))
         return [Tell(events.UpdateSession(session))]
 
     def _instructions(self, own: str) -> str:
         """What an agent is told, whose `own` instructions these are."""
-        language = self._talk.language
-        return f"{own}\n\n{SPEAK.format(language=language)}" if language else own
+        return instructed(own, self._talk.language)
 
     def _forgotten(self, keep_turns: int | None, awaited: set[str]) -> list[Action]:
         """All but the last turns leaves the conversation, and what is still to be settled stays."""

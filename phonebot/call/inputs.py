@@ -146,6 +146,15 @@ class CapReached(Frozen, frozen=True):
     most_usd: float
 
 
+class ServiceStops(Frozen, frozen=True):
+    """
+    The process is told to end, and this call has to leave it. `goes_on`: in another process, where the carrier
+    brings it as soon as its stream is closed; otherwise the bot says that it has to end the call.
+    """
+
+    goes_on: bool
+
+
 class Checked(Frozen, frozen=True):
     """
     What came of a Check, of one of its guardrails. `why` says in some words what has tripped it, "" for nothing.
@@ -184,6 +193,7 @@ Input: TypeAlias = (
     | Checked
     | AnsweredBy
     | CapReached
+    | ServiceStops
     | Tick
     | Event
 )

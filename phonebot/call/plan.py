@@ -11,6 +11,7 @@ from phonebot.agents.agent import MAIN, tool_name
 from phonebot.agents.guardrails import Guardrail, On, Then
 from phonebot.agents.profile import LocalVad, NoVad, Profile
 from phonebot.agents.prompt import fill
+from phonebot.call.language import session_in
 from phonebot.call.limits import Budget, Limits, NoInput
 from phonebot.call.wording import resembles
 from phonebot.realtime.events import (
@@ -289,6 +290,7 @@ class CallPlan(Frozen, frozen=True):
     session has. `agents`, where there are several: all of them, the first one as the session begins. `problems`: a
     sentence for each thing that the profile asks for and the call has to do without. `guardrails` hold for whoever
     has the call. `earlier`: the call comes back, and this was said before; the bot speaks first, without greeting.
+    `language`, a tag, is what it speaks from the begin; "": what its instructions say.
     `hold_audio` is the music of functions that have some, base64 of raw mu-law at 8 kHz, over and over.
     `no_input` None: the caller may be silent. `limits` say how it ends at `max_call_ms`, and what it may cost.
     `keypad` None: what the caller keys in is no answer. `notice` is said before all else, even `opening`, and the
@@ -319,6 +321,7 @@ class CallPlan(Frozen, frozen=True):
     notice: str = ""
     recovery: Recovery = Recovery()
     canned: Canned = Canned()
+    language: str = ""
 
     @property
     def decides(self) -> bool:
@@ -338,6 +341,8 @@ def plan_for(
     earlier: tuple[EarlierLine, ...] = (),
     hold_audio: str = "",
     model: str | None = None,
+    agent: str = MAIN,
+    language: str = "",
 ) -> CallPlan:
     """
     How `profile` answers `caller`'s call to `number`, begun at `now` (wall-clock time, for the prompt).
@@ -345,7 +350,8 @@ def plan_for(
     `carrier` None: the plain one. `offers`: the functions that the model may call, by agent; None: it has none.
     `looked_up`: what is known of the caller; None: the defaults of the profile's lookup. `earlier`: the call comes
     back, and goes on with what was said before. `hold_audio`: what is played where a function has music.
-    `model` is the deployment's, for a profile that names none.
+    `model` is the deployment's, for a profile that names none. `agent` has the call first, if the profile has one
+    of that name; `language` is what the bot speaks, "": what its instructions say.
     """
     offers = offers or {}
     if looked_up is None and profile.lookup:
@@ -359,11 +365,11 @@ def plan_for(
     opening: tuple[Clip, ...] = ()
     if greeting and profile.greeting_clip:  # it greets, so the model need not
         opening, greeting = (Clip(greeting, profile.greeting_clip, GREETING_ID),), None
-    agents = _agents(profile, offers, filled)
+    agents = _first(agent, _agents(profile, offers, filled))
     budget, unwatched = _budget(profile, profile.model or model)
     missing = (problem for offer in offers.values() for problem in offer.problems)
     plan = CallPlan(
-        _session(profile, agents[0], turns),
+        session_in(_session(profile, agents[0], turns), language),
         greeting,
         profile.max_call_s * 1000,
         interruptible=profile.interruptible
@@ -387,6 +393,7 @@ def plan_for(
         limits=Limits.of(profile.limits, budget, profile.language, filled),
         keypad=_keypad(profile),
         notice=_notice(filled(profile.consent or ""), earlier) if profile.record else "",
+        language=language,
     )
     return _deciding(plan) if plan.decides else plan
 
@@ -432,6 +439,11 @@ def _agents(profile: Profile, offers: Mapping[str, Offer], filled: Callable[[str
         for name, each in profile.agents.items()
     )
     return (agent(MAIN, profile.prompt, profile.handoffs, None), *others)
+
+
+def _first(name: str, agents: tuple[AgentPlan, ...]) -> tuple[AgentPlan, ...]:
+    """The agents, this one before the others if it is among them."""
+    return tuple(sorted(agents, key=lambda agent: agent.name != name))
 
 
 def _session(profile: Profile, agent: AgentPlan, turns: Turns | None) -> Session:

@@ -7,7 +7,7 @@ and the call ends GRACE_MS later whatever comes of them.
 
 from phonebot.call.actions import Action, Limit, LimitNear, LimitReached, Outcome, Tell
 from phonebot.call.conversation import Conversation
-from phonebot.call.inputs import CapReached, Leave
+from phonebot.call.inputs import CapReached, Leave, ServiceStops
 from phonebot.call.limits import NEAR, Spending, near_ms
 from phonebot.call.plan import CallPlan
 from phonebot.realtime import events
@@ -67,6 +67,15 @@ class WindingUp:
     def capped(self, reached: CapReached, now: int) -> list[Action]:
         """Others have spent what there was."""
         return self._reached(reached.cap, reached.spent_usd, reached.most_usd, now)
+
+    def stopped(self, stops: ServiceStops, now: int) -> list[Action]:
+        """The process ends: the call goes on in another one, or ends with last words."""
+        if stops.goes_on:
+            return self._talk.hang_up(1012, "moved", now)
+        if self._outcome:
+            return []
+        self._outcome, self._last_ms = "service_stopped", now + GRACE_MS
+        return self._leave(self._outcome, now)
 
     def _spent(self, spending: Spending, now: int) -> list[Action]:
         assert self._limits.budget is not None, "it is watched"

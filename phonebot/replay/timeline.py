@@ -60,6 +60,8 @@ _ENDS = {
     "transferred": "The bot put the caller through",
     "no_input": "The caller said nothing, and the bot hung up",
     "cost_limit": "The call cost as much as it may",
+    "service_stopped": "The service stopped, and the bot said goodbye",
+    "moved": "The service stopped, and the call went on in another process",
     "guardrail": "A guardrail ended the call",
     "stream_lost": "The connection to the caller was lost",
     "model_failed": "The model failed",

@@ -178,6 +178,7 @@ _INPUTS: dict[type[Struct], Callable[[Any], str]] = {
     happens.TypedText: lambda it: f"{quoted(it.by)} types for the {it.role}: {quoted(it.text)}",
     happens.ToolResult: lambda it: f"a function {'went wrong' if it.problem else 'has run'}: {quoted(it.output)}",
     happens.AnsweredBy: lambda it: f"a {it.by} has answered",
+    happens.ServiceStops: lambda it: "the process ends, and the call " + ("moves" if it.goes_on else "with it"),
     happens.CapReached: lambda it: f"the cap {it.cap} is reached: {it.spent_usd:.2f} of {it.most_usd:.2f} dollars",
     happens.Checked: lambda it: f"guardrail {it.guardrail}: {_looked(it)}",
     happens.Tick: lambda _: "a tick",

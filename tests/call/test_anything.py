@@ -19,6 +19,7 @@ from phonebot.call.inputs import (
     ModelReady,
     OperatorHangUp,
     PlayClip,
+    ServiceStops,
     Tick,
     TypedText,
 )
@@ -87,6 +88,7 @@ inputs: st.SearchStrategy[Input] = st.one_of(
     st.builds(ModelFault, texts),
     st.just(Tick()),
     st.just(CapReached("day", 50.1, 50)),
+    st.builds(ServiceStops, st.booleans()),
     st.builds(
         Checked,
         st.integers(1, 8).map("check-{}".format),

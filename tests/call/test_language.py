@@ -5,8 +5,8 @@ from typing import Any
 from driver import PLAN, CallDriver
 from msgspec.structs import replace
 
-from phonebot.call.errands import SPEAK
 from phonebot.call.inputs import Leave, ToolResult
+from phonebot.call.language import SPEAK
 from phonebot.call.plan import AgentPlan, HandoffTool, ToolRule
 from phonebot.call.responses import exactly
 from phonebot.realtime.events import (

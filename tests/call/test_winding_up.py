@@ -5,7 +5,7 @@ from driver import PLAN, CallDriver
 from msgspec.structs import replace
 
 from phonebot.call.actions import CloseStream, LimitNear, LimitReached, Tell, Trouble
-from phonebot.call.inputs import CapReached, Leave, ToolResult
+from phonebot.call.inputs import CapReached, Leave, ServiceStops, ToolResult
 from phonebot.call.limits import Budget, Limits, Spending, Words, near_ms
 from phonebot.call.plan import ToolRule
 from phonebot.call.responses import MARK, exactly
@@ -219,3 +219,31 @@ def test_a_service_that_counts_backwards_does_not_make_a_call_cheaper() -> None:
     spending.respond(Usage(output_audio=3))
     spending.respond(Usage(output_audio=-2))
     assert spending.usd == 3
+
+
+def test_a_call_whose_process_ends_is_left_with_words() -> None:
+    driver = CallDriver(LIMITED)
+    driver.feed(ServiceStops(goes_on=False))
+    asked = driver.told(CreateResponse)[-1]
+    assert isinstance(asked, CreateResponse)
+    assert asked.options
+    assert asked.options.instructions == exactly(BYE.text).instructions
+    says_bye(driver)
+    driver.run(2_500)
+    assert driver.closed == CloseStream(1000, "service_stopped")
+
+
+def test_a_call_whose_process_ends_while_the_model_says_nothing_ends_all_the_same() -> None:
+    driver = CallDriver(LIMITED)
+    driver.feed(ServiceStops(goes_on=False))
+    driver.feed(ServiceStops(goes_on=False))
+    driver.run(GRACE_MS)
+    assert driver.closed == CloseStream(1000, "service_stopped")
+
+
+def test_a_call_that_goes_on_in_another_process_leaves_without_a_word() -> None:
+    driver = CallDriver(LIMITED)
+    told = driver.told(CreateResponse)
+    driver.feed(ServiceStops(goes_on=True))
+    assert driver.closed == CloseStream(1012, "moved")
+    assert driver.told(CreateResponse) == told

@@ -22,6 +22,10 @@ ENDINGS: dict[str, Ending] = {
     "cost_limit": Ending("Cost limit", "warning", "The call reached what its profile or deployment may spend."),
     "guardrail": Ending("Ended by a guardrail", "warning", "A guardrail of the profile ended the call."),
     "time_limit": Ending("Time limit", "warning", "The call reached the longest time that its profile allows."),
+    "service_stopped": Ending(
+        "Service stopped", "warning", "The service was told to stop, and the bot said goodbye."
+    ),
+    "moved": Ending("Moved", "", "The service was told to stop: the call went on in another process."),
     "stream_lost": Ending("Connection lost", "warning", "The connection to the carrier broke off."),
     "model_failed": Ending("Model failed", "danger", "The model could not be reached, or stopped answering."),
     "carrier_faults": Ending(

@@ -380,6 +380,8 @@ const OUTCOME_WORDS = {
   stream_lost: "The connection broke off.",
   carrier_faults: "The service took this phone's messages for faulty.",
   cost_limit: "The call cost as much as it may.",
+  service_stopped: "The service stopped, and the bot said goodbye.",
+  moved: "The service stopped.",
   no_input: "You said nothing, and the bot hung up.",
   time_limit: "The call reached the profile's time limit.",
 };
