@@ -3,6 +3,7 @@
 #   make test                 the tests          (make test ARGS="-k barge_in")
 #   make nightly              10,000 random calls against the carrier's truth  (SEED=7 CALLS=2000)
 #   make check                lint and types     make format, make lock: what they say
+#   make clips                speaks anew what callers hear where the model cannot: after a change of its words
 #   make fixtures             records fixtures/calls anew: after a change of the core that is meant to be one
 # Another Python: make test PY=python3.13 VENV=.venv313
 
@@ -14,7 +15,7 @@ CALLS ?= 10000
 BIN   := $(VENV)/bin
 UV     = $(VENV)-lock/bin/uv
 
-.PHONY: demo test nightly check format fixtures lock clean
+.PHONY: demo test nightly check format clips fixtures lock clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/demo.stamp
@@ -36,6 +37,9 @@ check: $(VENV)/test.stamp
 format: $(VENV)/test.stamp
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+clips: $(VENV)/test.stamp
+	PYTHONPATH=tests $(BIN)/python tests/make_clips.py
 
 fixtures: $(VENV)/test.stamp
 	PYTHONPATH=tests $(BIN)/python tests/record_calls.py $(ARGS)

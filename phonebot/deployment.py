@@ -7,8 +7,8 @@ Nothing here connects to anything.
 from pydantic import SecretStr
 
 from phonebot.agents.profile import Profile
-from phonebot.agents.recordings import read_recording
 from phonebot.audio.melody import melody
+from phonebot.audio.recordings import read_recording
 from phonebot.call.plan import CarrierTraits
 from phonebot.carrier.account import CarrierAccount
 from phonebot.errors import AudioError, SettingsError

@@ -16,7 +16,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "carrier": ("errors", "audio"),
     "realtime": ("errors", "audio"),
     "agents": ("errors",),
-    "agents.recordings": ("audio",),  # beside what is allowed to the rest of agents
+    "agents.numbers": ("audio.recordings",),  # beside what is allowed to the rest of agents
     "call": ("carrier.messages", "realtime.events", "realtime.severity", "realtime.prices", "agents", "audio"),
     "replay.pytest_plugin": ("rehearsal",),  # likewise
     "replay": ("call", "carrier", "realtime", "agents", "audio", "errors"),

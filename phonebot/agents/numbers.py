@@ -22,8 +22,8 @@ from typing import Any, NamedTuple
 
 from phonebot.agents.faults import shown
 from phonebot.agents.profile import Profile
-from phonebot.agents.recordings import read_recording
 from phonebot.agents.toml import parse
+from phonebot.audio.recordings import read_recording
 from phonebot.errors import AudioError, ProfileError
 
 DEFAULT = "default"

@@ -21,9 +21,9 @@ from phonebot.agents import guardrails
 from phonebot.agents.faults import shown
 from phonebot.agents.numbers import MAX_FILE_BYTES, Written, is_number, read_file, read_table, read_tables
 from phonebot.agents.profile import Profile
-from phonebot.agents.recordings import read_recording
 from phonebot.agents.toml import parse, text_of_numbers
 from phonebot.agents.tools import Known
+from phonebot.audio.recordings import read_recording
 from phonebot.errors import AudioError, ProfileError
 from phonebot.store.audit import Actor
 from phonebot.store.numbers import Imported, NumberStore, Saved, Version

@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 
-from phonebot.agents.recordings import MAX_S, read_recording
+from phonebot.audio.recordings import MAX_S, read_recording
 from phonebot.errors import AudioError
 from phonebot.web.api.parts import Asker, UsedParts
 from phonebot.web.api.problems import Refused

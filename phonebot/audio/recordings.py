@@ -1,4 +1,4 @@
-"""Recordings that a profile names: WAV files, brought into the form in which the carrier plays them."""
+"""Recordings of a deployment's own: WAV files, brought into the form in which the carrier plays them."""
 
 from base64 import b64encode
 from pathlib import Path
