@@ -99,7 +99,8 @@ class Snapshot(Happening, frozen=True, kw_only=True, tag="snapshot"):
 
     `texts` is what the bot is about to have said, by item: it may yet be cut. `started` is wall-clock time.
     `process` holds the call; `stale`: nothing was heard of that process for some seconds. `audible`: the profile
-    lets the call be recorded, and so be listened to.
+    lets the call be recorded, and so be listened to. Not `noticed`: the caller has yet to hear that it is recorded;
+    until then who listens hears nothing.
     """
 
     kind: Kind
@@ -114,6 +115,7 @@ class Snapshot(Happening, frozen=True, kw_only=True, tag="snapshot"):
     process: str = ""
     stale: bool = False
     audible: bool = True
+    noticed: bool = True
 
 
 class TurnTaken(Happening, frozen=True, kw_only=True, tag="turn"):
@@ -400,6 +402,7 @@ class CallFeed:
             texts=dict(self._texts),
             process=self._feed.process,
             audible=self._audible,
+            noticed=self.may_be_heard,
         )
 
     def happened(self, now: int, received: Input, actions: list[Action]) -> None:
@@ -422,11 +425,16 @@ class CallFeed:
                     self._of_ms[action.item_id] = action.received_ms
                     self._cut(action)
                 case StartRecording():
-                    self.may_be_heard = True
+                    self._noticed()
                 case Ended(outcome):
                     self.close(outcome)
                 case _ if self.listeners:
                     self._tell_of(action)
+
+    def _noticed(self) -> None:
+        self.may_be_heard = True
+        if self.listeners:
+            self._tell(self.snapshot())
 
     def _pass_floor(self, turn: Turn) -> None:
         self._turn = turn

@@ -17,6 +17,7 @@ from phonebot.call.actions import (
     LimitNear,
     LimitReached,
     Line,
+    StartRecording,
     Tell,
     Trouble,
 )
@@ -90,6 +91,15 @@ async def test_a_limit_is_told_in_a_sentence() -> None:
         LimitTold(call_sid="CA1", at_ms=40, limit="time", reached=False, text=near),
         LimitTold(call_sid="CA1", at_ms=40, limit="cost", reached=True, text=reached),
     ]
+
+
+async def test_a_watcher_is_told_when_the_caller_has_heard_the_notice() -> None:
+    feed = Feed()
+    call = feed.begin(ABOUT, CallPlan(Session(), notice="This call is recorded."))
+    with feed.subscribe("CA1") as events:
+        happen(call, 2_000, StartRecording())
+        before, after = await waiting(events)
+    assert (before.noticed, after.noticed) == (False, True)
 
 
 async def test_a_watcher_is_told_all_that_happens_to_a_call_in_order() -> None:

@@ -109,6 +109,7 @@ class Card {
     this.part("stale").hidden = !snapshot.stale;
     const listen = this.part("listen");
     if (listen) listen.hidden = !snapshot.audible;
+    this.part("unnoticed").hidden = !(snapshot.audible && !snapshot.noticed);
   }
 
   #end(outcome) {
@@ -116,7 +117,7 @@ class Card {
     this.#turn = "idle";
     this.#ending = this.#endings[outcome] ?? { words: "Ended", badge: "" };
     this.node.dataset.ended = outcome;
-    this.part("stale").hidden = true;
+    this.part("stale").hidden = this.part("unnoticed").hidden = true;
     for (const name of ["open", "listen", "tell", "tell-form", "hang-up"]) this.part(name)?.setAttribute("hidden", "");
     this.part("link").hidden = false;
     this.problem("");
