@@ -84,6 +84,12 @@ class Echo:
     def is_doubtful(self) -> bool:
         return self.latest_ms > self.at_ms
 
+    def at_the_latest(self, jitter_ms: int) -> "Echo":
+        """The same, should the carrier have paused before it."""
+        if not self.is_doubtful:
+            return self
+        return Echo(self.mark, self.latest_ms, self.latest_ms, is_dated=False, undated_ms=jitter_ms)
+
 
 @dataclass(slots=True)
 class Cleared:
@@ -106,9 +112,8 @@ class Cleared:
         for index, echo in enumerate(self.undecided):
             if echo.is_doubtful and in_turn:
                 self.undecided[index] = replace(echo, latest_ms=echo.at_ms)
-            elif echo.is_doubtful:
-                latest_ms = echo.latest_ms
-                self.undecided[index] = Echo(echo.mark, latest_ms, latest_ms, is_dated=False, undated_ms=jitter_ms)
+            else:
+                self.undecided[index] = echo.at_the_latest(jitter_ms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -497,17 +502,21 @@ class PlayoutLedger:
                 self._confirm(run, echo)
         closed.undecided.clear()
 
-    def _decide(self, closed: Cleared, now: int) -> None:
-        """Nothing tells whether these echoes were played: were they on schedule?"""
+    def _decide(self, closed: Cleared, now: int, low: bool = False) -> None:
+        """
+        Nothing tells whether these echoes were played: were they on schedule?
+
+        `low`: what was played is taken to have been as late as can be, since no frame will show it.
+        """
         if not self._delays.is_dated(now):
             self._redate((closed,), in_turn=False)
         # Where one shows that the clear has taken effect, it has for those that came with it.
         in_effect = any(self._is_too_much(closed, echo) for echo in closed.undecided)
         for echo in closed.undecided:
-            self._judge(closed, echo, in_effect)
+            self._judge(closed, echo, in_effect, low)
         closed.undecided.clear()
 
-    def _judge(self, closed: Cleared, echo: Echo, in_effect: bool) -> None:
+    def _judge(self, closed: Cleared, echo: Echo, in_effect: bool, low: bool) -> None:
         """Was the audio before an echoed mark played, or thrown away? `in_effect`: the clear surely is."""
         run, mark, at_ms = closed.run, echo.mark, echo.at_ms
         if run.flushed_ms is not None:
@@ -521,7 +530,7 @@ class PlayoutLedger:
         if not too_much and (before_clear or mark.position == run.confirmed or played_ms >= due_ms):
             if not (before_clear or closed.surely):
                 closed.surely = run.copy()  # one that the clear has caused, a frame sooner, would look the same
-            self._confirm(run, echo)
+            self._confirm(run, echo.at_the_latest(self._delays.jitter_ms) if low else echo)
         elif too_much or at_ms < in_doubt_ms:
             run.flush(mark, at_ms)
         elif played_ms < in_doubt_ms:  # its audio had played, but it came before its time
@@ -598,9 +607,11 @@ class PlayoutLedger:
     def _settle_low(self, closed: Cleared, now: int) -> Settlement:
         """As little as can have been heard: the clear arrived as quickly as can be, the audio as late."""
         run = closed.run
-        self._take_late(closed)
+        doubt = self._doubt
+        if doubt and doubt.run is run and doubt.position == run.confirmed:
+            run.postpone(doubt.at_ms, self._delays.jitter_ms)
         if closed.undecided:
-            self._decide(closed, now)
+            self._decide(closed, now, low=True)
         surely = closed.surely or run
         if run.flushed_ms is not None:
             cautious = replace(self._delays.likely, cautious=True)
@@ -612,13 +623,6 @@ class PlayoutLedger:
         else:
             position = self._low(surely, lambda reckoning: reckoning.takes_effect_ms(closed.cleared_ms), now)
         return Settlement(closed.fence, run.heard(position), exact=False)
-
-    def _take_late(self, closed: Cleared) -> None:
-        """What came late after the newest frame may have come in the caller's silence: no frame will tell."""
-        jitter_ms, doubt = self._delays.jitter_ms, self._doubt
-        closed.redate(in_turn=False, jitter_ms=jitter_ms)
-        if doubt and doubt.run is closed.run and doubt.position == closed.run.confirmed:
-            closed.run.postpone(doubt.at_ms, jitter_ms)
 
     def _low(self, run: Run, ends_ms: Callable[[Reckoning], float], now: int) -> int:
         """

@@ -255,6 +255,22 @@ CALLS: dict[str, tuple[Conditions, tuple[Answer | OwnAudio | Interruption, ...]]
             Interruption("now", 0, 100),
         ),
     ),
+    "flushed echoes that the network held up, and no fence before his turn ends": (
+        Conditions(
+            Network(200, 100, 300, 100),
+            Oddities(first_timestamp_ms=100, start_buffer_ms=150, marks_doubled=0.3, marks_lag_ms=30),
+            interrupt_response=False,
+            seed=15671,
+            traits=CarrierTraits(150, 30),
+        ),
+        (
+            Answer((1_000,), speed=1.0, delta_ms=2_000),
+            Interruption("in mid-item"),
+            Interruption("now"),
+            Answer((300,), speed=1.0, delta_ms=100, followed=True),
+            Interruption("in mid-item", 400),
+        ),
+    ),
 }
 
 
