@@ -1,5 +1,6 @@
 """
-The languages in which the carrier's own voice speaks (Twilio, TwiML Say, language, of its basic voices).
+The languages in which the carrier's own voice speaks (Twilio, TwiML Say, language, of the voice alice: who names
+no voice is given it for these).
 
 One that it does not know would cost the caller the sentence.
 """

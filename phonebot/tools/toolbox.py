@@ -12,6 +12,8 @@ from collections.abc import Callable, Collection, Coroutine, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from msgspec import structs
+
 from phonebot.call.actions import RunTool
 from phonebot.call.inputs import MAX_OUTPUT_CHARACTERS, ToolResult
 from phonebot.call.plan import HIDDEN_KEYS
@@ -113,7 +115,8 @@ class Toolbox:
             log.error("call %.40r: the function %s failed", self._context.call_sid, name, exc_info=not keys)
             return self._failed(wanted, f"{type(error).__name__}: {without(keys, str(error))}")
         if isinstance(output, Leaving):
-            return ToolResult(wanted.call_id, bounded(without(keys, output.output)), leave=output.leave)
+            leave = structs.replace(output.leave, words=without(keys, output.leave.words))
+            return ToolResult(wanted.call_id, bounded(without(keys, output.output)), leave=leave)
         if isinstance(output, Speaking):
             return ToolResult(wanted.call_id, bounded(without(keys, output.output)), language=output.language)
         return ToolResult(wanted.call_id, bounded(without(keys, output)))

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from phonebot.call.actions import RunTool
-from phonebot.call.inputs import MAX_OUTPUT_CHARACTERS, ToolResult
+from phonebot.call.inputs import MAX_OUTPUT_CHARACTERS, Leave, ToolResult
 from phonebot.call.tools import GIVEN_UP
 from phonebot.tools import ToolContext, ToolError, tool
 from phonebot.tools import toolbox as module
 from phonebot.tools.functions import Tool
+from phonebot.tools.running import Leaving
 from phonebot.tools.threads import Threads
 from phonebot.tools.toolbox import Toolbox
 from phonebot.tools.wording import Formatter, Wording
@@ -221,6 +222,18 @@ async def test_hidden_keys_are_given_to_the_function_and_told_to_nobody(
     result = await toolbox.result(RunTool("call_1", "check_pin", PIN))
     assert result == ToolResult("call_1", output, problem)
     assert not keys or len(keys) < 3 or keys not in caplog.text
+
+
+async def test_hidden_keys_are_not_said_when_the_bot_leaves() -> None:
+    @tool
+    async def leave(pin: str) -> Leaving:
+        "Leaves."
+        return Leaving("Said.", Leave(f"Your code is {pin}."))
+
+    context = ToolContext("CA1", hidden_keys=lambda: "2468")
+    toolbox = Toolbox({"leave": leave}, context, Wording(None), Threads().run)
+    result = await toolbox.result(RunTool("call_1", "leave", PIN))
+    assert result.leave == Leave("Your code is {keys}.")
 
 
 async def test_what_a_function_is_given_are_the_keys() -> None:
