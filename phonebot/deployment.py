@@ -7,6 +7,7 @@ Nothing here connects to anything.
 from pydantic import SecretStr
 
 from phonebot.agents.profile import Profile
+from phonebot.audio.canned import Clips
 from phonebot.audio.melody import melody
 from phonebot.audio.recordings import read_recording
 from phonebot.call.plan import CarrierTraits
@@ -59,6 +60,14 @@ def hold_audio_of(settings: Settings) -> str:
         return read_recording(settings.hold_audio)
     except AudioError as error:
         raise SettingsError(f"PHONEBOT_HOLD_AUDIO: {error}") from None
+
+
+def clips_of(settings: Settings) -> Clips:
+    """What callers hear where the model cannot speak. Raises SettingsError for a folder that cannot be used."""
+    try:
+        return Clips(settings.clips)
+    except AudioError as error:
+        raise SettingsError(f"PHONEBOT_CLIPS: {error}") from None
 
 
 def traits_for(settings: Settings) -> CarrierTraits:

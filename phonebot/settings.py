@@ -326,6 +326,10 @@ class Settings(BaseModel):
     """A WAV file, 8 kHz mono of at most 30 s, which callers hear, over and over, while they are being connected.
     Unset: a melody."""
 
+    clips: Annotated[Annotated[Path, AfterValidator(_path)] | None, _PATH_ALLOWED] = None
+    """A folder of clips of the operator's own, which callers hear where the model cannot speak, see telephony.md.
+    What is not in it, or if unset, comes with phonebot in nine languages."""
+
     max_cost_per_day_usd: Annotated[
         Annotated[float, Field(gt=0, le=1_000_000)] | None, Allowed("US dollars, above 0 and at most 1000000")
     ] = None

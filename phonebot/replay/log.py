@@ -59,7 +59,7 @@ BOT_FILE: Final = "bot.wav"
 MODEL_FILE: Final = "model.raw"
 
 MAX_HEADER_BYTES = 1024 * 1024
-MAX_LINE_BYTES = 1024 * 1024
+MAX_LINE_BYTES = 2 * 1024 * 1024  # a plan holds audio: a greeting, music, what is said without a model
 MAX_EVENTS_BYTES = 64 * 1024 * 1024
 MAX_AUDIO_BYTES = wav.DATA_LIMIT_BYTES
 """Of each audio file."""

@@ -32,6 +32,7 @@ from phonebot.caps.watch import DayCaps
 from phonebot.carrier.messages import MAX_MESSAGE_BYTES
 from phonebot.deployment import (
     account_of,
+    clips_of,
     endpoint_for,
     hold_audio_of,
     local_url,
@@ -194,6 +195,7 @@ def create_app(
         writing=lambda: TextSession(text_endpoint(settings)),
         traits=traits_for(settings),
         hold_audio=hold_audio_of(settings),
+        clips=clips_of(settings),
         remember=afterwards.book.remember if afterwards else None,
     )
     webhooks = Webhooks(

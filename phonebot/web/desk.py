@@ -18,11 +18,13 @@ from phonebot.agents.answering import Answered, answer, with_history
 from phonebot.agents.history import PLACEHOLDER as HISTORY
 from phonebot.agents.profile import Profile
 from phonebot.agents.prompt import fill
+from phonebot.audio.canned import Canned as CannedClips
+from phonebot.audio.canned import Clips
 from phonebot.bridge import Bridge, ConnectModel, Journal
 from phonebot.call.actions import Action, Ended, LineRole, Outcome
 from phonebot.call.call import Call
 from phonebot.call.inputs import Input, ModelReady
-from phonebot.call.plan import CallPlan, CarrierTraits, EarlierLine, plan_for
+from phonebot.call.plan import CallPlan, Canned, CarrierTraits, Clip, EarlierLine, plan_for
 from phonebot.caps.watch import DayCaps
 from phonebot.carrier.messages import Start, StreamReader
 from phonebot.guardrails.guardroom import Guardroom
@@ -97,6 +99,7 @@ class CallDesk:
     writing: Callable[[], TextSession]
     traits: CarrierTraits
     hold_audio: str
+    clips: Clips
     remember: Callable[[Profile], None] | None = None
 
     async def hold(self, socket: MediaSocket, reader: StreamReader, start: Start, admission: Admission) -> None:
@@ -161,6 +164,7 @@ class CallDesk:
             hold_audio=self.hold_audio,
             model=self.model,
         )
+        plan = replace(plan, canned=_canned(self.clips.of(plan.language or profile.language)))
         for problem in plan.problems:
             log.error("call %.40r, profile %r: %s", start.call_sid, profile.name, problem)
         if found and found.problem:
@@ -276,6 +280,10 @@ def _ready(connection: ModelConnection) -> ModelReady:
         truncates=can.truncates,
         deletes=can.deletes,
     )
+
+
+def _canned(clips: CannedClips) -> Canned:
+    return Canned(Clip(*clips.wait), Clip(*clips.trouble), Clip(*clips.goodbye))
 
 
 def _message(profile: Profile, arrival: Arrival, answered: Answered, values: Mapping[str, str]) -> str:
