@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from phonebot.store.admissions import AdmissionStore
 from phonebot.store.after import AfterStore
 from phonebot.store.calls import CallStore
 from phonebot.store.continuations import ContinuationStore
@@ -25,7 +26,7 @@ class Store:
 
     `calls` are those that have ended, `after` is what is to be done after them, `live` are those in progress,
     `messages` what callers left, `outbound` calls that we make, `opt_outs` the numbers that are not called,
-    `spending` what calls cost in a day.
+    `spending` what calls cost in a day, `admissions` which tokens have opened a stream.
     """
 
     database: Database
@@ -37,6 +38,7 @@ class Store:
     outbound: OutboundStore
     opt_outs: OptOutStore
     continuations: ContinuationStore
+    admissions: AdmissionStore
     spending: SpendingStore
     users: UserStore
     sessions: SessionStore
@@ -73,6 +75,7 @@ class Store:
             OutboundStore(database),
             OptOutStore(database),
             ContinuationStore(database),
+            AdmissionStore(database),
             SpendingStore(database),
             users or UserStore(database),
             sessions or SessionStore(database),

@@ -582,7 +582,11 @@ class ApiTokenRow(Table):
 
 
 class SpentToken(Table):
-    """The nonce of a token that may be used once and was. After `expires_at` the token is void without this row."""
+    """
+    The nonce of a token that may be used once and was. After `expires_at` the token is void without this row.
+
+    Also, as "call:CallSid", a call that is over: no token opens a stream of it any more.
+    """
 
     __tablename__ = "spent_tokens"
 

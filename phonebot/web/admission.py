@@ -3,13 +3,17 @@ Which stream belongs to which call.
 
 A valid signature says that the carrier sent the request, not that the stream is the one our TwiML asked for. So the
 TwiML carries a token, signed and dated, that names the call; the stream brings it back in its start message
-(`<Parameter>`), and it opens one stream once.
+(`<Parameter>`), and it opens one stream once, in whichever process that comes to. Once the carrier has told that a
+call is over no token opens a stream of it: signatures have no date, so its webhook could be sent again for ever.
 """
 
+import logging
 import secrets
 import time
-from collections.abc import Callable
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -18,11 +22,17 @@ from itsdangerous import BadSignature, SignatureExpired, TimestampSigner, URLSaf
 from phonebot.agents.profile import Profile
 from phonebot.call.plan import EarlierLine
 from phonebot.carrier.messages import Start
-from phonebot.errors import PhonebotError
+from phonebot.errors import PhonebotError, StoreError
 from phonebot.replay.log import Kind
+from phonebot.store.admissions import AdmissionStore
+from phonebot.web.callbacks import FINAL
 
 TOKEN_AGE_S = 60  # the carrier opens the stream at once; a minute covers its retries
 TOKEN_PARAMETER = "token"  # noqa: S105  (a name)
+MAX_OVER = 10_000
+"""Of so many calls a process knows that they are over without asking."""
+
+log = logging.getLogger(__name__)
 
 
 class Refused(PhonebotError):
@@ -86,9 +96,10 @@ class Tokens:
         # Tokens that came back, with the time at which they would expire anyway.
         self._used: dict[str, float] = {}
 
-    def issue(self, *fields: str) -> str:
-        """A token that says these."""
-        return str(self._signer.dumps([secrets.token_urlsafe(8), *fields]))
+    def issue(self, *fields: str) -> tuple[str, str]:
+        """A token that says these, and its own name."""
+        nonce = secrets.token_urlsafe(16)
+        return str(self._signer.dumps([nonce, *fields])), nonce
 
     def read(self, token: str | None) -> tuple[str, list[str]]:
         """
@@ -123,25 +134,93 @@ def check_call(call_sid: str, start: Start) -> None:
 
 
 class Gate:
-    """Makes the tokens of the carrier's streams and takes each of them once."""
+    """
+    Makes the tokens of the carrier's streams and takes each of them once.
 
-    def __init__(self, secret_key: str, clock: Callable[[], float] = time.time) -> None:
+    `store` is what all processes share; None: there is one. Whether another process has taken a token is found by
+    `claim`, which whoever was given it at `admit` has to call.
+    """
+
+    def __init__(
+        self, secret_key: str, clock: Callable[[], float] = time.time, store: AdmissionStore | None = None
+    ) -> None:
         self._tokens = Tokens(secret_key, "media-stream", TOKEN_AGE_S, clock)
+        self._clock = clock
+        self._store = store
+        # Tokens that were made here, oldest first, with the time at which they expire.
+        self._issued: OrderedDict[str, float] = OrderedDict()
+        self._over: OrderedDict[str, None] = OrderedDict()
 
     def issue(self, admission: Admission) -> str:
         """A token for one stream; at most 499 characters with its name, as a `<Parameter>` may have."""
-        return self._tokens.issue(*msgspec.structs.astuple(admission))
+        token, nonce = self._tokens.issue(*msgspec.structs.astuple(admission))
+        now = self._clock()
+        while self._issued and next(iter(self._issued.values())) < now:
+            self._issued.popitem(last=False)
+        self._issued[nonce] = now + TOKEN_AGE_S
+        return token
 
-    def admit(self, start: Start) -> Admission:
+    def admit(self, start: Start) -> "Admitted":
         """
-        The admission that the start message's token grants.
+        What the start message's token grants, as far as this process knows.
 
-        Raises `Refused` when there is none, it is forged, too old, was used before, or is another call's.
+        Raises `Refused` when there is none, it is forged, too old, was used before, is another call's, or the call
+        is over.
         """
         nonce, fields = self._tokens.read(start.parameters.get(TOKEN_PARAMETER))
         call_sid, caller, number, version, dialled, returned = fields
         kind: Kind = "outbound" if dialled == "outbound" else "twilio"
         admission = Admission(call_sid, caller, number, version, kind, returned)
         check_call(admission.call_sid, start)
+        if self.is_over(call_sid):
+            raise Refused("the stream's call is over")
         self._tokens.use(nonce)
-        return admission
+        return Admitted(admission, nonce, nonce in self._issued)
+
+    async def claim(self, admitted: "Admitted") -> None:
+        """
+        Let all processes know that the token is used; takes half a second at most.
+
+        Raises `Refused` when another one has taken it, or the call is over. While the database is away what this
+        process knows has to do.
+        """
+        if self._store is None:
+            return
+        call_sid = admitted.admission.call_sid
+        expires_at = datetime.fromtimestamp(self._clock() + TOKEN_AGE_S + 1, UTC)
+        try:
+            taken = await self._store.take(admitted.nonce, call_sid, expires_at)
+        except StoreError as error:
+            log.warning("whether the token of call %.40r was used elsewhere is not known: %s", call_sid, error)
+            return
+        if taken == "used":
+            raise Refused("the stream's token was used before")
+        if taken == "over":
+            raise Refused("the stream's call is over")
+
+    def is_over(self, call_sid: str) -> bool:
+        """Whether this process was told that a call has ended."""
+        return call_sid in self._over
+
+    async def told(self, form: Mapping[str, str]) -> None:
+        """The carrier says how a call stands."""
+        call_sid = form.get("CallSid", "")
+        if form.get("CallStatus") not in FINAL or call_sid in self._over:
+            return
+        self._over[call_sid] = None
+        if len(self._over) > MAX_OVER:
+            self._over.popitem(last=False)
+        if self._store:
+            try:
+                await self._store.over(call_sid)
+            except StoreError as error:
+                log.warning("that call %.40r is over is known to this process alone: %s", call_sid, error)
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """A stream that was let in. `issued_here`: by a token that this process made, so it comes from the webhook."""
+
+    admission: Admission
+    nonce: str
+    issued_here: bool

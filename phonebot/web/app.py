@@ -132,7 +132,8 @@ def create_app(
     token = settings.twilio_auth_token
     secret_key = settings.secret_key.get_secret_value() if settings.secret_key else secrets.token_urlsafe(32)
     door = Door(public_url, (token.get_secret_value(),) if token else (), settings.twilio_account_sid)
-    gate, live, feed, held = Gate(secret_key), LiveCalls(), Feed(process_name()), HeldCalls()
+    gate = Gate(secret_key, store=store.admissions if store else None)
+    live, feed, held = LiveCalls(), Feed(process_name()), HeldCalls()
     board = Board(feed, held, store.live if store else None)
     metrics = Metrics(live)
     folder = settings.data_dir / "calls"
@@ -198,9 +199,8 @@ def create_app(
         clips=clips_of(settings),
         remember=afterwards.book.remember if afterwards else None,
     )
-    webhooks = Webhooks(
-        door, numbers, gate, live, transfers, lookups, (statuses.told, transfers.caller_told), outgoing, caps
-    )
+    told_of_status = (gate.told, statuses.told, transfers.caller_told)
+    webhooks = Webhooks(door, numbers, gate, live, transfers, lookups, told_of_status, outgoing, caps)
     media = MediaEndpoint(door, gate, live, calls.hold)
 
     urls = own_urls(public_url, settings.host, settings.port)

@@ -7,15 +7,15 @@ model session is opened before both.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager, suppress
 
 from starlette.types import Message, Receive, Scope, Send
 
 from phonebot.bridge import StreamClosed
 from phonebot.carrier.messages import Start, StreamReader
 from phonebot.errors import CarrierError
-from phonebot.web.admission import Admission, Arrival, Gate, Refused
+from phonebot.web.admission import Admission, Admitted, Arrival, Gate, Refused
 from phonebot.web.live import LiveCalls
 from phonebot.web.webhooks import Door
 
@@ -126,12 +126,43 @@ class MediaEndpoint:
             start = await await_start(socket, reader)
             if not self._door.is_for(start.account_sid):
                 raise Refused("the stream is another account's")
-            admission = self._gate.admit(start)
+            admitted = self._gate.admit(start)
+            if not admitted.issued_here:
+                await self._gate.claim(admitted)
         except (Refused, CarrierError) as error:
-            log.warning("a stream was refused: %s", error)
-            await socket.close(1008)
+            await _refuse(socket, error)
             return
-        await self._hold(socket, reader, start, admission)
+        async with self._claiming(socket, admitted):
+            await self._hold(socket, reader, start, admitted.admission)
+
+    @asynccontextmanager
+    async def _claiming(self, socket: MediaSocket, admitted: Admitted) -> AsyncIterator[None]:
+        """
+        While the block holds the call, let other processes know that its token is used, if they do not yet.
+
+        It was made here and came back here, so the call need not wait for the database. Had somebody been faster
+        elsewhere with a copy of it, there are two streams, of which we cannot tell the right one: this one ends.
+        """
+        claiming = asyncio.create_task(self._claim(socket, admitted), name="claim a stream's token")
+        try:
+            yield
+        finally:
+            await asyncio.wait([claiming])
+
+    async def _claim(self, socket: MediaSocket, admitted: Admitted) -> None:
+        if not admitted.issued_here:
+            return
+        try:
+            await self._gate.claim(admitted)
+        except Refused as error:
+            with suppress(StreamClosed):
+                await _refuse(socket, error)
+
+
+async def _refuse(socket: MediaSocket, error: Exception) -> None:
+    """The reason is for our log alone."""
+    log.warning("a stream was refused: %s", error)
+    await socket.close(1008)
 
 
 async def await_start(socket: MediaSocket, reader: StreamReader) -> Start:

@@ -116,6 +116,9 @@ class Webhooks:
         form = await self._form(request)
         if form is None:
             return FORBIDDEN
+        if self._gate.is_over(form.get("CallSid", "")):
+            log.warning("the webhook of call %.40r came again after the call's end", form.get("CallSid", ""))
+            return FORBIDDEN
         if self._live.draining:
             return _twiml(twiml.hang_up(APOLOGY))
         outbound, profile, call = self._call_of(form)

@@ -17,7 +17,7 @@ from service_driver import (
 from websockets.typing import Subprotocol
 
 from phonebot.carrier.messages import Start
-from phonebot.web import app, media
+from phonebot.web import desk, media
 from phonebot.web.admission import TOKEN_AGE_S, Admission, Gate, Refused
 
 ADMISSION = Admission(CALL_SID, "+15550100001", "+15550100002", "0123456789ab")
@@ -39,7 +39,7 @@ def start(token: str | None, call_sid: str = CALL_SID) -> Start:
 
 def test_a_token_brings_back_what_it_was_made_of_in_any_process_with_the_same_key() -> None:
     token = Gate(SECRET_KEY).issue(ADMISSION)
-    assert Gate(SECRET_KEY).admit(start(token)) == ADMISSION
+    assert Gate(SECRET_KEY).admit(start(token)).admission == ADMISSION
 
 
 def test_a_token_is_taken_until_it_is_a_minute_old() -> None:
@@ -73,7 +73,7 @@ def test_a_token_is_not_used_up_by_another_call() -> None:
     token = gate.issue(ADMISSION)
     with pytest.raises(Refused, match="another call"):
         gate.admit(start(token, "CA" + "9" * 32))
-    assert gate.admit(start(token)) == ADMISSION
+    assert gate.admit(start(token)).admission == ADMISSION
 
 
 @pytest.mark.parametrize("token", [None, "", "nonsense", "W10.aaaa.bbbb", "x" * 400])
@@ -190,7 +190,7 @@ async def test_a_stream_that_vanishes_before_it_starts_leaves_nothing_behind(ser
 async def test_a_profile_that_changed_since_the_webhook_answers_and_the_log_says_so(
     service: Service, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO, app.__name__)
+    caplog.set_level(logging.INFO, desk.__name__)
     for version in (PROFILE.version, "an older one"):
         admission = Admission(CALL_SID, "+15550100001", "+15550100002", version)
         stream = await service.open_stream()
@@ -198,7 +198,7 @@ async def test_a_profile_that_changed_since_the_webhook_answers_and_the_log_says
         await stream.start(Gate(SECRET_KEY).issue(admission))
         await stream.stop()
         assert await stream.closed() == 1000
-    assert [record.getMessage() for record in caplog.records if record.name == app.__name__] == [
+    assert [record.getMessage() for record in caplog.records if record.name == desk.__name__] == [
         f"call '{CALL_SID}' is answered by version {PROFILE.version} of profile 'Front desk': "
         "its webhook chose version an older one"
     ]

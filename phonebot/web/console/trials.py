@@ -51,7 +51,7 @@ class Trials:
         """`user` may call `number` once. `profile` answers; None: the one that is saved when he calls."""
         call_sid = f"CA{secrets.token_hex(16)}"
         draft = self._drafts.keep(user, profile) if profile else ""
-        return Ticket(self._tokens.issue(user, call_sid, number, draft), call_sid)
+        return Ticket(self._tokens.issue(user, call_sid, number, draft)[0], call_sid)
 
     def admit(self, start: Start, user: str) -> Trial:
         """

@@ -1,0 +1,69 @@
+"""Which tokens were taken, by whichever process."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import select
+
+from phonebot.errors import StoreUnavailable
+from phonebot.store import admissions
+from phonebot.store.admissions import AdmissionStore
+from phonebot.store.calls import CallStore
+from phonebot.store.database import Database
+from phonebot.store.tables import CallRow, SpentToken
+
+
+def soon() -> datetime:
+    return datetime.now(UTC) + timedelta(minutes=1)
+
+
+async def test_of_all_processes_that_take_a_token_one_has_it(database: Database) -> None:
+    stores = [AdmissionStore(database) for _ in range(5)]
+    taken = await asyncio.gather(*(store.take("a", "CA1", soon()) for store in stores))
+    assert sorted(taken) == ["taken", "used", "used", "used", "used"]
+    assert await stores[0].take("b", "CA1", soon()) == "taken"
+
+
+async def test_a_call_that_is_over_opens_no_stream_whatever_token_is_brought(database: Database) -> None:
+    store = AdmissionStore(database)
+    for _ in range(2):  # told twice
+        await store.over("CA1")
+    assert await AdmissionStore(database).take("a", "CA1", soon()) == "over"
+    assert await store.take("b", "CA2", soon()) == "taken"
+
+
+@pytest.mark.parametrize(("hours", "taken"), [(1, "taken"), (25, "over")])
+async def test_a_call_that_was_filed_longer_ago_than_calls_last_is_over(
+    database: Database, hours: int, taken: str
+) -> None:
+    """One that was filed an hour ago may have been put through since, and be on its way back."""
+    ended = datetime.now(UTC) - timedelta(hours=hours)
+    call = CallRow(call_sid="CA1", from_number="", to_number="", number="", started_at=ended, ended_at=ended)
+    await CallStore(database).file(call, [], [], [])
+    assert await AdmissionStore(database).take("a", "CA1", soon()) == taken
+
+
+async def test_what_is_void_by_itself_is_kept_no_longer(database: Database) -> None:
+    store = AdmissionStore(database)
+    await store.take("old", "CA1", datetime.now(UTC) - timedelta(seconds=1))
+    await store.take("new", "CA2", soon())
+    async with database.read() as session:
+        assert (await session.scalars(select(SpentToken.nonce))).all() == ["new"]
+
+
+async def test_a_slow_database_is_not_waited_for(sqlite: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    @asynccontextmanager
+    async def slow(_: Database) -> AsyncIterator[None]:
+        await asyncio.Event().wait()
+        yield
+
+    monkeypatch.setattr(admissions, "DEADLINE_S", 0.01)
+    monkeypatch.setattr(Database, "begin", slow)
+    store = AdmissionStore(sqlite)
+    with pytest.raises(StoreUnavailable, match="took longer than"):
+        await store.take("a", "CA1", soon())
+    with pytest.raises(StoreUnavailable, match="took longer than"):
+        await store.over("CA1")
