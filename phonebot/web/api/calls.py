@@ -7,13 +7,11 @@ from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from phonebot.call.actions import Outcome
-from phonebot.errors import NotStored, StoreError, StoreUnavailable
-from phonebot.store.after import NothingToDo
 from phonebot.store.annotations import MAX_NOTE_CHARACTERS, MAX_TAG_CHARACTERS, MAX_TAGS, AnnotationRefused
 from phonebot.store.calls import Filters
 from phonebot.store.search import MAX_QUERY_CHARACTERS
 from phonebot.web.api.parts import Asker, Parts, UsedParts
-from phonebot.web.api.problems import Refused
+from phonebot.web.api.problems import Refused, refusing_cursor, refusing_nothing
 from phonebot.web.api.route import JSON_BODY, ApiRoute, terms
 from phonebot.web.api.values import (
     DESK,
@@ -21,6 +19,7 @@ from phonebot.web.api.values import (
     TEXT_PATTERN,
     Asked,
     CallSidInPath,
+    Cursor,
     Limit,
     Moment,
     Page,
@@ -223,10 +222,7 @@ async def list_calls(
             examples=["table for four"],
         ),
     ] = "",
-    cursor: Annotated[
-        str | None,
-        Query(max_length=100, pattern=LINE_PATTERN, description="`next` of the page before.", examples=[None]),
-    ] = None,
+    cursor: Cursor = None,
     limit: Limit = 50,
 ) -> Page[Call]:
     """Finished calls, the newest first, without their transcripts."""
@@ -239,12 +235,8 @@ async def list_calls(
         until=until,
         text=text,
     )
-    try:
+    with refusing_cursor():
         page = await parts.book.page(filters, cursor, limit)
-    except (StoreUnavailable, NotStored):
-        raise
-    except StoreError as error:  # the cursor is none of ours
-        raise Refused(422, "invalid_request", error.problem) from None
     return Page(items=[Call.model_validate(call) for call in page.calls], next=page.cursor)
 
 
@@ -287,10 +279,8 @@ async def give_up_call(call_sid: CallSidInPath, parts: UsedParts, asker: Asker) 
 
 
 async def _with_after(parts: Parts, call_sid: str, change: Awaitable[None]) -> FullCall:
-    try:
+    with refusing_nothing():
         await change
-    except NothingToDo as error:
-        raise Refused(409, "conflict", error.problem) from None
     return FullCall.model_validate(await parts.book.get(call_sid))
 
 

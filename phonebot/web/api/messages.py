@@ -6,15 +6,13 @@ from typing import Annotated, Literal, TypeAlias
 from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 
-from phonebot.errors import NotStored, StoreError, StoreUnavailable
-from phonebot.store.after import NothingToDo
 from phonebot.store.messages import MessageFilters
 from phonebot.store.search import MAX_QUERY_CHARACTERS
 from phonebot.store.tables import MessageRow
 from phonebot.web.api.parts import Asker, Parts, UsedParts
-from phonebot.web.api.problems import Refused
+from phonebot.web.api.problems import refusing_cursor, refusing_nothing
 from phonebot.web.api.route import JSON_BODY, ApiRoute, terms
-from phonebot.web.api.values import CALL_SID_PATTERN, DESK, LINE_PATTERN, Limit, Moment, Page, Sent
+from phonebot.web.api.values import CALL_SID_PATTERN, DESK, LINE_PATTERN, Cursor, Limit, Moment, Page, Sent
 
 router = APIRouter(route_class=ApiRoute, tags=["messages"])
 
@@ -103,21 +101,14 @@ async def list_messages(
             examples=["terrace"],
         ),
     ] = "",
-    cursor: Annotated[
-        str | None,
-        Query(max_length=100, pattern=LINE_PATTERN, description="`next` of the page before.", examples=[None]),
-    ] = None,
+    cursor: Cursor = None,
     limit: Limit = 50,
 ) -> Page[CallersMessage]:
     """Messages, the newest first."""
     is_done = None if state is None else state == "done"
     filters = MessageFilters(is_done=is_done, number=number, caller=caller, call_sid=call_sid, text=text)
-    try:
+    with refusing_cursor():
         page = await parts.store.messages.page(filters, cursor, limit)
-    except (StoreUnavailable, NotStored):
-        raise
-    except StoreError as error:  # the cursor is none of ours
-        raise Refused(422, "invalid_request", error.problem) from None
     return Page(items=[CallersMessage.of(row) for row in page.messages], next=page.cursor)
 
 
@@ -148,8 +139,6 @@ async def give_up_message(message_id: MessageIdInPath, parts: UsedParts, asker: 
 
 
 async def _after(parts: Parts, message_id: str, change: Awaitable[None]) -> CallersMessage:
-    try:
+    with refusing_nothing():
         await change
-    except NothingToDo as error:
-        raise Refused(409, "conflict", error.problem) from None
     return CallersMessage.of(await parts.store.messages.get(message_id))

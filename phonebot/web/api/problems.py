@@ -6,7 +6,8 @@ nobody foresaw is told as such, and no more: what it was is in the service's log
 """
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -20,6 +21,7 @@ from starlette.routing import Match, Route
 
 from phonebot.errors import NotStored, ProfileError, StoreError, StoreUnavailable
 from phonebot.replay.log import LogError
+from phonebot.store.after import NothingToDo
 from phonebot.store.numbers import ChangedMeanwhile
 from phonebot.web.api.key_problems import KeyProblem, read_sentence
 
@@ -88,6 +90,26 @@ class Refused(HTTPException):
     ) -> None:
         super().__init__(status, detail, headers)
         self.code, self.scope = code, scope
+
+
+@contextmanager
+def refusing_cursor() -> Iterator[None]:
+    """What a store says of a cursor that is none of its own is the asker's fault."""
+    try:
+        yield
+    except (StoreUnavailable, NotStored):
+        raise
+    except StoreError as error:
+        raise Refused(422, "invalid_request", error.problem) from None
+
+
+@contextmanager
+def refusing_nothing() -> Iterator[None]:
+    """There is nothing that could be told, or given up: it stands otherwise than the asker believes."""
+    try:
+        yield
+    except NothingToDo as error:
+        raise Refused(409, "conflict", error.problem) from None
 
 
 _CODES: dict[int, Code] = {

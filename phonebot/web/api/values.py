@@ -93,6 +93,11 @@ CallSidInPath: TypeAlias = Annotated[
     ),
 ]
 UserInPath: TypeAlias = Annotated[str, Path(pattern=USER_PATTERN, description="The user's name.", examples=["ada"])]
+Cursor: TypeAlias = Annotated[
+    str | None,
+    Query(max_length=100, pattern=LINE_PATTERN, description="`next` of the page before.", examples=[None]),
+]
+"""Where a page begins, as a store has made it."""
 Limit: TypeAlias = Annotated[int, Query(ge=1, le=MAX_PAGE, description="How many at most.", examples=[50])]
 
 Note: TypeAlias = Annotated[
