@@ -22,6 +22,7 @@ from phonebot.tools.builtin import EndCall, PressKeys, SetLanguage
 from phonebot.tools.registry import load_function, load_guardrails, load_tools
 from phonebot.tools.workshop import Workshop
 from phonebot.transfers.function import TransferCall
+from phonebot.web.crowds import Bounds
 
 CHEAP_MODEL = "gpt-realtime-2.1-mini"  # of OpenAI's list prices the lowest for text (realtime/prices.py)
 
@@ -60,6 +61,16 @@ def hold_audio_of(settings: Settings) -> str:
         return read_recording(settings.hold_audio)
     except AudioError as error:
         raise SettingsError(f"PHONEBOT_HOLD_AUDIO: {error}") from None
+
+
+def bounds_of(settings: Settings) -> Bounds:
+    """How many calls a process takes."""
+    return Bounds(
+        settings.max_calls,
+        settings.max_calls_per_number,
+        settings.max_calls_per_caller,
+        settings.max_new_calls_per_caller,
+    )
 
 
 def clips_of(settings: Settings) -> Clips:

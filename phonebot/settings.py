@@ -180,6 +180,9 @@ Secret: TypeAlias = Annotated[SecretStr, Field(min_length=1)]
 Trait: TypeAlias = Annotated[int, Field(ge=0, le=2_000)]
 _TRAIT = Allowed("a whole number from 0 to 2000")
 
+Bound: TypeAlias = Annotated[int, Field(ge=1, le=100_000)]
+_BOUND = Allowed("a whole number from 1 to 100000")
+
 _ANY = Allowed("any text")
 _SECRET = Allowed("any text (secret)")
 _HTTPS = Allowed("https://HOST[:PORT][/PATH][?QUERY]; http:// only for localhost, 127.0.0.1 or [::1]")
@@ -329,6 +332,18 @@ class Settings(BaseModel):
     clips: Annotated[Annotated[Path, AfterValidator(_path)] | None, _PATH_ALLOWED] = None
     """A folder of clips of the operator's own, which callers hear where the model cannot speak, see telephony.md.
     What is not in it, or if unset, comes with phonebot in nine languages."""
+
+    max_calls: Annotated[Bound | None, _BOUND] = 1_000
+    """How many calls a process takes at the same time; one more hears that all lines are busy, see security.md."""
+
+    max_calls_per_number: Annotated[Bound | None, _BOUND] = None
+    """The same of each number that is called. Unset: any number."""
+
+    max_calls_per_caller: Annotated[Bound | None, _BOUND] = None
+    """The same of each caller who shows his number. Unset: any number."""
+
+    max_new_calls_per_caller: Annotated[Bound | None, _BOUND] = None
+    """How many new calls a process takes in a minute of each caller who shows his number. Unset: any number."""
 
     max_cost_per_day_usd: Annotated[
         Annotated[float, Field(gt=0, le=1_000_000)] | None, Allowed("US dollars, above 0 and at most 1000000")

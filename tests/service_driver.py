@@ -31,7 +31,7 @@ from starlette.applications import Starlette
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.server import ServerConnection
 from websockets.asyncio.server import serve as serve_websockets
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 import phonebot
 from phonebot.agents.numbers import Numbers
@@ -243,6 +243,15 @@ class Service:
             **terms,
         )
         return RawStream(socket)
+
+    async def refused_stream(self, **terms: Any) -> int:
+        """With which status a media stream is refused, opened as by `open_stream`."""
+        try:
+            stream = await self.open_stream(**terms)
+        except InvalidStatus as refusal:
+            return refusal.response.status_code
+        stream.vanish()
+        raise AssertionError("the stream was accepted")
 
     async def started_stream(self, call_sid: str = CALL_SID) -> "RawStream":
         """Open a media stream that belongs to a call, as far as its start message."""

@@ -32,6 +32,7 @@ from phonebot.caps.watch import DayCaps
 from phonebot.carrier.messages import MAX_MESSAGE_BYTES
 from phonebot.deployment import (
     account_of,
+    bounds_of,
     clips_of,
     endpoint_for,
     hold_audio_of,
@@ -75,6 +76,7 @@ from phonebot.web.console.console import Console
 from phonebot.web.console.health import Checkup
 from phonebot.web.console.phone import ConsolePhone
 from phonebot.web.console.trials import Trials
+from phonebot.web.crowds import CrowdedNumbers, Crowds
 from phonebot.web.desk import CallDesk, Watch
 from phonebot.web.editing import ProfileEditor
 from phonebot.web.feed import Feed
@@ -174,6 +176,7 @@ def create_app(
         workshop.bring(calling.opt_out)
         board.hear(calling.outgoing.told)
     outgoing = calling.outgoing if calling else None
+    clips = clips_of(settings)
     calls = CallDesk(
         numbers=numbers,
         live=live,
@@ -196,12 +199,25 @@ def create_app(
         writing=lambda: TextSession(text_endpoint(settings)),
         traits=traits_for(settings),
         hold_audio=hold_audio_of(settings),
-        clips=clips_of(settings),
+        clips=clips,
         remember=afterwards.book.remember if afterwards else None,
     )
     told_of_status = (gate.told, statuses.told, transfers.caller_told)
-    webhooks = Webhooks(door, numbers, gate, live, transfers, lookups, told_of_status, outgoing, caps)
-    media = MediaEndpoint(door, gate, live, calls.hold)
+    crowds = Crowds(bounds_of(settings))
+    webhooks = Webhooks(
+        door,
+        numbers,
+        gate,
+        live,
+        transfers,
+        lookups,
+        told_of_status,
+        outgoing,
+        caps,
+        CrowdedNumbers(crowds, clips, lambda limit: metrics.refused_calls.labels(limit).inc()),
+        metrics.forged.inc,
+    )
+    media = MediaEndpoint(door, gate, live, calls.hold, crowds, metrics.forged.inc, metrics.floods.inc)
 
     urls = own_urls(public_url, settings.host, settings.port)
     phone = ConsolePhone(

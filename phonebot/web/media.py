@@ -16,12 +16,16 @@ from phonebot.bridge import StreamClosed
 from phonebot.carrier.messages import Start, StreamReader
 from phonebot.errors import CarrierError
 from phonebot.web.admission import Admission, Admitted, Arrival, Gate, Refused
+from phonebot.web.crowds import Bounds, Crowds, Party
 from phonebot.web.live import LiveCalls
+from phonebot.web.pace import Pace
 from phonebot.web.webhooks import Door
 
 log = logging.getLogger(__name__)
 
 START_TIMEOUT_S = 5.0  # the start message follows the connection at once
+MAX_WAITING = 1_000
+"""Streams whose start message is waited for. The carrier's come from anywhere: no address has its own bound."""
 SUBPROTOCOL = "audio.twilio.com"  # offered by some clients; one that was not offered must not be answered
 
 HoldCall = Callable[["MediaSocket", StreamReader, Start, Admission], Awaitable[None]]
@@ -36,8 +40,10 @@ class MediaSocket:
     No class stands between: each frame passes here on its own.
     """
 
-    def __init__(self, receive: Receive, send: Send) -> None:
+    def __init__(self, receive: Receive, send: Send, flooded: Callable[[], None] = lambda: None) -> None:
+        """`flooded` is told when the stream is closed since too much comes on it."""
         self._receive, self._send = receive, send
+        self._pace, self._flooded = Pace(), flooded
         self._ended = False  # nothing more can be read or sent
 
     async def accept(self, subprotocol: str | None) -> None:
@@ -59,7 +65,13 @@ class MediaSocket:
             self._ended = True
             raise StreamClosed(message.get("code") or 1005)
         text: str | None = message.get("text")
-        return message.get("bytes", b"") if text is None else text
+        content = message.get("bytes", b"") if text is None else text
+        if self._pace.exceeded_by(len(content)):
+            log.warning("a stream was closed: more came on it than a call can have")
+            self._flooded()
+            await self.close(1008)
+            raise StreamClosed(1008)
+        return content
 
     async def send(self, message: str) -> None:
         await self._give({"type": "websocket.send", "text": message})
@@ -100,16 +112,38 @@ class MediaSocket:
 class MediaEndpoint:
     """`/twilio/media`, an ASGI application: a stream asks to be let in, and it returns when its call has ended."""
 
-    def __init__(self, door: Door, gate: Gate, live: LiveCalls, hold: HoldCall) -> None:
+    def __init__(
+        self,
+        door: Door,
+        gate: Gate,
+        live: LiveCalls,
+        hold: HoldCall,
+        crowds: Crowds | None = None,
+        forged: Callable[[], None] = lambda: None,
+        flooded: Callable[[], None] = lambda: None,
+    ) -> None:
+        """
+        `crowds` count the calls; None: nobody does. `forged` is told of each request that is not the carrier's,
+        `flooded` of each stream on which too much came.
+        """
+        self._crowds = crowds or Crowds(Bounds())
+        self._forged, self._flooded = forged, flooded
+        # Streams whose start message is waited for.
+        self._waiting = 0
         self._door = door
         self._gate = gate
         self._live = live
         self._hold = hold
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        socket = MediaSocket(receive, send)
+        socket = MediaSocket(receive, send, self._flooded)
         if not self._door.lets_stream_in(scope):
             log.warning("a stream without a valid signature was refused")
+            self._forged()
+            await socket.refuse()
+            return
+        if self._waiting >= MAX_WAITING:
+            log.warning("a stream was refused: %d others have yet to start", self._waiting)
             await socket.refuse()
             return
         if self._live.draining:
@@ -123,7 +157,7 @@ class MediaEndpoint:
     async def _let_in(self, socket: MediaSocket) -> None:
         reader = StreamReader()
         try:
-            start = await await_start(socket, reader)
+            start = await self._start_of(socket, reader)
             if not self._door.is_for(start.account_sid):
                 raise Refused("the stream is another account's")
             admitted = self._gate.admit(start)
@@ -132,8 +166,18 @@ class MediaEndpoint:
         except (Refused, CarrierError) as error:
             await _refuse(socket, error)
             return
-        async with self._claiming(socket, admitted):
-            await self._hold(socket, reader, start, admitted.admission)
+        admission = admitted.admission
+        call = Party(admission.call_sid, admission.caller, admission.number)
+        with self._crowds.holding(call):
+            async with self._claiming(socket, admitted):
+                await self._hold(socket, reader, start, admission)
+
+    async def _start_of(self, socket: MediaSocket, reader: StreamReader) -> Start:
+        self._waiting += 1
+        try:
+            return await await_start(socket, reader)
+        finally:
+            self._waiting -= 1
 
     @asynccontextmanager
     async def _claiming(self, socket: MediaSocket, admitted: Admitted) -> AsyncIterator[None]:

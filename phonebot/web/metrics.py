@@ -31,6 +31,7 @@ from phonebot.carrier.messages import Media
 from phonebot.realtime.events import ErrorDetail, ErrorEvent, ResponseCreated, TruncateItem
 from phonebot.realtime.severity import already_shorter_ms
 from phonebot.tools.lookup import Result
+from phonebot.web.crowds import Reason
 from phonebot.web.hangups import HangUp
 
 # Whoever sends one of these has passed a proxy: the peer's address says nothing of where he is.
@@ -42,6 +43,7 @@ RESULTS = (
     *("answered", "message_left", "machine", "fax"),
     *("busy", "no_answer", "failed", "cancelled", "refused"),
 )
+CROWDS: tuple[Reason, ...] = get_args(Reason)
 DELIVERIES = ("delivered", "failed", "refused")
 MAX_GUARDRAILS = 200
 """So many names of guardrails have a figure of their own: each costs memory here and where it is scraped."""
@@ -84,6 +86,11 @@ class Metrics:
         self.lookups = self._counter(
             "lookups", "Lookups before calls, by what came of them.", "result", get_args(Result)
         )
+        self.refused_calls = self._counter(
+            "calls_refused", "Calls that were one too many, by which limit.", "limit", CROWDS
+        )
+        self.floods = self._counter("streams_flooded", "Media streams that were closed since too much came.")
+        self.forged = self._counter("requests_forged", "Requests to the carrier's routes that were not its.")
         self.unknown = self._counter("guardrail_checks_failed", "Checks of guardrails that found nothing out.")
         self._trips = Counter(
             "phonebot_guardrail_trips",

@@ -29,6 +29,7 @@ from phonebot.transfers.urls import TOKEN, Ticket
 from phonebot.web.admission import TOKEN_PARAMETER, Admission, Gate
 from phonebot.web.body import read_body
 from phonebot.web.closed import ClosedNumbers
+from phonebot.web.crowds import CrowdedNumbers, Party
 from phonebot.web.live import LiveCalls
 from phonebot.web.lookups import Lookups
 from phonebot.web.outgoing import Outgoing
@@ -82,7 +83,8 @@ class Webhooks:
 
     `transfers`: how calls go on that leave the bot; None: they end. `told_of_status` are given the fields of each
     status callback; what they do is done before it is answered. `outgoing` is told of the calls that we make, which
-    the query of their URLs names; None: we make none. `caps` say whose calls are not answered any more today.
+    the query of their URLs names; None: we make none. `caps` say whose calls are not answered any more today,
+    `crowded` which are one too many; `forged` is told of each request that is not the carrier's.
     """
 
     def __init__(
@@ -96,7 +98,10 @@ class Webhooks:
         told_of_status: Sequence[Callable[[dict[str, str]], Awaitable[None]]] = (),
         outgoing: Outgoing | None = None,
         caps: DayCaps | None = None,
+        crowded: CrowdedNumbers | None = None,
+        forged: Callable[[], None] = lambda: None,
     ) -> None:
+        self._crowded, self._forged = crowded, forged
         self._outgoing = outgoing
         self._transfers = transfers
         self._told_of_status = told_of_status
@@ -126,6 +131,8 @@ class Webhooks:
             return _twiml(document)
         if self._spent and (document := self._spent.document(profile, call.caller, call.number, outbound)):
             return _twiml(document)
+        if self._crowded and not outbound and (document := self._crowded.document(profile, _party(call))):
+            return _twiml(document)
         if self._outgoing and (attempt := request.query_params.get(ATTEMPT)):
             self._outgoing.expect(call.call_sid, attempt)
         return self._to_bot(call, profile, outbound)
@@ -140,6 +147,8 @@ class Webhooks:
 
     def _to_bot(self, call: Ticket, profile: Profile, outbound: bool, returned: str = "") -> Response:
         """Connect a call to the media stream."""
+        if self._crowded:
+            self._crowded.expect(_party(call))
         if self._lookups:
             self._lookups.begin(call.call_sid, profile, call.caller, call.number)
         kind: Kind = "outbound" if outbound else "twilio"
@@ -235,7 +244,10 @@ class Webhooks:
     async def _form(self, request: Request) -> dict[str, str] | None:
         """The fields of a request that the carrier signed; None for any other."""
         fields = await _fields(request)
-        return dict(fields) if self._door.lets_in(request, fields) else None
+        if self._door.lets_in(request, fields):
+            return dict(fields)
+        self._forged()
+        return None
 
 
 async def _fields(request: Request) -> list[tuple[str, str]]:
@@ -250,6 +262,10 @@ async def _fields(request: Request) -> list[tuple[str, str]]:
 def _shown(text: str) -> str:
     """An identifier or address as a token can hold it: its characters take one byte of JSON each."""
     return _NOT_PLAIN.sub("?", text[:MAX_ADDRESS_CHARACTERS])
+
+
+def _party(call: Ticket) -> Party:
+    return Party(call.call_sid, call.caller, call.number)
 
 
 def _twiml(document: str) -> Response:
