@@ -502,19 +502,37 @@ class PlayoutLedger:
                 self._confirm(run, echo)
         closed.undecided.clear()
 
-    def _decide(self, closed: Cleared, now: int, low: bool = False) -> None:
+    def _decide(self, closed: Cleared, now: int, low: bool = False, fence_ms: float | None = None) -> None:
         """
         Nothing tells whether these echoes were played: were they on schedule?
 
-        `low`: what was played is taken to have been as late as can be, since no frame will show it.
+        `low`: what was played is taken to have been as late as can be, since no frame will show it. `fence_ms`: the
+        date of the fence, which came behind them; None: it has none.
         """
         if not self._delays.is_dated(now):
             self._redate((closed,), in_turn=False)
         # Where one shows that the clear has taken effect, it has for those that came with it.
         in_effect = any(self._is_too_much(closed, echo) for echo in closed.undecided)
         for echo in closed.undecided:
-            self._judge(closed, echo, in_effect, low)
+            if self._came_before(closed, echo, fence_ms):
+                self._confirm(closed.run, echo)
+            else:
+                self._judge(closed, echo, in_effect, low)
         closed.undecided.clear()
+
+    def _came_before(self, closed: Cleared, echo: Echo, fence_ms: float | None) -> bool:
+        """
+        Whether an echo came too long before the fence to have been flushed with it: then its audio had played.
+
+        It had to be there for that: as early as our quickest message may have been.
+        """
+        delays, run = self._delays, closed.run
+        if fence_ms is None or run.flushed_ms is not None or echo.is_doubtful or not echo.is_dated:
+            return False
+        if echo.at_ms >= fence_ms - FRAME_MS - self._tolerance_ms(0) - delays.mark_lag_ms:
+            return False
+        due_ms, _ = run.due(echo.mark, replace(delays.likely, trip_ms=delays.surest_trip_ms))
+        return echo.at_ms >= due_ms and not self._is_too_much(closed, echo)
 
     def _judge(self, closed: Cleared, echo: Echo, in_effect: bool, low: bool) -> None:
         """Was the audio before an echoed mark played, or thrown away? `in_effect`: the clear surely is."""
@@ -557,7 +575,7 @@ class PlayoutLedger:
                 continue
             if closed.undecided and not self._together(closed, now):
                 # The fence may have waited for the frame under way, and so have come after what was flushed.
-                self._decide(closed, now)
+                self._decide(closed, now, fence_ms=at_ms if self._delays.is_dated(now) else None)
             if not (closed.undecided and closed.gap == self._delays.gap):
                 # It came alone, so behind a frame under way: an echo behind audio is sent with the carrier's lag.
                 at_ms = self._delays.less_lag(at_ms)

@@ -271,6 +271,24 @@ CALLS: dict[str, tuple[Conditions, tuple[Answer | OwnAudio | Interruption, ...]]
             Interruption("in mid-item", 400),
         ),
     ),
+    "an echo that came too long before its fence to have been flushed, of audio that seemed under way": (
+        Conditions(
+            Network(0, 60, 40, 60),
+            Oddities(
+                first_timestamp_ms=100, marks_lost=0.1, marks_doubled=0.3, marks_delay_ms=100, clear_echoes=False
+            ),
+            interrupt_response=False,
+            traits=CarrierTraits(0),
+        ),
+        (
+            Answer((161,), speed=1.0, followed=True),
+            Answer((300,), speed=1.0, delta_ms=10, followed=True),
+            Interruption("in mid-item", 68),
+            Interruption("now"),
+            Answer((300,), speed=1.0, delta_ms=10, followed=True),
+            Interruption("in mid-item", 400),
+        ),
+    ),
 }
 
 
