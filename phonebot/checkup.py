@@ -39,6 +39,7 @@ MAX_ANSWER_BYTES = 1_000_000
 PAGE_NUMBERS = 100  # of the account's numbers: enough to see whether any of them calls us
 
 State: TypeAlias = Literal["ok", "warning", "failed", "off"]
+_BADNESS: dict[State, int] = {"off": 0, "ok": 1, "warning": 2, "failed": 3}
 
 _log = logging.getLogger(__name__)
 
@@ -122,30 +123,32 @@ def storage(recordings: Recordings) -> Probe:
     return Probe("Storage of calls", look)
 
 
-def model(endpoint: Callable[[], Endpoint]) -> Probe:
+def model(endpoint: Callable[[], Endpoint], name: str = "Model") -> Probe:
     """Whether the service can be reached; not whether it takes the key. `endpoint` may raise SettingsError."""
 
     async def look() -> Check:
         try:
             found = endpoint()
         except SettingsError as error:
-            return Check("Model", "failed", "; ".join(error.problems))
+            return Check(name, "failed", "; ".join(error.problems))
         parts = urlsplit(found.url)
         secure = parts.scheme == "wss"
         host, port = parts.hostname or "", parts.port or (443 if secure else 80)
         if _by_proxy(host, secure):
-            return Check("Model", "ok", f"{found.name} at {host} is behind a proxy; open a session to try it")
+            return Check(name, "ok", f"{found.name} at {host} is behind a proxy; open a session to try it")
         try:
             _, writer = await asyncio.open_connection(host, port, ssl=tls() if secure else None)
         except OSError as error:  # TLS errors are among these
-            return Check("Model", "failed", f"{host} cannot be reached: {_reason(error)}", _NETWORK)
+            return Check(name, "failed", f"{host} cannot be reached: {_reason(error)}", _NETWORK)
         writer.close()
-        return Check("Model", "ok", f"{found.name} at {host} can be reached; open a session to try the key")
+        return Check(name, "ok", f"{found.name} at {host} can be reached; open a session to try the key")
 
-    return Probe("Model", look)
+    return Probe(name, look)
 
 
-def model_session(endpoint: Callable[[], Endpoint], session: Callable[[], Session]) -> Probe:
+def model_session(
+    endpoint: Callable[[], Endpoint], session: Callable[[], Session], name: str = "Model session"
+) -> Probe:
     """Opens a session as a call would, and closes it. It may cost as much as a session without audio does."""
 
     async def look() -> Check:
@@ -153,17 +156,31 @@ def model_session(endpoint: Callable[[], Endpoint], session: Callable[[], Sessio
         try:
             connection = await connect(endpoint(), session(), timeout_s=SESSION_DEADLINE_S - 3)
         except (ModelError, SettingsError) as error:
-            return Check("Model session", "failed", str(error), "Check the key, the model's name and the network.")
+            return Check(name, "failed", str(error), "Check the key, the model's name and the network.")
         took_ms = round((time.perf_counter() - started) * 1000)
         formats = f"{connection.input_format} in, {connection.output_format} out"
         told = f"opened in {took_ms} ms: dialect {connection.dialect}, audio {formats}"
         left_out = connection.left_out
         await connection.close()
         if left_out:
-            return Check("Model session", "warning", f"{told}; it does not know {', '.join(left_out)}")
-        return Check("Model session", "ok", told)
+            return Check(name, "warning", f"{told}; it does not know {', '.join(left_out)}")
+        return Check(name, "ok", told)
 
-    return Probe("Model session", look, SESSION_DEADLINE_S)
+    return Probe(name, look, SESSION_DEADLINE_S)
+
+
+def together(name: str, probes: Sequence[Probe]) -> Probe:
+    """Several as one, which is as bad as the worst of them."""
+    if len(probes) == 1:
+        return probes[0]
+
+    async def look() -> Check:
+        checks = await run(probes)
+        worst = max(checks, key=lambda check: _BADNESS[check.state])
+        told = "; ".join(f"{check.name}: {check.sentence}" for check in checks)
+        return Check(name, worst.state, told, worst.remedy)
+
+    return Probe(name, look, max(probe.deadline_s for probe in probes) + 1)
 
 
 def twilio(account_sid: str | None, auth_token: str | None, api_url: str, public_url: str) -> Probe:

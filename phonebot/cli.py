@@ -133,7 +133,7 @@ async def _serve(settings: "Settings", dev: bool) -> None:
     async with AsyncExitStack() as resources:
         if dev:
             settings = settings.model_copy(update={"twilio_auth_token": None})
-            if not (settings.model_url or settings.azure_openai_endpoint or settings.openai_api_key):
+            if not settings.has_model:
                 model = await resources.enter_async_context(embedded_model())
                 settings = settings.model_copy(update={"model_url": model.url})
             errors.print("[bold yellow]DEVELOPMENT MODE: no signature is checked; loopback only[/bold yellow]")

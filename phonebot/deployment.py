@@ -4,9 +4,14 @@ What the settings make of a deployment: its models, its account at the carrier, 
 Nothing here connects to anything.
 """
 
+from dataclasses import replace
+from typing import Literal
+
 from pydantic import SecretStr
 
-from phonebot.agents.profile import Profile
+from phonebot.agents.numbers import read_providers
+from phonebot.agents.providers import OWN
+from phonebot.agents.providers import Provider as WrittenProvider
 from phonebot.audio.canned import Clips
 from phonebot.audio.melody import melody
 from phonebot.audio.recordings import read_recording
@@ -16,6 +21,7 @@ from phonebot.errors import AudioError, SettingsError
 from phonebot.messages.taking import TakeMessage
 from phonebot.outbound.opting_out import OptOut
 from phonebot.realtime import providers
+from phonebot.realtime.failover import Provider
 from phonebot.realtime.providers import Endpoint
 from phonebot.settings import Settings
 from phonebot.tools.builtin import EndCall, PressKeys, SetLanguage
@@ -88,40 +94,117 @@ def traits_for(settings: Settings) -> CarrierTraits:
     )
 
 
-def endpoint_for(settings: Settings, profile: Profile) -> Endpoint:
-    """Where the model of a profile is found. Raises SettingsError when no model is set."""
-    return endpoint_of(settings, profile.model or settings.model)
+def providers_of(settings: Settings) -> tuple[Provider, ...]:
+    """
+    Where models are found, in the order in which they are asked: as PHONEBOT_MODEL_PROVIDERS says, else the one of
+    the settings, which may be none: its `endpoint_for` raises SettingsError then.
+
+    Raises SettingsError for a list that cannot be used, with a sentence for each problem, ProfileError for the file
+    of profiles.
+    """
+    if not settings.providers:
+        return (_own(settings, _own_name(settings)),)
+    tables = read_providers(settings.profiles) if settings.profiles else {}
+    found, problems = list[Provider](), list[str]()
+    for name in settings.providers:
+        if name not in tables and name not in OWN:
+            problems.append(
+                f"PHONEBOT_MODEL_PROVIDERS names {name}: write a table [provider.{name}] into the file that "
+                "PHONEBOT_PROFILES names"
+            )
+            continue
+        provider = _written(settings, name, tables[name]) if name in tables else _own(settings, name)
+        try:
+            provider.endpoint_for(settings.model)
+        except SettingsError as error:
+            problems.extend(f"model provider {name}: {problem}" for problem in error.problems)
+        found.append(provider)
+    if problems:
+        raise SettingsError(*problems)
+    return tuple(found)
 
 
-def text_endpoint(settings: Settings, model: str | None = None) -> Endpoint:
+def text_endpoint(settings: Settings, provider: Provider, model: str | None = None) -> Endpoint:
     """Where a model that writes is found: this one, else the deployment's for texts. Raises SettingsError."""
-    return endpoint_of(settings, model or text_model(settings))
+    return provider.endpoint_for(model or text_model(settings, provider))
 
 
-def text_model(settings: Settings) -> str:
+def text_model(settings: Settings, provider: Provider) -> str:
     """The deployment's model for what needs no speech."""
-    elsewhere = settings.model_url or settings.azure_openai_endpoint
-    return settings.text_model or (settings.model if elsewhere else CHEAP_MODEL)
+    if settings.text_model:
+        return settings.text_model
+    at_openai = provider.endpoint_for(settings.model).url.startswith(providers.OPENAI_URL)
+    return CHEAP_MODEL if at_openai else settings.model
 
 
-def endpoint_of(settings: Settings, model: str) -> Endpoint:
-    """Where a model is found, by its name. Raises SettingsError when no model is set."""
+def _written(settings: Settings, name: str, table: WrittenProvider) -> Provider:
+    """One that has a table of its own."""
+
+    def endpoint_for(model: str) -> Endpoint:
+        return replace(_endpoint(settings, table, table.model_for(model)), name=name)
+
+    return Provider(name, endpoint_for, table.models, table.voices)
+
+
+def _endpoint(settings: Settings, table: WrittenProvider, model: str) -> Endpoint:
+    if table.key is not None and table.key not in settings.secrets:
+        raise SettingsError(f"its key is {table.key}: set PHONEBOT_SECRET_{table.key}")
+    key = settings.secrets[table.key] if table.key else None
+    match table.kind:
+        case "openai":
+            return providers.openai(model, key or _revealed(settings.openai_api_key))
+        case "azure":
+            return _azure(settings, model, table.url, key, "beta" if table.dialect == "beta" else "ga")
+        case "gateway":
+            assert table.url, "a table of this kind has one"
+            auth, dialect = table.auth or "bearer", table.dialect or "auto"
+            return providers.gateway(table.url, model, token=key or "", auth=auth, dialect=dialect)
+
+
+def _azure(
+    settings: Settings, model: str, url: str | None, key: str | None, dialect: Literal["ga", "beta"] = "ga"
+) -> Endpoint:
+    """A resource; what is None is the settings'."""
+    url = url or settings.azure_openai_endpoint
+    if url is None:
+        raise SettingsError("it has no url: write one, or set AZURE_OPENAI_ENDPOINT")
+    if key:
+        return providers.azure(url, model, key=key, dialect=dialect)
+    return providers.azure(
+        url,
+        model,
+        key=_revealed(settings.azure_openai_api_key) or None,
+        token=_revealed(settings.azure_openai_ad_token) or None,
+        dialect=dialect,
+    )
+
+
+def _own_name(settings: Settings) -> str:
     if settings.model_url:
-        return providers.gateway(
-            settings.model_url,
-            model,
-            token=_revealed(settings.model_token),
-            auth=settings.model_auth,
-            dialect=settings.model_dialect,
-        )
-    if settings.azure_openai_endpoint:
-        return providers.azure(
-            settings.azure_openai_endpoint,
-            model,
-            key=_revealed(settings.azure_openai_api_key) or None,
-            token=_revealed(settings.azure_openai_ad_token) or None,
-        )
-    return providers.openai(model, _revealed(settings.openai_api_key))
+        return "gateway"
+    return "azure" if settings.azure_openai_endpoint else "openai"
+
+
+def _own(settings: Settings, name: str) -> Provider:
+    """The one of the settings that has this name of OWN."""
+
+    def endpoint_for(model: str) -> Endpoint:
+        match name:
+            case "gateway":
+                if settings.model_url is None:
+                    raise SettingsError("PHONEBOT_MODEL_URL is not set: set it, or name another provider")
+                return providers.gateway(
+                    settings.model_url,
+                    model,
+                    token=_revealed(settings.model_token),
+                    auth=settings.model_auth,
+                    dialect=settings.model_dialect,
+                )
+            case "azure":
+                return _azure(settings, model, None, None)
+        return providers.openai(model, _revealed(settings.openai_api_key))
+
+    return Provider(name, endpoint_for)
 
 
 def _revealed(secret: SecretStr | None) -> str:

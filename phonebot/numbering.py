@@ -168,6 +168,7 @@ def import_profiles(
     file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A TOML file of profiles.")],
 ) -> None:
     """Save the profiles of a TOML file, all of them or none. Other numbers stay as they are."""
+    from phonebot.agents.numbers import read_providers
     from phonebot.storing import with_store
 
     async def work(settings: "Settings", store: "Store") -> "list[Saved]":
@@ -176,6 +177,11 @@ def import_profiles(
         return await _editor(settings, store).import_file(file, COMMAND_LINE)
 
     _tell(with_store(work))
+    if names := ", ".join(read_providers(file)):
+        console.print(
+            f"model providers are read from the file that PHONEBOT_PROFILES names, and stay in this one: {names}",
+            soft_wrap=True,
+        )
 
 
 @numbers.command("export")
@@ -190,7 +196,10 @@ def export_profiles(
 
     async def work(settings: "Settings", store: "Store") -> str:
         editor = _editor(settings, store)
-        return await (editor.export_to(out, chosen or ()) if out else editor.export(chosen or ()))
+        behind = "" if chosen else _providers(settings)
+        if out:
+            return await editor.export_to(out, chosen or (), behind)
+        return await editor.export(chosen or ()) + behind
 
     text = with_store(work)
     if out is None:
@@ -236,6 +245,16 @@ def _editor(settings: "Settings", store: "Store") -> "ProfileEditor":
     from phonebot.web.editing import ProfileEditor
 
     return ProfileEditor(store.numbers, settings.audio, workshop_for(settings).known)
+
+
+def _providers(settings: "Settings") -> str:
+    """The model providers of the file that the settings name, as they stand behind its profiles."""
+    from phonebot.agents.numbers import read_providers
+    from phonebot.agents.toml import text_of_providers
+
+    found = read_providers(settings.profiles) if settings.profiles else {}
+    tables = {name: each.model_dump(exclude_unset=True) for name, each in found.items()}
+    return f"\n{text_of_providers(tables)}" if tables else ""
 
 
 def _table_in(path: Path, editor: "ProfileEditor") -> dict[str, Any]:

@@ -2,7 +2,8 @@
 What a deployment decides, read once from the environment and a `.env` file, then frozen.
 
 `load` is the way in. A variable that is set but empty counts as unset. The environment wins over the file. Which
-model answers: the one at PHONEBOT_MODEL_URL, else the one at AZURE_OPENAI_ENDPOINT, else OpenAI's.
+model answers: the first of PHONEBOT_MODEL_PROVIDERS that can; without that the one at PHONEBOT_MODEL_URL, else the
+one at AZURE_OPENAI_ENDPOINT, else OpenAI's.
 
 `python -m phonebot.settings` prints the page docs/settings.md, made of the fields below.
 """
@@ -44,6 +45,7 @@ _SECRET_NAME = re.compile(r"PHONEBOT_SECRET_[A-Z0-9_]{1,64}")
 _SHOWN_CHARACTERS = 24  # of a wrong value: enough to recognise it
 
 _TOOL_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*(:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*)?")
+_PROVIDER_NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 SECRET_PREFIX = f"{PREFIX}SECRET_"
 """Variables whose values profiles may name, by what follows; one of them is a setting of its own."""
 
@@ -160,6 +162,15 @@ def _tool_hosts(text: str) -> str:
 def _tool_paths(text: str) -> str:
     if not all(_TOOL_PATH.fullmatch(path) for path in _listed(text)):
         raise ValueError("names something that is no module")
+    return text
+
+
+def _provider_names(text: str) -> str:
+    names = _listed(text)
+    if not all(_PROVIDER_NAME.fullmatch(name) for name in names):
+        raise ValueError("names something that cannot be a provider")
+    if len(set(names)) < len(names):
+        raise ValueError("names one twice")
     return text
 
 
@@ -303,6 +314,13 @@ class Settings(BaseModel):
     model_dialect: Annotated[Literal["ga", "beta", "auto"], Allowed("ga, beta or auto")] = "auto"
     """The Realtime protocol's dialect at `PHONEBOT_MODEL_URL`; `auto` goes by the service's first message."""
 
+    model_providers: Annotated[
+        Annotated[str, AfterValidator(_provider_names)], Allowed("names of providers, separated by commas")
+    ] = ""
+    """Who is asked for a model, in this order, until one answers: names of tables `[provider.NAME]` in the file of
+    profiles, see profiles.md; `openai`, `azure` and `gateway` are what the settings above say, where no table has
+    the name. Unset: the one model of the settings."""
+
     model: Annotated[Text, _ANY] = "gpt-realtime-2.1"
     """The model for profiles that name none. On Azure the name of a deployment."""
 
@@ -372,6 +390,16 @@ class Settings(BaseModel):
         return {name: value.get_secret_value() for name, value in self._secrets.items()}
 
     @property
+    def providers(self) -> list[str]:
+        """The names of who is asked for a model; empty: there is one, which has none."""
+        return _listed(self.model_providers)
+
+    @property
+    def has_model(self) -> bool:
+        """Whether they say where a model is found."""
+        return bool(self.providers or self.model_url or self.azure_openai_endpoint or self.openai_api_key)
+
+    @property
     def tool_hosts(self) -> list[str]:
         return _listed(self.tool_hosts_allowed)
 
@@ -438,14 +466,14 @@ class Settings(BaseModel):
             yield "PHONEBOT_SECRET_KEY is missing: set it to a long random text, the same for all processes"
         if self.twilio_auth_token is None:
             yield "TWILIO_AUTH_TOKEN is missing: copy the auth token from Twilio's console"
-        if not (self.model_url or self.azure_openai_endpoint or self.openai_api_key):
+        if not self.has_model:
             yield (
                 "no model is set: set OPENAI_API_KEY, or PHONEBOT_MODEL_URL (and PHONEBOT_MODEL_TOKEN if it wants "
                 "one), or AZURE_OPENAI_ENDPOINT with AZURE_OPENAI_API_KEY or AZURE_OPENAI_AD_TOKEN"
             )
 
     def _azure_problems(self) -> Iterator[str]:
-        if self.model_url is not None or self.azure_openai_endpoint is None:
+        if self.model_url is not None or self.azure_openai_endpoint is None or self.providers:
             return
         match (self.azure_openai_api_key, self.azure_openai_ad_token):
             case (None, None):
@@ -460,7 +488,6 @@ class Settings(BaseModel):
 PLANNED = frozenset(
     {
         "PHONEBOT_DRAIN_S",
-        "PHONEBOT_MODEL_PROVIDERS",
     }
 )
 """Settings that a later version will know. A deployment may have them already: no error, and no effect."""
@@ -593,7 +620,8 @@ a value that is not allowed: the program says which and stops.
 The file has a line `NAME=value` for each. A value stands in single quotes if it begins or ends with a space or
 holds a space followed by `#`, which would start a comment. Nothing is replaced in it: `$` has no meaning.
 
-The model is the one at `PHONEBOT_MODEL_URL`, else the one at `AZURE_OPENAI_ENDPOINT`, else OpenAI's.
+The model is that of the first of `PHONEBOT_MODEL_PROVIDERS` that answers; without that the one at
+`PHONEBOT_MODEL_URL`, else the one at `AZURE_OPENAI_ENDPOINT`, else OpenAI's.
 
 Variables `PHONEBOT_SECRET_NAME`, for any NAME of capitals, digits and `_` that is not in the table, hold what
 profiles must not: keys of the services that their functions ask (see tools.md).

@@ -290,3 +290,20 @@ def test_how_long_calls_are_kept_is_no_part_of_a_profile(terminal: Terminal, arg
     code, said = terminal.type("numbers", "set", DESK, "--retention-days", "30", *arguments)
     assert code == 2
     assert "give --retention-days alone" in said
+
+
+def test_model_providers_stay_in_their_file_and_are_exported_with_all_numbers(
+    terminal: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "with-providers.toml"
+    providers = '[provider.backup]\nkind = "gateway"\nurl = "wss://x.example.com"\nvoices = { marin = "alloy" }\n'
+    file.write_text(f'["{DESK}"]\nname = "desk"\n\n{providers}')
+    assert terminal.numbers("import", str(file)).endswith(
+        "model providers are read from the file that PHONEBOT_PROFILES names, and stay in this one: backup\n"
+    )
+    assert "provider" not in terminal.numbers("export")
+    monkeypatch.setenv("PHONEBOT_PROFILES", str(file))
+    assert terminal.numbers("export") == file.read_text()
+    assert "provider" not in terminal.numbers("export", DESK)
+    terminal.numbers("export", "--out", str(tmp_path / "out.toml"))
+    assert (tmp_path / "out.toml").read_text() == file.read_text()

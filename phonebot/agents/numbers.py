@@ -11,6 +11,8 @@ all others:
     greeting = "Hello, Rosa's Trattoria, how can I help?"
     greeting_audio = "greeting.wav"
 
+Tables `[provider.NAME]` are no profiles: they say where models are found (providers.py).
+
 Files that a profile names lie beside it: their paths are relative to its folder.
 """
 
@@ -20,8 +22,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from phonebot.agents import providers
 from phonebot.agents.faults import shown
 from phonebot.agents.profile import Profile
+from phonebot.agents.providers import Provider
 from phonebot.agents.toml import parse
 from phonebot.audio.recordings import read_recording
 from phonebot.errors import AudioError, ProfileError
@@ -93,14 +97,25 @@ def read_file(path: Path) -> dict[str, Written]:
     return read_tables(parse(_read(path), str(path)), str(path), path.parent)
 
 
+def read_providers(path: Path) -> dict[str, Provider]:
+    """Where models are found, as a file of profiles says, by name. Raises ProfileError as `Numbers.load` does."""
+    return providers.split(parse(_read(path), str(path)), str(path))[1]
+
+
 def read_tables(tables: Mapping[str, Any], source: str, recordings: Path) -> dict[str, Written]:
     """
     Check the tables of profiles, by number or `default`; `recordings` is the folder of the files that they name.
+    Tables of providers are checked, too, and left out.
 
     Raises ProfileError for `source` with a sentence for each problem in any of them.
     """
     written: dict[str, Written] = {}
     problems: list[str] = []
+    try:
+        tables, _ = providers.split(tables, source)
+    except ProfileError as error:
+        problems.extend(error.problems)
+        tables = {heading: table for heading, table in tables.items() if heading != providers.TABLES}
     for number, table in tables.items():
         if not isinstance(table, dict):
             problems.append(f"{shown(number)} stands outside a table; {_HEADINGS}")

@@ -55,6 +55,11 @@ def text_of_numbers(profiles: Mapping[str, Table]) -> str:
     return "\n".join(f"[{_key(number)}]\n{text_of(profile)}" for number, profile in profiles.items())
 
 
+def text_of_providers(providers: Mapping[str, Table]) -> str:
+    """The tables of providers, by name, as they stand in a file of profiles."""
+    return "\n".join(f"[provider.{_key(name)}]\n{text_of(table)}" for name, table in providers.items())
+
+
 def difference(before: Table, after: Table, before_name: str, after_name: str) -> str:
     """What `after` has that `before` has not and the reverse, as a unified diff of their texts; "" if nothing."""
     old, new = (text_of(table).splitlines(keepends=True) for table in (before, after))

@@ -71,7 +71,7 @@ async def replay_live(
             "twilio_account_sid": None,
             "data_dir": calls,
         }
-        if not (settings.model_url or settings.azure_openai_endpoint or settings.openai_api_key):
+        if not settings.has_model:
             # Its name is not that of a model that costs something.
             changes["model"] = "embedded"
             changes["model_url"] = (await resources.enter_async_context(embedded_model())).url

@@ -7,7 +7,7 @@ Builds the Starlette app: the only place where all parts meet.
 import asyncio
 import re
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
 from typing import Any
@@ -34,9 +34,9 @@ from phonebot.deployment import (
     account_of,
     bounds_of,
     clips_of,
-    endpoint_for,
     hold_audio_of,
     local_url,
+    providers_of,
     text_endpoint,
     text_model,
     traits_for,
@@ -52,6 +52,7 @@ from phonebot.messages.inbox import Inbox
 from phonebot.messages.taking import TakeMessage
 from phonebot.outbound.orders import Orders
 from phonebot.realtime.events import Session
+from phonebot.realtime.failover import Failover, Provider
 from phonebot.realtime.providers import Endpoint
 from phonebot.realtime.text import TextSession
 from phonebot.replay.recorder import Writer
@@ -88,6 +89,7 @@ from phonebot.web.live import LiveCalls
 from phonebot.web.lookups import Lookups
 from phonebot.web.media import MediaEndpoint
 from phonebot.web.metrics import Metrics
+from phonebot.web.model_figures import ModelFigures
 from phonebot.web.profiles import Answering
 from phonebot.web.recordings import PATH as RECORDINGS
 from phonebot.web.recordings import RecordingDoor
@@ -138,11 +140,16 @@ def create_app(
     live, feed, held = LiveCalls(), Feed(process_name()), HeldCalls()
     board = Board(feed, held, store.live if store else None)
     metrics = Metrics(live)
+    figures = ModelFigures(metrics.registry)
+    failover = Failover(providers_of(settings), figures)
+    figures.watch(failover)
     folder = settings.data_dir / "calls"
     book = CallBook(store.calls, store.recordings, folder) if store else None
     workshop = workshop or workshop_for(settings)
     recording_links = RecordingLinks(secret_key)
-    afterwards = afterwards_of(settings, store, workshop, recording_links, public_url, metrics) if store else None
+    afterwards = (
+        afterwards_of(settings, store, workshop, recording_links, public_url, metrics, failover) if store else None
+    )
     inbox = Inbox(store.messages, settings.data_dir / "messages", afterwards.wake) if store and afterwards else None
     if inbox:
         workshop.bring(TakeMessage(inbox.take))
@@ -194,9 +201,9 @@ def create_app(
         transfers=transfers,
         caps=caps,
         outgoing=outgoing,
-        endpoint_for=lambda profile: endpoint_for(settings, profile),
+        failover=failover,
         model=settings.model,
-        writing=lambda: TextSession(text_endpoint(settings)),
+        writing=lambda: TextSession(text_endpoint(settings, failover.first)),
         traits=traits_for(settings),
         hold_audio=hold_audio_of(settings),
         clips=clips,
@@ -235,7 +242,7 @@ def create_app(
     api: list[BaseRoute] = []
     if store and book and calling:
         editor = ProfileEditor(store.numbers, settings.audio, workshop.known)
-        found = checkup_of(settings, store, public_url)
+        found = checkup_of(settings, store, public_url, failover.providers)
         console = Console(store, book, editor, found, secret_key, urls, board, calling.orders, stopping)
         api = [_api(store, book, editor, found, board, calling.orders, stopping, secret_key, public_url)]
 
@@ -338,11 +345,12 @@ def own_urls(public_url: str, host: str, port: int) -> tuple[str, ...]:
     return tuple(dict.fromkeys(urls))
 
 
-def checkup_of(settings: Settings, store: Store, public_url: str) -> Checkup:
+def checkup_of(settings: Settings, store: Store, public_url: str, providers: Sequence[Provider]) -> Checkup:
     """What can be checked of this deployment."""
+    named = len(providers) > 1
 
-    def endpoint() -> Endpoint:
-        return endpoint_for(settings, Profile())
+    def endpoint(provider: Provider) -> Callable[[], Endpoint]:
+        return lambda: provider.endpoint_for(settings.model)
 
     def session() -> Session:
         now = datetime.now().astimezone()
@@ -353,11 +361,20 @@ def checkup_of(settings: Settings, store: Store, public_url: str) -> Checkup:
         (
             checkup.database(store.database),
             checkup.storage(store.recordings),
-            checkup.model(endpoint),
+            *(
+                checkup.model(endpoint(each), f"Model provider {each.name}" if named else "Model")
+                for each in providers
+            ),
             checkup.twilio(settings.twilio_account_sid, token, settings.twilio_api_url, public_url),
             checkup.public_url(public_url),
         ),
-        checkup.model_session(endpoint, session),
+        checkup.together(
+            "Model session",
+            [
+                checkup.model_session(endpoint(each), session, each.name if named else "Model session")
+                for each in providers
+            ],
+        ),
     )
 
 
@@ -368,11 +385,13 @@ def afterwards_of(
     recordings: RecordingLinks,
     public_url: str,
     metrics: Metrics,
+    failover: Failover,
 ) -> AfterWork:
     """What is done after the calls of this deployment."""
 
     def model(name: str | None) -> tuple[str, Endpoint]:
-        return name or text_model(settings), text_endpoint(settings, name)
+        provider = failover.first
+        return name or text_model(settings, provider), text_endpoint(settings, provider, name)
 
     links = Links(
         lambda call_sid: f"{public_url}/console/calls/{call_sid}",

@@ -31,8 +31,9 @@ from phonebot.guardrails.guardroom import Guardroom
 from phonebot.hooks.hook import Hook, LiveCall
 from phonebot.hooks.running import HookTasks
 from phonebot.outbound.briefing import briefed
-from phonebot.realtime.connection import EarlyLine, ModelConnection, connect
+from phonebot.realtime.connection import ModelConnection
 from phonebot.realtime.events import Session
+from phonebot.realtime.failover import Failover, Route
 from phonebot.realtime.providers import Endpoint
 from phonebot.realtime.text import TextSession
 from phonebot.replay.log import About
@@ -74,7 +75,7 @@ class Decided:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallDesk:
     """
-    `endpoint_for` finds a profile's model, whose name is `model` where it has none of its own; `writing` opens one
+    `failover` finds a profile's model, whose name is `model` where it has none of its own; `writing` opens one
     that answers in writing. `remember` is given each profile that answers; None: nothing is done after calls.
     """
 
@@ -94,7 +95,7 @@ class CallDesk:
     transfers: Transfers
     caps: DayCaps
     outgoing: Outgoing | None
-    endpoint_for: Callable[[Profile], Endpoint]
+    failover: Failover
     model: str
     writing: Callable[[], TextSession]
     traits: CarrierTraits
@@ -123,16 +124,16 @@ class CallDesk:
     async def answer(self, socket: MediaSocket, reader: StreamReader, start: Start, arrival: Arrival) -> None:
         """One call, by whatever way it came, until it has ended."""
         profile = arrival.profile
-        endpoint = self.endpoint_for(profile)
+        route = self.failover.route(profile.model or self.model)
+        endpoint = route.endpoint
         equipment = self.workshop.equip(profile, calls_servers=endpoint.dialect != "beta")
         async with AsyncExitStack() as stack:
-            early: EarlyLine | None = None
+            stack.push_async_callback(route.close)
             # The model's socket does not wait for what is looked up: only its session does.
             if profile.lookup or profile.history:
-                early = EarlyLine(endpoint)
-                stack.push_async_callback(early.close)
+                route.open_early()
             decided = await self._decide(start, arrival, equipment)
-            connect_model = _connecting(start.call_sid, endpoint, equipment, early)
+            connect_model = _connecting(start.call_sid, route, equipment)
             about = self._about(start, arrival, endpoint)
             await self._hold(socket, reader, start, arrival, about, decided, equipment, connect_model)
 
@@ -257,11 +258,11 @@ class CallDesk:
             self.outgoing.ended(call_sid)
 
 
-def _connecting(call_sid: str, endpoint: Endpoint, equipment: Equipment, early: EarlyLine | None) -> ConnectModel:
-    """What opens the model's session of one call. `early`: its socket is being opened already."""
+def _connecting(call_sid: str, route: Route, equipment: Equipment) -> ConnectModel:
+    """What opens the model's session of one call."""
 
     async def connect_model(session: Session) -> tuple[ModelConnection, ModelReady]:
-        connection = await connect(endpoint, session, early=early)
+        connection = await route.connect(session)
         has_servers = any(offer.servers for offer in equipment.offers.values())
         if has_servers and connection.dialect == "beta":  # it was not known before
             log.error("call %.40r: its MCP servers are left out: %s", call_sid, NEEDS_GA)
@@ -279,6 +280,7 @@ def _ready(connection: ModelConnection) -> ModelReady:
         interrupts=can.interrupts,
         truncates=can.truncates,
         deletes=can.deletes,
+        provider=connection.endpoint.name,
     )
 
 

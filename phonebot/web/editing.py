@@ -150,9 +150,9 @@ class ProfileEditor:
         versions = chosen or [entry.newest for entry in await self._numbers.entries()]
         return text_of_numbers({version.number: version.profile for version in versions})
 
-    async def export_to(self, path: Path, numbers: Iterable[str] = ()) -> str:
-        """Write what `export` gives to a file, and beside it the recordings that it names."""
-        text = await self.export(numbers)
+    async def export_to(self, path: Path, numbers: Iterable[str] = (), behind: str = "") -> str:
+        """Write what `export` gives to a file, `behind` after it, and beside it the recordings that it names."""
+        text = await self.export(numbers) + behind
         await asyncio.to_thread(self._write, path, text)
         return text
 

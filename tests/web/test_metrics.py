@@ -34,6 +34,7 @@ from phonebot.realtime.events import (
 )
 from phonebot.simulator.caller import HangUp, Interrupt, Say, WaitForQuiet
 from phonebot.web.metrics import MAX_GUARDRAILS, CallMetrics, Metrics, is_local
+from phonebot.web.model_figures import ModelFigures
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text("utf-8")
 FRAME = Media(2, 1, 20, "////")
@@ -233,7 +234,9 @@ async def test_two_services_in_a_process_count_for_themselves(start_service: Sta
 
 
 def test_every_metric_and_every_value_of_a_label_is_documented() -> None:
-    families = [family for family in Metrics([]).registry.collect() if family.name.startswith("phonebot_")]
+    metrics = Metrics([])
+    ModelFigures(metrics.registry)
+    families = [family for family in metrics.registry.collect() if family.name.startswith("phonebot_")]
     names = {f"{family.name}_total" if family.type == "counter" else family.name for family in families}
     assert set(re.findall(r"^\| `(phonebot_\w+)` \|", DOCUMENT, re.MULTILINE)) == names
     for value in (*get_args(Outcome), *get_args(Settled)):

@@ -1,0 +1,120 @@
+"""Providers of models that fail, over real sockets: who calls is answered by the next one."""
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from service_driver import MODEL_KEY, SPEECH, Clerk, Ear, Service, StartService, listening_socket
+
+from phonebot.call.inputs import ModelReady
+from phonebot.realtime import failover
+from phonebot.simulator.caller import HangUp, Say, WaitForHangUp, WaitForQuiet
+from phonebot.simulator.outputs import Faults
+from phonebot.simulator.server import ModelServer, serve
+
+pytestmark = pytest.mark.slow
+
+ANSWERED = (WaitForQuiet(300), Say(SPEECH, "a question"), WaitForQuiet(300), HangUp())
+
+
+@asynccontextmanager
+async def model(faults: Faults | None = None) -> AsyncIterator[ModelServer]:
+    async with serve(minds=Clerk, ear=Ear(), key=MODEL_KEY, faults=faults) as server:
+        yield server
+
+
+def nowhere() -> str:
+    with listening_socket() as closed:
+        return f"ws://127.0.0.1:{closed.getsockname()[1]}/v1/realtime"
+
+
+def settings_for(folder: Path, *urls: str, key: str = "RIGHT", **further: str) -> dict[str, str]:
+    """Of a deployment whose providers are gateways at these addresses, named p0, p1 and so on."""
+    file = folder / "profiles.toml"
+    tables = (
+        f'[provider.p{place}]\nkind = "gateway"\nurl = "{url}"\nkey = "{key if place == 0 else "RIGHT"}"\n'
+        for place, url in enumerate(urls)
+    )
+    file.write_text("\n".join(tables))
+    return {
+        "PHONEBOT_PROFILES": str(file),
+        "PHONEBOT_MODEL_PROVIDERS": ", ".join(f"p{place}" for place in range(len(urls))),
+        "PHONEBOT_SECRET_RIGHT": MODEL_KEY,
+        "PHONEBOT_SECRET_WRONG": "sk-of-somebody-else",
+        **further,
+    }
+
+
+def provider_of(service: Service) -> str:
+    """Who answered the last call."""
+    return service.witnesses[-1].saw(ModelReady)[-1].provider
+
+
+async def figures(service: Service) -> dict[str, float]:
+    _, text = await service.request("GET", "/metrics")
+    found = re.findall(r"^phonebot_model_(\S+) (\S+)$", text, re.MULTILINE)
+    return {name: float(value) for name, value in found if value != "0.0" and "_created" not in name}
+
+
+@pytest.mark.parametrize("fault", ["unreachable", "refuses", "hangs"])
+async def test_a_caller_is_answered_by_the_next_provider(
+    start_service: StartService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    monkeypatch.setattr(failover, "ATTEMPT_S", 1.0)
+    async with model(Faults(slow_start_s=3600)) as hung, model() as good, model() as refusing:
+        first = {"unreachable": nowhere(), "refuses": refusing.url, "hangs": hung.url}[fault]
+        terms = settings_for(tmp_path, first, good.url, key="WRONG" if fault == "refuses" else "RIGHT")
+        service = await start_service(model_url=good.url, **terms)
+        record = await service.dial(*ANSWERED)
+        assert record.passed, record
+        assert record.outcome == "caller hung up"
+        assert provider_of(service) == "p1"
+        result = "refused" if fault == "refuses" else "unreachable"
+        assert await figures(service) == {
+            f'sessions_total{{provider="p0",result="{result}"}}': 1,
+            'sessions_total{provider="p1",result="connected"}': 1,
+            "failovers_total": 1,
+        }
+        await service.stop()
+    log = service.log()
+    assert log.header.outcome == "caller_hung_up"
+
+
+async def test_a_call_that_no_provider_takes_ends_and_its_log_names_each(
+    start_service: StartService, tmp_path: Path
+) -> None:
+    service = await start_service(model_url=nowhere(), **settings_for(tmp_path, nowhere(), nowhere()))
+    record = await service.dial(WaitForHangUp())
+    assert record.passed, record
+    assert [stream.close_code for stream in record.streams] == [1011]
+    await service.stop()
+    assert service.log().header.outcome == "model_failed"
+    problems = " ".join(service.witnesses[0].troubles)
+    assert "p0 cannot be reached" in problems
+    assert "p1 cannot be reached" in problems
+
+
+async def test_calls_do_not_wait_for_a_provider_that_fails(
+    start_service: StartService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After three failures it is asked last; once its time has come and it works, it answers again."""
+    port_holder = listening_socket()
+    port = port_holder.getsockname()[1]
+    port_holder.close()
+    async with model() as good:
+        terms = settings_for(tmp_path, f"ws://127.0.0.1:{port}/v1/realtime", good.url)
+        service = await start_service(model_url=good.url, **terms)
+        for _ in range(4):
+            await service.dial(HangUp(), WaitForQuiet(100))
+        told = await figures(service)
+        assert told['sessions_total{provider="p0",result="unreachable"}'] == 3
+        assert told['breaker{provider="p0"}'] == 2
+        later = failover._now
+        monkeypatch.setattr(failover, "_now", lambda: later() + 15)
+        async with serve("127.0.0.1", port, minds=Clerk, ear=Ear(), key=MODEL_KEY):
+            await service.dial(*ANSWERED)
+            assert provider_of(service) == "p0"
+            assert 'breaker{provider="p0"}' not in await figures(service)
+            await service.stop()
