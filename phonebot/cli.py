@@ -102,14 +102,15 @@ def serve(
     ] = None,
 ) -> None:
     """Answer calls. Told to stop (SIGTERM, Ctrl-C), it lets them end; told twice, it ends them."""
+    from phonebot.deployment import secrets_of
+    from phonebot.discretion import set_up_logging
     from phonebot.settings import PLANNED, load
 
     for name in sorted(PLANNED & os.environ.keys()):
         errors.print(f"[yellow]{name} has no effect in this version[/yellow]")
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     given = {key: value for key, value in {"host": host, "port": port}.items() if value is not None}
-    logging.getLogger("alembic").setLevel(logging.WARNING)  # it tells of itself at each start
     settings = load().model_copy(update=given)
+    set_up_logging(settings.log_level, secrets_of(settings), settings.log_personal_data)
     settings.check_for_serving(dev)
     run(_serve(settings, dev))
 

@@ -6,6 +6,7 @@ Nothing here connects to anything.
 
 from dataclasses import replace
 from typing import Literal
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from pydantic import SecretStr
 
@@ -67,6 +68,16 @@ def hold_audio_of(settings: Settings) -> str:
         return read_recording(settings.hold_audio)
     except AudioError as error:
         raise SettingsError(f"PHONEBOT_HOLD_AUDIO: {error}") from None
+
+
+def secrets_of(settings: Settings) -> list[str]:
+    """What must never be read in a log."""
+    values = [value.get_secret_value() for _, value in settings if isinstance(value, SecretStr)]
+    # Addresses may hold one: the password of the database, a gateway's token in its query.
+    for url in (settings.database, settings.model_url or ""):
+        parts = urlsplit(url)
+        values += [unquote(parts.password or ""), parts.password or "", *dict(parse_qsl(parts.query)).values()]
+    return [*values, *settings.secrets.values()]
 
 
 def bounds_of(settings: Settings) -> Bounds:

@@ -186,7 +186,8 @@ def prepare_transcoding() -> None:
 
 
 def server_for(app: ASGIApp, **options: Any) -> Server:
-    return Server(uvicorn.Config(app, log_level="warning", **(SERVER_OPTIONS | options)))
+    # Without a configuration of its own: what it says goes where all else goes, past who hides secrets in it.
+    return Server(uvicorn.Config(app, log_level="warning", log_config=None, **(SERVER_OPTIONS | options)))
 
 
 async def serve_until_signalled(app: Starlette, listener: socket.socket) -> None:

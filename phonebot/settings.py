@@ -351,6 +351,14 @@ class Settings(BaseModel):
     """A folder of clips of the operator's own, which callers hear where the model cannot speak, see telephony.md.
     What is not in it, or if unset, comes with phonebot in nine languages."""
 
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], Allowed("debug, info, warning or error")] = (
+        "info"
+    )
+    """From which level on the service's lines are logged."""
+
+    log_personal_data: Annotated[bool, Allowed("true or false")] = False
+    """Whether the log may hold numbers and words of callers, at the level `debug` alone. See security.md."""
+
     max_calls: Annotated[Bound | None, _BOUND] = 1_000
     """How many calls a process takes at the same time; one more hears that all lines are busy, see security.md."""
 

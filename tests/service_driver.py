@@ -423,7 +423,9 @@ class Complaints(logging.Handler):
         self.texts: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.texts.append(self.format(record))
+        # In this way a client is left that takes nothing of an answer that goes on: there is no other.
+        if record.getMessage() != "ASGI callable returned without completing response.":
+            self.texts.append(self.format(record))
 
 
 @asynccontextmanager

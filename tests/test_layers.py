@@ -11,6 +11,7 @@ PACKAGE = Path(__file__).parent.parent / "phonebot"
 # What each part may import of ours, besides its own modules. What stands for a package stands for all of it.
 ALLOWED: dict[str, tuple[str, ...]] = {
     "errors": (),
+    "discretion": ("errors",),
     "settings": ("errors",),
     "audio": ("errors",),
     "carrier": ("errors", "audio"),
@@ -25,14 +26,14 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "bridge": ("outbox", "hidden_keys", "call", "carrier", "realtime", "agents", "audio", "errors", "replay"),
     "simulator": ("errors", "audio"),
     "store": ("errors",),
-    "tools": ("errors", "call", "realtime.events", "agents"),
+    "tools": ("discretion", "errors", "call", "realtime.events", "agents"),
     "tools.builtin": ("audio.dtmf",),  # beside what is allowed to the rest of tools
     "leased": ("errors",),
-    "after": ("leased", "agents", "errors", "realtime", "store", "tools"),
+    "after": ("discretion", "leased", "agents", "errors", "realtime", "store", "tools"),
     "outbound": ("leased", "agents", "carrier", "errors", "realtime.events", "call.plan", "store", "tools"),
     "caps": ("agents", "call", "errors", "realtime", "store", "tools"),
     "hooks": ("errors", "agents.agent", "call", "carrier.messages", "realtime.events", "replay.reader", "tools"),
-    "guardrails": ("errors", "call", "agents", "tools"),
+    "guardrails": ("discretion", "errors", "call", "agents", "tools"),
     "transfers": ("agents", "audio", "call", "carrier", "errors", "realtime.events", "store", "tools"),
     "clinic": ("tools",),
     "callbook": ("store", "replay", "errors"),
@@ -40,6 +41,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "checkup": ("errors", "realtime", "store"),
     "filing": ("callbook", "store", "replay", "errors"),
     "web": (
+        "discretion",
         "bridge",
         "call",
         "callbook",

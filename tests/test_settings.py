@@ -437,6 +437,8 @@ def test_each_row_of_the_table_says_what_is_allowed_and_what_it_means() -> None:
         "PHONEBOT_CARRIER_MARK_LAG_MS": "0",
         "PHONEBOT_CARRIER_MARK_SPREAD_MS": "0",
         "PHONEBOT_MODEL_AUTH": "bearer",
+        "PHONEBOT_LOG_LEVEL": "info",
+        "PHONEBOT_LOG_PERSONAL_DATA": "False",
         "PHONEBOT_MAX_CALLS": "1000",
         "PHONEBOT_MODEL_DIALECT": "auto",
         "PHONEBOT_MODEL": "gpt-realtime-2.1",

@@ -22,6 +22,7 @@ from phonebot.after.texts import Scribe
 from phonebot.after.wishes import WishBook
 from phonebot.agents.after_call import Wishes
 from phonebot.agents.destination import Destination
+from phonebot.discretion import Personal
 from phonebot.errors import (
     ModelError,
     ModelProtocolError,
@@ -202,7 +203,8 @@ class AfterWork:
             case "failed":
                 await self._after.failed(job, outcome.problem, retry_s(attempt))
         what = "call" if job.message_id is None else "a message of call"
-        log.info("%s %s was not taken, attempt %d: %s", what, job.call_sid, attempt, outcome.problem)
+        why = Personal(outcome.problem)
+        log.info("%s %s was not taken, attempt %d: %s", what, job.call_sid, attempt, why)
 
 
 def _is_missing(after: AfterRow, kind: Kind) -> bool:

@@ -17,6 +17,7 @@ from typing import Any
 from phonebot.agents.guardrails import Guardrail
 from phonebot.call.actions import Check
 from phonebot.call.inputs import Checked
+from phonebot.discretion import Personal
 from phonebot.guardrails.looking import Finds, Looks, NotFoundOut, Seen, shortened
 from phonebot.tools.running import ToolContext
 
@@ -144,5 +145,6 @@ class Guard:
 
     def _unknown(self, wanted: Check, name: str, problem: str) -> Checked:
         problem = problem[:MAX_PROBLEM_CHARACTERS]
-        log.warning("call %.40r: guardrail %s: %s", self._context.call_sid, name, problem)
+        why = Personal(problem)
+        log.warning("call %.40r: guardrail %s found nothing out: %s", self._context.call_sid, name, why)
         return Checked(wanted.check_id, name, False, problem=problem)

@@ -17,6 +17,7 @@ from msgspec import structs
 from phonebot.call.actions import RunTool
 from phonebot.call.inputs import MAX_OUTPUT_CHARACTERS, ToolResult
 from phonebot.call.plan import HIDDEN_KEYS
+from phonebot.discretion import Personal
 from phonebot.tools.running import Blocking, Kind, Leaving, Runnable, Speaking, ToolContext, ToolError, ToolFault
 from phonebot.tools.wording import Wording
 
@@ -106,10 +107,10 @@ class Toolbox:
         except ToolError as error:
             why = without(keys, str(error))
             text = self._wording.of("failed", name, why, is_sentence=True)
-            return self._wrong(wanted, text, f"it says: {why}")
+            return self._wrong(wanted, text, "it says", why)
         except ToolFault as fault:
             text = self._wording.of(fault.kind, name, without(keys, fault.message))
-            return self._wrong(wanted, text, f"{_WHAT[fault.kind]}: {without(keys, fault.detail)}")
+            return self._wrong(wanted, text, _WHAT[fault.kind], without(keys, fault.detail))
         except (Exception, SystemExit) as error:  # a function that wants to end the process does not
             # What was raised may hold the keys that it was given.
             log.error("call %.40r: the function %s failed", self._context.call_sid, name, exc_info=not keys)
@@ -127,15 +128,17 @@ class Toolbox:
         return self._context.hidden_keys() if asks and self._context.hidden_keys else ""
 
     def _failed(self, wanted: RunTool, why: str) -> ToolResult:
-        return self._wrong(wanted, self._wording.of("failed", wanted.name, why), f"it failed: {why}")
+        return self._wrong(wanted, self._wording.of("failed", wanted.name, why), "it failed", why)
 
     def _late(self, tool: Runnable, wanted: RunTool) -> ToolResult:
         message = f"it took more than {tool.timeout_s:g} s"
         return self._wrong(wanted, self._wording.of("timeout", wanted.name, message), message)
 
-    def _wrong(self, wanted: RunTool, output: str, problem: str) -> ToolResult:
-        problem = problem[:MAX_PROBLEM_CHARACTERS]
-        log.warning("call %.40r: %s: %s", self._context.call_sid, wanted.name, problem)
+    def _wrong(self, wanted: RunTool, output: str, what: str, why: str = "") -> ToolResult:
+        """What went wrong in words of ours, and why in those of others, which the call's log alone has."""
+        problem = (f"{what}: {why}" if why else what)[:MAX_PROBLEM_CHARACTERS]
+        told = f"{what}: {Personal(why)}" if why else what
+        log.warning("call %.40r: %s: %s", self._context.call_sid, wanted.name, told)
         return ToolResult(wanted.call_id, bounded(output), problem)
 
 

@@ -17,6 +17,7 @@ from typing import Self
 
 from phonebot.agents.lookup import Lookup
 from phonebot.agents.profile import Profile
+from phonebot.discretion import Personal
 from phonebot.tools.lookup import Found, Result, failed
 from phonebot.tools.workshop import Workshop
 
@@ -71,7 +72,8 @@ class Lookups:
         found = await self._in_time(profile.lookup, began_s, task)
         self._count(found.result)
         if found.problem:
-            log.warning("call %.40r, profile %r: %s", call_sid, profile.name, found.problem)
+            why = Personal(found.problem)
+            log.warning("call %.40r, profile %r: its lookup: %s: %s", call_sid, profile.name, found.result, why)
         return found
 
     def _start(self, entry: Lookup, call_sid: str, caller: str, number: str) -> asyncio.Task[Found]:

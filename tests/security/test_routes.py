@@ -4,6 +4,7 @@ Who may use which route: every route of the app, with every kind of caller.
 The routes are the app's own (routes.py), so one that is added is tested too, or found to be declared nowhere.
 """
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -216,6 +217,7 @@ async def test_a_mistake_of_ours_is_told_without_what_it_was_and_with_the_header
     async def mistake(*_: object, **__: object) -> None:
         raise RuntimeError("the secret is 1234")
 
+    monkeypatch.setattr(logging.getLogger("uvicorn.error"), "disabled", True)  # what it would say is meant here
     monkeypatch.setattr(type(store.numbers), "entries", mistake)
     answer = await visits["admin"].get("/console/numbers")
     assert (answer.status, "1234" in answer.text) == (500, False)

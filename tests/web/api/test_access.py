@@ -1,5 +1,6 @@
 """Who is let in, and what is said to the others."""
 
+import logging
 import shutil
 from io import BytesIO
 from pathlib import Path
@@ -147,6 +148,7 @@ async def test_a_store_that_is_away_is_a_503_that_says_when_to_try_again(
 async def test_a_mistake_of_ours_is_told_without_what_it_was(
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(logging.getLogger("uvicorn.error"), "disabled", True)  # what it would say is meant here
     async with leaving_nothing():
         async with Api.serving(database, tmp_path) as api:
 
