@@ -1,20 +1,57 @@
 """For all tests."""
 
 import asyncio
+import inspect
 import shutil
 from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
+from closure import lasting, leaving_nothing
 from databases import KINDS, PostgresServer, postgres_server
 from hypothesis import settings
 from s3_driver import S3Server, s3_server
+from service_driver import Service, StartService
 
 from phonebot.store.database import Database
 
 # No test depends on how fast the machine is.
 settings.register_profile("phonebot", deadline=None)
 settings.load_profile("phonebot")
+
+
+@pytest.fixture(autouse=True)
+def closes_all(request: pytest.FixtureRequest) -> None:
+    """Whatever a test does in its event loop, nothing is left of it: this is set up first, and so looks last."""
+    if inspect.iscoroutinefunction(getattr(request, "function", None)):
+        request.getfixturevalue("_closure")
+
+
+@pytest.fixture
+async def _closure() -> AsyncIterator[None]:
+    async with leaving_nothing():
+        yield
+
+
+@pytest.fixture
+async def start_service(tmp_path: Path) -> AsyncIterator[StartService]:
+    """Starts a service on given terms, and stops it at the end."""
+    async with AsyncExitStack() as running:
+
+        async def start(**terms: Any) -> Service:
+            service = await Service.start(tmp_path, **terms)
+            running.push_async_callback(service.stop)
+            return service
+
+        yield start
+
+
+@pytest.fixture
+async def service(start_service: StartService) -> Service:
+    """The service as most tests need it."""
+    return await start_service()
 
 
 @pytest.fixture(scope="session")
@@ -79,7 +116,9 @@ async def sqlite(migrated_sqlite: Path, tmp_path: Path) -> AsyncIterator[Databas
 
 @pytest.fixture(scope="session")
 def s3() -> Iterator[S3Server]:
-    with s3_server() as server:
+    with ExitStack() as running:
+        with lasting():  # the first test that needs it need not stop it
+            server = running.enter_context(s3_server())
         yield server
 
 

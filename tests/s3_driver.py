@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from itertools import count
 from threading import Thread
 
+from closure import pooled
+
 READY = "Running on "
 
 
@@ -36,7 +38,9 @@ def s3_server() -> Iterator[S3Server]:
         line = next(line for line in process.stderr if READY in line)
         # It writes a line for each request: nobody reading them, it would wait for ever.
         reading.start()
-        yield S3Server(line.partition(READY)[2].strip())
+        server = S3Server(line.partition(READY)[2].strip())
+        pooled(int(server.endpoint.rpartition(":")[2]))
+        yield server
     finally:
         process.kill()
         process.wait()

@@ -12,10 +12,8 @@ is told to. `witnesses` are journals, one for each call, which see all that its 
 
 import asyncio
 import json
-import logging
 import os
 import socket
-import stat
 import sys
 from base64 import b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -26,6 +24,9 @@ from typing import Any, TypeVar
 from xml.etree import ElementTree
 
 import aiohttp
+from closure import PATIENCE_S as PATIENCE_S
+from closure import leaving_nothing as leaving_nothing
+from closure import until as until
 from model_driver import tone
 from starlette.applications import Starlette
 from websockets.asyncio.client import ClientConnection, connect
@@ -64,7 +65,6 @@ MODEL_KEY = "sk-the-right-key"
 ACCOUNT_SID = "AC" + "2" * 32
 CALL_SID = "CA" + "1" * 32
 STREAM_SID = "MZ" + "3" * 32
-PATIENCE_S = 15.0  # for what must happen, though nobody knows when
 
 PROFILE = Profile.from_table(
     {
@@ -166,6 +166,9 @@ class Service:
                 model = await starting.enter_async_context(
                     serve_model(minds=minds, ear=Ear(), key=MODEL_KEY, faults=faults, options=options)
                 )
+                starting.push_async_callback(no_session_left, model)
+            if store:  # what the service opened of it, though the store may be closed before; it can be used on
+                starting.push_async_callback(store.database.close)
             listener = listen("127.0.0.1", 0)
             if send_buffer is not None:
                 listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
@@ -275,6 +278,13 @@ class Service:
         assert self.model is not None, "only the embedded model tells"
         model = self.model
         await until(lambda: not model.sessions)
+
+
+async def no_session_left(model: ModelServer, within_s: float = PATIENCE_S) -> None:
+    """A service that has stopped has closed each of its sessions: none is left that somebody has to pay for."""
+    with suppress(TimeoutError):
+        await until(lambda: not model.sessions, within_s)
+    assert not model.sessions, f"model sessions left: {[session.id for session in model.sessions]}"
 
 
 StartService = Callable[..., Awaitable[Service]]
@@ -394,52 +404,3 @@ def environment(**settings: str) -> dict[str, str]:
     """That of a `COMMAND`: these settings and no others, and the package that is tested, wherever it is run."""
     inherited = {name: value for name, value in os.environ.items() if not is_setting(name)}
     return {**inherited, "PYTHONPATH": str(Path(phonebot.__file__).parent.parent), **settings}
-
-
-# ---------------------------------------------------------------------------------- waiting, and leaving nothing
-
-
-async def until(is_so: Callable[[], object]) -> None:
-    """Wait until it is so. Raises TimeoutError when it does not become so."""
-    async with asyncio.timeout(PATIENCE_S):
-        while not is_so():
-            await asyncio.sleep(0.005)
-
-
-def open_sockets() -> int:
-    """How many sockets this process has open."""
-    count = 0
-    for descriptor in os.listdir("/dev/fd"):
-        with suppress(OSError):  # the listing's own descriptor is closed by now
-            count += stat.S_ISSOCK(os.fstat(int(descriptor)).st_mode)
-    return count
-
-
-class Complaints(logging.Handler):
-    """Collects what uvicorn says of exceptions that reached it."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.ERROR)
-        self.texts: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        # In this way a client is left that takes nothing of an answer that goes on: there is no other.
-        if record.getMessage() != "ASGI callable returned without completing response.":
-            self.texts.append(self.format(record))
-
-
-@asynccontextmanager
-async def leaving_nothing() -> AsyncIterator[None]:
-    """Checks that the block leaves no task running and no socket open, and that no exception reached uvicorn."""
-    tasks, sockets, complaints = asyncio.all_tasks(), open_sockets(), Complaints()
-    logging.getLogger("uvicorn.error").addHandler(complaints)
-    try:
-        yield
-    finally:
-        logging.getLogger("uvicorn.error").removeHandler(complaints)
-    assert complaints.texts == []
-    await until(
-        lambda: open_sockets() <= sockets
-    )  # a transport that is closed gives up its socket in the next turn
-    left = asyncio.all_tasks() - tasks - {asyncio.current_task()}
-    assert not left

@@ -17,7 +17,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +69,8 @@ class Database:
     def __init__(self, url: str) -> None:
         self._url = _parse(url)
         self._engine: AsyncEngine | None = None
+        # Close connections that were asked for, and came when nobody waited for them any more.
+        self._closing: set[asyncio.Task[None]] = set()
 
     def __repr__(self) -> str:
         return f"Database({self.name})"
@@ -114,10 +116,12 @@ class Database:
             return await connection.run_sync(_revision)
 
     async def close(self) -> None:
-        """Close its connections. It may be used again afterwards."""
-        if self._engine is not None:
-            await self._engine.dispose()
-            self._engine = None
+        """Close its connections; those in use once they are not. It may be used again afterwards."""
+        engine, self._engine = self._engine, None
+        if self._closing:
+            await asyncio.wait(self._closing)
+        if engine is not None:
+            await engine.dispose()
 
     @asynccontextmanager
     async def _session(self, read_only: bool = False) -> AsyncIterator[AsyncSession]:
@@ -131,8 +135,9 @@ class Database:
     async def _connect(self, read_only: bool = False) -> AsyncIterator[AsyncConnection]:
         if self._engine is None:
             self._engine = _engine(self._url)
+        engine = self._engine
         try:
-            connection = await self._engine.connect()
+            connection = await self._connected(engine)
         except _NO_CONNECTION as error:
             raise self._unavailable(error) from error
         try:
@@ -143,7 +148,25 @@ class Database:
                 raise  # a mistake of ours, or what the rows forbid
             raise self._unavailable(error) from error
         finally:
+            if engine is not self._engine:  # it was closed meanwhile: the pool that takes this back is nobody's
+                await connection.invalidate()
             await connection.close()
+
+    async def _connected(self, engine: AsyncEngine) -> AsyncConnection:
+        """
+        A connection of the pool's, perhaps a new one.
+
+        Who is cancelled meanwhile need not wait until it is there; but it is not given up half made, since neither
+        the pool nor the driver would close it then.
+        """
+        connecting = asyncio.ensure_future(engine.connect())
+        try:
+            return await asyncio.shield(connecting)
+        except asyncio.CancelledError:
+            closing = asyncio.create_task(_close(connecting))
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
+            raise
 
     def _upgrade(self) -> None:
         with _one_upgrade:
@@ -192,6 +215,11 @@ class Database:
 
     def _unavailable(self, error: Exception) -> StoreError:
         return StoreUnavailable(f"the database {self.name} {_reason(error)}")
+
+
+async def _close(connecting: "asyncio.Future[AsyncConnection]") -> None:
+    with suppress(*_NO_CONNECTION):
+        await (await connecting).close()
 
 
 def _parse(url: str) -> URL:
@@ -250,7 +278,7 @@ def _prepare_sqlite(connection: Any, record: Any) -> None:
         for pragma in ("foreign_keys = ON", "journal_mode = WAL", "synchronous = NORMAL"):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
-    except Exception:
+    except BaseException:  # who wanted it may have been cancelled meanwhile
         connection.close()  # nobody else would: it never got into the pool
         raise
 

@@ -96,6 +96,10 @@ class Recordings:
     def __repr__(self) -> str:
         return f"Recordings({self.name})"
 
+    def close(self) -> None:
+        """Let its threads end once they have done what they are at. Nothing can be asked of it afterwards."""
+        self._threads.shutdown(wait=False)
+
     def are_in(self, folder: Path) -> bool:
         """Whether this folder is where the files are kept: what lies there need not be put."""
         return self._folder is not None and _same(folder, self._folder)

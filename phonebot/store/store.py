@@ -84,4 +84,6 @@ class Store:
         )
 
     async def close(self) -> None:
+        """Nothing can be asked of it afterwards."""
+        self.recordings.close()
         await self.database.close()

@@ -27,7 +27,10 @@ async def ask(server: RestServer, request: Callable[[Any], Any], token: str = TO
     """What the library makes of the answer; it blocks, so it has a thread."""
     client = Client(ACCOUNT, token)
     client.api.base_url = server.url
-    return await asyncio.to_thread(request, client)
+    try:
+        return await asyncio.to_thread(request, client)
+    finally:
+        client.http_client.session.close()  # the library leaves it to the collector
 
 
 async def refusal(server: RestServer, request: Callable[[Any], Any], token: str = TOKEN) -> tuple[int, int]:

@@ -320,3 +320,25 @@ async def test_nothing_of_a_url_or_a_row_is_logged(database: Database, caplog: p
             session.add(TurnRow(call_id=7, sequence=1, who="bot", text="my card is 4111"))
     assert "4111" not in str(caught.value)
     assert caplog.text == ""
+
+
+async def test_a_connection_in_use_while_the_database_is_closed_is_closed_after_it(database: Database) -> None:
+    """And the database can be used on: that nothing stays open is checked after each test."""
+    async with database.read() as session:
+        await database.close()
+        assert await session.scalar(text("SELECT 1")) == 1
+        async with database.begin() as other:
+            assert await other.scalar(text("SELECT 2")) == 2
+
+
+@pytest.mark.parametrize("turns", range(0, 40, 3))
+async def test_who_is_cancelled_while_he_connects_leaves_no_connection(sqlite: Database, turns: int) -> None:
+    async def read() -> None:
+        async with sqlite.read() as session:
+            await session.execute(text("SELECT 1"))
+
+    reading = asyncio.create_task(read())
+    for _ in range(turns):
+        await asyncio.sleep(0.0001)
+    reading.cancel()
+    await asyncio.gather(reading, return_exceptions=True)

@@ -3,22 +3,17 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
 from pathlib import Path
 
 import pytest
-from s3_driver import S3Server, s3_server
+from closure import until
+from s3_driver import S3Server
 
 from phonebot.errors import NotStored, StoreError, StoreUnavailable
 from phonebot.store.recordings import PART_BYTES, Recordings
 
 KEY = "20261127-120000-CA1"
-
-
-@pytest.fixture(scope="module")
-def s3() -> Iterator[S3Server]:
-    with s3_server() as server:
-        yield server
 
 
 @pytest.fixture(params=["file", "s3"])
@@ -231,3 +226,12 @@ async def test_a_process_that_ends_right_after_it_has_read_ends_in_peace(url: st
     await Recordings(url).put("CA1", tmp_path / "call")
     command = [sys.executable, "-c", READ_AND_END, url]
     assert [subprocess.run(command, capture_output=True).returncode for _ in range(6)] == [0] * 6
+
+
+async def test_its_threads_end_when_it_is_closed(recordings: Recordings, folder: Path) -> None:
+    before = set(threading.enumerate())
+    await recordings.put(KEY, folder)
+    started = set(threading.enumerate()) - before
+    assert started
+    recordings.close()
+    await until(lambda: not any(thread.is_alive() for thread in started))
