@@ -52,7 +52,7 @@ from phonebot.call.inputs import (
 from phonebot.call.plan import Clip
 from phonebot.call.turns import Turn
 from phonebot.carrier.messages import Media, Start, StreamReader, StreamWriter
-from phonebot.errors import CarrierError, ModelError, ModelProtocolError, UnknownCarrierEvent
+from phonebot.errors import CarrierError, ModelError, ModelProtocolError
 from phonebot.hidden_keys import HiddenKeys
 from phonebot.outbox import CarrierOutbox, ModelOutbox
 from phonebot.realtime.connection import ModelConnection
@@ -356,7 +356,7 @@ class Bridge:
             try:
                 received: Input = self._reader.receive(message)
             except CarrierError as error:
-                received = CarrierFault(str(error), counts=not isinstance(error, UnknownCarrierEvent))
+                received = CarrierFault(str(error), counts=not error.harmless)
             self._feed(received)
 
     def _send(self, message: str, put: Callable[[str], None]) -> None:

@@ -5,7 +5,8 @@ The tree of errors.
     ├── SettingsError        a setting is missing or wrong: the deployment's fault
     ├── ProfileError         a profile breaks a rule: the operator's fault
     ├── CarrierError         the carrier sent what its documentation rules out: the peer's fault
-    │   └── UnknownCarrierEvent   an event we do not know: ignored, since new ones may appear
+    │   ├── UnknownCarrierEvent   an event we do not know: ignored, since new ones may appear
+    │   └── StaleCarrierMessage   one that came already: ignored, it harms nobody
     ├── AccountError         the carrier's REST API did not do what it was asked
     │   ├── CarrierRefused        it said no and will say so again: number, permission, credentials
     │   └── CarrierUnreachable    no answer, too many requests, 5xx; another try may work
@@ -67,8 +68,10 @@ class CarrierError(PhonebotError):
     The carrier sent a message that its documentation rules out.
 
     `event` is the message's event name, or "message" when it has none that can be read. `sequence` is its
-    sequence number, or None.
+    sequence number, or None. `harmless`: it tells nothing against who sent it, however often it comes.
     """
+
+    harmless = False
 
     def __init__(self, problem: str, event: str = "message", sequence: int | None = None) -> None:
         super().__init__(problem, event, sequence)
@@ -81,6 +84,14 @@ class CarrierError(PhonebotError):
 
 class UnknownCarrierEvent(CarrierError):
     """An event name that the documentation does not list."""
+
+    harmless = True
+
+
+class StaleCarrierMessage(CarrierError):
+    """A message that came already, or one that newer ones have overtaken."""
+
+    harmless = True
 
 
 class AccountError(PhonebotError):

@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from phonebot.audio.base64 import is_base64
-from phonebot.errors import CarrierError, UnknownCarrierEvent
+from phonebot.errors import CarrierError, StaleCarrierMessage, UnknownCarrierEvent
 
 MAX_MESSAGE_BYTES = 64 * 1024
 """What one message may measure as UTF-8. A frame of 20 ms takes about 400 bytes."""
@@ -335,6 +335,7 @@ class StreamReader:
         Decode one frame.
 
         Raises `UnknownCarrierEvent` for an event that is not documented; new ones may appear, so it is no fault.
+        Raises `StaleCarrierMessage` for one that came already, or too late, which is not taken a second time.
         Raises `CarrierError` for what the carrier should not send: a binary frame (bytes), more than
         MAX_MESSAGE_BYTES, what is not JSON or not of its event's shape, a message out of order or of another
         stream, audio of another format. Neither repeats more of the message than event and sequence number.
@@ -353,7 +354,8 @@ class StreamReader:
         if self._stream_sid is not None and json.stream_sid != self._stream_sid:
             raise json.refused("the stream sid is not that of the start message")
         if json.sequence_number <= self._sequence:
-            raise json.refused(f"the sequence number does not grow: the last was {self._sequence}")
+            problem = f"the sequence number does not grow: the last was {self._sequence}"
+            raise StaleCarrierMessage(problem, str(json.__struct_config__.tag), json.sequence_number)
         self._stream_sid, self._sequence = json.stream_sid, json.sequence_number
 
 

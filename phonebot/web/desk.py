@@ -105,6 +105,9 @@ class CallDesk:
 
     async def hold(self, socket: MediaSocket, reader: StreamReader, start: Start, admission: Admission) -> None:
         """A call from the carrier, until it has ended: its number's profile answers."""
+        if before := self.held.get(start.call_sid):
+            log.warning("call %.40r comes again: the stream it had is taken for lost", start.call_sid)
+            before.lose()
         profile = self.numbers.profile_for(admission.number, admission.caller)
         if profile.version != admission.profile_version:
             log.info(

@@ -48,6 +48,10 @@ class HeldCall:
         """The operator of this name ends the call, at once."""
         self._bridge.hang_up(by)
 
+    def lose(self) -> None:
+        """The carrier has given the call's stream up, though its socket does not say so."""
+        self._bridge.lose()
+
     def say(self, wish: TextWish, by: str) -> None:
         """The operator of this name types into the call. Raises TextRefused."""
         self._typist.say(wish.text, by, wish.role, wish.interrupt)

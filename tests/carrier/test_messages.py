@@ -22,7 +22,7 @@ from phonebot.carrier.messages import (
     StreamReader,
     StreamWriter,
 )
-from phonebot.errors import CarrierError, UnknownCarrierEvent
+from phonebot.errors import CarrierError, StaleCarrierMessage, UnknownCarrierEvent
 
 DOCUMENTED = Path(__file__).parents[2] / "fixtures" / "carrier" / "documented.jsonl"
 
@@ -389,6 +389,8 @@ def test_a_sequence_number_that_does_not_grow_is_refused(sequence: str) -> None:
     receive(reader, media("5"))
     error = refusal(reader, mark(sequence))
     assert str(error) == f"mark {sequence}: the sequence number does not grow: the last was 5"
+    assert isinstance(error, StaleCarrierMessage)
+    assert error.harmless
 
 
 # ------------------------------------------------------------------------------------------- order
