@@ -194,6 +194,29 @@ class Line(Frozen, frozen=True):
     typed_by: str = ""
 
 
+class ModelDropped(Frozen, frozen=True):
+    """
+    The model is gone in mid-call, and is asked for again; `problem` says why. `planned`: we have left it ourselves.
+
+    Either a Recovered follows, or the call ends.
+    """
+
+    problem: str
+    planned: bool = False
+
+
+class Recovered(Frozen, frozen=True):
+    """
+    The model is there, after so long and so many attempts, and is told what was said.
+
+    Of the caller's audio, which was kept meanwhile, the oldest frames were dropped if it was too much.
+    """
+
+    away_ms: int
+    attempts: int
+    dropped_frames: int = 0
+
+
 class StartRecording(Frozen, frozen=True):
     """The caller has heard that he is recorded: from now on what is said may be kept, and listened to by others."""
 
@@ -275,6 +298,8 @@ Action: TypeAlias = (
     | Cut
     | GuardrailTripped
     | Line
+    | ModelDropped
+    | Recovered
     | StartRecording
     | CallerSilent
     | LimitNear

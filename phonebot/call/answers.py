@@ -9,6 +9,7 @@ from phonebot.call.enforcement import Enforcement
 from phonebot.call.errands import Errands
 from phonebot.call.guardrails import Guardrails
 from phonebot.call.inputs import ModelReady
+from phonebot.call.recovery import Recovery
 from phonebot.call.turns import Turn
 from phonebot.call.typed import Typed
 from phonebot.realtime import events
@@ -18,6 +19,8 @@ MAX_WAITING_MS = 600_000  # audio that the model may be ahead of playout; beyond
 
 
 class Answers:
+    """`begun`: of one of them there was something to be heard."""
+
     def __init__(
         self,
         talk: Conversation,
@@ -26,7 +29,10 @@ class Answers:
         guardrails: Guardrails,
         enforcement: Enforcement,
         typed: Typed,
+        recovery: Recovery,
     ) -> None:
+        self.begun = False
+        self._recovery = recovery
         self._talk, self._caller, self._errands = talk, caller, errands
         self._guardrails, self._enforcement, self._typed = guardrails, enforcement, typed
         self._leg = BotLeg()
@@ -41,6 +47,7 @@ class Answers:
         actions = talk.stop_music(now)
         actions += talk.items.delete_unheard(lambda item: item.response_id != response_id)  # only one can be active
         talk.answer_due_ms = None
+        self._caller.is_being_answered(response_id)
         crossed = talk.responses.asked and talk.turn is Turn.CALLER and not talk.is_deaf
         follows = talk.responses.follows_conversation
         unwanted = talk.responses.created(response_id, event.response.metadata)
@@ -71,6 +78,8 @@ class Answers:
                 return actions
         else:
             talk.responses.done(response.id)
+            if response.status == "completed":
+                self._caller.was_answered(response.id)
         actions += self._guardrails.response_over(response.id, now)
         actions += talk.items.complete(response.id)
         actions += talk.items.delete_unheard(lambda item: item.response_id == response.id)
@@ -84,24 +93,24 @@ class Answers:
         error = response.error or events.ErrorDetail("no reason given", type="server_error")
         how = severity(error)
         if how == "fatal":
-            return self._talk.lose(error.message, now)
+            return self._recovery.fail(error.message, now)
         retried = how == "retry_response" and self._talk.responses.failed(response.id, now)
         if not retried:
             self._talk.responses.done(response.id)
-        return self._talk.complain(f"the model's response failed: {error.message}", now)
+        return self._recovery.complain(f"the model's response failed: {error.message}", now)
 
     # ------------------------------------------------------------------------------ its items
 
     def in_conversation(self, event: events.ItemAdded, now: int) -> list[Action]:
         """An item has its place in the model's conversation, whoever made it."""
-        self._talk.clips.places.added(event.item.id)
+        self._talk.dialogue.added(event.item.id, event.item)
         self._errands.in_conversation(event.item)
         self._typed.added(event.item.id)
         return []
 
     def item_added(self, event: events.OutputItemAdded, now: int) -> list[Action]:
         talk, added = self._talk, event.item
-        talk.clips.places.added(added.id)
+        talk.dialogue.added(added.id)
         if not isinstance(added, events.Message) or not added.id or talk.items.is_final(added.id):
             return []
         item = talk.items.item(added.id, event.response_id)
@@ -123,13 +132,13 @@ class Answers:
     # ------------------------------------------------------------------------------ what it says
 
     def audio(self, event: events.AudioDelta, now: int) -> list[Action]:
-        talk = self._talk
+        talk, self.begun = self._talk, True
         if event.response_id in talk.responses.fenced or talk.items.is_final(event.item_id):
             return []
         if not is_base64(event.audio):
-            return talk.complain(f"audio of item {event.item_id} is no base64", now)
+            return self._recovery.complain(f"audio of item {event.item_id} is no base64", now)
         if talk.ledger.waiting_ms > MAX_WAITING_MS:
-            return talk.complain(f"item {event.item_id} is endless: its audio is not taken any more", now)
+            return self._recovery.complain(f"item {event.item_id} is endless: its audio is not taken any more", now)
         item = talk.items.item(event.item_id, event.response_id)
         item.content_index = event.content_index
         item.receive(base64_length(event.audio), self._leg.bytes_per_ms)
@@ -168,5 +177,5 @@ class Answers:
             return self._talk.items.truncate_again(error)
         how = severity(error)
         if how == "fatal":
-            return self._talk.lose(error.message, now)
-        return [] if how == "harmless" else self._talk.complain(f"the model reports: {error.message}", now)
+            return self._recovery.fail(error.message, now)
+        return [] if how == "harmless" else self._recovery.complain(f"the model reports: {error.message}", now)

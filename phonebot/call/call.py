@@ -10,6 +10,7 @@ A call: inputs in, actions out.
 Here inputs find their way. What is made of them is decided by
 
     Conversation    the floor, the playout, what was heard: all others act on it
+    Recovery        the model's session: asked for, lost, asked for again
     Caller          the caller's audio, keys and turns; what of them interrupts the bot
     Answers         the model's responses: what they say, call and complain of
     Errands         functions and hand-offs
@@ -18,10 +19,10 @@ Here inputs find their way. What is made of them is decided by
     WindingUp       limits of time and money
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
-from phonebot.call.actions import Action, OpenModel, Tell, Trouble
+from phonebot.call.actions import Action, Tell, Trouble
 from phonebot.call.agents import Agents
 from phonebot.call.answers import Answers
 from phonebot.call.caller import Caller
@@ -49,13 +50,15 @@ from phonebot.call.inputs import (
     TypedText,
 )
 from phonebot.call.manners import Manners
-from phonebot.call.plan import CallPlan, EarlierLine
+from phonebot.call.plan import CallPlan
+from phonebot.call.recovery import Recovery
 from phonebot.call.tools import Tools
 from phonebot.call.turns import Turn
 from phonebot.call.typed import Typed
 from phonebot.call.winding_up import WindingUp
 from phonebot.carrier.messages import Dtmf, Mark, Media, Start, Stop
 from phonebot.realtime import events
+from phonebot.realtime.events import AppendAudio
 
 CARRIER_FAULTS = 20  # more refused messages than this are no accident
 SILENT_CARRIER_MS = 60_000  # a stream that says nothing for so long is dead, whatever its socket says
@@ -81,8 +84,15 @@ class Call:
         self._enforcement = Enforcement(
             self._guardrails, self._talk, self._caller, self._tools, self._agents, self._errands
         )
+        self._recovery = Recovery(plan, self._talk, self._caller, self._errands, self._guardrails)
         self._answers = Answers(
-            self._talk, self._caller, self._errands, self._guardrails, self._enforcement, self._typed
+            self._talk,
+            self._caller,
+            self._errands,
+            self._guardrails,
+            self._enforcement,
+            self._typed,
+            self._recovery,
         )
         self._manners = Manners(plan.no_input, self._talk, self._tools, self._typed)
         self._winding_up = WindingUp(plan, self._talk)
@@ -104,8 +114,8 @@ class Call:
             actions += self._answer_typed(now)
         if self._guardrails.looks:
             actions += self._enforcement.look_at_caller(actions, now)
-        if self._talk.farewell:
-            actions += self._talk.part(now)
+        if self._recovery.watches or self._talk.farewell:
+            actions += self._recovery.watch(now) + self._talk.part(now)
         if self._tools.running:
             self._errands.watch(now)
         if self._caller.keys_in:
@@ -114,7 +124,17 @@ class Call:
             self._manners.watch(now)
         if self._caller.guards:
             self._caller.note_playback(actions, now)
-        return actions
+        return self._told(actions)
+
+    def _told(self, actions: list[Action]) -> list[Action]:
+        """The same as the model can be told it: nothing while there is none, and later what that was."""
+        if len(actions) == 1 and isinstance(only := actions[0], Tell) and isinstance(only.command, AppendAudio):
+            return actions  # fifty times a second
+        dialogue = self._talk.dialogue
+        dialogue.note(actions)
+        if self._talk.items.model is None:
+            return [action for action in actions if not isinstance(action, Tell)]
+        return dialogue.complete(actions)
 
     @property
     def ended(self) -> bool:
@@ -144,6 +164,7 @@ class Call:
         dues = (
             talk.notice.due_ms if talk.notice else None,
             talk.farewell.due_ms if talk.farewell else None,
+            self._recovery.due_ms,
             self._guardrails.due_ms,
             self._winding_up.due_ms,
             self._manners.due_ms,
@@ -161,7 +182,7 @@ class Call:
     # ------------------------------------------------------------------------------ the carrier
 
     def _start(self, start: Start, now: int) -> list[Action]:
-        return [*map(Trouble, self.plan.problems), OpenModel(self.plan.session)]
+        return [*map(Trouble, self.plan.problems), *self._recovery.start(now)]
 
     def _media(self, media: Media, now: int) -> list[Action]:
         if media.timestamp_ms > now + WILD_STAMP_MS:
@@ -209,16 +230,17 @@ class Call:
     # ------------------------------------------------------------------------------ the model's connection
 
     def _ready(self, ready: ModelReady, now: int) -> list[Action]:
-        self._talk.items.model = ready
         self._answers.model_ready(ready)
-        early = self._caller.model_ready(ready)
-        actions = _told(self.plan.earlier) + self._open(now)
-        actions += self._talk.clips.model_ready() + self._typed.model_ready()
+        self._caller.model_ready(ready)
+        actions = self._open(now) + self._recovery.ready(ready, now) + self._typed.model_ready()
         if self._talk.notice:  # what was said before it is heard by nobody
-            return actions + self._talk.give_notice(now)
-        if self.plan.greeting is None and not self.plan.earlier:
-            return actions + self._caller.append_early(early, now)
-        return actions + self._greet(now)
+            self._caller.kept.drop()
+            return actions if self._talk.responses.insisted_id else actions + self._talk.give_notice(now)
+        speaks_first = self.plan.greeting is not None or self.plan.earlier
+        if speaks_first and not self._answers.begun:
+            self._caller.kept.drop()
+            return actions + self._greet(now)
+        return actions + self._recovery.go_on(now)
 
     def _heed_notice(self, now: int) -> list[Action]:
         """The call begins for the caller once he was told that it is recorded."""
@@ -231,16 +253,16 @@ class Call:
             return self._talk.wanted(now)
         if self.plan.greeting is None:
             return self._talk.ask(now)
-        # The bot greets first: what the caller said into the silence before is no answer to it.
+        # What the caller said into the silence before is no answer to it.
         self._caller.greeting = None if self.plan.greeting_interruptible else ""
         self._talk.responses.want(self._talk.words(self.plan.greeting))
         return self._talk.ask(now)
 
     def _lost(self, lost: ModelLost, now: int) -> list[Action]:
-        return self._talk.lose(lost.problem, now)
+        return self._recovery.lost(lost, now)
 
     def _model_fault(self, fault: ModelFault, now: int) -> list[Action]:
-        return self._talk.complain(fault.problem, now)
+        return self._recovery.complain(fault.problem, now)
 
     def _audio_dropped(self, dropped: CallerAudioDropped, now: int) -> list[Action]:
         return [Trouble(f"{dropped.frames} frames of the caller were dropped: the model's connection is too slow")]
@@ -291,7 +313,10 @@ class Call:
         if self._talk.answer_due_ms is not None and now >= self._talk.answer_due_ms:
             self._talk.answer_due_ms = None
             self._talk.responses.want()
-        actions = self._caller.tick(now) + self._errands.tick(now) + self._enforcement.tick(now)
+        actions = self._recovery.tick(now)
+        if self._talk.ended:
+            return actions
+        actions += self._caller.tick(now) + self._errands.tick(now) + self._enforcement.tick(now)
         actions += self._manners.tick(now)
         settled = self._talk.settle(self._talk.ledger.settle_due(now), "timeout", now)
         return actions + settled + self._talk.ask(now)
@@ -337,15 +362,3 @@ class Call:
             events.OutputItemDone: self._answers.item_done,
             events.ResponseDone: self._response_done,
         }
-
-
-def _told(earlier: Iterable[EarlierLine]) -> list[Action]:
-    """What was said before enters the model's conversation."""
-    return [Tell(events.CreateItem(_MESSAGES[line.role](line.text))) for line in earlier]
-
-
-_MESSAGES: dict[str, Callable[[str], events.Message]] = {
-    "caller": lambda text: events.Message("user", (events.Part("input_text", text=text),)),
-    "bot": lambda text: events.Message("assistant", (events.Part("output_text", text=text),)),
-    "instruction": lambda text: events.Message("system", (events.Part("input_text", text=text),)),
-}

@@ -5,7 +5,6 @@ Turns are found by the model's service or by an ear of ours, and either anything
 the bot, or it is decided here what does (interruptions.py).
 """
 
-from collections import deque
 from collections.abc import Iterable
 
 from phonebot.agents.profile import END_KEY
@@ -27,22 +26,23 @@ from phonebot.call.interruptions import (
     Said,
     Take,
 )
+from phonebot.call.kept_audio import KeptAudio
 from phonebot.call.keypad import Keystrokes
 from phonebot.call.listening import Ear, Heard, ear_for
-from phonebot.call.plan import CallPlan
+from phonebot.call.plan import CallPlan, KeyTurns
 from phonebot.call.tools import Tools
 from phonebot.call.turns import PlayoutEnded, Turn
 from phonebot.call.typed import Typed
 from phonebot.carrier.messages import Dtmf, Media
 from phonebot.realtime import events
 
-EARLY_FRAMES = 100  # caller audio kept until the model is ready: 2 s
 ANSWER_PATIENCE_MS = 8_000  # a turn that the model has not begun to answer by then was lost
 
 
 class Caller:
     """
     `greeting` is the response that is a greeting not to be interrupted; "": it has not begun, None: there is none.
+    `kept` is what the model may have to hear again, or for the first time.
     """
 
     def __init__(self, plan: CallPlan, talk: Conversation, tools: Tools, agents: Agents, typed: Typed) -> None:
@@ -54,7 +54,9 @@ class Caller:
         self._interruptions = Interruptions(plan, self._bot_now) if plan.decides else None
         # None: what he keys in is no answer.
         self._keystrokes = Keystrokes(plan.keypad, typed) if plan.keypad else None
-        self._early: deque[Media] = deque(maxlen=EARLY_FRAMES)
+        self.kept = KeptAudio(between=isinstance(plan.turns, KeyTurns))
+        # The response that answers him now, and the newest turn that it knows of; None: none does.
+        self._answered: tuple[str, str] | None = None
         self._leg = CallerLeg()
         # Finds the caller's turns; None: the model does, or is not ready yet.
         self._ear: Ear | None = None
@@ -71,10 +73,8 @@ class Caller:
         return decided + self._pass_on(media, now)
 
     def _pass_on(self, media: Media, now: int) -> list[Action]:
-        if self._talk.items.model:
-            return self._append(media, now)
-        self._early.append(media)
-        return []
+        self.kept.hear(media)
+        return self._append(media, now) if self._talk.items.model else []
 
     def _append(self, media: Media, now: int) -> list[Action]:
         if self._ear:
@@ -88,16 +88,21 @@ class Caller:
             media = _silenced(media)
         return decided, media
 
-    def model_ready(self, ready: ModelReady) -> deque[Media]:
-        """From now on the model hears him. What he said before, for `append_early` or to be dropped."""
+    def model_ready(self, ready: ModelReady) -> None:
+        """From now on the model hears him. What he said before is `hear_again`'s, or to be dropped."""
         self._leg = CallerLeg(ready.input_format)
         if self._plan.turns:
             self._ear = ear_for(self._plan.turns, self._leg, ready.input_format)
-        early, self._early = self._early, deque()
-        return early
 
-    def append_early(self, early: Iterable[Media], now: int) -> list[Action]:
-        return [action for media in early for action in self._append(media, now)]
+    def hear_again(self, now: int) -> list[Action]:
+        """The model hears what was kept for it."""
+        return [action for media in self.kept.take() for action in self._append(media, now)]
+
+    def lose_model(self, now: int) -> list[Action]:
+        """Nobody hears him any more: what he is saying is kept, and nobody finds his turns."""
+        self.kept.lose()
+        self._ear = self._answered = None
+        return self._decide(self._interruptions.lose_model(), now) if self._interruptions else []
 
     # ------------------------------------------------------------------------------ his keys
 
@@ -152,7 +157,8 @@ class Caller:
         return [] if self._ear else self._speech_stopped(event, now)
 
     def told_of_commit(self, event: events.AudioCommitted, now: int) -> list[Action]:
-        self._talk.clips.places.added(event.item_id)
+        self._talk.dialogue.added(event.item_id, by_caller=True)
+        self.kept.is_committed(event.item_id)
         if self._interruptions:
             return self._decide(self._interruptions.committed(event.item_id, now), now)
         return [] if self._ear else self._turn_ended(now)
@@ -163,6 +169,9 @@ class Caller:
 
     def transcribed(self, event: events.TranscriptionCompleted, now: int) -> list[Action]:
         text = event.transcript.strip()
+        self.kept.is_done(event.item_id)
+        if not text:
+            self._talk.dialogue.silent(event.item_id)
         self._tools.said(text, now)
         if self._interruptions:
             return self._decide(self._interruptions.transcribed(event.item_id, text), now)
@@ -188,12 +197,14 @@ class Caller:
         return actions
 
     def _speech_started(self, event: events.SpeechStarted, now: int) -> list[Action]:
-        self._talk.clips.places.caller_begins(event.item_id)
+        self._talk.dialogue.caller_begins(event.item_id)
+        self.kept.begins(event.item_id)
         if self._interruptions:
             return self._decide(self._interruptions.began(event.item_id, now), now)
         return self._take_floor(now)
 
     def _speech_stopped(self, event: events.SpeechStopped, now: int) -> list[Action]:
+        self.kept.ends()
         if self._interruptions:
             return self._decide(self._interruptions.ended(now), now)
         if self._ear and self._ear.answers:
@@ -219,6 +230,21 @@ class Caller:
             return actions + self._talk.ask(now)
         self._is_answered(now)
         return actions
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether what he says is answered, by the service itself or because we ask for it."""
+        return self._answers_by_itself() or (self._ear.answers if self._ear else self._plan.answers)
+
+    def is_being_answered(self, response_id: str) -> None:
+        """A response has begun."""
+        newest = self.kept.newest_committed
+        self._answered = (response_id, newest) if newest else None
+
+    def was_answered(self, response_id: str) -> None:
+        """A response is complete: what it has answered need not be heard again."""
+        if self._answered and self._answered[0] == response_id:
+            self.kept.is_done(self._answered[1])
 
     def _answers_by_itself(self) -> bool:
         detection = self._plan.session.turn_detection

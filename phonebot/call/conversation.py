@@ -11,6 +11,8 @@ All parts of a call act on this one. Each method gives the actions that come of 
 
 from collections.abc import Iterable
 
+from msgspec.structs import replace
+
 from phonebot.audio.base64 import base64_length
 from phonebot.call import turns
 from phonebot.call.actions import (
@@ -28,6 +30,7 @@ from phonebot.call.actions import (
     Trouble,
 )
 from phonebot.call.clips import Clips
+from phonebot.call.dialogue import Dialogue
 from phonebot.call.farewell import Farewell
 from phonebot.call.inputs import Leave
 from phonebot.call.items import Items
@@ -39,8 +42,6 @@ from phonebot.call.transcript import SpokenItem
 from phonebot.call.turns import PlayoutEnded, Turn
 from phonebot.realtime import events
 
-MODEL_FAULTS = 100  # more events and complaints of the model's that are refused are no accident
-
 
 class Conversation:
     """`ended`: the call is over, and nothing more comes of it."""
@@ -51,9 +52,10 @@ class Conversation:
         self.ended = False
         self.ledger = PlayoutLedger(plan.carrier, holds=plan.caution.hold_ms > 0)
         self.responses = Responses()
+        self.dialogue = Dialogue(plan.earlier)
         # What we play ourselves; its items are among the others.
-        self.clips = Clips()
-        self.items = Items(self.responses, self.clips)
+        self.clips = Clips(self.dialogue)
+        self.items = Items(self.responses, self.clips, self.dialogue)
         # What the model is to be told of why it was stopped, once it knows what was heard; None: nothing.
         self.untold: str | None = None
         # Into which words of ours are translated; "": they are said as they are.
@@ -67,7 +69,6 @@ class Conversation:
         # Of the pause: how much was still to be heard (None: nothing was playing), and what the positions rest on.
         self._unheard_ms: int | None = None
         self._held_settled: Settled = "at_once"
-        self._model_faults = 0
         # What was played last while the caller had to wait.
         self._music: SpokenItem | None = None
 
@@ -88,7 +89,13 @@ class Conversation:
 
     @property
     def must_not_ask(self) -> bool:
-        """The caller speaks, or whether he does, or what he has heard, is being found out; or a notice is said."""
+        """
+        The caller speaks, or whether he does, or what he has heard, is being found out; or a notice is said.
+
+        Or there is no model.
+        """
+        if self.items.model is None:
+            return True
         he_speaks = self.turn is Turn.CALLER and not self.is_deaf
         is_noticed = self.notice is not None and self.responses.insisted_id is not None
         return he_speaks or is_noticed or self.ledger.held or self.untold is not None
@@ -137,6 +144,10 @@ class Conversation:
             return []
         start, item.sent_bytes = item.sent_bytes, item.sent_bytes + base64_length(payload)
         return self.ledger.queue(item.item_id, start, payload, now)
+
+    def play_canned(self, clip: Clip, now: int) -> list[Action]:
+        """Play what stands for words of the model's, whoever speaks; nothing if there is no such recording."""
+        return self.play_clip(replace(clip, over_speech=True), now) if clip.audio else []
 
     def play_clip(self, clip: Clip, now: int) -> list[Action]:
         """Play audio of our own: see PlayClip."""
@@ -328,16 +339,25 @@ class Conversation:
         """Take leave as it is wished, unless it is taken already, or the caller speaks and may keep the bot."""
         if self.farewell or (wish.listens and self.turn is Turn.CALLER):
             return []
-        unheard_ms = self.unheard_ms(now)
+        canned = self.items.model is None and bool(wish.words)
+        said = self.play_canned(self.plan.canned.goodbye, now) if canned else []
         farewell = Farewell(
-            wish.words,
+            "" if canned else wish.words,
             wish.outcome,
             listens=wish.listens,
             now=now,
-            unheard_ms=unheard_ms,
+            unheard_ms=self.unheard_ms(now),
             language=wish.language,
         )
-        return self.take_leave(farewell, now)
+        return said + self.take_leave(farewell, now)
+
+    def leave_without_words(self, now: int) -> list[Action]:
+        """Leave is being taken and the model is gone, so that what is played last is of ours."""
+        farewell, self.farewell = self.farewell, None
+        assert farewell is not None, "it is being taken"
+        self.responses.relent()
+        wish = Leave(farewell.words, farewell.outcome, farewell.listens, farewell.language)
+        return self.leave(wish, now)
 
     def leave_at_once(self, wish: Leave, now: int) -> list[Action]:
         """The same, whatever is being said."""
@@ -358,18 +378,8 @@ class Conversation:
         if farewell is None or self.ended:
             return []
         is_over = farewell.is_over(self.responses, self.items, self.ledger.empty, now)
-        return self.hang_up(1000, farewell.outcome, now) if is_over else []
-
-    def lose(self, problem: str, now: int) -> list[Action]:
-        """There is no model any more."""
-        return [Trouble(problem), *self.hang_up(1011, "model_failed", now)]
-
-    def complain(self, problem: str, now: int) -> list[Action]:
-        """Something is wrong with the model; too much of it ends the call."""
-        self._model_faults += 1
-        if self._model_faults <= MODEL_FAULTS:
-            return [Trouble(problem)]
-        return self.lose(f"the model has made {MODEL_FAULTS} faults, the last: {problem}", now)
+        code = 1011 if farewell.outcome == "model_failed" else 1000
+        return self.hang_up(code, farewell.outcome, now) if is_over else []
 
     def hang_up(self, code: int, reason: Outcome, now: int) -> list[Action]:
         """`code` is the WebSocket close code."""

@@ -4,6 +4,8 @@ What the model has done for it: functions that run beside the call, and hand-off
 tools.py knows which functions run, agents.py who has the call; here is what comes of either in the conversation.
 """
 
+from typing import Any
+
 from msgspec.structs import replace
 
 from phonebot.call.actions import Action, HandOff, Tell, Trouble
@@ -18,10 +20,13 @@ from phonebot.realtime import events
 
 
 class Errands:
+    """`session` is the one that the call needs now: that of whoever has it, in the language that is spoken."""
+
     def __init__(
         self, plan: CallPlan, talk: Conversation, tools: Tools, agents: Agents, guardrails: Guardrails
     ) -> None:
         self._talk, self._tools, self._agents, self._guardrails = talk, tools, agents, guardrails
+        self.session = plan.session
         # None: no agent is meant to forget.
         self._memory = Memory() if any(agent.keep_turns is not None for agent in plan.agents) else None
 
@@ -34,6 +39,7 @@ class Errands:
 
     def called(self, call: events.FunctionCall, response_id: str, now: int) -> list[Action]:
         """The model calls a function; the call is complete."""
+        self._talk.dialogue.called(call)
         if not self._agents.is_handoff(call.name):
             return self._tools.called(call, response_id, now)
         told = self._tools.called_for(call, response_id, lambda: self._agents.ask(call, response_id))
@@ -85,18 +91,23 @@ class Errands:
         before, agent = self._agents.current.name, self._agents.switch(to_agent)
         self._tools.change(agent.rules)
         self._guardrails.change(agent.guardrails)
-        session = events.Session(instructions=self._instructions(agent.instructions), tools=agent.tools)
+        changed = self._change(instructions=self._instructions(agent.instructions), tools=agent.tools)
         forgotten = self._forgotten(agent.keep_turns, {*self._tools.running_calls, call_id})
-        return [Tell(events.UpdateSession(session)), *forgotten, HandOff(before, to_agent, note)]
+        return [Tell(events.UpdateSession(changed)), *forgotten, HandOff(before, to_agent, note)]
 
     def _speak(self, language: str) -> list[Action]:
         """This is spoken from now on, whoever has the call."""
         self._talk.language = language
         given = self._talk.plan.session
-        session = events.Session(instructions=self._instructions(self._agents.current.instructions))
+        changes: dict[str, Any] = {"instructions": self._instructions(self._agents.current.instructions)}
         if isinstance(given.transcription, events.Transcription):
-            session = replace(session, transcription=expecting(given.transcription, language))
-        return [Tell(events.UpdateSession(session))]
+            changes["transcription"] = expecting(given.transcription, language)
+        return [Tell(events.UpdateSession(self._change(**changes)))]
+
+    def _change(self, **changes: Any) -> events.Session:
+        """The session is changed so: what an update of it says."""
+        self.session = replace(self.session, **changes)
+        return events.Session(**changes)
 
     def _instructions(self, own: str) -> str:
         """What an agent is told, whose `own` instructions these are."""
@@ -106,11 +117,11 @@ class Errands:
         """All but the last turns leaves the conversation, and what is still to be settled stays."""
         if keep_turns is None or self._memory is None:
             return []
-        items, places = self._talk.items, self._talk.clips.places
+        items, dialogue = self._talk.items, self._talk.dialogue
         if not items.can("deletes"):
             return [Trouble("the model's service deletes no items: the next agent knows all that was said before")]
         old = self._memory.before(keep_turns, awaited)
-        gone = [item_id for item_id in old if item_id in places and items.get(item_id) is None]
+        gone = [item_id for item_id in old if item_id in dialogue and items.get(item_id) is None]
         return [action for item_id in gone for action in items.delete(item_id)]
 
     # ------------------------------------------------------------------------------ time

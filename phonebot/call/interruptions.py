@@ -285,6 +285,16 @@ class Interruptions:
             return []
         return self._reach(Rung.TAKEN, 0)
 
+    def lose_model(self) -> list[Decision]:
+        """Nobody tells of speech any more: what was under way is heard again later, and judged anew."""
+        decisions = self._take_held() if self._rung is Rung.HELD else []
+        self._rung, self._due_ms, self._speech = Rung.NONE, None, None
+        self._held.clear()
+        self._uncommitted.clear()
+        if self._meter:
+            self._meter.forget()
+        return decisions
+
     # ---------------------------------------------------------------------------------- the ladder
 
     def _climb(self, lowest: Rung, now: int) -> list[Decision]:

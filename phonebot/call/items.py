@@ -5,6 +5,7 @@ The assistant's items whose line is not final, and what the model is told of eac
     items.confirm("item_1", 1_600)             # a mark came back: so many bytes have played
     items.stop(items.unstopped(), fence)       # a clear has cut them
     items.settle(item, 1_440, "fence")         # and so much of this one was heard
+    items.lose()                               # the model's session is gone: what it said so far is a clip of ours
 
 What was heard in full is left alone, the one that was cut is truncated, what was not heard is removed.
 """
@@ -14,6 +15,7 @@ from typing import Literal
 
 from phonebot.call.actions import Action, Cut, Line, Settled, Tell, Trouble
 from phonebot.call.clips import Clips
+from phonebot.call.dialogue import Dialogue
 from phonebot.call.inputs import ModelReady
 from phonebot.call.responses import Responses
 from phonebot.call.run import BYTES_PER_MS
@@ -23,12 +25,12 @@ from phonebot.realtime.events import DeleteItem, ErrorDetail
 
 
 class Items:
-    """The items of one call, in the order in which they were begun. `model`: None until it is ready."""
+    """The items of one call, in the order in which they were begun. `model`: None while there is none."""
 
-    def __init__(self, responses: Responses, clips: Clips) -> None:
+    def __init__(self, responses: Responses, clips: Clips, dialogue: Dialogue) -> None:
         self.model: ModelReady | None = None
         self._responses = responses
-        self._clips = clips
+        self._clips, self._dialogue = clips, dialogue
         self._open: dict[str, SpokenItem] = {}
         # The ids of those whose line is final: what still comes of them is ignored.
         self._final: set[str] = set()
@@ -167,6 +169,22 @@ class Items:
         """The call has ended: what was heard of those whose text was still to come."""
         return [_last_line(item) for item in self if not item.is_wordless]
 
+    def lose(self) -> list[Action]:
+        """The model's session is gone. What is open is heard to its end, and the next one is told it in words."""
+        self._unheard.clear()
+        actions: list[Action] = []
+        for item in self:
+            if item.is_clip:
+                continue
+            if item.cut or not item.received_ms:
+                actions += [_last_line(item)] if item.cut else []
+                self.forget(item)
+                continue
+            self._dialogue.keep(item.item_id)
+            item.break_off()
+            actions += self.heard_in_full(item)
+        return actions
+
     # ---------------------------------------------------------------------------------- what the model is told
 
     def can(self, what: Literal["truncates", "deletes", "interrupts"]) -> bool:
@@ -186,7 +204,7 @@ class Items:
 
     def delete(self, item_id: str) -> list[Action]:
         """The item leaves the conversation."""
-        self._clips.places.removed(item_id)
+        self._dialogue.removed(item_id)
         return [Tell(DeleteItem(item_id))]
 
     def delete_unheard(self, chosen: Callable[[SpokenItem], bool]) -> list[Action]:

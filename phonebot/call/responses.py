@@ -194,6 +194,27 @@ class Responses:
             self._wanted.appendleft(options)
         return True
 
+    def lose(self, spoke: bool) -> bool:
+        """
+        The session is gone, and what was under way in it. What was wanted is wanted still, of the next one.
+
+        `spoke`: of the active response something is to be heard. True: that is to be gone on with. What nothing is
+        to be heard of is wanted again, and so is what is insisted on: that has to be heard in full.
+        """
+        active, request, asked_insisted = self.active, self._request, self.asked_insisted
+        self.active = self._request = None
+        self._failures = self._not_before_ms = 0
+        if active is not None and active == self.insisted_id:
+            self.crossed(active)
+        elif active is None or active not in self.fenced:
+            if active and spoke:
+                return True
+            if request and not asked_insisted:
+                self._wanted.appendleft(request.command.options)
+            elif active:
+                self.want()
+        return False
+
     def refused(self, event_id: str | None, busy: bool) -> bool:
         """
         A command was refused. True if it was the request: named, or no command is and a response is in the way.

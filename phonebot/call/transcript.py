@@ -31,12 +31,20 @@ class SpokenItem:
     stopped: bool = False  # a clear has cut it; how much was heard is still to come
     cut: bool = False  # it was cut, after `heard_ms`
     heard_ms: int = 0
-    is_clip: bool = False  # ours: the model does not know of it yet
+    is_clip: bool = False  # ours, or of a session that is gone: the model does not know of it yet
 
     def receive(self, length: int, bytes_per_ms: int) -> None:
         """`length` more bytes of audio came from the model."""
         self.received_bytes += length
         self.received_ms = self.received_bytes // bytes_per_ms
+
+    def break_off(self) -> None:
+        """The session that made it is gone: it says no more than its audio so far has room for."""
+        if not self.complete:
+            self.final_text = cut_text(self.text, self.received_ms, self._length_ms())
+        elif self.final_text is None:
+            self.final_text = self.text
+        self.complete = self.is_clip = True
 
     @property
     def text(self) -> str:
@@ -53,8 +61,11 @@ class SpokenItem:
 
     def heard_text(self) -> str:
         """The text as far as the caller heard it."""
-        spoken_ms = self.received_ms if self.complete else len(self.text) * MS_PER_CHARACTER
-        return cut_text(self.text, self.heard_ms, max(spoken_ms, self.received_ms))
+        return cut_text(self.text, self.heard_ms, self._length_ms())
+
+    def _length_ms(self) -> int:
+        """How long it takes to say the text."""
+        return self.received_ms if self.complete else max(len(self.text) * MS_PER_CHARACTER, self.received_ms)
 
 
 def cut_text(text: str, heard_ms: int, total_ms: int) -> str:

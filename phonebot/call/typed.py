@@ -46,6 +46,7 @@ class Typed:
         return []
 
     def model_ready(self) -> list[Action]:
+        """The model is there: what it is told that was typed while it was not."""
         early, self._early = self._early, []
         return [action for typed in early for action in self._told(typed)]
 

@@ -90,8 +90,7 @@ class WindingUp:
         self._near.add(limit)
         told = self._limits.warn or ENDS_SOON.format(when=when)
         message = events.Message("system", (events.Part("input_text", text=told),))
-        tells: list[Action] = [Tell(events.CreateItem(message))] if self._talk.items.model else []
-        return [*tells, LimitNear(limit, used, most)]
+        return [Tell(events.CreateItem(message)), LimitNear(limit, used, most)]
 
     def _reached(self, limit: Limit, used: float, most: float, now: int) -> list[Action]:
         if self._outcome or self._talk.ended:
@@ -103,8 +102,6 @@ class WindingUp:
         talk = self._talk
         if talk.farewell:  # the call ends anyhow
             return []
-        if talk.items.model is None:  # nobody says anything
-            return talk.hang_up(1000, outcome, now)
         goodbye = self._limits.goodbye
         wish = Leave(goodbye.text, outcome, language=goodbye.language)
         leave = talk.leave_at_once if talk.unheard_ms(now) > REST_MS else talk.leave

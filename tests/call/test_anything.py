@@ -121,7 +121,7 @@ ends: st.SearchStrategy[Input] = st.sampled_from(
         Stop(9, "AC", "CA"),
         CarrierClosed(1006),
         OperatorHangUp("ada"),
-        ModelLost("gone"),
+        ModelLost("gone", fatal=True),
         e.ErrorEvent(e.ErrorDetail("", code="invalid_api_key")),
     ]
 )

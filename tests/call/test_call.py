@@ -4,6 +4,7 @@ from base64 import b64decode, b64encode
 
 import pytest
 from driver import PLAN, CallDriver
+from msgspec.structs import replace
 
 from phonebot.call.actions import (
     Action,
@@ -22,7 +23,6 @@ from phonebot.call.actions import (
     Trouble,
 )
 from phonebot.call.call import CARRIER_FAULTS, SILENT_CARRIER_MS, Call
-from phonebot.call.conversation import MODEL_FAULTS
 from phonebot.call.inputs import (
     CarrierClosed,
     CarrierFault,
@@ -32,7 +32,8 @@ from phonebot.call.inputs import (
     OperatorHangUp,
     Tick,
 )
-from phonebot.call.plan import CallPlan
+from phonebot.call.plan import CallPlan, Recovery
+from phonebot.call.recovery import MODEL_FAULTS
 from phonebot.call.turns import Turn
 from phonebot.carrier.messages import Media, Start, Stop
 from phonebot.realtime.events import (
@@ -104,11 +105,11 @@ def test_without_a_greeting_the_caller_is_heard_from_his_first_word() -> None:
     assert call.receive(ModelReady(Session()), 60) == [SendMark("0:2"), *[Tell(AppendAudio(FRAME))] * 3]
 
 
-def test_of_what_the_caller_says_before_the_model_is_ready_the_last_two_seconds_are_kept() -> None:
+def test_of_what_the_caller_says_before_the_model_is_ready_the_last_twenty_seconds_are_kept() -> None:
     call = Call(CallPlan(Session()))
-    for n in range(1, 151):
-        call.receive(media(n), 20 * n)
-    assert len(call.receive(ModelReady(Session()), 3_000)) == 1 + 100  # the first measures the round trip
+    for n in range(1, 1_151):
+        call.receive(media(n), 2 * n)
+    assert len(call.receive(ModelReady(Session()), 3_000)) == 1 + 1_000  # the first measures the round trip
 
 
 # ------------------------------------------------------------------------------------------- audio
@@ -683,8 +684,8 @@ def test_a_socket_that_ends_without_a_stop_ends_the_call() -> None:
     assert CallDriver().feed(CarrierClosed(1006))[-1] == Ended("stream_lost")
 
 
-def test_a_lost_model_ends_the_call() -> None:
-    assert CallDriver().feed(ModelLost("it is gone")) == [
+def test_a_model_that_is_lost_for_good_ends_the_call() -> None:
+    assert CallDriver().feed(ModelLost("it is gone", fatal=True)) == [
         Trouble("it is gone"),
         CloseStream(1011, "model_failed"),
         CloseModel(),
@@ -727,7 +728,7 @@ def test_a_timestamp_from_another_time_is_refused_and_the_call_goes_on() -> None
 
 
 def test_a_stream_that_says_nothing_for_long_is_dead() -> None:
-    call = Call(PLAN)
+    call = Call(replace(PLAN, recovery=Recovery(budget_ms=10**9)))
     call.receive(START, 0)
     call.receive(media(1), 20)
     assert call.wakeup_ms == 20 + SILENT_CARRIER_MS

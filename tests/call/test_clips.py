@@ -23,7 +23,6 @@ from phonebot.call.actions import (
     Trouble,
 )
 from phonebot.call.call import Call
-from phonebot.call.clips import Places
 from phonebot.call.inputs import ModelReady, PlayClip
 from phonebot.call.plan import MAX_CLIP_MS, CallPlan, Clip, KeyTurns
 from phonebot.call.turns import Turn
@@ -479,57 +478,3 @@ def test_nothing_of_the_callers_is_held_up_by_a_clip() -> None:
     call = CallDriver().call
     call.receive(play(), 600)
     assert call.receive(Media(100, 100, 600, FRAME), 600) == [Tell(AppendAudio(FRAME))]
-
-
-# ------------------------------------------------------------------------------------------- places
-
-
-def test_a_place_that_nothing_follows_is_the_end() -> None:
-    places = Places()
-    places.added("a")
-    places.keep("clip")
-    assert places.take("clip") is None
-
-
-def test_clips_that_are_not_told_yet_follow_nothing() -> None:
-    places = Places()
-    places.keep("clip 1")
-    places.keep("clip 2")
-    assert places.take("clip 1") is None
-    assert places.take("clip 2") is None
-
-
-def a_turn_before_a_clip() -> Places:
-    places = Places()
-    places.added("a")
-    places.caller_begins("u")
-    places.keep("clip")
-    places.added("b")
-    return places
-
-
-def test_a_turn_that_had_begun_before_the_clip_stands_before_it() -> None:
-    places = a_turn_before_a_clip()
-    places.added("u")
-    assert places.take("clip") == "u"
-
-
-def test_a_turn_that_is_not_there_is_nobodys_place() -> None:
-    assert a_turn_before_a_clip().take("clip") == "a"
-
-
-def test_a_clip_is_behind_the_clip_before_it_once_that_was_told() -> None:
-    places = Places()
-    places.keep("clip 1")
-    places.keep("clip 2")
-    places.caller_begins("u")
-    assert places.take("clip 1") == "root"
-    assert places.take("clip 2") == "clip 1"
-
-
-def test_a_turn_without_a_name_comes_behind_the_clip_too() -> None:
-    places = Places()
-    places.added("a")
-    places.keep("clip")
-    places.caller_begins(None)
-    assert places.take("clip") == "a"

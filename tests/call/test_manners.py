@@ -109,7 +109,7 @@ def test_while_a_function_runs_or_the_model_thinks_nobody_is_asked() -> None:
 
 def test_nobody_is_asked_before_there_is_a_model_to_ask() -> None:
     driver = CallDriver(PATIENT, model_ready=False)
-    driver.run(10_000)
+    driver.run(7_000)
     driver.feed(ModelReady(Session()))
     driver.run(3_800)
     assert not silent(driver)

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from phonebot.call.actions import CloseStream, LimitNear, LimitReached, Tell, Trouble
 from phonebot.call.inputs import CapReached, Leave, ServiceStops, ToolResult
 from phonebot.call.limits import Budget, Limits, Spending, Words, near_ms
-from phonebot.call.plan import ToolRule
+from phonebot.call.plan import Recovery, ToolRule
 from phonebot.call.responses import MARK, exactly
 from phonebot.call.winding_up import ENDS_SOON, GRACE_MS
 from phonebot.realtime.events import (
@@ -93,7 +93,7 @@ def test_a_model_that_does_not_say_the_words_does_not_keep_the_line_open() -> No
 
 
 def test_without_a_model_there_is_nobody_to_say_them() -> None:
-    driver = CallDriver(LIMITED, model_ready=False)
+    driver = CallDriver(replace(LIMITED, recovery=Recovery(budget_ms=60_000)), model_ready=False)
     driver.run(20_000)
     assert driver.closed == CloseStream(1000, "time_limit")
     assert driver.did(LimitNear, LimitReached) == [LimitNear("time", 16, 20), LimitReached("time", 20, 20)]

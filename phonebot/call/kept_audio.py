@@ -1,0 +1,146 @@
+"""
+What the caller said that no model has made anything of yet: kept, so that a new session can hear it.
+
+    kept.hear(media)                     # each frame of his
+    kept.begins("item_1")                # a turn of his, and its name if that was said
+    kept.is_committed("item_1")          # it has ended, and its name is known now
+    kept.is_done("item_1")               # written down, or answered: it and all before it need not be heard again
+    kept.lose()                          # there is no model: everything is kept from now on
+    frames = kept.take()                 # there is one again: what it is to hear
+
+A turn is kept from a moment before it was reported, since a detector reports speech that began before. While there
+is no model, nobody tells of his turns: whether he speaks is then found out here.
+"""
+
+from binascii import a2b_base64
+from collections import deque
+from dataclasses import dataclass
+
+from phonebot.audio.vad import ABOVE_NOISE_DB
+from phonebot.call.speech_meter import SpeechMeter
+from phonebot.carrier.messages import Media
+
+BEFORE_FRAMES = 30  # 600 ms: a detector's padding, and its doubt
+MAX_FRAMES = 1_000  # 20 s: ten of a turn, and ten without a model
+EXPECTED_FRAMES = 150  # 3 s: by then a new session has told of the speech in what it has heard again
+MIN_SPEECH_MS = 100
+
+
+@dataclass(slots=True)
+class _Turn:
+    item_id: str  # "": not known yet
+    begin: int  # the number of its first frame
+    committed: bool = False
+
+
+class KeptAudio:
+    """
+    That of one call. `dropped` counts the frames that were lost since there is no model.
+
+    `speaks`: the caller does, and `spoke`: he did since then; either only while there is no model. `between`: what
+    he says between turns belongs to the next one.
+    """
+
+    def __init__(self, between: bool = False) -> None:
+        self._before = MAX_FRAMES if between else BEFORE_FRAMES
+        self.dropped = 0
+        self.speaks = self.spoke = False
+        self._frames: deque[Media] = deque(maxlen=MAX_FRAMES)
+        self._count = 0  # of all frames so far
+        # Of those that are done, the last one had ended by this frame.
+        self._end = 0
+        self._turns: list[_Turn] = []
+        # The turn that begins with what a session hears again: until it tells of it, or this frame has come.
+        self._expected: _Turn | None = None
+        self._expected_until = 0
+        # None: there is a model.
+        self._meter: SpeechMeter | None = SpeechMeter(MIN_SPEECH_MS, ABOVE_NOISE_DB)
+
+    def hear(self, media: Media) -> None:
+        """A frame of his."""
+        if self._meter:
+            self._listen(self._meter, media)
+        self._frames.append(media)
+        self._count += 1
+        if self._expected and self._count > self._expected_until:
+            self._forget(self._expected)
+
+    def _listen(self, meter: SpeechMeter, media: Media) -> None:
+        meter.hear(a2b_base64(media.payload), media.timestamp_ms)
+        self.speaks = meter.reached
+        self.spoke = self.spoke or meter.reached
+        self.dropped += len(self._frames) == MAX_FRAMES
+
+    # ------------------------------------------------------------------------------ his turns
+
+    @property
+    def turns(self) -> list[str]:
+        """Those that are not done, by name, as far as that is known."""
+        return [turn.item_id for turn in self._turns if turn.item_id]
+
+    @property
+    def newest_committed(self) -> str | None:
+        """What is answered by a response that begins now."""
+        return next((turn.item_id for turn in reversed(self._turns) if turn.committed), None)
+
+    def begins(self, item_id: str | None) -> None:
+        if self._expected:
+            self._expected.item_id, self._expected = item_id or "", None
+            return
+        first = self._count - len(self._frames)
+        self._turns.append(_Turn(item_id or "", max(self._count - self._before, first, self._end)))
+        self._make_room(MAX_FRAMES)
+
+    def is_committed(self, item_id: str) -> None:
+        turn = next((each for each in self._turns if not each.committed and each.item_id in ("", item_id)), None)
+        if turn:
+            turn.item_id, turn.committed = item_id, True
+
+    def is_done(self, item_id: str) -> None:
+        turn = next((each for each in self._turns if each.item_id == item_id), None)
+        if turn:
+            self._forget(turn)
+
+    def _forget(self, turn: _Turn) -> None:
+        """It and all before it are done: what follows is kept, or a moment."""
+        self._turns = self._turns[self._turns.index(turn) + 1 :]
+        self._expected = None
+        self._trim()
+
+    def _trim(self) -> None:
+        begin = self._turns[0].begin if self._turns else max(self._count - self._before, self._end)
+        while self._frames and self._count - len(self._frames) < begin:
+            self._frames.popleft()
+        self._make_room(MAX_FRAMES if self._turns or self._meter else self._before)
+
+    def _make_room(self, frames: int) -> None:
+        """So many are kept from now on."""
+        if self._frames.maxlen != frames:
+            self._frames = deque(self._frames, frames)
+
+    def ends(self) -> None:
+        """He has fallen silent: what he says next begins behind this."""
+        self._end = self._count
+
+    # ------------------------------------------------------------------------------ without a model
+
+    def lose(self) -> None:
+        """There is no model any more: everything is kept."""
+        self._meter = SpeechMeter(MIN_SPEECH_MS, ABOVE_NOISE_DB)
+        found = any(turn is not self._expected for turn in self._turns)
+        self.spoke = found or (self._expected is not None and self.spoke)
+        self.speaks, self.dropped, self._expected = False, 0, None
+        self._trim()
+
+    def take(self) -> tuple[Media, ...]:
+        """There is a model: what it is to hear. It is kept on until that is done, should this one be lost, too."""
+        self._meter, self.speaks = None, False
+        self._expected = _Turn("", self._count - len(self._frames))
+        self._turns, self._expected_until = [self._expected], self._count + EXPECTED_FRAMES
+        return tuple(self._frames)
+
+    def drop(self) -> None:
+        """There is a model, and what was said before is not for it."""
+        self._meter, self.speaks = None, False
+        self._turns, self._expected = [], None
+        self._frames = deque(maxlen=self._before)

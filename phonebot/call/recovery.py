@@ -1,0 +1,255 @@
+"""
+The model's side of a call: asked for, lost, asked for again, given up, renewed.
+
+    actions = recovery.start(now)                    # the stream runs: [OpenModel(...)]
+    actions = recovery.lost(ModelLost(...), now)     # asked for again, or given up
+    actions = recovery.ready(ModelReady(...), now)   # what it is told of what was said; then `go_on`
+    if recovery.watches: actions += recovery.watch(now)    # after each input
+
+A call has one state here: since when the model is away, or None: it is there. Each call begins in it, and a session
+that is lost, is about to expire or does not answer any more leads back to it. So there is one way out: `ready`.
+
+Meanwhile nobody asks for anything (`Conversation.must_not_ask`), and the model is told nothing: what it would have
+been told is among what a new session is told (dialogue.py). What plays is heard to its end, functions run on, the
+caller's audio is kept (kept_audio.py). Who hears nothing for `Recovery.filler_ms` hears that it takes a moment, and
+from then on music, or the same again: it is never silent for longer than 3 s.
+
+Then an answer is made if one was owed: to what the caller said last, or the rest of one that was cut off, once he
+has heard what there was of it.
+"""
+
+from phonebot.call.actions import Action, CloseModel, ModelDropped, OpenModel, Recovered, Tell, Trouble
+from phonebot.call.caller import Caller
+from phonebot.call.conversation import Conversation
+from phonebot.call.errands import Errands
+from phonebot.call.guardrails import Guardrails
+from phonebot.call.inputs import Leave, ModelLost, ModelReady
+from phonebot.call.plan import NO_CLIP, CallPlan
+from phonebot.call.turns import Turn
+from phonebot.realtime import events
+
+MODEL_FAULTS = 100  # more events and complaints of the model's that are refused are no accident
+AGAIN_MS = 2_500  # of silence, after the first words that it takes a moment
+TURN_PATIENCE_MS = 3_000  # by then a new session has found the turn in what it was given to hear
+RENEW_BEFORE_MS = 90_000  # services count by a clock of their own
+RENEW_BY_MS = 10_000
+CUT_OFF = (
+    "The line to you was interrupted. Your last answer was heard as far as it stands above. Go on from there, "
+    "without greeting and without saying again what was heard."
+)
+
+
+class Recovery:
+    """`watches`: `watch` has to be called after each input."""
+
+    def __init__(
+        self, plan: CallPlan, talk: Conversation, caller: Caller, errands: Errands, guardrails: Guardrails
+    ) -> None:
+        self._plan, self._talk, self._caller = plan, talk, caller
+        self._errands, self._guardrails = errands, guardrails
+        self._wait = plan.recovery
+        self._away_ms: int | None = None  # since when there is no model; None: there is one
+        self._open_ms: int | None = None  # when it is asked for again; None: it is there, or was asked for
+        self._attempts = 0
+        self._opened = plan.session  # as it was asked for
+        self._had_one = False
+        # While it is away: since when nobody was heard, and how often it was said since that it takes a moment.
+        self._quiet_ms = 0
+        self._fillers = 0
+        # An answer was cut off, and is gone on with once what there is of it was heard.
+        self._resumes = False
+        # When the session is to be renewed, should nobody speak, and when in any case; None: it is not known.
+        self._renew_ms: tuple[int, int] | None = None
+        self._renews = False
+        self.watches = False
+        self._faults = 0
+
+    # ------------------------------------------------------------------------------ it is asked for
+
+    def start(self, now: int) -> list[Action]:
+        """The stream runs."""
+        self._leave_it(now)
+        return self._open()
+
+    def _leave_it(self, now: int) -> None:
+        """From now on there is no model."""
+        self._away_ms = self._quiet_ms = now
+        self.watches = True
+        self._attempts = self._fillers = 0
+        self._renew_ms, self._renews = None, False
+
+    def _open(self) -> list[Action]:
+        self._open_ms, self._opened = None, self._errands.session
+        self._attempts += 1
+        return [OpenModel(self._opened)]
+
+    # ------------------------------------------------------------------------------ it is lost
+
+    def lost(self, lost: ModelLost, now: int) -> list[Action]:
+        """There is no connection to it, or none any more."""
+        if lost.fatal:
+            return self.fail(lost.problem, now)
+        if self._talk.items.model is None:
+            return [Trouble(lost.problem), *self._ask_again(now)]
+        return [ModelDropped(lost.problem), *self._break_off(now), *self._ask_again(now)]
+
+    def _ask_again(self, now: int) -> list[Action]:
+        """After a pause, which is longer each time; at once, as a rule, for a session that has just been lost."""
+        pauses_ms = self._wait.backoff_ms
+        pause_ms = pauses_ms[min(self._attempts, len(pauses_ms) - 1)] if pauses_ms else 0
+        if pause_ms == 0:
+            return self._open()
+        self._open_ms = now + pause_ms
+        return []
+
+    def _renew(self, why: str, now: int, planned: bool = True) -> list[Action]:
+        """Leave this session for another one."""
+        return [ModelDropped(why, planned), CloseModel(), *self._break_off(now), *self._open()]
+
+    def _break_off(self, now: int) -> list[Action]:
+        """The session is gone, and all that was under way in it is over."""
+        talk, responses = self._talk, self._talk.responses
+        talk.items.model = None
+        self._leave_it(now)
+        actions = self._caller.lose_model(now)
+        active = responses.active
+        spoke = any(item.response_id == active and item.received_ms for item in talk.items)
+        cut_off = responses.lose(spoke)
+        if talk.answer_due_ms is not None:
+            talk.answer_due_ms = None
+            responses.want()
+        actions += talk.items.lose() + talk.ledger.finish(now)
+        if active:
+            actions += self._guardrails.response_over(active, now) + self._errands.response_over(active, now)
+        talk.dialogue.lose(self._caller.kept.turns)
+        self._resumes = self._resumes or cut_off
+        actions += talk.floor(events.SpeechStopped) + talk.play_waiting(now)
+        unsaid = talk.farewell is not None and bool(talk.farewell.words) and responses.insisted_id is None
+        return actions + (talk.leave_without_words(now) if unsaid else [])
+
+    def fail(self, problem: str, now: int) -> list[Action]:
+        """There is no model any more, and none will come: the call ends, with words of ours if there are any."""
+        talk, clip = self._talk, self._plan.canned.trouble
+        if not (self._had_one and clip.audio):
+            return [Trouble(problem), *talk.hang_up(1011, "model_failed", now)]
+        broken_off = self._break_off(now) if talk.items.model else []
+        self._open_ms, talk.notice, talk.farewell = None, None, None
+        said = talk.play_canned(clip, now)
+        return [Trouble(problem), CloseModel(), *broken_off, *said, *talk.leave(Leave("", "model_failed"), now)]
+
+    def complain(self, problem: str, now: int) -> list[Action]:
+        """Something is wrong with the model; too much of it ends the call."""
+        self._faults += 1
+        if self._faults <= MODEL_FAULTS:
+            return [Trouble(problem)]
+        return self.fail(f"the model has made {MODEL_FAULTS} faults, the last: {problem}", now)
+
+    # ------------------------------------------------------------------------------ it is there
+
+    def ready(self, ready: ModelReady, now: int) -> list[Action]:
+        """It is there, and is told what was said; then `go_on`, unless the call begins with it."""
+        self._talk.items.model, self.watches = ready, self._resumes
+        away_ms, self._away_ms, self._open_ms = now - (self._away_ms or 0), None, None
+        if ready.expires_in_ms is not None and ready.expires_in_ms > 0:
+            left_ms = ready.expires_in_ms
+            before_ms, by_ms = min(RENEW_BEFORE_MS, left_ms // 4), min(RENEW_BY_MS, left_ms // 8)
+            self._renew_ms = now + left_ms - before_ms, now + left_ms - by_ms
+        recovered: list[Action] = []
+        if self._had_one or self._attempts > 1:
+            recovered.append(Recovered(away_ms, self._attempts, self._caller.kept.dropped))
+        self._had_one = True
+        return [*recovered, *self._catch_up(), *self._talk.dialogue.retell()]
+
+    def _catch_up(self) -> list[Action]:
+        """What has changed in the session since it was asked for."""
+        names = self._opened.__struct_fields__
+        now = {name: getattr(self._errands.session, name) for name in names}
+        changed = {name: value for name, value in now.items() if value != getattr(self._opened, name)}
+        return [Tell(events.UpdateSession(events.Session(**changed)))] if changed else []
+
+    def go_on(self, now: int) -> list[Action]:
+        """The conversation goes on where it was."""
+        talk, spoke = self._talk, self._caller.kept.spoke
+        heard = self._caller.hear_again(now)
+        if spoke and self._caller.is_answered:
+            # What he said is answered when it was found in what is heard again; or, if it is not found, then.
+            talk.responses.drop_wanted()
+            talk.answer_due_ms = now + TURN_PATIENCE_MS
+            self._resumes = self.watches = False
+        elif not (self._resumes or talk.responses.pending):
+            return heard + talk.floor(events.ResponseDone)
+        return heard + talk.ask(now)
+
+    def _resume(self, now: int) -> list[Action]:
+        """What there was of an answer that was cut off is heard: go on with it, unless the caller has spoken."""
+        self._resumes, self.watches = False, self._renews
+        if self._talk.turn is Turn.CALLER or self._talk.responses.active or self._talk.answer_due_ms is not None:
+            return []
+        message = events.Message("system", (events.Part("input_text", text=CUT_OFF),))
+        return [Tell(events.CreateItem(message)), *self._talk.wanted(now)]
+
+    # ------------------------------------------------------------------------------ time
+
+    @property
+    def due_ms(self) -> int | None:
+        """When a Tick is due."""
+        if self._talk.farewell:
+            return None
+        if self._away_ms is None:
+            return self._renew_ms[self._renews] if self._renew_ms else None
+        dues = self._away_ms + self._wait.budget_ms, self._filler_due_ms, self._open_ms
+        return min(due_ms for due_ms in dues if due_ms is not None)
+
+    @property
+    def _filler_due_ms(self) -> int | None:
+        """When the caller has heard nothing for too long; None: there is nothing that he could hear."""
+        if not (self._plan.canned.wait.audio or self._plan.hold_audio):
+            return None
+        return self._quiet_ms + (AGAIN_MS if self._fillers else self._wait.filler_ms)
+
+    def watch(self, now: int) -> list[Action]:
+        """Something has happened, or time has passed."""
+        talk = self._talk
+        if talk.farewell or talk.ended:
+            return []
+        silent = talk.ledger.is_over(now)
+        if self._away_ms is not None:
+            if not silent or self._caller.kept.speaks:
+                self._quiet_ms = now
+            return []
+        if self._resumes and silent:
+            return self._resume(now)
+        return self._renew("its session ends soon", now) if self._renews and self._is_quiet(silent) else []
+
+    def _is_quiet(self, silent: bool) -> bool:
+        """Nobody would notice that the model is away for a moment."""
+        talk = self._talk
+        idle = silent and talk.turn is Turn.IDLE and talk.is_quiet and not talk.items.growing
+        return idle and not (self._errands.due_ms is not None or self._caller.kept.turns)
+
+    def tick(self, now: int) -> list[Action]:
+        if self._talk.farewell:
+            return []
+        if self._away_ms is None:
+            return self._near_its_end(now)
+        if now >= self._away_ms + self._wait.budget_ms:
+            return self.fail(f"no model was there for {self._wait.budget_ms / 1000:g} s", now)
+        opened = self._open() if self._open_ms is not None and now >= self._open_ms else []
+        return opened + self._fill(now)
+
+    def _fill(self, now: int) -> list[Action]:
+        """Let the caller hear something, if it is time."""
+        self.watch(now)
+        if self._filler_due_ms is None or now < self._filler_due_ms:
+            return []
+        words = self._plan.canned.wait if not self._fillers or not self._plan.hold_audio else NO_CLIP
+        self._fillers, self._quiet_ms = self._fillers + 1, now
+        return self._talk.play_canned(words, now) if words.audio else self._talk.play_music(now)
+
+    def _near_its_end(self, now: int) -> list[Action]:
+        if self._renew_ms is None or now < self._renew_ms[self._renews]:
+            return []
+        if self._renews:
+            return self._renew("its session ends", now)
+        self._renews = self.watches = True
+        return self.watch(now)

@@ -1,0 +1,56 @@
+"""The order of what is said, and what a new session is told of it."""
+
+from phonebot.call.dialogue import Dialogue
+
+# ------------------------------------------------------------------------------------------- places
+
+
+def test_a_place_that_nothing_follows_is_the_end() -> None:
+    dialogue = Dialogue()
+    dialogue.added("a")
+    dialogue.keep("clip")
+    assert dialogue.take("clip") is None
+
+
+def test_clips_that_are_not_told_yet_follow_nothing() -> None:
+    dialogue = Dialogue()
+    dialogue.keep("clip 1")
+    dialogue.keep("clip 2")
+    assert dialogue.take("clip 1") is None
+    assert dialogue.take("clip 2") is None
+
+
+def a_turn_before_a_clip() -> Dialogue:
+    dialogue = Dialogue()
+    dialogue.added("a")
+    dialogue.caller_begins("u")
+    dialogue.keep("clip")
+    dialogue.added("b")
+    return dialogue
+
+
+def test_a_turn_that_had_begun_before_the_clip_stands_before_it() -> None:
+    dialogue = a_turn_before_a_clip()
+    dialogue.added("u")
+    assert dialogue.take("clip") == "u"
+
+
+def test_a_turn_that_is_not_there_is_nobodys_place() -> None:
+    assert a_turn_before_a_clip().take("clip") == "a"
+
+
+def test_a_clip_is_behind_the_clip_before_it_once_that_was_told() -> None:
+    dialogue = Dialogue()
+    dialogue.keep("clip 1")
+    dialogue.keep("clip 2")
+    dialogue.caller_begins("u")
+    assert dialogue.take("clip 1") == "root"
+    assert dialogue.take("clip 2") == "clip 1"
+
+
+def test_a_turn_without_a_name_comes_behind_the_clip_too() -> None:
+    dialogue = Dialogue()
+    dialogue.added("a")
+    dialogue.keep("clip")
+    dialogue.caller_begins(None)
+    assert dialogue.take("clip") == "a"
