@@ -52,7 +52,7 @@ from phonebot.call.inputs import (
 from phonebot.call.plan import Clip
 from phonebot.call.turns import Turn
 from phonebot.carrier.messages import Media, Start, StreamReader, StreamWriter
-from phonebot.errors import CarrierError, ModelError, ModelProtocolError
+from phonebot.errors import CarrierError, ModelError, ModelProtocolError, ModelUnreachable
 from phonebot.hidden_keys import HiddenKeys
 from phonebot.outbox import CarrierOutbox, ModelOutbox
 from phonebot.realtime.connection import ModelConnection
@@ -124,7 +124,21 @@ class Guard(Protocol):
 
 
 ConnectModel = Callable[[Session], Awaitable[tuple[ModelConnection, ModelReady]]]
-"""Opens the model's session; raises ModelError."""
+"""Opens a session of the model's; raises ModelError. A call may need several, one after another."""
+
+
+class ModelLink:
+    """
+    One session with the model, from its opening to its end.
+
+    `connection` None: it is not open yet. `task` holds it: connects, reads, closes the connection when it is
+    cancelled.
+    """
+
+    def __init__(self) -> None:
+        self.outbox = ModelOutbox()
+        self.connection: ModelConnection | None = None
+        self.task: asyncio.Task[None] | None = None
 
 
 class Bridge:
@@ -162,12 +176,10 @@ class Bridge:
         self._clock = MediaClock(self._local_ms())
         self._tasks = asyncio.TaskGroup()  # `run` enters it
         self._to_carrier = CarrierOutbox()
-        # Both are the model's once it is ready: before, nothing is told.
+        # The session that the call has, or asked for; None: none. What another one still says is not heard.
+        self._model: ModelLink | None = None
+        # What waits for it.
         self._to_model = ModelOutbox()
-        self._connection: ModelConnection | None = None
-        # Connects, reads, closes the connection when it is cancelled: by CloseModel, which comes with every end.
-        # None: no model was asked for.
-        self._model: asyncio.Task[None] | None = None
         self._ended = asyncio.Event()
         # Call time at which dropped audio may be reported again.
         self._report_ms = 0
@@ -286,7 +298,7 @@ class Bridge:
             case ClearPlayback():
                 self._send(self._writer.clear(), self._to_carrier.put_clear)
             case OpenModel():
-                self._model = self._tasks.create_task(self._hold_model(action.session))
+                self._open_model(action.session)
             case CloseModel():
                 self._close_model()
             case CloseStream():
@@ -296,9 +308,16 @@ class Bridge:
             case Ended():
                 self._ended.set()
 
+    def _open_model(self, session: Session) -> None:
+        self._close_model()
+        link = self._model = ModelLink()
+        link.task = self._tasks.create_task(self._hold_model(session, link))
+
     def _close_model(self) -> None:
-        if self._model:
-            self._model.cancel()
+        """It comes with every end. The connection is closed beside what follows."""
+        link, self._model = self._model, None
+        if link and link.task:
+            link.task.cancel()
 
     def _begin_beside(self, action: RunTool | StopTool | Check) -> None:
         """Begin, or stop, what runs beside the call and answers when it is done."""
@@ -324,6 +343,8 @@ class Bridge:
         if self._to_carrier.overfull:
             self._feed(CarrierClosed(1006))
         elif self._to_model.overfull:
+            self._close_model()
+            self._to_model = ModelOutbox()
             self._feed(ModelLost("the model's connection is too slow: too many commands wait for it"))
         elif now >= self._report_ms:
             self._report_ms = now + REPORT_MS
@@ -390,23 +411,26 @@ class Bridge:
 
     def _tell(self, command: Command) -> None:
         # Fifty frames a second go out from here, without waking another task, unless something waits before them.
-        connection = self._connection if self._to_model.idle else None
+        connection = self._model.connection if self._model and self._to_model.idle else None
         if not (connection and isinstance(command, AppendAudio) and connection.send_now(command)):
             self._to_model.put(command)
 
-    async def _hold_model(self, session: Session) -> None:
+    async def _hold_model(self, session: Session, link: ModelLink) -> None:
         try:
-            self._connection, ready = await self._connect(session)
-            self._to_model = ModelOutbox(ready.input_format)
+            link.connection, ready = await self._connect(session)
+            self._to_model = link.outbox = ModelOutbox(ready.input_format)
             self._feed(ready)
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._write_model(self._connection))
-                await self._read_model(self._connection)
+                group.create_task(self._write_model(link.connection, link.outbox))
+                await self._read_model(link.connection)
         except* ModelError as errors:
-            self._feed(ModelLost(str(errors.exceptions[0])))
+            if self._model is link:
+                self._model = None
+                error = errors.exceptions[0]
+                self._feed(ModelLost(str(error), fatal=not isinstance(error, ModelUnreachable)))
         finally:
-            if self._connection:
-                await self._connection.close()
+            if link.connection:
+                await link.connection.close()
 
     async def _read_model(self, connection: ModelConnection) -> None:
         while True:
@@ -416,8 +440,8 @@ class Bridge:
                 received = ModelFault(str(error))
             self._feed(received)
 
-    async def _write_model(self, connection: ModelConnection) -> None:
+    async def _write_model(self, connection: ModelConnection, outbox: ModelOutbox) -> None:
         while True:
-            await connection.send(await self._to_model.get())
-            if self._to_model.dropped and self._to_model.empty:  # it has caught up: the rest of the report
-                self._feed(CallerAudioDropped(self._to_model.take_dropped()))
+            await connection.send(await outbox.get())
+            if outbox.dropped and outbox.empty:  # it has caught up: the rest of the report
+                self._feed(CallerAudioDropped(outbox.take_dropped()))

@@ -12,6 +12,7 @@ from phonebot.realtime.events import BYTES_PER_MS, AppendAudio, AudioFormat, Com
 
 MAX_CARRIER_CHARACTERS = 4 * 1024 * 1024  # the 30 s of a call's lead are a tenth of it: who lets more wait is gone
 MAX_CALLER_MS = 2_000  # older speech than this is of no use to a model that has to answer now
+MAX_KEPT_MS = 20_000  # what a session that has just begun is to hear of what the caller said before it
 MAX_COMMANDS = 1_000  # a turn needs a handful
 
 
@@ -86,7 +87,8 @@ class ModelOutbox:
     Commands waiting for the model, in order; `input_format` is that of its session.
 
     Of caller audio the newest MAX_CALLER_MS may wait, or the newest command if that alone is longer: the oldest is
-    dropped. With MAX_COMMANDS others waiting, one more makes the box `overfull`: the session can't be kept then.
+    dropped. Until the box was empty for the first time it is MAX_KEPT_MS, since a session begins with what was kept
+    for it. With MAX_COMMANDS others waiting, one more makes the box `overfull`: the session can't be kept then.
     """
 
     def __init__(self, input_format: AudioFormat = "pcmu") -> None:
@@ -95,7 +97,8 @@ class ModelOutbox:
         # How many pieces of caller audio were dropped since `take_dropped`.
         self.dropped = 0
         self.overfull = False
-        self._max_bytes = MAX_CALLER_MS * BYTES_PER_MS[input_format]
+        self._bytes_per_ms = BYTES_PER_MS[input_format]
+        self._max_bytes = MAX_KEPT_MS * self._bytes_per_ms
         self._waiting: deque[Command] = deque()
         # Of what waits: the lengths of the caller audio, oldest first, and their sum.
         self._lengths: deque[int] = deque()
@@ -119,7 +122,7 @@ class ModelOutbox:
     async def get(self) -> Command:
         while not self._waiting:
             self._filled.clear()
-            self.idle = True
+            self.idle, self._max_bytes = True, MAX_CALLER_MS * self._bytes_per_ms
             await self._filled.wait()
         self.idle = False
         command = self._waiting.popleft()

@@ -7,6 +7,7 @@ Holds the calls whose streams were let in: decides how each is answered, and let
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, nullcontext
 from dataclasses import dataclass
@@ -284,11 +285,19 @@ def _ready(connection: ModelConnection) -> ModelReady:
         truncates=can.truncates,
         deletes=can.deletes,
         provider=connection.endpoint.name,
+        expires_in_ms=_expires_in_ms(connection),
     )
 
 
 def _canned(clips: CannedClips) -> Canned:
     return Canned(Clip(*clips.wait), Clip(*clips.trouble), Clip(*clips.goodbye))
+
+
+def _expires_in_ms(connection: ModelConnection) -> int | None:
+    """When the session ends, as it says itself, or else at its provider's limit; None: nothing says so."""
+    at_s, limit_s = connection.session.expires_at_s, connection.endpoint.capabilities.session_limit_s
+    left_s = at_s - int(time.time()) if isinstance(at_s, int) else limit_s
+    return None if left_s is None else left_s * 1000
 
 
 def _message(profile: Profile, arrival: Arrival, answered: Answered, values: Mapping[str, str]) -> str:
