@@ -419,7 +419,8 @@ class Bridge:
         try:
             link.connection, ready = await self._connect(session)
             self._to_model = link.outbox = ModelOutbox(ready.input_format)
-            self._feed(ready)
+            with link.outbox.keeping():
+                self._feed(ready)
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._write_model(link.connection, link.outbox))
                 await self._read_model(link.connection)

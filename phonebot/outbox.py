@@ -5,14 +5,16 @@ Each has one reader. Putting never waits, so each has a bound, and a rule for wh
 """
 
 import asyncio
+import math
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from phonebot.audio.base64 import base64_length
 from phonebot.realtime.events import BYTES_PER_MS, AppendAudio, AudioFormat, Command
 
 MAX_CARRIER_CHARACTERS = 4 * 1024 * 1024  # the 30 s of a call's lead are a tenth of it: who lets more wait is gone
 MAX_CALLER_MS = 2_000  # older speech than this is of no use to a model that has to answer now
-MAX_KEPT_MS = 20_000  # what a session that has just begun is to hear of what the caller said before it
 MAX_COMMANDS = 1_000  # a turn needs a handful
 
 
@@ -87,8 +89,7 @@ class ModelOutbox:
     Commands waiting for the model, in order; `input_format` is that of its session.
 
     Of caller audio the newest MAX_CALLER_MS may wait, or the newest command if that alone is longer: the oldest is
-    dropped. Until the box was empty for the first time it is MAX_KEPT_MS, since a session begins with what was kept
-    for it. With MAX_COMMANDS others waiting, one more makes the box `overfull`: the session can't be kept then.
+    dropped. With MAX_COMMANDS others waiting, one more makes the box `overfull`: the session can't be kept then.
     """
 
     def __init__(self, input_format: AudioFormat = "pcmu") -> None:
@@ -97,8 +98,8 @@ class ModelOutbox:
         # How many pieces of caller audio were dropped since `take_dropped`.
         self.dropped = 0
         self.overfull = False
-        self._bytes_per_ms = BYTES_PER_MS[input_format]
-        self._max_bytes = MAX_KEPT_MS * self._bytes_per_ms
+        self._usual_bytes = MAX_CALLER_MS * BYTES_PER_MS[input_format]
+        self._max_bytes: float = self._usual_bytes
         self._waiting: deque[Command] = deque()
         # Of what waits: the lengths of the caller audio, oldest first, and their sum.
         self._lengths: deque[int] = deque()
@@ -119,10 +120,17 @@ class ModelOutbox:
         self._waiting.append(command)
         self._filled.set()
 
+    @contextmanager
+    def keeping(self) -> Iterator[None]:
+        """What is put in meanwhile was kept for a session that begins: it waits however long it is."""
+        self._max_bytes = math.inf
+        yield
+        self._max_bytes = self._bytes + self._usual_bytes
+
     async def get(self) -> Command:
         while not self._waiting:
             self._filled.clear()
-            self.idle, self._max_bytes = True, MAX_CALLER_MS * self._bytes_per_ms
+            self.idle, self._max_bytes = True, self._usual_bytes
             await self._filled.wait()
         self.idle = False
         command = self._waiting.popleft()

@@ -188,6 +188,7 @@ Text: TypeAlias = Annotated[str, Field(min_length=1)]
 Secret: TypeAlias = Annotated[SecretStr, Field(min_length=1)]
 """Passed on as it is: no form is assumed, nothing is stripped."""
 
+Patience: TypeAlias = Annotated[int, Field(ge=1, le=60)]
 Trait: TypeAlias = Annotated[int, Field(ge=0, le=2_000)]
 _TRAIT = Allowed("a whole number from 0 to 2000")
 
@@ -358,6 +359,9 @@ class Settings(BaseModel):
 
     log_personal_data: Annotated[bool, Allowed("true or false")] = False
     """Whether the log may hold numbers and words of callers, at the level `debug` alone. See security.md."""
+
+    model_patience_s: Annotated[Patience, Allowed("a whole number from 1 to 60")] = 8
+    """How many seconds a call waits for a model that is away, see reliability.md."""
 
     max_calls: Annotated[Bound | None, _BOUND] = 1_000
     """How many calls a process takes at the same time; one more hears that all lines are busy, see security.md."""

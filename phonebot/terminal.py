@@ -19,7 +19,9 @@ from phonebot.call.actions import (
     LimitNear,
     LimitReached,
     Line,
+    ModelDropped,
     PlayAudio,
+    Recovered,
     Tell,
     Trouble,
 )
@@ -160,6 +162,10 @@ class LiveTranscript:
                 self.conversation.handed_over.append(to_agent)
                 said = f': "{_one_line(note)}"' if note else ""
                 self._note(now, "⇄", f"{from_agent} hands over to {to_agent}{said}", "blue")
+            case ModelDropped(problem, planned):
+                self._note(now, "⇵", f"the model is {'renewed' if planned else 'gone'}: {problem}", "yellow")
+            case Recovered(away_ms):
+                self._note(now, "⇵", f"the model is there again after {away_ms / 1000:.1f} s", "yellow")
             case Trouble(problem):
                 self.conversation.troubles.append(problem)
                 self._note(now, "!", problem, "red")

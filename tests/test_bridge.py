@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import pytest
 from driver import PLAN
+from msgspec.structs import replace
 from service_driver import ACCOUNT_SID, CALL_SID, STREAM_SID, until
 
 from phonebot import bridge, outbox
@@ -18,6 +19,8 @@ from phonebot.call.actions import (
     Ended,
     LimitNear,
     LimitReached,
+    ModelDropped,
+    OpenModel,
     PlayAudio,
     SendMark,
     Trouble,
@@ -32,9 +35,9 @@ from phonebot.call.inputs import (
     OperatorHangUp,
     ToolResult,
 )
-from phonebot.call.plan import CallPlan
+from phonebot.call.plan import CallPlan, Recovery
 from phonebot.carrier.messages import Media, Start, StreamReader
-from phonebot.errors import ModelProtocolError, ModelRefused, ModelUnreachable
+from phonebot.errors import ModelRefused, ModelUnreachable
 from phonebot.outbox import MAX_CALLER_MS
 from phonebot.realtime.connection import ModelConnection
 from phonebot.realtime.events import (
@@ -317,31 +320,83 @@ async def test_a_model_that_takes_no_command_is_given_up(monkeypatch: pytest.Mon
     for number in range(5):
         item = FunctionCall("nothing", f"call_{number}", "{}", id=f"item_{number}", status="completed")
         shell.says(OutputItemDone("resp_1", number, item))
-    await shell.ended()
+    await shell.seen(ModelLost)
+    await until(lambda: shell.model.closed)
     assert "too many commands" in shell.notes.all(ModelLost)[0].problem
-    assert shell.socket.close_code == 1011
     assert shell.model.closed
+    shell.hang_up()
+    await shell.ended()
 
 
-@pytest.mark.parametrize("error", [ModelRefused("no such key"), ModelUnreachable("cannot be reached")])
-async def test_a_model_that_cannot_be_had_closes_the_stream_with_1011(error: Exception) -> None:
+async def test_a_model_that_refuses_the_call_closes_the_stream_with_1011() -> None:
+    error = ModelRefused("no such key")
+
     async def refuse(session: Session) -> tuple[ModelConnection, ModelReady]:
         raise error
 
     shell = Shell(connect=refuse)
     await shell.ended()
     assert shell.socket.close_code == 1011
-    assert shell.notes.all(ModelLost) == [ModelLost(str(error))]
+    assert shell.notes.all(ModelLost) == [ModelLost(str(error), fatal=True)]
     assert shell.notes.did[-1] == Ended("model_failed")
 
 
-async def test_a_model_that_is_lost_in_mid_call_closes_the_stream_with_1011() -> None:
-    shell = Shell()
-    shell.says(ModelProtocolError("nonsense"), ModelUnreachable("gone"))
+async def test_a_model_that_cannot_be_reached_is_asked_for_again_and_given_up_in_the_end() -> None:
+    error = ModelUnreachable("cannot be reached")
+
+    async def fail(session: Session) -> tuple[ModelConnection, ModelReady]:
+        raise error
+
+    shell = Shell(replace(PLAN, recovery=Recovery(budget_ms=100, backoff_ms=(0, 30))), connect=fail)
     await shell.ended()
     assert shell.socket.close_code == 1011
-    assert shell.model.closed
-    assert [trouble.problem for trouble in shell.notes.all(Trouble)] == ["nonsense", "gone"]
+    lost = shell.notes.all(ModelLost)
+    assert len(lost) == len(shell.notes.all(OpenModel)) > 2
+    assert set(lost) == {ModelLost(str(error))}
+    assert shell.notes.did[-1] == Ended("model_failed")
+
+
+class Models:
+    """Sessions, one after another."""
+
+    def __init__(self) -> None:
+        self.opened: list[Model] = []
+
+    async def connect(self, session: Session) -> tuple[ModelConnection, ModelReady]:
+        self.opened.append(Model())
+        return await self.opened[-1].connect(session)
+
+
+async def test_a_model_that_is_lost_in_mid_call_is_opened_again_and_the_call_goes_on_with_the_new_one() -> None:
+    models = Models()
+    shell = Shell(connect=models.connect)
+    await shell.seen(ModelReady)
+    models.opened[0].coming.put_nowait(ModelUnreachable("gone"))
+    await shell.seen(ModelReady, 2)
+    first, second = models.opened
+    await until(lambda: first.closed)
+    frame = shell.frame(1)
+    await until(lambda: AppendAudio(frame) in second.told)
+    assert AppendAudio(frame) not in first.told
+    assert shell.notes.all(ModelDropped) == [ModelDropped("gone")]
+    shell.hang_up()
+    await shell.ended()
+    assert second.closed
+
+
+async def test_what_a_session_says_that_was_left_is_not_heard() -> None:
+    models = Models()
+    shell = Shell(connect=models.connect)
+    await shell.seen(ModelReady)
+    shell.bridge._feed(ModelLost("it is to be left"))  # the socket is open still
+    await shell.seen(ModelReady, 2)
+    models.opened[0].coming.put_nowait(SpeechStarted(0))
+    models.opened[0].coming.put_nowait(ModelUnreachable("gone"))
+    await until(lambda: models.opened[0].closed)
+    assert not shell.notes.all(SpeechStarted)
+    assert len(shell.notes.all(ModelLost)) == 1
+    shell.hang_up()
+    await shell.ended()
 
 
 async def test_a_carrier_that_is_gone_ends_the_call_and_is_heard_of_once() -> None:

@@ -104,6 +104,24 @@ async def test_audio_that_is_longer_than_the_bound_waits_alone() -> None:
     assert (box.take_dropped(), await all_of(box)) == (1, [long])
 
 
+async def test_what_was_kept_for_a_session_waits_whole_and_as_much_as_ever_behind_it() -> None:
+    box = ModelOutbox()
+    kept = [audio(1_000, number) for number in range(10)]
+    with box.keeping():
+        for each in kept:
+            box.put(each)
+    later = [audio(1_000, number) for number in range(10, 13)]
+    for each in later:
+        box.put(each)
+    assert (box.take_dropped(), await all_of(box)) == (1, [*kept[1:], *later])
+    caught_up = asyncio.create_task(box.get())
+    await asyncio.sleep(0)
+    for each in later:
+        box.put(each)
+    assert box.take_dropped() == 1
+    assert [await caught_up, *await all_of(box)] == later[1:]
+
+
 async def test_dropped_audio_takes_no_command_with_it() -> None:
     box = ModelOutbox()
     commands = [DeleteItem(f"item_{number}") for number in range(3)]

@@ -232,7 +232,7 @@ class Call:
     def _ready(self, ready: ModelReady, now: int) -> list[Action]:
         self._answers.model_ready(ready)
         self._caller.model_ready(ready)
-        actions = self._open(now) + self._recovery.ready(ready, now) + self._typed.model_ready()
+        actions = self._recovery.ready(ready, now) + self._open(now) + self._typed.model_ready()
         if self._talk.notice:  # what was said before it is heard by nobody
             self._caller.kept.drop()
             return actions if self._talk.responses.insisted_id else actions + self._talk.give_notice(now)

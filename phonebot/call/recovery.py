@@ -28,6 +28,7 @@ from phonebot.call.plan import NO_CLIP, CallPlan
 from phonebot.call.turns import Turn
 from phonebot.realtime import events
 
+STABLE_MS = 10_000  # a session that ends sooner was none: what was waited for it counts on
 MODEL_FAULTS = 100  # more events and complaints of the model's that are refused are no accident
 AGAIN_MS = 2_500  # of silence, after the first words that it takes a moment
 TURN_PATIENCE_MS = 3_000  # by then a new session has found the turn in what it was given to hear
@@ -50,7 +51,10 @@ class Recovery:
         self._wait = plan.recovery
         self._away_ms: int | None = None  # since when there is no model; None: there is one
         self._open_ms: int | None = None  # when it is asked for again; None: it is there, or was asked for
-        self._attempts = 0
+        self._attempts = 0  # since it is away
+        # Since the last session that lasted: how often in a row it was lost or did not come, for how long it was
+        # away before, and since when it is there.
+        self._failures = self._waited_ms = self._ready_ms = 0
         self._opened = plan.session  # as it was asked for
         self._had_one = False
         # While it is away: since when nobody was heard, and how often it was said since that it takes a moment.
@@ -75,6 +79,8 @@ class Recovery:
         """From now on there is no model."""
         self._away_ms = self._quiet_ms = now
         self.watches = True
+        if self._had_one and now >= self._ready_ms + STABLE_MS:
+            self._failures = self._waited_ms = 0
         self._attempts = self._fillers = 0
         self._renew_ms, self._renews = None, False
 
@@ -94,9 +100,10 @@ class Recovery:
         return [ModelDropped(lost.problem), *self._break_off(now), *self._ask_again(now)]
 
     def _ask_again(self, now: int) -> list[Action]:
-        """After a pause, which is longer each time; at once, as a rule, for a session that has just been lost."""
+        """After a pause, which is longer each time."""
         pauses_ms = self._wait.backoff_ms
-        pause_ms = pauses_ms[min(self._attempts, len(pauses_ms) - 1)] if pauses_ms else 0
+        pause_ms = pauses_ms[min(self._failures, len(pauses_ms) - 1)] if pauses_ms else 0
+        self._failures += 1
         if pause_ms == 0:
             return self._open()
         self._open_ms = now + pause_ms
@@ -150,6 +157,7 @@ class Recovery:
         """It is there, and is told what was said; then `go_on`, unless the call begins with it."""
         self._talk.items.model, self.watches = ready, self._resumes
         away_ms, self._away_ms, self._open_ms = now - (self._away_ms or 0), None, None
+        self._ready_ms, self._waited_ms = now, self._waited_ms + (away_ms if self._failures else 0)
         if ready.expires_in_ms is not None and ready.expires_in_ms > 0:
             left_ms = ready.expires_in_ms
             before_ms, by_ms = min(RENEW_BEFORE_MS, left_ms // 4), min(RENEW_BY_MS, left_ms // 8)
@@ -197,8 +205,14 @@ class Recovery:
             return None
         if self._away_ms is None:
             return self._renew_ms[self._renews] if self._renew_ms else None
-        dues = self._away_ms + self._wait.budget_ms, self._filler_due_ms, self._open_ms
+        dues = self._given_up_ms, self._filler_due_ms, self._open_ms
         return min(due_ms for due_ms in dues if due_ms is not None)
+
+    @property
+    def _given_up_ms(self) -> int:
+        """When it was waited for long enough; it is away."""
+        assert self._away_ms is not None, "else it is there"
+        return self._away_ms + max(self._wait.budget_ms - self._waited_ms, 0)
 
     @property
     def _filler_due_ms(self) -> int | None:
@@ -232,7 +246,7 @@ class Recovery:
             return []
         if self._away_ms is None:
             return self._near_its_end(now)
-        if now >= self._away_ms + self._wait.budget_ms:
+        if now >= self._given_up_ms:
             return self.fail(f"no model was there for {self._wait.budget_ms / 1000:g} s", now)
         opened = self._open() if self._open_ms is not None and now >= self._open_ms else []
         return opened + self._fill(now)

@@ -26,6 +26,7 @@ from phonebot.call.actions import (
     LimitNear,
     LimitReached,
     Line,
+    ModelDropped,
     RunTool,
     Tell,
     Trouble,
@@ -382,6 +383,10 @@ class Translator:
             )
         )
 
+    def _dropped(self, dropped: ModelDropped) -> None:
+        if not dropped.planned:
+            self._events.append(told.Error(t_ms=self._now, error=dropped.problem))
+
     def _trouble(self, trouble: Trouble) -> None:
         self._events.append(told.Error(t_ms=self._now, error=trouble.problem))
 
@@ -419,6 +424,7 @@ _ACTIONS: dict[type, Callable[[Translator, Any], None]] = {
     LimitNear: Translator._limit,
     LimitReached: Translator._limit,
     HandOff: Translator._handed_off,
+    ModelDropped: Translator._dropped,
     Trouble: Translator._trouble,
     Ended: Translator._ended,
 }

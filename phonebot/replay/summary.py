@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from phonebot.audio.base64 import base64_length
 from phonebot.audio.g711 import FRAME_MS
-from phonebot.call.actions import Action, BargeIn, Cut, Ended, Line, LineRole, Tell, Trouble
+from phonebot.call.actions import Action, BargeIn, Cut, Ended, Line, LineRole, ModelDropped, Tell, Trouble
 from phonebot.call.inputs import ModelReady, PlayClip, ToolResult
 from phonebot.realtime.events import (
     BYTES_PER_MS,
@@ -111,7 +111,7 @@ class Summary(Struct, frozen=True, kw_only=True):
     `generated_ms` is what the bot had to say: the model's audio as it came, and clips that were played; a pause
     that is played again counts once. Of it `heard_ms` were heard. `interruptions`: times that the caller stopped
     it. `corrections`: items that the model was told to cut or to forget because they were not heard in full.
-    `errors`: troubles that did not end the call.
+    `errors`: troubles that did not end the call, sessions of the model's that were lost among them.
     """
 
     header: Header
@@ -176,13 +176,17 @@ def summarised(log: CallLog, is_recorded: bool = True) -> Summary:
         heard_ms=sum(each.heard_ms for each in speech.values()),
         interruptions=sum(isinstance(action, BargeIn) for action in actions),
         corrections=len(_corrected(actions)),
-        errors=sum(isinstance(action, Trouble) for action in actions),
+        errors=sum(_is_error(action) for action in actions),
     )
 
 
 def _outcome(header: Header, actions: Sequence[Action]) -> str:
     said = next((action.outcome for action in reversed(actions) if isinstance(action, Ended)), None)
     return said or header.outcome or CUT_OFF
+
+
+def _is_error(action: Action) -> bool:
+    return isinstance(action, Trouble) or (isinstance(action, ModelDropped) and not action.planned)
 
 
 def _length_ms(utterances: Sequence[Utterance]) -> int:

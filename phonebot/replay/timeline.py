@@ -170,6 +170,18 @@ def _position(cut: does.Cut) -> str:
     return f"{heard}. {_SETTLED[cut.settled].capitalize()}"
 
 
+def _dropped(dropped: does.ModelDropped) -> str:
+    """What is no plan of ours is told by the input already."""
+    return f"The model's session was renewed: {quoted(dropped.problem, MAX_TEXT)}" if dropped.planned else ""
+
+
+def _recovered(recovered: does.Recovered) -> str:
+    attempts = f"{recovered.attempts} attempts" if recovered.attempts > 1 else "one attempt"
+    lost_ms = recovered.dropped_frames * 20
+    lost = f"; {_seconds(lost_ms)} of the caller were lost" if lost_ms else ""
+    return f"The model was there again after {_seconds(recovered.away_ms)} and {attempts}{lost}"
+
+
 _TELL: dict[type[Struct], tuple[Kind, Callable[[Any], str]]] = {
     carrier.Start: ("call", lambda _: "The audio stream started"),
     carrier.Stop: ("call", lambda _: "The carrier ended the stream"),
@@ -180,6 +192,8 @@ _TELL: dict[type[Struct], tuple[Kind, Callable[[Any], str]]] = {
     ),
     happens.ModelReady: ("model", lambda _: "The model was ready"),
     happens.ModelLost: ("trouble", lambda it: f"The model was lost: {quoted(it.problem, MAX_TEXT)}"),
+    does.ModelDropped: ("model", _dropped),
+    does.Recovered: ("model", _recovered),
     happens.ModelFault: ("trouble", lambda it: f"The model's message was refused: {quoted(it.problem, MAX_TEXT)}"),
     happens.CallerAudioDropped: (
         "trouble",

@@ -223,6 +223,10 @@ _ACTIONS: dict[type[Struct], Callable[[Any], str]] = {
     does.GuardrailTripped: lambda it: (
         f"guardrail {it.guardrail} has tripped{f': {quoted(it.why)}' if it.why else ''}: {it.then}"
     ),
+    does.ModelDropped: lambda it: (
+        f"{'leave this session of' if it.planned else 'go on without'} the model: {quoted(it.problem)}"
+    ),
+    does.Recovered: lambda it: f"the model is there again, after {_seconds(it.away_ms)}",
     does.StartRecording: lambda _: "the call may be recorded from now on",
     does.CallerSilent: lambda it: (
         f"nobody has spoken for {_seconds(it.silent_ms)}: {f'ask, time {it.times}' if it.times else 'leave'}"

@@ -25,7 +25,7 @@ from phonebot.after.texts import Scribe
 from phonebot.after.wishes import WishBook
 from phonebot.after.work import AfterWork
 from phonebot.agents.profile import Profile
-from phonebot.call.plan import plan_for
+from phonebot.call.plan import Recovery, plan_for
 from phonebot.callbook import CallBook
 from phonebot.caps.bell import Bell
 from phonebot.caps.watch import DayCaps
@@ -205,6 +205,7 @@ def create_app(
         model=settings.model,
         writing=lambda: TextSession(text_endpoint(settings, failover.first)),
         traits=traits_for(settings),
+        recovery=Recovery(budget_ms=settings.model_patience_s * 1000),
         hold_audio=hold_audio_of(settings),
         clips=clips,
         remember=afterwards.book.remember if afterwards else None,

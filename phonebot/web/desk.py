@@ -25,7 +25,7 @@ from phonebot.bridge import Bridge, ConnectModel, Journal
 from phonebot.call.actions import Action, Ended, LineRole, Outcome
 from phonebot.call.call import Call
 from phonebot.call.inputs import Input, ModelReady
-from phonebot.call.plan import CallPlan, Canned, CarrierTraits, Clip, EarlierLine, plan_for
+from phonebot.call.plan import CallPlan, Canned, CarrierTraits, Clip, EarlierLine, Recovery, plan_for
 from phonebot.caps.watch import DayCaps
 from phonebot.carrier.messages import Start, StreamReader
 from phonebot.guardrails.guardroom import Guardroom
@@ -100,6 +100,7 @@ class CallDesk:
     model: str
     writing: Callable[[], TextSession]
     traits: CarrierTraits
+    recovery: Recovery
     hold_audio: str
     clips: Clips
     remember: Callable[[Profile], None] | None = None
@@ -169,7 +170,8 @@ class CallDesk:
             hold_audio=self.hold_audio,
             model=self.model,
         )
-        plan = replace(plan, canned=_canned(self.clips.of(plan.language or profile.language)))
+        canned = _canned(self.clips.of(plan.language or profile.language))
+        plan = replace(plan, canned=canned, recovery=self.recovery)
         for problem in plan.problems:
             log.error("call %.40r, profile %r: %s", start.call_sid, profile.name, problem)
         if found and found.problem:

@@ -37,6 +37,7 @@ from phonebot.call.actions import (
     LimitReached,
     Line,
     LineRole,
+    ModelDropped,
     Outcome,
     Settled,
     StartRecording,
@@ -532,7 +533,7 @@ class CallFeed:
                         text=f"{of_limit(action)}.",
                     )
                 )
-            case Trouble(problem):
+            case Trouble(problem) | ModelDropped(problem, planned=False):
                 self._tell(WentWrong(call_sid=self.call_sid, at_ms=self._at_ms, problem=problem))
 
     def _tell(self, event: Event) -> None:

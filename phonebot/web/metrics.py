@@ -9,7 +9,7 @@ from collections.abc import Sized
 from ipaddress import IPv6Address, ip_address
 from typing import get_args
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -21,7 +21,9 @@ from phonebot.call.actions import (
     GuardrailTripped,
     Limit,
     LimitReached,
+    ModelDropped,
     Outcome,
+    Recovered,
     Settled,
     Tell,
     Trouble,
@@ -45,6 +47,7 @@ RESULTS = (
 )
 CROWDS: tuple[Reason, ...] = get_args(Reason)
 DELIVERIES = ("delivered", "failed", "refused")
+AWAY_S = (0.1, 0.25, 0.5, 1, 1.5, 2.5, 4, 8)
 MAX_GUARDRAILS = 200
 """So many names of guardrails have a figure of their own: each costs memory here and where it is scraped."""
 OTHERS = "(others)"
@@ -71,6 +74,13 @@ class Metrics:
         )
         self.limits = self._counter("limits_reached", "Calls that a limit has ended.", "limit", LIMITS)
         self.troubles = self._counter("troubles", "Things that went wrong and did not end the call.")
+        self.lost = self._counter("model_sessions_lost", "Sessions lost in mid-call.", "why", ("lost", "renewed"))
+        self.away = Histogram(
+            "phonebot_model_away_seconds",
+            "How long a call was without a model before it had one again.",
+            buckets=AWAY_S,
+            registry=self.registry,
+        )
         self.dropped = self._counter("caller_frames_dropped", "Frames a slow model's connection did not take.")
         self.deliveries = self._counter(
             "after_call_deliveries", "Attempts to tell of a call, by what came of it.", "result", DELIVERIES
@@ -185,6 +195,11 @@ class CallMetrics:
                 metrics.tripped(action.guardrail, action.then)
             case LimitReached(limit):
                 metrics.limits.labels(limit).inc()
+            case ModelDropped(planned=planned):
+                metrics.lost.labels("renewed" if planned else "lost").inc()
+            case Recovered(away_ms, dropped_frames=frames):
+                metrics.away.observe(away_ms / 1000)
+                metrics.dropped.inc(frames)
             case Trouble():
                 metrics.troubles.inc()
             case Tell(TruncateItem()) if self._answered:

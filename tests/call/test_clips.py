@@ -120,7 +120,7 @@ def test_a_call_whose_carrier_is_silent_opens_when_the_model_is_ready() -> None:
 def test_a_greeting_that_was_heard_before_the_model_was_ready_is_the_first_it_is_told() -> None:
     driver = opened(clip(ms=1_000))
     assert driver.run(1_000) == [Line("bot", "greeting", TEXT, heard_ms=1_000), Floor(Turn.IDLE)]
-    ping, first = driver.feed(READY)
+    first, ping = driver.feed(READY)
     assert isinstance(ping, SendMark)
     assert first == told(TEXT)
     assert heard_ms(driver, GREETING) == 1_000

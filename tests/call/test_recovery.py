@@ -451,6 +451,28 @@ def test_a_model_that_does_not_come_back_is_asked_for_again_ever_more_seldom_unt
     assert [action for _, action in driver.log[-2:]] == [CloseModel(), Ended("model_failed")]
 
 
+def test_a_session_that_is_lost_again_and_again_was_none() -> None:
+    driver = CallDriver(PATIENT)
+    driver.run(20_000)
+    for _ in range(4):
+        driver.feed(GONE)
+        driver.run(1_900)
+        ready(driver)
+        driver.run(3_000)
+    driver.feed(GONE)
+    assert Trouble("no model was there for 8 s") in driver.run(500)
+
+
+def test_a_session_that_has_lasted_is_lost_as_the_first_one() -> None:
+    driver = CallDriver(PATIENT)
+    for _ in range(8):
+        driver.run(10_000)
+        assert OpenModel(PLAN.session) in driver.feed(GONE)
+        driver.run(2_000)
+        ready(driver)
+    assert not driver.call.ended
+
+
 def test_a_model_that_refuses_is_not_asked_again() -> None:
     driver = CallDriver(PATIENT)
     actions = driver.feed(ModelLost("no money left", fatal=True))
