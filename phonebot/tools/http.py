@@ -86,9 +86,14 @@ class HttpFunction:
         url = self._entry.url
         for name in placeholders(url):
             url = url.replace(f"{{{name}}}", quote(_text(given[name]), safe=""))
-        if any(unquote(segment) in (".", "..") for segment in urlsplit(url).path.split("/")):
+        if leads_up(url):
             raise ToolFault("arguments", f"{' and '.join(placeholders(self._entry.url))} cannot be . or ..")
         return url
+
+
+def leads_up(url: str) -> bool:
+    """Whether a segment of its path is . or .., which a server may take for another path."""
+    return any(unquote(segment) in (".", "..") for segment in urlsplit(url).path.split("/"))
 
 
 def signature_of(secret: str, body: bytes, unix_s: float) -> dict[str, str]:

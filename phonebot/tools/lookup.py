@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from phonebot.agents.lookup import MAX_VALUE_CHARACTERS, Lookup
 from phonebot.tools.client import HttpClient, Request
-from phonebot.tools.http import call_headers, headers_of
+from phonebot.tools.http import call_headers, headers_of, leads_up
 from phonebot.tools.running import ToolContext, ToolFault
 
 MAX_RESPONSE_BYTES = 65_536
@@ -43,9 +43,12 @@ async def look_up(
     if lacking := sorted(entry.secrets - secrets.keys()):
         return failed(entry, f"it needs the secret {lacking[0]}, which the deployment does not have")
     context = ToolContext(call_sid, caller, number)
+    url = entry.filled(caller=quote(caller, safe=""), number=quote(number, safe=""))
+    if leads_up(url):
+        return failed(entry, "who calls has no address that can stand in its URL")
     request = Request(
         "GET",
-        entry.filled(caller=quote(caller, safe=""), number=quote(number, safe="")),
+        url,
         headers_of(entry.headers, secrets) | call_headers(context),
         None,
         entry.timeout_s,

@@ -32,7 +32,7 @@ class AuditPages:
         may = self._guard.require
         return [
             Route(f"/{AUDIT}", may("admin", self._list), methods=["GET"]),
-            Route(f"/{AUDIT}/{{id:int}}", may("admin", self._show), methods=["GET"]),
+            Route(f"/{AUDIT}/{{id:row}}", may("admin", self._show), methods=["GET"]),
         ]
 
     async def _list(self, request: Request, visitor: Visitor) -> Response:

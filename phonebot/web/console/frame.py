@@ -14,8 +14,10 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from phonebot.web.console.figures import FILTERS
 from phonebot.web.console.phone import page_headers, templates
+from phonebot.web.console.row_id import register
 
 templates.filters.update(FILTERS)
+register()  # here, since each page has a frame before it has a route
 
 HOME = "console/overview"
 # It stays with us: a path of the console's, and no second slash or backslash with which a host could begin.

@@ -68,8 +68,8 @@ class OutboundPages:
         return [
             Route(path, may("viewer", self._list), methods=["GET"]),
             Route(path, may("operator", self._order), methods=["POST"]),
-            Route(f"{path}/{{id:int}}", may("viewer", self._show), methods=["GET"]),
-            Route(f"{path}/{{id:int}}/cancel", may("operator", self._cancel), methods=["POST"]),
+            Route(f"{path}/{{id:row}}", may("viewer", self._show), methods=["GET"]),
+            Route(f"{path}/{{id:row}}/cancel", may("operator", self._cancel), methods=["POST"]),
         ]
 
     async def _list(self, request: Request, visitor: Visitor) -> Response:

@@ -40,7 +40,7 @@ class TokenPages:
         return [
             Route(path, may("admin", self._show), methods=["GET"]),
             Route(path, may("admin", self._create), methods=["POST"]),
-            Route(f"{path}/{{id:int}}", may("admin", self._revoke), methods=["POST"]),
+            Route(f"{path}/{{id:row}}", may("admin", self._revoke), methods=["POST"]),
         ]
 
     async def _show(self, request: Request, visitor: Visitor) -> Response:

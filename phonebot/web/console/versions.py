@@ -34,7 +34,7 @@ class VersionsPages:
 
     def routes(self) -> list[BaseRoute]:
         path = "/console/numbers/{number}"
-        version = f"{path}/versions/{{sequence:int}}"
+        version = f"{path}/versions/{{sequence:row}}"
         gets: dict[str, Handler] = {f"{path}/versions": self._list, version: self._show}
         posts: dict[str, Handler] = {
             f"{version}/roll-back": self._roll_back,
