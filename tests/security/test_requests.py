@@ -139,7 +139,7 @@ async def _told_of(store: Store) -> None:
         while True:
             async with store.database.read() as session:
                 rows = (await session.scalars(select(AfterRow))).all()
-            if len(rows) == 2 and all(row.attempts for row in rows):
+            if len(rows) == 2 and all(row.problem for row in rows):
                 break
             await asyncio.sleep(0.05)
     assert all("not a public address" in str(row.problem) or "is not public" in str(row.problem) for row in rows)
