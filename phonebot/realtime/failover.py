@@ -129,7 +129,7 @@ class Failover:
             raise
         self.figures.asked(provider.name, "connected")
         if breaker.state(_now()) != "closed":
-            _log.warning("model provider %s works again: it is asked in its order", provider.name)
+            _log.warning("model provider %s works again", provider.name)
         breaker.succeed()
         return connection
 
@@ -157,8 +157,8 @@ class Failover:
     def _log_if_opened(self, provider: Provider, was: State, why: str) -> None:
         breaker = self._breakers[provider.name]
         if was == "closed" and breaker.state(_now()) != "closed":
-            wait_s = breaker.due_s - _now()
-            _log.warning("model provider %s is asked last for %.0f s: %s", provider.name, wait_s, why)
+            last = ", and is asked last" if len(self.providers) > 1 else ""
+            _log.warning("model provider %s keeps failing%s: %s", provider.name, last, why)
 
     @property
     def attempt_s(self) -> float:

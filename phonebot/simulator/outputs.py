@@ -77,14 +77,16 @@ class Faults:
     """
     What goes wrong on purpose; the defaults are nothing.
 
-    Of the connection: `slow_start_s` delays `session.created`; `refuse_key` and `beta_disabled` upgrade and then
-    close with 3000 and 4000; `drop_after_s` breaks the TCP connection without a close.
+    Of the connection: `slow_upgrade_s` delays the answer to its request, `slow_start_s` then `session.created`;
+    `refuse_key` and `beta_disabled` upgrade and then close with 3000 and 4000; `drop_after_s` breaks the TCP
+    connection without a close.
 
     Of the session: `update` "ignored" never answers a `session.update`, "refused" refuses each; `keep_pcm` accepts
     formats but stays with PCM and echoes that; after `stall_after_ms` of generation a response says nothing more;
     `deltas_after_cancel` audio deltas of a cancelled response follow its `response.done`.
     """
 
+    slow_upgrade_s: float = 0.0
     slow_start_s: float = 0.0
     refuse_key: bool = False
     beta_disabled: bool = False

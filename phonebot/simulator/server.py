@@ -80,15 +80,21 @@ class ModelServer:
         self.url = ""
         self._minds, self._detectors, self._ear, self._voice = minds, detectors, ear, voice
         self._key, self._options, self._faults = key, options, faults
-        self._sessions: list[Session] = []
+        self._sessions: dict[Session, ServerConnection] = {}
         self._opened = 0  # sessions so far
 
     @property
     def sessions(self) -> Sequence[Session]:
         return tuple(self._sessions)
 
-    def admit(self, connection: ServerConnection, request: Request) -> Response | None:
+    def drop(self, session: Session) -> None:
+        """Break a session's TCP connection, without a close."""
+        self._sessions[session].transport.abort()
+
+    async def admit(self, connection: ServerConnection, request: Request) -> Response | None:
         """Let an upgrade pass (None) or answer it with an HTTP error."""
+        if self._faults.slow_upgrade_s:
+            await asyncio.sleep(self._faults.slow_upgrade_s)
         try:
             if len(self._sessions) >= MAX_SESSIONS:
                 raise NotAdmitted(503, "server_overloaded", "Too many sessions; try again later.")
@@ -107,13 +113,13 @@ class ModelServer:
         ):
             return
         session = self._session(entry)
-        self._sessions.append(session)
+        self._sessions[session] = websocket
         log.info("%s opened: %s, model %s", session.id, session.dialect, session.config.model)
         try:
             connection = _Connection(websocket, session, self._ear, self._voice, self._faults.drop_after_s)
             await connection.run()
         finally:
-            self._sessions.remove(session)
+            del self._sessions[session]
             log.info("%s closed: %s", session.id, websocket.close_code)
 
     async def _leaves_within(self, websocket: ServerConnection, wait_s: float) -> bool:

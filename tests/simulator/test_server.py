@@ -348,6 +348,24 @@ async def test_the_connection_may_break_without_a_close() -> None:
         assert await closed(websocket) == (1006, "")
 
 
+async def test_a_session_that_is_dropped_breaks_without_a_close_and_the_others_stay() -> None:
+    async with serve() as server, client(server.url) as dropped, client(server.url) as other:
+        for websocket in (dropped, other):
+            await receive(websocket)
+        server.drop(server.sessions[0])
+        assert await closed(dropped) == (1006, "")
+        assert len(server.sessions) == 1
+        await other.ping()
+
+
+async def test_a_slow_upgrade_delays_the_answer_to_it() -> None:
+    async with serve(faults=Faults(slow_upgrade_s=600)) as server:
+        with pytest.raises(TimeoutError):
+            async with client(server.url, open_timeout=0.2):
+                pass
+        assert not server.sessions
+
+
 async def test_a_slow_start_delays_the_first_event() -> None:
     async with serve(faults=Faults(slow_start_s=600)) as server, client(server.url) as websocket:
         with pytest.raises(TimeoutError):
