@@ -27,6 +27,7 @@ from phonebot.storing import database
 
 if TYPE_CHECKING:  # each command imports what it needs: `phonebot --help` is there at once
     from phonebot.bench.accuracy_report import AccuracyReport
+    from phonebot.bench.faults_report import FaultsReport
     from phonebot.bench.report import CapacityReport, LatencyReport
     from phonebot.calibration.figures import Figures
     from phonebot.settings import Settings
@@ -419,7 +420,23 @@ def accuracy(
     _show(report, json)
 
 
-def _show(report: "AccuracyReport | CapacityReport | LatencyReport", json: Path | None) -> None:
+@bench.command()
+def faults(
+    calls: Calls = 20,
+    connect_ms: Annotated[
+        int, typer.Option(min=0, max=5_000, help="What the model takes for a connection, and again for a session.")
+    ] = 600,
+    json: JsonFile = None,
+) -> None:
+    """How soon a caller hears the bot again when its model is lost, and what is lost; exit code 1 if it is late."""
+    from phonebot.bench.faults import measure_faults
+
+    with errors.status("measuring") as status:
+        report = measure_faults(calls, connect_ms, connect_ms, progress=status.update)
+    _show(report, json)
+
+
+def _show(report: "AccuracyReport | CapacityReport | FaultsReport | LatencyReport", json: Path | None) -> None:
     console.print(report.table())
     if json:
         json.write_text(report.to_json() + "\n")

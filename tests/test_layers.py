@@ -97,7 +97,7 @@ MEASURING = frozenset({f"calibration.{name}" for name in ("experiments", "figure
 REHEARSING = frozenset({"rehearsal.live", "rehearsal.live_command", "rehearsal.service_line"})
 SEE_SETTINGS = frozenset(
     {
-        *("deployment", "web.app", "serving", "cli", "demo.service", "bench.subject"),
+        *("deployment", "web.app", "serving", "cli", "demo.service", "bench.fault_calls", "bench.subject"),
         *("dialling", "numbering", "recalling", "receiving", "storing"),
         *REHEARSING,
     }
