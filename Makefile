@@ -3,6 +3,7 @@
 #   make test                 the tests          (make test ARGS="-k barge_in")
 #   make nightly              10,000 random calls against the carrier's truth  (SEED=7 CALLS=2000)
 #   make check                lint and types     make format, make lock: what they say
+#   make audit                looks the versions that are installed up among known vulnerabilities (needs api.osv.dev)
 #   make clips                speaks anew what callers hear where the model cannot: after a change of its words
 #   make fixtures             records fixtures/calls anew: after a change of the core that is meant to be one
 # Another Python: make test PY=python3.13 VENV=.venv313
@@ -15,7 +16,7 @@ CALLS ?= 10000
 BIN   := $(VENV)/bin
 UV     = $(VENV)-lock/bin/uv
 
-.PHONY: demo test nightly check format clips fixtures lock clean
+.PHONY: demo test nightly check format audit clips fixtures lock clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/demo.stamp
@@ -37,6 +38,14 @@ check: $(VENV)/test.stamp
 format: $(VENV)/test.stamp
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# Strict: a version that could not be looked up is a failure, and no pass.
+audit: $(VENV)/bin/pip
+	$(PY) -m venv $(VENV)-audit
+	$(VENV)-audit/bin/pip install --quiet --disable-pip-version-check 'pip-audit>=2.10,<3'
+	$(VENV)-audit/bin/pip-audit --strict --vulnerability-service osv --disable-pip --require-hashes \
+	  --requirement requirements.lock $(ARGS)
+	rm -rf $(VENV)-audit
 
 clips: $(VENV)/test.stamp
 	PYTHONPATH=tests $(BIN)/python tests/make_clips.py
@@ -73,4 +82,4 @@ lock: $(VENV)/bin/pip
 	rm -rf uv.lock $(VENV)-lock
 
 clean:
-	rm -rf $(VENV) $(VENV)-lock build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-lock $(VENV)-audit build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
