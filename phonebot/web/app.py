@@ -90,6 +90,7 @@ from phonebot.web.lookups import Lookups
 from phonebot.web.media import MediaEndpoint
 from phonebot.web.metrics import Metrics
 from phonebot.web.model_figures import ModelFigures
+from phonebot.web.patience import PatientProtocol
 from phonebot.web.profiles import Answering
 from phonebot.web.recordings import PATH as RECORDINGS
 from phonebot.web.recordings import RecordingDoor
@@ -98,7 +99,7 @@ from phonebot.web.webhooks import Door, Webhooks
 # One place for how the app is served: the benchmark's yardstick is served alike.
 SERVER_OPTIONS: dict[str, Any] = {
     "loop": "uvloop",
-    "http": "h11",  # bounds the head of a request, which httptools does not
+    "http": PatientProtocol,  # h11: it bounds the head of a request, which httptools does not
     "ws": "websockets-sansio",
     "ws_max_size": MAX_MESSAGE_BYTES,
     "ws_per_message_deflate": False,

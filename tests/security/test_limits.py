@@ -1,13 +1,16 @@
 """Too much of something: calls, messages, bytes. What there is too much of ends, the rest goes on."""
 
+import asyncio
+from contextlib import suppress
 from xml.etree import ElementTree
 
+import aiohttp
 import pytest
-from service_driver import CALL_SID, RawStream, Service, StartService, form_of_call, until
+from service_driver import CALL_SID, PATIENCE_S, RawStream, Service, StartService, form_of_call, until
 
 from phonebot.agents.profile import Profile
 from phonebot.audio.canned import Clips
-from phonebot.web import media, pace
+from phonebot.web import media, pace, patience
 
 OTHER_SID = "CA" + "9" * 32
 
@@ -117,3 +120,41 @@ async def test_requests_that_are_not_the_carriers_are_counted(service: Service) 
         assert (await service.post(path, token="another token"))[0] == 403
     assert await service.refused_stream(token=None) == 403
     assert (await metrics(service))["phonebot_requests_forged_total"] == 3
+
+
+async def test_a_connection_whose_request_comes_to_no_end_is_closed(
+    start_service: StartService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever sends a byte now and then, at its beginning or after a request that was answered."""
+    monkeypatch.setattr(patience, "HEAD_S", 0.3)
+    service = await start_service()
+    for sent in (b"", b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"):
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(service.url.rpartition(":")[2]))
+        writer.write(sent)
+        if sent:
+            assert b"200 OK" in await reader.readuntil(b"ok")
+        with suppress(ConnectionError):
+            async with asyncio.timeout(PATIENCE_S):
+                while not reader.at_eof():
+                    writer.write(b"G")
+                    await writer.drain()
+                    with suppress(TimeoutError):
+                        assert await asyncio.wait_for(reader.read(1_000), 0.05) == b""
+        writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
+
+
+async def test_a_slow_answer_and_a_call_outlast_the_patience_with_requests(
+    start_service: StartService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "HEAD_S", 0.1)
+    service = await start_service()
+    stream = await service.started_stream()
+    async with aiohttp.ClientSession() as http:  # which keeps its connection
+        for _ in range(3):
+            async with http.get(f"{service.url}/healthz") as answer:
+                assert await answer.text() == "ok"
+            await asyncio.sleep(0.2)
+    await stream.media()
+    await end(stream)
