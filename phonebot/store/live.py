@@ -5,10 +5,12 @@ Calls in progress, of all processes: what each is at, and what operators want of
     listed = await live.listed()                # by any process
     await live.ask("CA1", "hang_up", actor)     # the process that holds it has the command with its next write
 
-A process that holds calls writes about once a second, and with it says that it is alive. One that says nothing for
-STALE_S may be slow or dead: its calls are shown as such, and from GONE_S on no more. Their rows stay for KEPT_S,
-since what was said in them is needed to go on with such a call elsewhere. A slow process whose rows were removed is
-told so, and writes them again.
+    standing = await live.standing("CA1")       # also of a call whose process was killed
+
+A process that holds calls writes about once a second, and with it says that it is alive; one without calls does so
+every few seconds. One that says nothing for STALE_S may be slow or dead: its calls are shown as such, and from GONE_S
+on no more. Their rows stay for KEPT_S, since what was said in them is needed to go on with such a call elsewhere. A
+slow process whose rows were removed is told so, and writes them again.
 
 Moments are those of one clock: the database's, or the machine's for SQLite, which has no other machine.
 """
@@ -53,6 +55,8 @@ from phonebot.store.tables import (
 
 STALE_S = 10.0
 GONE_S = 30.0
+TAKES_S = 8.0
+"""For so long a process that says nothing counts as one that takes calls."""
 KEPT_S = 600.0
 """Also for how long a command is kept."""
 ENDED_S = 10.0
@@ -69,9 +73,12 @@ MAX_BLOCKS = 20
 ROWS_AT_ONCE = 25
 """To prepare more in one go would keep the event loop, and so the frames of calls, for several ms."""
 
-What: TypeAlias = Literal["hang_up", "say", "listen", "follow", "carrier"]
-"""What is wanted: of operators, or "carrier": what the carrier told another process of the call."""
-UNAUDITED: frozenset[What] = frozenset({"follow", "carrier"})
+What: TypeAlias = Literal["hang_up", "say", "listen", "follow", "carrier", "lost"]
+"""
+What is wanted: of operators; "carrier": what the carrier told another process of the call; "lost": its stream has
+ended, as the carrier told there.
+"""
+UNAUDITED: frozenset[What] = frozenset({"follow", "carrier", "lost"})
 CARRIER = Actor("carrier")
 Key: TypeAlias = tuple[str, str]
 """Process and CallSid: a call may come back on another process while the first one's row is still there."""
@@ -109,6 +116,16 @@ class Listed:
 
 
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """How a call stood when its process wrote it last. `silent_s`: for how long that process has said nothing."""
+
+    process: str
+    snapshot: str
+    outcome: str | None
+    silent_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Command:
     """
     What is wanted of a call. To `listen` and to `follow` are wanted for as long as the command is there.
@@ -142,9 +159,10 @@ class LiveStore:
         calls: Iterable[LiveCall] = (),
         forget: Iterable[str] = (),
         done: Mapping[int, str] | None = None,
+        takes_calls: bool = True,
     ) -> tuple[bool, list[Command]]:
         """
-        Say that the process is alive, keep these calls, forget those, and take the outcomes of its commands.
+        Say that the process is alive, and whether it takes new calls, keep these calls, forget those, and take the outcomes of its commands.
 
         What comes back: whether the process was known, without which all its rows may have gone; and what is wanted
         of its calls. A command comes again until its outcome is written.
@@ -152,7 +170,7 @@ class LiveStore:
         rows = [_values(process, call) for call in calls]
         forgotten = list(forget)
         async with self._writing() as session:
-            known = await self._touch(session, process)
+            known = await self._touch(session, process, takes_calls)
             upsert = self._upsert()
             for begin in range(0, len(rows), ROWS_AT_ONCE):
                 await session.execute(upsert, rows[begin : begin + ROWS_AT_ONCE])
@@ -237,16 +255,32 @@ class LiveStore:
         async with self._reading() as session:
             return {(row.process, row.call_sid): row.snapshot for row in await session.execute(found)}
 
-    async def last_of(self, call_sid: str) -> str | None:
-        """The newest snapshot of a call, also of one whose process is dead; None: nothing is kept of it."""
+    async def standing(self, call_sid: str) -> Standing | None:
+        """What was written last of a call, also of one whose process is dead; None: nothing is kept of it."""
         newest = (
-            select(LiveCallRow.snapshot)
+            select(LiveCallRow.process, LiveCallRow.snapshot, LiveCallRow.outcome)
+            .add_columns(LiveProcess.seen_at, self._now.label("now"))
+            .join(LiveProcess, LiveProcess.process == LiveCallRow.process)
             .where(LiveCallRow.call_sid == call_sid)
             .order_by(LiveCallRow.updated_at.desc())
             .limit(1)
         )
         async with self._reading() as session:
-            return await session.scalar(newest)
+            row = (await session.execute(newest)).one_or_none()
+        if row is None:
+            return None
+        return Standing(row.process, row.snapshot, row.outcome, (row.now - row.seen_at).total_seconds())
+
+    async def others_take_calls(self, besides: str) -> bool:
+        """Whether a process other than this one takes new calls, and has said so of late."""
+        found = (
+            select(LiveProcess.process)
+            .where(LiveProcess.process != besides, LiveProcess.takes_calls)
+            .where(LiveProcess.seen_at >= self._ago(TAKES_S))
+            .limit(1)
+        )
+        async with self._reading() as session:
+            return await session.scalar(found) is not None
 
     async def ask(
         self, call_sid: str, what: What, actor: Actor, lasts_s: float | None = None, wish: str | None = None
@@ -381,13 +415,17 @@ class LiveStore:
             problem = f"the database {self._database.name} took longer than {DEADLINE_S:g} s: try again"
             raise StoreUnavailable(problem) from None
 
-    async def _touch(self, session: AsyncSession, process: str) -> bool:
+    async def _touch(self, session: AsyncSession, process: str, takes_calls: bool) -> bool:
         """Say that the process is alive; whether it was known."""
-        seen = update(_PROCESSES).where(_PROCESSES.c.process == process).values(seen_at=self._now)
+        seen = (
+            update(_PROCESSES)
+            .where(_PROCESSES.c.process == process)
+            .values(seen_at=self._now, takes_calls=takes_calls)
+        )
         connection = await session.connection()
         if (await connection.execute(seen)).rowcount:
             return True
-        await session.execute(_PROCESSES.insert().values(process=process, seen_at=self._now))
+        await session.execute(_PROCESSES.insert().values(process=process, seen_at=self._now, takes_calls=takes_calls))
         return False
 
     def _upsert(self) -> Executable:

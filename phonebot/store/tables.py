@@ -432,12 +432,13 @@ class OptOutRow(Table):
 
 
 class LiveProcess(Table):
-    """A process that holds calls. `seen_at`: when it last said so."""
+    """A process that may hold calls. `seen_at`: when it last said that it is alive; whether it `takes_calls`."""
 
     __tablename__ = "live_processes"
 
     process: Mapped[str] = mapped_column(String(200), primary_key=True)
     seen_at: Mapped[datetime] = mapped_column(index=True)
+    takes_calls: Mapped[bool]
 
 
 class LiveCallRow(Table):

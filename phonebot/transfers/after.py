@@ -1,6 +1,10 @@
 """
 What becomes of callers who have left the bot: the carrier asks, and is told.
 
+Who was to be put through is. Whose connection broke off comes back to the bot, also to that of another process when
+his own was killed, and goes on where he was. Who can do neither is put through to a person, if the profile says so,
+or is told that it cannot go on: nobody is left to a dead line.
+
     step = await transfers.go_on(call, profile, outcome)        # the stream has ended: TwiML, Returned, or None
     step = await transfers.came_back(ticket, profile, form)     # who was put through is back: TwiML or Returned
     await transfers.leg_told(ticket, form)                      # how the call to a colleague stands
@@ -9,7 +13,8 @@ What becomes of callers who have left the bot: the carrier asks, and is told.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -18,26 +23,34 @@ from msgspec.structs import replace
 
 from phonebot.agents.profile import Profile
 from phonebot.agents.transfers import DEFAULT
-from phonebot.call.actions import LineRole, Outcome
+from phonebot.audio.canned import Clips
+from phonebot.call.actions import Outcome
 from phonebot.call.plan import EarlierLine
 from phonebot.carrier import twiml
 from phonebot.carrier.languages import spoken_language
 from phonebot.errors import AccountError, StoreError
-from phonebot.transfers.continuations import Continuations
+from phonebot.transfers.continuations import Continuation, Continuations, Standing
 from phonebot.transfers.legs import TAKES, Leg, Legs
 from phonebot.transfers.urls import Ticket
-from phonebot.transfers.wording import came_to_nothing, whispered
+from phonebot.transfers.wording import broke_off, came_to_nothing, whispered
 
 log = logging.getLogger(__name__)
 
 FINAL = frozenset({"completed", "busy", "failed", "no-answer", "canceled"})  # Twilio, Call resource, Status
 CALLER_GONE = "The caller has hung up. Goodbye."
+BROKE_OFF = "broke_off"
 MEETS_S = 3.0
 """So long after a colleague has gone his room's end may take to be told of."""
-TRANSFERS: frozenset[Outcome | None] = frozenset(
-    {"transferred", "model_failed", "stream_lost", "carrier_faults", None}
+TRANSFERS: frozenset[str | None] = frozenset(
+    {"transferred", "model_failed", "stream_lost", "carrier_faults", "moved", None}
 )
 """After these a call goes on as was decided before. None: another process held it."""
+BROKEN_OFF: frozenset[str | None] = frozenset({"stream_lost", "moved", None})
+"""After these it comes back to the bot, where nothing was decided."""
+MAX_RESUMED = 3
+"""So often it does in one call."""
+MAX_REMEMBERED = 200
+"""Calls whose connection broke off here, until the carrier asks."""
 
 
 class Told(Struct, frozen=True, omit_defaults=True):
@@ -53,7 +66,11 @@ _TOLD = msgspec.json.Decoder(Told)
 
 @dataclass(frozen=True, slots=True)
 class Returned:
-    """The caller comes back to the bot: the transfer to a destination of this name came to nothing, and why."""
+    """
+    The caller comes back to the bot: the transfer to a destination of this name came to nothing, and why.
+
+    `to` "": he was put through to nobody, but his connection broke off.
+    """
 
     to: str
     why: str
@@ -69,29 +86,66 @@ class Returned:
         return cls(to, why)
 
 
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What another process told of a call that it held: how the call had ended, None: it had not; how far it was."""
+
+    outcome: str | None
+    standing: Standing
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """A call is back on a stream: what the model is to know, and how far the call had come."""
+
+    earlier: tuple[EarlierLine, ...]
+    standing: Standing
+
+
+async def nothing_left(call_sid: str) -> Left | None:
+    """Nothing is known of calls that other processes held."""
+    return None
+
+
+def built_in_apology(language: str) -> str:
+    """That a call cannot go on, in this language."""
+    return Clips().of(language).goodbye.text
+
+
 class Transfers:
-    """`elsewhere` passes on what the carrier told of a call that another process holds; False: none does."""
+    """
+    `elsewhere` passes on what the carrier told of a call that another process holds; False: none does. `left` says
+    what is known of a call that another process held. `apology`: what a caller is told, by language, whose call
+    cannot go on.
+    """
 
     def __init__(
         self,
         continuations: Continuations,
         legs: Legs,
         elsewhere: Callable[[str, str], Awaitable[bool]],
+        left: Callable[[str], Awaitable[Left | None]] = nothing_left,
+        apology: Callable[[str], str] = built_in_apology,
     ) -> None:
         self.urls = legs.urls
         self._continuations, self._legs, self._elsewhere = continuations, legs, elsewhere
+        self._left, self._apology = left, apology
+        # How far calls had come whose connection broke off here, and of which nothing was decided.
+        self._broken_off: OrderedDict[str, Standing] = OrderedDict()
 
     # ------------------------------------------------------------------------------ the caller's call
 
     async def go_on(self, call: Ticket, profile: Profile, outcome: Outcome | None) -> str | Returned | None:
-        """How a call goes on whose stream has ended so; None: nothing was decided. `call` names no destination."""
+        """
+        How a call goes on whose stream has ended so; None: it ends. `call` names no destination.
+
+        An `outcome` of None: it was none of this process's streams, as far as is known.
+        """
         if outcome not in TRANSFERS:
             return None
         continuation = await self._continuations.of(call.call_sid)
-        if continuation is None:
-            if outcome == "model_failed" and profile.transfer_to and profile.transfer.when_failed:
-                return self._ring(call._replace(to=DEFAULT), profile, say=profile.transfer.say)
-            return None
+        if continuation is None or not continuation.to:
+            return await self._without_transfer(call, profile, outcome, continuation)
         ticket = call._replace(to=continuation.to)
         if not continuation.room or (outcome == "model_failed" and not continuation.leg):
             return self._ring(ticket, profile, say="" if outcome == "transferred" else profile.transfer.say)
@@ -99,6 +153,35 @@ class Transfers:
             return await self._returned(ticket, profile, "declined")
         action = self.urls.after(ticket._replace(leg="met"))
         return twiml.meet(continuation.room, action, limit_s=profile.transfer.limit_s)
+
+    async def _without_transfer(
+        self, call: Ticket, profile: Profile, outcome: Outcome | None, continuation: Continuation | None
+    ) -> str | Returned | None:
+        """
+        The same where nobody was to be put through. `continuation`: it was to come back already, and has not.
+        """
+        standing = self._broken_off.pop(call.call_sid, None)
+        how: str | None = outcome
+        if continuation:
+            standing = continuation.standing
+        elif standing is None and outcome is None and (left := await self._left(call.call_sid)):
+            how, standing = left.outcome, left.standing
+        if how not in TRANSFERS:
+            return None
+        if standing is None or how not in BROKEN_OFF or standing.resumed >= MAX_RESUMED:
+            return self.fails(call, profile)
+        log.info("call %.40r comes back: its connection broke off (%s)", call.call_sid, how or "its process is gone")
+        standing = replace(standing, resumed=standing.resumed + 1)
+        await self._continuations.keep(call.call_sid, Continuation("", standing=standing.cut()))
+        return Returned("", BROKE_OFF)
+
+    def fails(self, call: Ticket, profile: Profile) -> str:
+        """What becomes of a caller with whom the bot cannot go on."""
+        if profile.transfer_to and profile.transfer.when_failed:
+            ringing = self._ring(call._replace(to=DEFAULT), profile, say=profile.transfer.say)
+            if isinstance(ringing, str):
+                return ringing
+        return twiml.say_and_hang_up(self._apology(profile.language), spoken_language(profile.language))
 
     async def came_back(self, ticket: Ticket, profile: Profile, form: Mapping[str, str]) -> str | Returned:
         """How a call goes on that was put through: he talked, or nobody took the call."""
@@ -142,19 +225,27 @@ class Transfers:
             await self._continuations.keep(ticket.call_sid, replace(continuation, room="", leg=""))
         return Returned(ticket.to, why)
 
-    async def earlier(self, call_sid: str, returned: Returned, profile: Profile) -> tuple[EarlierLine, ...]:
-        """What was said before a call came back, and why it has: it is to be told to the model, once."""
+    async def resumed(self, call_sid: str, returned: Returned, profile: Profile) -> Resumed:
+        """A call is back on a stream: what was said before, and why it is, are to be told to the model, once."""
         continuation = await self._continuations.of(call_sid)
         await self._continuations.forget(call_sid)
-        lines = continuation.lines if continuation else ()
-        why = EarlierLine("instruction", came_to_nothing(returned.to, returned.why, profile))
-        return (*(EarlierLine(role, text) for role, text in lines), why)
+        standing = continuation.standing if continuation else Standing()
+        if returned.to:
+            why = came_to_nothing(returned.to, returned.why, profile)
+        else:
+            why = broke_off(standing)
+        said = (EarlierLine(role, text) for role, text in standing.lines)
+        return Resumed((*said, EarlierLine("instruction", why)), standing)
 
-    def ended(self, call_sid: str, outcome: Outcome, lines: Iterable[tuple[LineRole, str]]) -> None:
-        """A call of this process has left its stream so, and this was said in it."""
+    def ended(self, call_sid: str, outcome: Outcome, standing: Standing) -> None:
+        """A call of this process has left its stream so, and had come so far."""
         if outcome in TRANSFERS:
             if self._continuations.expected_here(call_sid):
-                self._legs.later(self._continuations.add_lines(call_sid, lines), "keep what was said")
+                self._legs.later(self._continuations.add(call_sid, standing), "keep what was said")
+            elif outcome in BROKEN_OFF:
+                self._broken_off[call_sid] = standing.cut()
+                while len(self._broken_off) > MAX_REMEMBERED:
+                    self._broken_off.popitem(last=False)
             return
         for leg in self._legs.taken_for(call_sid):
             self._legs.end(leg)
@@ -166,6 +257,7 @@ class Transfers:
         call_sid = form.get("CallSid", "")
         if form.get("CallStatus") not in FINAL:
             return
+        self._broken_off.pop(call_sid, None)
         continuation = await self._continuations.of(call_sid)
         if continuation is None:
             return

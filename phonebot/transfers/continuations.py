@@ -1,5 +1,6 @@
 """
-How a call goes on once it has left its media stream: to whom it is put through, and what was said until then.
+How a call goes on once it has left its media stream: to whom it is put through, or that it comes back to the bot,
+and what was said until then.
 
 The carrier asks how to go on (`/twilio/after`) whichever process its request reaches, so it is kept in memory and
 in the database. While that is away the process which held the call still knows.
@@ -7,12 +8,12 @@ in the database. While that is away the process which held the call still knows.
 
 import logging
 from collections import OrderedDict
-from collections.abc import Iterable
 
 import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from phonebot.agents.agent import MAIN
 from phonebot.call.actions import LineRole
 from phonebot.errors import StoreError
 from phonebot.store.continuations import ContinuationStore
@@ -25,18 +26,40 @@ MAX_LINE_CHARACTERS = 2_000
 log = logging.getLogger(__name__)
 
 
+class Standing(Struct, frozen=True, omit_defaults=True):
+    """
+    How far a call had come when it left a stream.
+
+    `lines` were said, and heard. `agent` had the call, and spoke `language`, a tag; "": as its instructions say.
+    `resumed`: so often the call had come back to the bot since its connection broke off. `saying`: what the bot was
+    about to say, of which it is not known how much was heard.
+    """
+
+    lines: tuple[tuple[LineRole, str], ...] = ()
+    agent: str = MAIN
+    language: str = ""
+    resumed: int = 0
+    saying: str = ""
+
+    def cut(self) -> "Standing":
+        """The same, as much of it as is kept."""
+        lines = tuple((role, text[:MAX_LINE_CHARACTERS]) for role, text in self.lines[-MAX_LINES:])
+        return replace(self, lines=lines, saying=self.saying[:MAX_LINE_CHARACTERS])
+
+
 class Continuation(Struct, frozen=True, omit_defaults=True):
     """
-    `to` is the destination's name in the profile. `room` is where the two meet; "": the destination is rung.
+    `to` is the destination's name in the profile; "": the call comes back to the bot, since its connection broke off.
+    `room` is where the two meet; "": the destination is rung.
 
-    `leg` is the CallSid of the colleague who waits there. `summary` is what he is told, `lines` what was said.
+    `leg` is the CallSid of the colleague who waits there. `summary` is what he is told.
     """
 
     to: str
     summary: str = ""
     room: str = ""
     leg: str = ""
-    lines: tuple[tuple[LineRole, str], ...] = ()
+    standing: Standing = Standing()
 
 
 _DECODER = msgspec.json.Decoder(Continuation)
@@ -82,14 +105,13 @@ class Continuations:
             log.warning("how call %.40r goes on is known by memory alone: %s", call_sid, error)
             return own
 
-    async def add_lines(self, call_sid: str, lines: Iterable[tuple[LineRole, str]]) -> None:
-        """What was said in a call that has left its stream, if it is to go on."""
+    async def add(self, call_sid: str, standing: Standing) -> None:
+        """How far a call had come that has left its stream, if it is to go on."""
         if call_sid not in self._kept:
             return
-        said = tuple((role, text[:MAX_LINE_CHARACTERS]) for role, text in lines)
         current = await self.of(call_sid)
         if current:
-            await self.keep(call_sid, replace(current, lines=said[-MAX_LINES:]))
+            await self.keep(call_sid, replace(current, standing=standing.cut()))
 
     async def forget(self, call_sid: str) -> None:
         """It does not go on any more."""

@@ -1,4 +1,4 @@
-"""What the model is told of a transfer, and the colleague of the caller."""
+"""What the model is told of a call that comes back to it, and the colleague of the caller."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -6,6 +6,7 @@ from datetime import datetime
 from phonebot.agents.profile import Profile
 from phonebot.agents.prompt import fill
 from phonebot.agents.transfers import SUMMARY, WARM_WHISPER, Destination
+from phonebot.transfers.continuations import Standing
 from phonebot.transfers.urls import Ticket
 
 TAKES_MESSAGES = "take_message"
@@ -28,6 +29,21 @@ def came_to_nothing(to: str, why: str, profile: Profile) -> str:
         f"The transfer to {to} came to nothing: {_WHY.get(why, _FAILED)}. The caller is with you again: tell him "
         f"so, and {offer}."
     )
+
+
+BROKE_OFF = (
+    "The connection to the caller broke off for a moment, and he is with you again. Do not greet him: say in a few "
+    "words that the line was interrupted, and go on where you were. If he waits for an answer, give it."
+)
+SAYING = ' You were saying this when it broke off, and he has perhaps not heard all of it: "{saying}"'
+UNKNOWN = " What was said before is not known any more: tell him so, and ask what he wants."
+
+
+def broke_off(standing: Standing) -> str:
+    """What the model is told of a call that comes back so."""
+    if not standing.lines:
+        return BROKE_OFF + UNKNOWN
+    return BROKE_OFF + (SAYING.format(saying=standing.saying) if standing.saying else "")
 
 
 def described(destinations: Mapping[str, Destination]) -> str:

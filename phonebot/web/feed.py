@@ -23,6 +23,7 @@ from typing import Literal, Self, TypeAlias
 
 from msgspec import Struct
 
+from phonebot.agents.agent import MAIN
 from phonebot.agents.guardrails import On, Then
 from phonebot.call.actions import (
     Action,
@@ -31,6 +32,7 @@ from phonebot.call.actions import (
     Ended,
     FalseAlarm,
     Floor,
+    HandOff,
     Held,
     Limit,
     LimitNear,
@@ -45,7 +47,7 @@ from phonebot.call.actions import (
     Trouble,
 )
 from phonebot.call.actions import GuardrailTripped as Tripped
-from phonebot.call.inputs import Input, PlayClip
+from phonebot.call.inputs import Input, PlayClip, ToolResult
 from phonebot.call.plan import CallPlan
 from phonebot.call.turns import Turn
 from phonebot.carrier.messages import Dtmf, Media
@@ -53,6 +55,7 @@ from phonebot.hooks.listeners import CallEvents
 from phonebot.realtime.events import Session, SpokenTextDelta, SpokenTextDone
 from phonebot.replay.log import About, Kind
 from phonebot.replay.words import of_limit
+from phonebot.transfers.continuations import Standing
 from phonebot.web.sound import Unplayed
 
 MAX_QUEUED = 500
@@ -102,6 +105,9 @@ class Snapshot(Happening, frozen=True, kw_only=True, tag="snapshot"):
     `process` holds the call; `stale`: nothing was heard of that process for some seconds. `audible`: the profile
     lets the call be recorded, and so be listened to. Not `noticed`: the caller has yet to hear that it is recorded;
     until then who listens hears nothing.
+    lets the call be recorded, and so be listened to. A call that came back had `earlier` lines, on other streams;
+    `resumed`: so often it did since its connection had broken off. `agent` has it, and speaks `language`, a tag; "":
+    as its instructions say.
     """
 
     kind: Kind
@@ -117,6 +123,16 @@ class Snapshot(Happening, frozen=True, kw_only=True, tag="snapshot"):
     stale: bool = False
     audible: bool = True
     noticed: bool = True
+    earlier: tuple[tuple[LineRole, str], ...] = ()
+    resumed: int = 0
+    agent: str = MAIN
+    language: str = ""
+
+
+def standing_of(call: Snapshot) -> Standing:
+    """How far a call has come, as its snapshot tells."""
+    said = tuple((line.role, line.text) for line in call.lines)
+    return Standing((*call.earlier, *said), call.agent, call.language, call.resumed, " ".join(call.texts.values()))
 
 
 class TurnTaken(Happening, frozen=True, kw_only=True, tag="turn"):
@@ -288,14 +304,16 @@ class Feed:
         self._calls: dict[str, CallFeed] = {}
         self._subscriptions: list[Subscription] = []
 
-    def begin(self, about: About, plan: CallPlan = NO_PLAN, audible: bool = True) -> "CallFeed":
+    def begin(
+        self, about: About, plan: CallPlan = NO_PLAN, audible: bool = True, resumed: int = 0
+    ) -> "CallFeed":
         """
         A call begins: give what is returned to its bridge as a journal, and close it when the call is over.
 
-        `audible`: see Snapshot.
+        `audible`, `resumed`: see Snapshot.
         """
         listeners = [each for each in self._subscriptions if each.call_sid in (None, about.call_sid)]
-        call = self._calls[about.call_sid] = CallFeed(self, about, plan, audible, listeners)
+        call = self._calls[about.call_sid] = CallFeed(self, about, plan, audible, listeners, resumed)
         return call
 
     def end(self, call: "CallFeed") -> None:
@@ -352,8 +370,11 @@ class CallFeed:
         plan: CallPlan,
         audible: bool,
         listeners: list[Subscription],
+        resumed: int = 0,
     ) -> None:
         self.call_sid = about.call_sid
+        # Told once, as soon as it is known how the call has ended.
+        self.over: Callable[[], None] = lambda: None
         self.listeners = listeners
         # Grows with all that may have changed the snapshot.
         self.changes = 1
@@ -375,6 +396,9 @@ class CallFeed:
         self._final: set[str] = set()
         # How much there was of the items that were cut and have no line yet, in ms.
         self._of_ms: dict[str, int] = {}
+        self._earlier = tuple((line.role, line.text) for line in plan.earlier)[-MAX_LINES:]
+        self._resumed = resumed
+        self._agent, self._language = plan.agents[0].name if plan.agents else MAIN, plan.language
         if listeners:
             self._tell(self.snapshot())
 
@@ -404,7 +428,15 @@ class CallFeed:
             process=self._feed.process,
             audible=self._audible,
             noticed=self.may_be_heard,
+            earlier=self._earlier,
+            resumed=self._resumed,
+            agent=self._agent,
+            language=self._language,
         )
+
+    def standing(self) -> Standing:
+        """How far the call has come, should it go on elsewhere."""
+        return standing_of(self.snapshot())
 
     def happened(self, now: int, received: Input, actions: list[Action]) -> None:
         if type(received) is Media and len(actions) == 1 and type(actions[0]) is Tell:
@@ -427,6 +459,9 @@ class CallFeed:
                     self._cut(action)
                 case StartRecording():
                     self._noticed()
+                    self.may_be_heard = True
+                case HandOff():
+                    self._agent = action.to_agent
                 case Ended(outcome):
                     self.close(outcome)
                 case _ if self.listeners:
@@ -449,6 +484,7 @@ class CallFeed:
         self.outcome = outcome
         self.changes += 1
         self._feed.end(self)
+        self.over()
         self.events.close(outcome)
         self._tell(CallEnded(call_sid=self.call_sid, at_ms=self._at_ms, outcome=outcome))
 
@@ -458,6 +494,8 @@ class CallFeed:
                 self._add_text(received.item_id, received.delta)
             case SpokenTextDone() if received.item_id not in self._texts:
                 self._add_text(received.item_id, received.transcript)
+            case ToolResult(language=str(language)):
+                self._language = language
             case PlayClip(text, clip_id=str(clip_id)):
                 self._add_text(clip_id, text)
             case Dtmf() if self.listeners:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from msgspec import Struct
 
 from phonebot.bridge import Bridge
+from phonebot.call.inputs import ServiceStops
 from phonebot.errors import ListeningRefused
 from phonebot.tools.typist import TypedRole, Typist
 from phonebot.web.feed import CallFeed
@@ -56,6 +57,24 @@ class HeldCall:
         """The operator of this name types into the call. Raises TextRefused."""
         self._typist.say(wish.text, by, wish.role, wish.interrupt)
 
+    def lose(self) -> None:
+        """Its stream has ended, which the carrier told elsewhere."""
+        self._bridge.lose()
+
+    def stop(self, goes_on: bool) -> None:
+        """The process ends: the call goes on in another one, or ends with words."""
+        self._bridge.stop(ServiceStops(goes_on))
+
+    @property
+    def may_move(self) -> bool:
+        """The carrier would bring it to another process."""
+        return self.told.kind != "browser"
+
+    @property
+    def is_quiet(self) -> bool:
+        """Nobody speaks."""
+        return self._bridge.is_quiet
+
     @contextmanager
     def listen(self, block_ms: int) -> Iterator[Tap]:
         """What is heard of the call from now on. It costs the call nothing afterwards. Raises ListeningRefused."""
@@ -79,10 +98,11 @@ class HeldCall:
 
 
 class HeldCalls:
-    """All of them. `begun` is told when one begins."""
+    """All of them. `begun` is told when one begins, `over` as soon as it is known how one has ended."""
 
     def __init__(self) -> None:
         self.begun: Callable[[], None] = lambda: None
+        self.over: Callable[[], None] = lambda: None
         # Those that ended, oldest first, until they are taken.
         self.ended: deque[CallFeed] = deque(maxlen=MAX_ENDED)
         self._calls: dict[str, HeldCall] = {}
@@ -91,6 +111,7 @@ class HeldCalls:
     def holding(self, call: HeldCall) -> Iterator[None]:
         """The call is in progress while the block runs."""
         self._calls[call.call_sid] = call
+        call.told.over = lambda: self.over()
         self.begun()
         try:
             yield

@@ -2,8 +2,9 @@
 Lets other processes know of the calls of this one, and takes what their operators want of them.
 
 A task of its own writes about once a second what has changed, in one transaction: nothing of this is in a call's
-way. While the database is away calls go on, and what has changed meanwhile is written when it is back. A process
-without calls writes nothing.
+way. Calls that begin and calls that end are written at once, since another process may be asked about them next.
+While the database is away calls go on, and what has changed meanwhile is written when it is back. A process without
+calls says every few seconds that it is there, and whether it takes calls.
 """
 
 import asyncio
@@ -26,6 +27,10 @@ log = logging.getLogger(__name__)
 
 ROUND_S = 0.9
 """From one write to the next: what was said has to be there within a second."""
+AT_LEAST_S = 0.1
+"""From one write to the next, whatever happens."""
+HEARTBEAT_S = 3.0
+"""The same of a process without calls."""
 TIDY_S = 60.0
 MAX_BATCH_BYTES = 4 * 1024 * 1024
 """Of snapshots in one write. The rest waits for the next one, and then goes first."""
@@ -38,14 +43,23 @@ class Publisher:
     """Of one process, whose calls are `held`."""
 
     def __init__(
-        self, held: HeldCalls, live: LiveStore, process: str, told: Callable[[Command], str] | None = None
+        self,
+        held: HeldCalls,
+        live: LiveStore,
+        process: str,
+        told: Callable[[Command], str] | None = None,
+        takes_calls: Callable[[], bool] = lambda: True,
     ) -> None:
-        """`told` is given what the carrier told another process of a call held here; it says what came of it."""
+        """
+        `told` is given what the carrier told another process of a call held here; it says what came of it.
+        `takes_calls`: whether the process takes new ones.
+        """
+        self._takes_calls = takes_calls
         self._told = told
         self._held = held
         self._live = live
         self._process = process
-        self._wanted = asyncio.Event()  # there is something to write
+        self._wanted = asyncio.Event()  # there is something to write that should not wait
         # What was written of each call: its changes then. The one that was written longest ago is first.
         self._written: OrderedDict[str, int] = OrderedDict()
         # Calls that ended, by when their rows go.
@@ -56,25 +70,30 @@ class Publisher:
         self._following = Following(held, live, process)
         self._sequences = count()  # of blocks of sound, of all calls
         self._away = False
-        held.begun = self._wanted.set
+        held.begun = held.over = self.wake
 
     async def run(self) -> None:
         """Until it is cancelled; then `finish`."""
         loop = asyncio.get_running_loop()
-        tidied_s = -TIDY_S
+        tidied_s, round_s = -TIDY_S, -HEARTBEAT_S
         while True:
             began_s = loop.time()
             if began_s >= tidied_s + TIDY_S:
                 tidied_s = began_s
                 await self._attempt(self._live.tidy())
-            if self._is_due:
-                await self._attempt(self.write())
-                await asyncio.sleep(max(began_s + ROUND_S - loop.time(), 0.05))
-            else:
-                self._wanted.clear()
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(TIDY_S):
-                        await self._wanted.wait()
+            self._wanted.clear()
+            is_round = began_s >= round_s + ROUND_S
+            if is_round:
+                round_s = began_s
+            await self._attempt(self.write(urgent=not is_round))
+            await asyncio.sleep(AT_LEAST_S)
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(round_s + (ROUND_S if self._is_due else HEARTBEAT_S)):
+                    await self._wanted.wait()
+
+    def wake(self) -> None:
+        """Write soon: a call has begun or ended, or the process takes no more of them."""
+        self._wanted.set()
 
     async def finish(self) -> None:
         """Write the end of what has ended. Nothing runs afterwards."""
@@ -83,17 +102,17 @@ class Publisher:
             relay.cancel()
         await asyncio.gather(*relays, return_exceptions=True)
         await self._following.close()
-        if self._is_due:
+        if self._is_due or not self._away:
             await self._attempt(self.write())
 
-    async def write(self) -> None:
-        """One write. Raises StoreError."""
+    async def write(self, urgent: bool = False) -> None:
+        """One write: of what is `urgent` alone, or of all that has changed. Raises StoreError."""
         now = asyncio.get_running_loop().time()
         ended = list(self._held.ended)
-        calls = self._changed(ended)
+        calls = self._changed(ended, urgent)
         forget = [call_sid for call_sid, until_s in self._leaving.items() if now >= until_s]
         done = dict(self._done)
-        known, commands = await self._live.write(self._process, calls, forget, done)
+        known, commands = await self._live.write(self._process, calls, forget, done, self._takes_calls())
         if not known:  # whatever was there has been removed: all that still goes on is written again
             self._written.clear()
         for call in calls:
@@ -110,10 +129,15 @@ class Publisher:
     def _is_due(self) -> bool:
         return bool(len(self._held) or self._held.ended or self._leaving or self._done)
 
-    def _changed(self, ended: list[CallFeed]) -> list[LiveCall]:
-        """What has changed since it was written, up to a bound; of a call that ended, how."""
+    def _changed(self, ended: list[CallFeed], urgent: bool) -> list[LiveCall]:
+        """
+        What has changed since it was written, up to a bound; of a call that ended, how. Urgent are calls that have
+        begun or ended.
+        """
         told = {feed.call_sid: feed for feed in ended} | {call.call_sid: call.told for call in self._held}
         waiting = [feed for sid, feed in told.items() if self._written.get(sid) != feed.changes or feed.outcome]
+        if urgent:
+            waiting = [feed for feed in waiting if feed.outcome or feed.call_sid not in self._written]
         order = {sid: place for place, sid in enumerate(self._written)}
         waiting.sort(key=lambda feed: order.get(feed.call_sid, -1))
         calls: list[LiveCall] = []
@@ -187,6 +211,9 @@ class Publisher:
                 return "done"
             case "say":
                 return _say(call, command)
+            case "lost":
+                call.lose()
+                return "done"
             case "carrier" if self._told:
                 return self._told(command)
         return "unknown"

@@ -66,11 +66,14 @@ async def test_the_calls_of_a_silent_process_are_stale_then_gone_and_kept_for_re
     await silence(database, ONE, GONE_S + 1)
     await live.tidy()
     assert await live.listed() == []
-    assert await live.last_of("CA1") == '{"said": 1}'
-    assert await live.last_of("CA9") is None
+    standing = await live.standing("CA1")
+    assert standing is not None
+    assert (standing.process, standing.snapshot, standing.outcome) == (ONE, '{"said": 1}', None)
+    assert GONE_S < standing.silent_s < GONE_S + 60
+    assert await live.standing("CA9") is None
     await silence(database, ONE, KEPT_S + 1)
     await live.tidy()
-    assert await live.last_of("CA1") is None
+    assert await live.standing("CA1") is None
     assert (await live.write(ONE))[0] is False  # and so it writes all it has once more
 
 

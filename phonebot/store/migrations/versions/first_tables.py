@@ -167,6 +167,7 @@ def upgrade() -> None:
         "live_processes",
         sa.Column("process", sa.String(length=200), nullable=False),
         sa.Column("seen_at", MOMENT, nullable=False),
+        sa.Column("takes_calls", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("process", name="pk_live_processes"),
     )
     op.create_index("ix_live_processes_seen_at", "live_processes", ["seen_at"])
