@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import os
 import secrets
 import signal
 import sys
@@ -105,10 +104,8 @@ def serve(
     """Answer calls. Told to stop (SIGTERM, Ctrl-C), it lets them end; told twice, it ends them."""
     from phonebot.deployment import secrets_of
     from phonebot.discretion import set_up_logging
-    from phonebot.settings import PLANNED, load
+    from phonebot.settings import load
 
-    for name in sorted(PLANNED & os.environ.keys()):
-        errors.print(f"[yellow]{name} has no effect in this version[/yellow]")
     given = {key: value for key, value in {"host": host, "port": port}.items() if value is not None}
     settings = load().model_copy(update=given)
     set_up_logging(settings.log_level, secrets_of(settings), settings.log_personal_data)
@@ -156,7 +153,7 @@ async def _serve(settings: "Settings", dev: bool) -> None:
             errors.print("sign in by this link, once, within an hour:")
             # For copying: it may run over the edge, but must not be broken.
             errors.print(f"{public_url}{path}", soft_wrap=True, highlight=False, markup=False)
-        await serve_until_signalled(app, listener)
+        await serve_until_signalled(app, listener, settings.drain_s)
 
 
 @app.command()

@@ -30,12 +30,12 @@ from phonebot.store.links import OneTimeLinks
 from phonebot.store.store import Store
 from phonebot.storing import open_store
 from phonebot.web.app import SERVER_OPTIONS
+from phonebot.web.draining import Draining
 from phonebot.web.editing import ProfileEditor
-from phonebot.web.live import LiveCalls
 from phonebot.web.profiles import StoredProfiles
 
 DEMO_SCRIPT = "dentist.toml"
-DRAIN_S = 300.0  # how long calls in progress may go on once the service is told to stop
+DRAIN_S = 300.0  # how long calls in progress may go on by default once the service is told to stop
 AFTER_S = 1.0  # the carrier asks once more what to do when a call's stream has ended
 YOUNG_OBJECTS = 20_000  # what gathers until the garbage collector looks at it: a second of a hundred calls' log
 # After so many rounds among the older ones it looks at all there are. With a hundred calls this takes 25 ms and,
@@ -190,14 +190,15 @@ def server_for(app: ASGIApp, **options: Any) -> Server:
     return Server(uvicorn.Config(app, log_level="warning", log_config=None, **(SERVER_OPTIONS | options)))
 
 
-async def serve_until_signalled(app: Starlette, listener: socket.socket) -> None:
+async def serve_until_signalled(app: Starlette, listener: socket.socket, drain_s: float = DRAIN_S) -> None:
     """
     Serve until SIGINT or SIGTERM comes.
 
-    At the first one new calls are refused, and those in progress may end, within DRAIN_S; at a second one, or then,
-    they are cut off. `app` is one of `create_app`. Takes over both signals, so call it from the main thread.
+    At the first one new calls are refused, and those in progress may end, within `drain_s`; then they leave
+    (web/draining.py). At a second one they are cut off. `app` is one of `create_app`. Takes over both signals, so
+    call it from the main thread.
     """
-    live: LiveCalls = app.state.live
+    draining: Draining = app.state.draining
     server, signalled = server_for(app), asyncio.Event()
 
     def receive_signal() -> None:
@@ -206,16 +207,8 @@ async def serve_until_signalled(app: Starlette, listener: socket.socket) -> None
 
     async def drain() -> None:
         await signalled.wait()
-        live.draining = True
-        if live:
-            _log.info("stopping: calls in progress: %d; they have %g s to end", len(live), DRAIN_S)
-            try:
-                async with asyncio.timeout(DRAIN_S):
-                    await live.idle()
-            except TimeoutError:
-                _log.warning("stopping: calls cut off after %g s: %d", DRAIN_S, len(live))
-            else:
-                await asyncio.sleep(AFTER_S)
+        if await draining.drain(drain_s):
+            await asyncio.sleep(AFTER_S)
         server.should_exit = True
 
     loop = asyncio.get_running_loop()
@@ -223,9 +216,9 @@ async def serve_until_signalled(app: Starlette, listener: socket.socket) -> None
         loop.add_signal_handler(number, receive_signal)
     try:
         async with asyncio.TaskGroup() as group:
-            draining = group.create_task(drain())
+            drained = group.create_task(drain())
             await server.serve(sockets=[listener])
-            draining.cancel()
+            drained.cancel()
     finally:
         for number in STOP_SIGNALS:
             loop.remove_signal_handler(number)

@@ -230,6 +230,10 @@ class Settings(BaseModel):
     port: Annotated[int, Field(ge=1, le=65_535), Allowed("a whole number from 1 to 65535")] = 8080
     """The TCP port to listen on."""
 
+    drain_s: Annotated[float, Field(ge=0, le=86_400), Allowed("seconds, from 0 to 86400")] = 300
+    """s that calls in progress have to end once a process is told to stop. Then they go on in another process, or
+    the bot says goodbye, which takes at most 30 s more: what stops the process must wait that much longer."""
+
     secret_key: Annotated[Secret | None, _SECRET] = None
     """Signs the tokens that admit a media stream; the same for all processes. Required without `--dev`."""
 
@@ -497,13 +501,6 @@ class Settings(BaseModel):
                 yield "AZURE_OPENAI_API_KEY and AZURE_OPENAI_AD_TOKEN are both set: unset one of them"
 
 
-PLANNED = frozenset(
-    {
-        "PHONEBOT_DRAIN_S",
-    }
-)
-"""Settings that a later version will know. A deployment may have them already: no error, and no effect."""
-
 _FIELDS = {_variable(name): field for name, field in Settings.model_fields.items()}
 
 
@@ -564,7 +561,7 @@ def _reason(error: OSError | UnicodeDecodeError) -> str:
 def _is_unknown(name: str) -> bool:
     # A name in lower case is another variable, and surely a slip.
     ours = name.upper().startswith(PREFIX)
-    return ours and name not in _FIELDS and name not in PLANNED and not _is_secret(name)
+    return ours and name not in _FIELDS and not _is_secret(name)
 
 
 def _is_secret(name: str) -> bool:

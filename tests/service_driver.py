@@ -37,6 +37,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 import phonebot
 from phonebot.agents.numbers import Numbers
 from phonebot.agents.profile import Profile
+from phonebot.audio.canned import Clips
 from phonebot.call.actions import Action, Trouble
 from phonebot.call.inputs import Input, ModelReady
 from phonebot.carrier.messages import Start
@@ -78,6 +79,9 @@ PROFILE = Profile.from_table(
 SPEECH = tone(300)
 LONG_ANSWER = "This answer is so long that every caller interrupts it"  # more than three seconds
 SHORT_ANSWER = "Well"
+
+GOODBYE = Clips().of("en").goodbye.text
+"""What a caller hears whose call cannot go on."""
 
 T = TypeVar("T")
 

@@ -14,7 +14,12 @@ from starlette.applications import Starlette
 
 from phonebot import serving
 from phonebot.errors import SettingsError
-from phonebot.serving import STOP_SIGNALS, listen, running, serve_until_signalled
+from phonebot.serving import DRAIN_S, STOP_SIGNALS, listen, running, serve_until_signalled
+from phonebot.web import draining
+from phonebot.web.board import Board
+from phonebot.web.draining import Draining
+from phonebot.web.feed import Feed
+from phonebot.web.held import HeldCalls
 from phonebot.web.live import LiveCalls
 
 
@@ -64,10 +69,11 @@ def test_what_transcodes_is_loaded_by_the_time_a_service_takes_calls() -> None:
 class Calls:
     """An app that is served until a signal comes, and calls that only hold their place."""
 
-    def __init__(self) -> None:
+    def __init__(self, drain_s: float = DRAIN_S) -> None:
         app = Starlette()
-        self.live = app.state.live = LiveCalls()
-        self.serving = asyncio.create_task(serve_until_signalled(app, listen("127.0.0.1", 0)))
+        self.live, held = LiveCalls(), HeldCalls()
+        app.state.draining = Draining(self.live, held, Board(Feed(), held))
+        self.serving = asyncio.create_task(serve_until_signalled(app, listen("127.0.0.1", 0), drain_s))
 
     async def begin(self) -> asyncio.Task[None]:
         """A call that lasts until it is cancelled."""
@@ -117,14 +123,19 @@ async def test_a_service_that_is_told_to_stop_waits_for_its_calls(
 
 
 async def test_a_service_does_not_wait_for_its_calls_for_ever(
-    calls: Calls, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(serving, "DRAIN_S", 0.05)
-    call = await calls.begin()
-    await calls.signalled(signal.SIGTERM)
-    await calls.stopped()
-    assert "calls cut off after 0.05 s: 1" in caplog.text
-    call.cancel()
+    monkeypatch.setattr(serving, "AFTER_S", 0.05)
+    monkeypatch.setattr(draining, "ENDS_S", 0.05)
+    async with leaving_nothing():
+        calls = Calls(drain_s=0.05)
+        await until(lambda: signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL)
+        call = await calls.begin()
+        await calls.signalled(signal.SIGTERM)
+        await calls.stopped()
+        assert "calls cut off: 1" in caplog.text
+        call.cancel()
+        await asyncio.gather(call, return_exceptions=True)
 
 
 async def test_a_service_waits_no_longer_after_a_second_signal(calls: Calls) -> None:

@@ -7,10 +7,10 @@ Calls in progress, of all processes: what each is at, and what operators want of
 
     standing = await live.standing("CA1")       # also of a call whose process was killed
 
-A process that holds calls writes about once a second, and with it says that it is alive; one without calls does so
-every few seconds. One that says nothing for STALE_S may be slow or dead: its calls are shown as such, and from GONE_S
-on no more. Their rows stay for KEPT_S, since what was said in them is needed to go on with such a call elsewhere. A
-slow process whose rows were removed is told so, and writes them again.
+A process that holds calls writes about once a second, and with it says that it is alive; one without calls does
+so every few seconds. One that says nothing for STALE_S may be slow or dead: its calls are shown as such, and from
+GONE_S on no more. Their rows stay for KEPT_S, since what was said in them is needed to go on with such a call
+elsewhere. A slow process whose rows were removed is told so, and writes them again.
 
 Moments are those of one clock: the database's, or the machine's for SQLite, which has no other machine.
 """
@@ -162,7 +162,8 @@ class LiveStore:
         takes_calls: bool = True,
     ) -> tuple[bool, list[Command]]:
         """
-        Say that the process is alive, and whether it takes new calls, keep these calls, forget those, and take the outcomes of its commands.
+        Say that the process is alive, and whether it takes new calls; keep these calls, forget those, and take the
+        outcomes of its commands.
 
         What comes back: whether the process was known, without which all its rows may have gone; and what is wanted
         of its calls. A command comes again until its outcome is written.
@@ -425,7 +426,8 @@ class LiveStore:
         connection = await session.connection()
         if (await connection.execute(seen)).rowcount:
             return True
-        await session.execute(_PROCESSES.insert().values(process=process, seen_at=self._now, takes_calls=takes_calls))
+        row = {"process": process, "seen_at": self._now, "takes_calls": takes_calls}
+        await session.execute(_PROCESSES.insert().values(row))
         return False
 
     def _upsert(self) -> Executable:

@@ -23,7 +23,7 @@ from msgspec.structs import replace
 
 from phonebot.agents.profile import Profile
 from phonebot.agents.transfers import DEFAULT
-from phonebot.audio.canned import Clips
+from phonebot.audio.canned import LAST_RESORT, Clips
 from phonebot.call.actions import Outcome
 from phonebot.call.plan import EarlierLine
 from phonebot.carrier import twiml
@@ -88,7 +88,7 @@ class Returned:
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """What another process told of a call that it held: how the call had ended, None: it had not; how far it was."""
+    """What another process told of its call: how that had ended, None: it had not; and how far it had come."""
 
     outcome: str | None
     standing: Standing
@@ -107,16 +107,10 @@ async def nothing_left(call_sid: str) -> Left | None:
     return None
 
 
-def built_in_apology(language: str) -> str:
-    """That a call cannot go on, in this language."""
-    return Clips().of(language).goodbye.text
-
-
 class Transfers:
     """
     `elsewhere` passes on what the carrier told of a call that another process holds; False: none does. `left` says
-    what is known of a call that another process held. `apology`: what a caller is told, by language, whose call
-    cannot go on.
+    what is known of a call that another process held. `clips` have the words for a caller whose call cannot go on.
     """
 
     def __init__(
@@ -125,11 +119,11 @@ class Transfers:
         legs: Legs,
         elsewhere: Callable[[str, str], Awaitable[bool]],
         left: Callable[[str], Awaitable[Left | None]] = nothing_left,
-        apology: Callable[[str], str] = built_in_apology,
+        clips: Clips | None = None,
     ) -> None:
         self.urls = legs.urls
         self._continuations, self._legs, self._elsewhere = continuations, legs, elsewhere
-        self._left, self._apology = left, apology
+        self._left, self._clips = left, clips or Clips()
         # How far calls had come whose connection broke off here, and of which nothing was decided.
         self._broken_off: OrderedDict[str, Standing] = OrderedDict()
 
@@ -170,7 +164,9 @@ class Transfers:
             return None
         if standing is None or how not in BROKEN_OFF or standing.resumed >= MAX_RESUMED:
             return self.fails(call, profile)
-        log.info("call %.40r comes back: its connection broke off (%s)", call.call_sid, how or "its process is gone")
+        log.info(
+            "call %.40r comes back: its connection broke off (%s)", call.call_sid, how or "its process is gone"
+        )
         standing = replace(standing, resumed=standing.resumed + 1)
         await self._continuations.keep(call.call_sid, Continuation("", standing=standing.cut()))
         return Returned("", BROKE_OFF)
@@ -181,7 +177,12 @@ class Transfers:
             ringing = self._ring(call._replace(to=DEFAULT), profile, say=profile.transfer.say)
             if isinstance(ringing, str):
                 return ringing
-        return twiml.say_and_hang_up(self._apology(profile.language), spoken_language(profile.language))
+        language = profile.language
+        apology = self._clips.of(language).goodbye.text
+        # Words in another language, said by a voice of this one, nobody would understand.
+        if apology == self._clips.of(LAST_RESORT).goodbye.text and not language.startswith(LAST_RESORT):
+            language = LAST_RESORT
+        return twiml.say_and_hang_up(apology, spoken_language(language))
 
     async def came_back(self, ticket: Ticket, profile: Profile, form: Mapping[str, str]) -> str | Returned:
         """How a call goes on that was put through: he talked, or nobody took the call."""
@@ -230,10 +231,7 @@ class Transfers:
         continuation = await self._continuations.of(call_sid)
         await self._continuations.forget(call_sid)
         standing = continuation.standing if continuation else Standing()
-        if returned.to:
-            why = came_to_nothing(returned.to, returned.why, profile)
-        else:
-            why = broke_off(standing)
+        why = came_to_nothing(returned.to, returned.why, profile) if returned.to else broke_off(standing)
         said = (EarlierLine(role, text) for role, text in standing.lines)
         return Resumed((*said, EarlierLine("instruction", why)), standing)
 

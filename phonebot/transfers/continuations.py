@@ -49,8 +49,8 @@ class Standing(Struct, frozen=True, omit_defaults=True):
 
 class Continuation(Struct, frozen=True, omit_defaults=True):
     """
-    `to` is the destination's name in the profile; "": the call comes back to the bot, since its connection broke off.
-    `room` is where the two meet; "": the destination is rung.
+    `to` is the destination's name in the profile; "": the call comes back to the bot, since its connection broke
+    off. `room` is where the two meet; "": the destination is rung.
 
     `leg` is the CallSid of the colleague who waits there. `summary` is what he is told.
     """

@@ -20,11 +20,11 @@ import msgspec
 from itsdangerous import BadSignature, SignatureExpired, TimestampSigner, URLSafeTimedSerializer
 
 from phonebot.agents.profile import Profile
-from phonebot.call.plan import EarlierLine
 from phonebot.carrier.messages import Start
 from phonebot.errors import PhonebotError, StoreError
 from phonebot.replay.log import Kind
 from phonebot.store.admissions import AdmissionStore
+from phonebot.transfers.after import Resumed
 from phonebot.web.callbacks import FINAL
 
 TOKEN_AGE_S = 60  # the carrier opens the stream at once; a minute covers its retries
@@ -61,14 +61,14 @@ class Arrival:
     """
     A call that was let in: by which way it came, who calls whom, and the profile that answers.
 
-    `earlier`: what was said before it came back; none: it is a new one.
+    `resumed`: it has come back; None: it is a new one.
     """
 
     caller: str
     number: str
     profile: Profile
     kind: Kind = "twilio"
-    earlier: tuple[EarlierLine, ...] = ()
+    resumed: Resumed | None = None
 
 
 class _Signer(TimestampSigner):

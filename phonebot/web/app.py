@@ -63,7 +63,7 @@ from phonebot.store.store import Store
 from phonebot.tools.addresses import Hosts
 from phonebot.tools.client import HttpClient
 from phonebot.tools.workshop import Workshop
-from phonebot.transfers.after import Transfers
+from phonebot.transfers.after import Transfers, nothing_left
 from phonebot.transfers.continuations import Continuations
 from phonebot.transfers.function import TransferCall
 from phonebot.transfers.legs import Legs
@@ -79,12 +79,14 @@ from phonebot.web.console.phone import ConsolePhone
 from phonebot.web.console.trials import Trials
 from phonebot.web.crowds import CrowdedNumbers, Crowds
 from phonebot.web.desk import CallDesk, Watch
+from phonebot.web.draining import Draining
 from phonebot.web.editing import ProfileEditor
 from phonebot.web.feed import Feed
 from phonebot.web.hangups import HangUps
 from phonebot.web.headers import SecurityHeaders, unforeseen
 from phonebot.web.held import HeldCalls
 from phonebot.web.histories import Histories
+from phonebot.web.left_behind import LeftBehind
 from phonebot.web.live import LiveCalls
 from phonebot.web.lookups import Lookups
 from phonebot.web.media import MediaEndpoint
@@ -94,6 +96,7 @@ from phonebot.web.patience import PatientProtocol
 from phonebot.web.profiles import Answering
 from phonebot.web.recordings import PATH as RECORDINGS
 from phonebot.web.recordings import RecordingDoor
+from phonebot.web.roster import Roster
 from phonebot.web.webhooks import Door, Webhooks
 
 # One place for how the app is served: the benchmark's yardstick is served alike.
@@ -139,7 +142,8 @@ def create_app(
     door = Door(public_url, (token.get_secret_value(),) if token else (), settings.twilio_account_sid)
     gate = Gate(secret_key, store=store.admissions if store else None)
     live, feed, held = LiveCalls(), Feed(process_name()), HeldCalls()
-    board = Board(feed, held, store.live if store else None)
+    board = Board(feed, held, store.live if store else None, lambda: not live.draining)
+    roster = Roster(settings.data_dir / "processes", feed.process)
     metrics = Metrics(live)
     figures = ModelFigures(metrics.registry)
     failover = Failover(providers_of(settings), figures)
@@ -163,7 +167,8 @@ def create_app(
     account, statuses = account_of(settings), Statuses()
     hang_ups = HangUps(statuses, account, lambda known: metrics.hang_ups.labels(known).inc())
     legs = Legs(account, TransferUrls(public_url, secret_key))
-    transfers = transfers_of(store, workshop, legs, board, feed)
+    clips = clips_of(settings)
+    transfers = transfers_of(store, workshop, legs, board, feed, roster, clips)
     calling = (
         CallingOut.of(
             store,
@@ -184,7 +189,6 @@ def create_app(
         workshop.bring(calling.opt_out)
         board.hear(calling.outgoing.told)
     outgoing = calling.outgoing if calling else None
-    clips = clips_of(settings)
     calls = CallDesk(
         numbers=numbers,
         live=live,
@@ -225,6 +229,7 @@ def create_app(
         caps,
         CrowdedNumbers(crowds, clips, lambda limit: metrics.refused_calls.labels(limit).inc()),
         metrics.forged.inc,
+        board,
     )
     media = MediaEndpoint(door, gate, live, calls.hold, crowds, metrics.forged.inc, metrics.floods.inc)
 
@@ -257,6 +262,7 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with AsyncExitStack() as running:
+            running.enter_context(roster.enrolled())
             await running.enter_async_context(workshop)
             if account:
                 await running.enter_async_context(account)
@@ -301,7 +307,7 @@ def create_app(
         lifespan=lifespan,
     )
     app.state.live, app.state.feed, app.state.board, app.state.book = live, feed, board, book
-    app.state.held, app.state.stopping = held, stopping
+    app.state.held, app.state.stopping, app.state.draining = held, stopping, Draining(live, held, board)
     return app
 
 
@@ -414,10 +420,13 @@ def afterwards_of(
     return work
 
 
-def transfers_of(store: Store | None, workshop: Workshop, legs: Legs, board: Board, feed: Feed) -> Transfers:
-    """How calls of this process leave the bot for a person; its functions may do so from now on."""
+def transfers_of(
+    store: Store | None, workshop: Workshop, legs: Legs, board: Board, feed: Feed, roster: Roster, clips: Clips
+) -> Transfers:
+    """How calls of this process leave the bot, and come back; its functions may transfer them from now on."""
     continuations = Continuations(store.continuations if store else None)
-    transfers = Transfers(continuations, legs, board.tell)
+    left = LeftBehind(store.live, roster).of if store else nothing_left
+    transfers = Transfers(continuations, legs, board.tell, left, clips)
     board.hear(transfers.passed_on)
     if TransferCall.name in workshop.known.functions:
         workshop.bring(TransferCall(legs, continuations, feed))

@@ -44,6 +44,8 @@ log = logging.getLogger(__name__)
 
 OWN_BLOCK_MS = 100
 POLL_AUDIO_S = 0.3
+OTHERS_S = 2.0
+"""How long a caller, or who stops the process, waits to learn whether others take calls."""
 RENEW_S = 2.0
 LISTEN_S = 8.0
 """After so long without being renewed to listen is no longer wanted."""
@@ -59,9 +61,20 @@ def process_name() -> str:
 
 
 class Board:
-    """`feed` and `held` are the calls of this process. `live` None: there is no database."""
+    """
+    `feed` and `held` are the calls of this process, which takes new ones while `takes_calls` says so. `live` None:
+    there is no database.
+    """
 
-    def __init__(self, feed: Feed, held: HeldCalls, live: LiveStore | None = None) -> None:
+    def __init__(
+        self,
+        feed: Feed,
+        held: HeldCalls,
+        live: LiveStore | None = None,
+        takes_calls: Callable[[], bool] = lambda: True,
+    ) -> None:
+        self._takes_calls = takes_calls
+        self._publisher: Publisher | None = None  # it runs only where there is a database, and for a time
         self._feed = feed
         self._held = held
         self._live = live
@@ -74,7 +87,9 @@ class Board:
         if self._live is None:
             yield
             return
-        publisher = Publisher(self._held, self._live, self._feed.process, self._told_elsewhere)
+        publisher = self._publisher = Publisher(
+            self._held, self._live, self._feed.process, self._told_elsewhere, self._takes_calls
+        )
         task = asyncio.create_task(publisher.run(), name="publish the calls in progress")
         try:
             yield
@@ -82,6 +97,28 @@ class Board:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
             await publisher.finish()
+
+    # ------------------------------------------------------------------------------ other processes
+
+    def stops_taking(self) -> None:
+        """Let the others know that this process takes no new calls."""
+        if self._publisher:
+            self._publisher.wake()
+
+    async def others_take_calls(self) -> bool:
+        """Whether another process would take a call that leaves this one, as far as is known."""
+        if self._live is None:
+            return False
+        try:
+            async with asyncio.timeout(OTHERS_S):
+                return await self._live.others_take_calls(self._feed.process)
+        except (StoreError, TimeoutError):
+            return False
+
+    def lose(self, call_sid: str) -> None:
+        """The carrier says that a call's stream has ended. If it is held here, it has not been noticed yet."""
+        if call := self._held.get(call_sid):
+            call.lose()
 
     # ------------------------------------------------------------------------------ what there is
 

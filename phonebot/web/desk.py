@@ -8,13 +8,14 @@ Holds the calls whose streams were let in: decides how each is answered, and let
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 
 from msgspec.structs import replace
 
+from phonebot.agents.agent import MAIN
 from phonebot.agents.answering import Answered, answer, with_history
 from phonebot.agents.history import PLACEHOLDER as HISTORY
 from phonebot.agents.profile import Profile
@@ -22,10 +23,10 @@ from phonebot.agents.prompt import fill
 from phonebot.audio.canned import Canned as CannedClips
 from phonebot.audio.canned import Clips
 from phonebot.bridge import Bridge, ConnectModel, Journal
-from phonebot.call.actions import Action, Ended, LineRole, Outcome
+from phonebot.call.actions import Action, Ended, Outcome
 from phonebot.call.call import Call
 from phonebot.call.inputs import Input, ModelReady
-from phonebot.call.plan import CallPlan, Canned, CarrierTraits, Clip, EarlierLine, Recovery, plan_for
+from phonebot.call.plan import CallPlan, Canned, CarrierTraits, Clip, Recovery, plan_for
 from phonebot.caps.watch import DayCaps
 from phonebot.carrier.messages import Start, StreamReader
 from phonebot.guardrails.guardroom import Guardroom
@@ -43,9 +44,9 @@ from phonebot.store.outbound import OutboundCall
 from phonebot.tools.running import ToolContext
 from phonebot.tools.typist import Typist
 from phonebot.tools.workshop import NEEDS_GA, Equipment, Workshop
-from phonebot.transfers.after import Returned, Transfers
+from phonebot.transfers.after import Resumed, Returned, Transfers
 from phonebot.web.admission import Admission, Arrival
-from phonebot.web.feed import CallFeed, Feed
+from phonebot.web.feed import Feed
 from phonebot.web.hangups import HangUps
 from phonebot.web.held import HeldCall, HeldCalls
 from phonebot.web.histories import Histories
@@ -119,11 +120,11 @@ class CallDesk:
                 profile.name,
                 admission.profile_version,
             )
-        earlier: tuple[EarlierLine, ...] = ()
+        resumed: Resumed | None = None
         if admission.returned:
             returned = Returned.of(admission.returned)
-            earlier = await self.transfers.earlier(start.call_sid, returned, profile)
-        arrival = Arrival(admission.caller, admission.number, profile, admission.kind, earlier)
+            resumed = await self.transfers.resumed(start.call_sid, returned, profile)
+        arrival = Arrival(admission.caller, admission.number, profile, admission.kind, resumed)
         await self.answer(socket, reader, start, arrival)
 
     async def answer(self, socket: MediaSocket, reader: StreamReader, start: Start, arrival: Arrival) -> None:
@@ -144,7 +145,7 @@ class CallDesk:
 
     async def _decide(self, start: Start, arrival: Arrival, equipment: Equipment) -> Decided:
         """How a call is answered, by its profile and what is known of its caller and the time."""
-        profile = arrival.profile
+        profile, resumed = arrival.profile, arrival.resumed
         found, history = await asyncio.gather(
             self.lookups.found(start.call_sid, profile, arrival.caller, arrival.number),
             self.histories.of(profile, arrival.caller, arrival.number),
@@ -166,9 +167,11 @@ class CallDesk:
             carrier=self.traits,
             offers=equipment.offers,
             looked_up=values,
-            earlier=arrival.earlier,
+            earlier=resumed.earlier if resumed else (),
             hold_audio=self.hold_audio,
             model=self.model,
+            agent=resumed.standing.agent if resumed else MAIN,
+            language=resumed.standing.language if resumed else "",
         )
         canned = _canned(self.clips.of(plan.language or profile.language))
         plan = replace(plan, canned=canned, recovery=self.recovery)
@@ -213,7 +216,9 @@ class CallDesk:
         recorder.plan(plan)
         journal = CallLog(recorder, lambda outcome: self._ended(start.call_sid, arrival, outcome))
         figures = CallMetrics(self.metrics)
-        told = self.feed.begin(about, plan, audible=profile.record)
+        resumed = arrival.resumed.standing.resumed if arrival.resumed else 0
+        told = self.feed.begin(about, plan, audible=profile.record, resumed=resumed)
+        self.live.begun(start.call_sid)
         typist = Typist(start.call_sid, lambda typed: bridge.type_in(typed))
         context = ToolContext(
             start.call_sid,
@@ -229,9 +234,7 @@ class CallDesk:
         def call_for(hook: str) -> LiveCall:
             return LiveCall(context, hook, told.events, typist, bridge.hang_up)
 
-        departure = Departure(
-            lambda outcome: self.transfers.ended(start.call_sid, outcome, _said(arrival.earlier, told))
-        )
+        departure = Departure(lambda outcome: self.transfers.ended(start.call_sid, outcome, told.standing()))
         callee = Callee(profile.outbound, decided.message, lambda found: bridge.is_answered_by(found))
         # The callee is first: how the call ended is told by the next, and needs what he had.
         journals: tuple[Journal, ...] = (callee,) if outgoing else ()
@@ -312,11 +315,6 @@ def _message(profile: Profile, arrival: Arrival, answered: Answered, values: Map
         language=profile.language,
         further=values,
     )
-
-
-def _said(earlier: Iterable[EarlierLine], told: CallFeed) -> list[tuple[LineRole, str]]:
-    """What was said in a call, before it came back and since."""
-    return [*((line.role, line.text) for line in earlier), *((line.role, line.text) for line in told.lines)]
 
 
 class Departure:

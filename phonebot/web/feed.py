@@ -104,10 +104,9 @@ class Snapshot(Happening, frozen=True, kw_only=True, tag="snapshot"):
     `texts` is what the bot is about to have said, by item: it may yet be cut. `started` is wall-clock time.
     `process` holds the call; `stale`: nothing was heard of that process for some seconds. `audible`: the profile
     lets the call be recorded, and so be listened to. Not `noticed`: the caller has yet to hear that it is recorded;
-    until then who listens hears nothing.
-    lets the call be recorded, and so be listened to. A call that came back had `earlier` lines, on other streams;
-    `resumed`: so often it did since its connection had broken off. `agent` has it, and speaks `language`, a tag; "":
-    as its instructions say.
+    until then who listens hears nothing. A call that came back had `earlier` lines, on other streams;
+    `resumed`: so often it did since its connection had broken off. `agent` has it, and speaks `language`, a tag;
+    "": as its instructions say.
     """
 
     kind: Kind
@@ -304,9 +303,7 @@ class Feed:
         self._calls: dict[str, CallFeed] = {}
         self._subscriptions: list[Subscription] = []
 
-    def begin(
-        self, about: About, plan: CallPlan = NO_PLAN, audible: bool = True, resumed: int = 0
-    ) -> "CallFeed":
+    def begin(self, about: About, plan: CallPlan = NO_PLAN, audible: bool = True, resumed: int = 0) -> "CallFeed":
         """
         A call begins: give what is returned to its bridge as a journal, and close it when the call is over.
 
@@ -356,6 +353,20 @@ class Feed:
                 listeners.remove(subscription)
 
 
+class Speaker:
+    """Which agent has a call, and the language that it speaks, a tag; "": as its instructions say."""
+
+    def __init__(self, plan: CallPlan) -> None:
+        self.agent, self.language = plan.agents[0].name if plan.agents else MAIN, plan.language
+
+    def happened(self, received: Input, actions: list[Action]) -> None:
+        if isinstance(received, ToolResult) and received.language:
+            self.language = received.language
+        for action in actions:
+            if isinstance(action, HandOff):
+                self.agent = action.to_agent
+
+
 class CallFeed:
     """
     A bridge's journal that keeps a call's snapshot, and tells its listeners what changes it.
@@ -398,7 +409,7 @@ class CallFeed:
         self._of_ms: dict[str, int] = {}
         self._earlier = tuple((line.role, line.text) for line in plan.earlier)[-MAX_LINES:]
         self._resumed = resumed
-        self._agent, self._language = plan.agents[0].name if plan.agents else MAIN, plan.language
+        self._speaker = Speaker(plan)
         if listeners:
             self._tell(self.snapshot())
 
@@ -430,8 +441,8 @@ class CallFeed:
             noticed=self.may_be_heard,
             earlier=self._earlier,
             resumed=self._resumed,
-            agent=self._agent,
-            language=self._language,
+            agent=self._speaker.agent,
+            language=self._speaker.language,
         )
 
     def standing(self) -> Standing:
@@ -445,6 +456,7 @@ class CallFeed:
         self.changes += 1
         self.unplayed.happened(received, actions)
         self.events.happened(now, received, actions)
+        self._speaker.happened(received, actions)
         self._note_input(received)
         for action in actions:
             match action:
@@ -460,8 +472,6 @@ class CallFeed:
                 case StartRecording():
                     self._noticed()
                     self.may_be_heard = True
-                case HandOff():
-                    self._agent = action.to_agent
                 case Ended(outcome):
                     self.close(outcome)
                 case _ if self.listeners:
@@ -494,8 +504,6 @@ class CallFeed:
                 self._add_text(received.item_id, received.delta)
             case SpokenTextDone() if received.item_id not in self._texts:
                 self._add_text(received.item_id, received.transcript)
-            case ToolResult(language=str(language)):
-                self._language = language
             case PlayClip(text, clip_id=str(clip_id)):
                 self._add_text(clip_id, text)
             case Dtmf() if self.listeners:

@@ -27,7 +27,7 @@ HangUp: TypeAlias = Literal["told", "asked", "ended", "unknown"]
 """How it is known that a call is over: the callback told; the account said so; it had to end it. Or it is not."""
 
 GOES_ON: frozenset[Outcome] = frozenset(
-    {"caller_hung_up", "transferred", "stream_lost", "model_failed", "carrier_faults"}
+    {"caller_hung_up", "transferred", "stream_lost", "model_failed", "carrier_faults", "moved"}
 )
 """After these nobody here has ended the call: the caller has, or it may be taken up again."""
 

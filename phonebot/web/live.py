@@ -56,6 +56,10 @@ class LiveCalls:
         while len(self._outcomes) > REMEMBERED:
             self._outcomes.popitem(last=False)
 
+    def begun(self, call_sid: str) -> None:
+        """A call is on a stream, perhaps again: how an earlier one ended counts no more."""
+        self._outcomes.pop(call_sid, None)
+
     def outcome(self, call_sid: str) -> Outcome | None:
         """How a call ended; None if it has not, or is not known here."""
         return self._outcomes.get(call_sid)

@@ -19,14 +19,14 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from phonebot.agents.profile import Profile
-from phonebot.call.actions import Outcome
 from phonebot.caps.watch import DayCaps
 from phonebot.carrier import twiml
 from phonebot.carrier.signature import form_is_signed, signed_url, stream_is_signed
 from phonebot.replay.log import Kind
-from phonebot.transfers.after import Returned, Transfers
+from phonebot.transfers.after import FINAL, Returned, Transfers
 from phonebot.transfers.urls import TOKEN, Ticket
 from phonebot.web.admission import TOKEN_PARAMETER, Admission, Gate
+from phonebot.web.board import Board
 from phonebot.web.body import read_body
 from phonebot.web.closed import ClosedNumbers
 from phonebot.web.crowds import CrowdedNumbers, Party
@@ -84,7 +84,8 @@ class Webhooks:
     `transfers`: how calls go on that leave the bot; None: they end. `told_of_status` are given the fields of each
     status callback; what they do is done before it is answered. `outgoing` is told of the calls that we make, which
     the query of their URLs names; None: we make none. `caps` say whose calls are not answered any more today,
-    `crowded` which are one too many; `forged` is told of each request that is not the carrier's.
+    `crowded` which are one too many; `forged` is told of each request that is not the carrier's. `board` knows of the
+    other processes; None: there are none.
     """
 
     def __init__(
@@ -100,9 +101,11 @@ class Webhooks:
         caps: DayCaps | None = None,
         crowded: CrowdedNumbers | None = None,
         forged: Callable[[], None] = lambda: None,
+        board: Board | None = None,
     ) -> None:
         self._crowded, self._forged = crowded, forged
         self._outgoing = outgoing
+        self._board = board
         self._transfers = transfers
         self._told_of_status = told_of_status
         self._door = door
@@ -124,7 +127,7 @@ class Webhooks:
         if self._gate.is_over(form.get("CallSid", "")):
             log.warning("the webhook of call %.40r came again after the call's end", form.get("CallSid", ""))
             return FORBIDDEN
-        if self._live.draining:
+        if not await self._is_taken():
             return _twiml(twiml.hang_up(APOLOGY))
         outbound, profile, call = self._call_of(form)
         if not outbound and (document := self._closed.document(profile, call.caller, call.number)):
@@ -161,24 +164,21 @@ class Webhooks:
         """
         The stream has ended, or the caller was put through and is back: go on as was decided, or hang up.
 
-        If the bot failed the caller is told. While the service stops, a call that is not known here is one whose
-        stream was refused.
+        A caller whose connection broke off, here or in another process, comes back to the bot. One for whom nothing
+        can be done is told so.
         """
         form = await self._form(request)
         if form is None:
             return FORBIDDEN
-        outcome = self._live.outcome(form.get("CallSid", ""))
-        step, call, profile = await self._next_step(request, form, outcome)
-        match step:
-            case str():
-                return _twiml(step)
-            case Returned() if not self._live.draining:
-                return self._to_bot(call, profile, form.get("Direction", "").startswith("outbound"), step.text)
-        failed = outcome == "model_failed" or (outcome is None and self._live.draining)
-        return _twiml(twiml.hang_up(APOLOGY if failed else None))
+        step, call, profile = await self._next_step(request, form)
+        if not isinstance(step, Returned):
+            return _twiml(step or twiml.hang_up())
+        if self._transfers and not await self._is_taken():
+            return _twiml(self._transfers.fails(call, profile))
+        return self._to_bot(call, profile, form.get("Direction", "").startswith("outbound"), step.text)
 
     async def _next_step(
-        self, request: Request, form: Mapping[str, str], outcome: Outcome | None
+        self, request: Request, form: Mapping[str, str]
     ) -> tuple[str | Returned | None, Ticket, Profile]:
         """How a call goes on, who calls whom in it, and the profile that answers."""
         _, profile, call = self._call_of(form)
@@ -187,7 +187,16 @@ class Webhooks:
         if ticket := self._ticket(request):
             profile = self._numbers.profile_for(ticket.number, ticket.caller)
             return await self._transfers.came_back(ticket, profile, form), ticket, profile
-        return await self._transfers.go_on(call, profile, outcome), call, profile
+        if form.get("CallStatus") in FINAL:  # the caller has gone: nobody waits for an answer
+            return None, call, profile
+        call_sid = form.get("CallSid", "")
+        if self._board:
+            self._board.lose(call_sid)
+        return await self._transfers.go_on(call, profile, self._live.outcome(call_sid)), call, profile
+
+    async def _is_taken(self) -> bool:
+        """Whether a stream that is asked for now is let in: here, or in another process while this one stops."""
+        return not self._live.draining or (self._board is not None and await self._board.others_take_calls())
 
     async def closed(self, request: Request) -> Response:
         """A call that came while it was closed was put through, or was not answered there."""

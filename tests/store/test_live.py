@@ -82,7 +82,9 @@ async def test_a_call_that_came_back_on_another_process_is_known_by_its_newest_w
 ) -> None:
     await live.write(ONE, [call("CA1", 9, '{"said": "before"}')])
     await live.write(OTHER, [call("CA1", 1, '{"said": "after"}')])
-    assert await live.last_of("CA1") == '{"said": "after"}'
+    standing = await live.standing("CA1")
+    assert standing is not None
+    assert standing.snapshot == '{"said": "after"}'
     await silence(database, ONE, STALE_S + 1)
     assert (await live.ask("CA1", "hang_up", ADA))[0] == (OTHER, "CA1")
 

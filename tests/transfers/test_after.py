@@ -12,7 +12,6 @@ from service_driver import until
 from switchboard_driver import CALLER, COLLEAGUE, LINE, Scene, staged
 
 from phonebot.agents.profile import Profile
-from phonebot.call.actions import LineRole
 from phonebot.call.plan import EarlierLine
 from phonebot.carrier.account import CarrierAccount
 from phonebot.errors import StoreUnavailable
@@ -22,7 +21,7 @@ from phonebot.store.continuations import ContinuationStore
 from phonebot.store.database import Database
 from phonebot.transfers import after
 from phonebot.transfers.after import Returned, Transfers
-from phonebot.transfers.continuations import Continuation, Continuations
+from phonebot.transfers.continuations import Continuation, Continuations, Standing
 from phonebot.transfers.legs import Leg, Legs
 from phonebot.transfers.urls import Ticket, TransferUrls
 
@@ -30,7 +29,7 @@ SECRET = "fedcba9876543210fedcba9876543210"
 CALL = Ticket("CA1", CALLER, LINE, "")
 PROFILE = Profile.from_table({"transfer_to": COLLEAGUE, "tools": ["transfer_call"]}, "test")
 BUSY = {"DialCallStatus": "busy"}
-SAID: tuple[tuple[LineRole, str], ...] = (("caller", "My bill."), ("bot", "One moment."))
+STANDING = Standing((("caller", "My bill."), ("bot", "One moment.")), "billing", "de-DE")
 
 
 class Away(ContinuationStore):
@@ -118,12 +117,14 @@ async def test_another_process_puts_the_caller_through_and_takes_him_back_with_w
     assert isinstance(step, str)
     assert f"<Number>{COLLEAGUE}</Number>" in step
     assert f'callerId="{LINE}"' in step
-    await one.continuations.add_lines("CA1", SAID)
+    await one.continuations.add("CA1", STANDING)
     ticket = CALL._replace(to="default")
     returned = await other.transfers.came_back(ticket, PROFILE, BUSY)
     assert returned == Returned("default", "busy")
     assert Returned.of(returned.text) == returned
-    *said, why = await other.transfers.earlier("CA1", returned, PROFILE)
+    resumed = await other.transfers.resumed("CA1", returned, PROFILE)
+    assert (resumed.standing.agent, resumed.standing.language) == ("billing", "de-DE")
+    *said, why = resumed.earlier
     assert said == [EarlierLine("caller", "My bill."), EarlierLine("bot", "One moment.")]
     assert why.text.startswith("The transfer to default came to nothing: the line is busy.")
     assert await one.continuations.of("CA1") is None
@@ -135,12 +136,12 @@ async def test_while_the_database_is_away_the_process_that_held_the_call_knows(
     alone = deployment.alone
     with caplog.at_level(logging.WARNING):
         await alone.continuations.keep("CA1", Continuation("default"))
-        await alone.continuations.add_lines("CA1", SAID)
+        await alone.continuations.add("CA1", STANDING)
         assert "<Number>" in str(await alone.transfers.go_on(CALL, PROFILE, "transferred"))
         returned = await alone.transfers.came_back(CALL._replace(to="default"), PROFILE, BUSY)
         assert isinstance(returned, Returned)
-        assert len(await alone.transfers.earlier("CA1", returned, PROFILE)) == 3
-        assert await alone.transfers.go_on(CALL, PROFILE, "transferred") is None
+        resumed = await alone.transfers.resumed("CA1", returned, PROFILE)
+        assert len(resumed.earlier) == 3
     assert "how call 'CA1' goes on is known to this process alone: it is away: wait" in caplog.messages
 
 
@@ -235,7 +236,7 @@ async def test_a_colleague_does_not_wait_for_a_caller_who_has_hung_up(deployment
 
 async def test_a_colleague_does_not_wait_for_a_call_that_a_guardrail_has_ended(deployment: Deployment) -> None:
     await deployment.taken()
-    deployment.one.transfers.ended("CA1", "guardrail", ())
+    deployment.one.transfers.ended("CA1", "guardrail", Standing())
     await deployment.scene.carrier.settled()
     assert deployment.one.legs.taken_for("CA1") == []
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from service_driver import (
+    GOODBYE,
     RawStream,
     Service,
     StartService,
@@ -28,7 +29,6 @@ from phonebot.realtime.events import AudioDelta
 from phonebot.simulator.caller import HangUp, WaitForHangUp, WaitForQuiet
 from phonebot.simulator.outputs import Faults
 from phonebot.simulator.record import CallRecord
-from phonebot.web.webhooks import APOLOGY
 
 pytestmark = pytest.mark.slow
 
@@ -40,7 +40,7 @@ def check_apology(record: CallRecord) -> None:
     assert record.passed, record
     assert record.outcome == "bot hung up"
     assert [stream.close_code for stream in record.streams] == [1011]
-    assert [event.detail for event in record.events if event.kind == "plays"] == [APOLOGY]
+    assert [event.detail for event in record.events if event.kind == "plays"] == [GOODBYE]
 
 
 async def failed_call(service: Service) -> list[str]:

@@ -39,6 +39,7 @@ class Away(LiveStore):
         calls: Iterable[LiveCall] = (),
         forget: Iterable[str] = (),
         done: Mapping[int, str] | None = None,
+        takes_calls: bool = True,
     ) -> tuple[bool, list[Command]]:
         if not self.is_there:
             raise StoreUnavailable("the database is away: wait")

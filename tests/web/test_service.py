@@ -7,6 +7,7 @@ from collections import Counter
 import pytest
 from driver import recorded
 from service_driver import (
+    GOODBYE,
     LONG_ANSWER,
     PROFILE,
     SHORT_ANSWER,
@@ -343,13 +344,13 @@ async def test_a_service_that_drains_refuses_new_calls_and_keeps_those_in_progre
     assert refusal.value.response.status_code == 403
     # The carrier then asks what to do with the call whose stream was refused.
     _, twiml = await service.post("/twilio/after", CallSid="CA" + "9" * 32)
-    assert APOLOGY in twiml
+    assert GOODBYE in twiml
     assert len(service.live) == 1
     await running.stop()
     assert await running.closed() == 1000
     await service.live.idle()
     _, twiml = await service.post("/twilio/after")
-    assert APOLOGY not in twiml
+    assert "<Say" not in twiml
     assert len(service.witnesses) == 1
 
 

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from xml.etree import ElementTree
 
 import pytest
-from service_driver import ACCOUNT_SID, CALL_SID, TOKEN, Service, StartService, form_of_call
+from service_driver import ACCOUNT_SID, CALL_SID, GOODBYE, TOKEN, Service, StartService, form_of_call
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
@@ -93,8 +93,20 @@ async def test_an_address_that_is_no_number_still_gets_a_token_that_fits(service
 
 
 async def test_a_call_that_went_well_is_hung_up_afterwards(service: Service) -> None:
+    stream = await service.started_stream()
+    await stream.stop()
+    await stream.closed()
     status, twiml = await service.post("/twilio/after")
     assert status == 200
+    assert [verb.tag for verb in ElementTree.fromstring(twiml)] == ["Hangup"]
+
+
+async def test_a_call_of_which_nothing_is_known_is_told_that_it_cannot_go_on(service: Service) -> None:
+    _, twiml = await service.post("/twilio/after", CallStatus="in-progress")
+    verbs = ElementTree.fromstring(twiml)
+    assert [verb.tag for verb in verbs] == ["Say", "Hangup"]
+    assert verbs[0].text == GOODBYE
+    _, twiml = await service.post("/twilio/after", CallStatus="completed")
     assert [verb.tag for verb in ElementTree.fromstring(twiml)] == ["Hangup"]
 
 

@@ -1,0 +1,69 @@
+"""
+What is known of a call that left its stream, though this process did not hold it.
+
+The carrier asks how such a call goes on, and the process that held it may have ended it, lost it, or be dead. Its
+row in the database tells which; where it does not yet, that process is asked, and given a moment: an end is written
+at once, and a process of this machine that is dead is known to be (roster.py).
+"""
+
+import asyncio
+import logging
+
+import msgspec
+
+from phonebot.errors import NotStored, StoreError
+from phonebot.store.live import CARRIER, LiveStore, Standing
+from phonebot.transfers.after import Left
+from phonebot.web.feed import Snapshot, standing_of
+from phonebot.web.roster import Roster
+
+DEAD_S = 3.0
+"""A process that holds calls says something each second: one that was silent for so long is gone."""
+PATIENCE_S = 2.0
+"""How long a caller waits for the process that held his call to say what became of it."""
+POLL_S = 0.1
+
+log = logging.getLogger(__name__)
+_SNAPSHOT = msgspec.json.Decoder(Snapshot)
+
+
+class LeftBehind:
+    """Of the calls of other processes."""
+
+    def __init__(self, live: LiveStore, roster: Roster) -> None:
+        self._live, self._roster = live, roster
+
+    async def of(self, call_sid: str) -> Left | None:
+        """None: nothing is known of it."""
+        try:
+            standing = await self._settled(call_sid)
+            if standing is None:
+                return None
+            return Left(standing.outcome, standing_of(_SNAPSHOT.decode(standing.snapshot)))
+        except (StoreError, msgspec.DecodeError) as error:
+            log.warning("what became of call %.40r in another process is not known: %s", call_sid, error)
+            return None
+
+    async def _settled(self, call_sid: str) -> Standing | None:
+        """How it stood, once that is not to change any more. Raises StoreError."""
+        loop = asyncio.get_running_loop()
+        until_s = loop.time() + PATIENCE_S
+        is_asked = False
+        while True:
+            standing = await self._live.standing(call_sid)
+            if standing is None or standing.outcome or self._is_dead(standing) or loop.time() >= until_s:
+                return standing
+            if not is_asked:
+                is_asked = True
+                await self._ask(call_sid)
+            await asyncio.sleep(POLL_S)
+
+    def _is_dead(self, standing: Standing) -> bool:
+        return standing.silent_s >= DEAD_S or self._roster.has_ended(standing.process)
+
+    async def _ask(self, call_sid: str) -> None:
+        """Should it hold the call still, its stream has ended unnoticed there."""
+        try:
+            await self._live.ask(call_sid, "lost", CARRIER)
+        except NotStored:
+            return
