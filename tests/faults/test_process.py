@@ -1,0 +1,90 @@
+"""What becomes of calls when their process is killed or told to stop, and of what was said in them."""
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import aiohttp
+import pytest
+from process_driver import Fleet, gap_ms
+from service_driver import SPEECH
+
+from phonebot.call.limits import TIME_IS_UP
+from phonebot.simulator.caller import HangUp, Say, WaitForBot, WaitForHangUp, WaitForQuiet
+from phonebot.web.feed import Snapshot
+
+pytestmark = pytest.mark.slow
+
+SPEAKS = (WaitForQuiet(300), Say(SPEECH), WaitForBot())
+BROKEN = 31903  # Twilio: the server broke the connection
+
+
+@pytest.fixture
+async def fleet(tmp_path: Path, migrated_sqlite: Path) -> AsyncIterator[Fleet]:
+    shutil.copy(migrated_sqlite, tmp_path / "phonebot.db")
+    async with Fleet.open(tmp_path, f"sqlite:///{tmp_path}/phonebot.db") as fleet:
+        yield fleet
+
+
+def conversation(call: Snapshot) -> list[tuple[str, str]]:
+    """What was said in a call so far, on all its streams."""
+    lines = [*call.earlier, *((line.role, line.text) for line in call.lines)]
+    return [(role, text) for role, text in lines if role != "instruction"]
+
+
+async def test_a_call_whose_process_is_killed_goes_on_in_another_one_with_what_was_said(
+    fleet: Fleet, record_property: Callable[[str, object], None]
+) -> None:
+    one, other, elsewhere = await asyncio.gather(
+        fleet.start(), fleet.start(), fleet.start(data_dir="another machine's")
+    )
+    for process in (elsewhere, other, one):
+        fleet.prefer(process)
+    calling = fleet.call(*SPEAKS, WaitForQuiet(6_000), HangUp())
+    first = await fleet.seen(lambda call: len(call.lines) >= 2 and bool(call.texts))
+    one.kill()
+    second = await fleet.seen(lambda call: call.resumed == 1 and bool(call.texts))
+    other.kill()
+    third = await fleet.seen(lambda call: call.resumed == 2 and len(call.lines) >= 1)
+    record = await calling
+    assert [fleet.holder(call) for call in (first, second, third)] == [one, other, elsewhere]
+    assert (record.outcome, record.failed_steps, len(record.streams)) == ("caller hung up", [], 3)
+    assert {violation.code for violation in record.violations} == {BROKEN}
+    # What was said is known to each, and each said so: nothing more than the last second is lost.
+    assert conversation(second)[: len(conversation(first))] == conversation(first)
+    assert conversation(third)[: len(conversation(second))] == conversation(second)
+    back = [text for _, text in conversation(third) if text.startswith("back with")]
+    assert back == [f"back with {len(second.earlier) - 1} lines", f"back with {len(third.earlier) - 2} lines"]
+    for gap in (gap_ms(record, 0), gap_ms(record, 1)):
+        record_property("gap_ms", gap)
+        print("GAP", gap)
+        assert gap < 10_000
+    # The logs of the killed are closed and filed by whoever looks through their folder.
+    await fleet.start()
+    filed = await fleet.filed(3)
+    assert [(sid.removeprefix(first.call_sid), outcome) for sid, outcome, _ in filed] == []
+    print(filed)
+
+
+async def test_a_process_told_to_stop_passes_its_calls_on_and_the_last_one_says_goodbye(fleet: Fleet) -> None:
+    one, other = await asyncio.gather(fleet.start(PHONEBOT_DRAIN_S="1"), fleet.start(PHONEBOT_DRAIN_S="1"))
+    fleet.prefer(one)
+    calling = fleet.call(*SPEAKS, WaitForHangUp(within_ms=60_000))
+    await fleet.seen(lambda call: len(call.lines) >= 2)
+    one.stop()
+    await one.says("stopping: calls in progress: 1; they have 1 s to end")
+    async with aiohttp.ClientSession() as http, http.get(f"http://127.0.0.1:{one.port}/readyz") as answer:
+        assert answer.status == 503
+    fleet.prefer(other)  # as a load balancer does, which asks /readyz
+    moved = await fleet.seen(lambda call: call.resumed == 1 and len(call.lines) >= 1)
+    assert fleet.holder(moved) is other
+    assert await one.ended() == 0
+    other.stop()
+    record = await calling
+    assert await other.ended() == 0
+    assert (record.outcome, record.passed) == ("bot hung up", True), record
+    assert [(stream.ended_by, stream.close_code) for stream in record.streams] == [("server", 1012), ("server", 1000)]
+    filed = await fleet.filed(2)
+    assert [outcome for _, outcome, _ in filed] == ["moved", "service_stopped"]
+    assert filed[1][2][-1] == TIME_IS_UP.text
