@@ -8,13 +8,14 @@ Whole processes of the service behind one address, as behind a load balancer, an
         holder.kill()
         record = await calling
 
-They share a database, and a data folder unless `start` is told otherwise. The front takes each connection to the first
-process that accepts it: `prefer` says which is asked first.
+They share a database, and a data folder unless `start` is told otherwise. The front takes each connection to the
+first process that answers: `prefer` says which is asked first.
 """
 
 import asyncio
 import re
 import signal
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -23,11 +24,10 @@ from typing import Any
 
 import msgspec
 from service_driver import COMMAND, MODEL_KEY, SECRET_KEY, TOKEN, Ear, environment
-
 from sqlalchemy import select
 
 from phonebot.simulator.caller import Caller, Event
-from phonebot.simulator.carrier import FRAME_BYTES, FRAME_MS, SILENCE
+from phonebot.simulator.carrier import FRAME_BYTES, FRAME_MS, SILENCE, Oddities
 from phonebot.simulator.mind import Call, Context, Mind, Say
 from phonebot.simulator.phone import dial
 from phonebot.simulator.record import CallRecord
@@ -52,8 +52,9 @@ class Remembering:
 
     def answer(self, context: Context) -> tuple[Say | Call, ...]:
         known = sum(line.role in ("user", "assistant") for line in context.history)
-        if context.heard is None and context.history and "broke off" in context.history[-1].text:
-            return (Say(f"back with {known} lines"),)
+        newest = context.history[-1] if context.history else None
+        if newest and newest.role == "system" and "broke off" in newest.text:
+            return (Say(f"back with {known} lines of what was said before"),)
         return (Say(f"an answer to {known} lines of some length"),)
 
 
@@ -101,11 +102,11 @@ class Fleet:
     folder: Path
     model: ModelServer
     database_url: str
+    database: Database
     live: LiveStore
     port: int = 0
     processes: list[Running] = field(default_factory=list)
     _calls: list[asyncio.Task[CallRecord]] = field(default_factory=list)
-    _piping: set[asyncio.Task[None]] = field(default_factory=set)
 
     @classmethod
     @asynccontextmanager
@@ -117,7 +118,7 @@ class Fleet:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(database.close)
             model = await stack.enter_async_context(serve_model(minds=minds, ear=Ear(), key=MODEL_KEY))
-            fleet = cls(folder, model, database_url, LiveStore(database))
+            fleet = cls(folder, model, database_url, database, LiveStore(database))
             front = await asyncio.start_server(fleet._take, "127.0.0.1", 0)
             fleet.port = front.sockets[0].getsockname()[1]
             try:
@@ -186,13 +187,17 @@ class Fleet:
         """The calls that are filed, once there are so many: sid, outcome and what was said, the oldest first."""
         async with asyncio.timeout(STARTS_S):
             while True:
-                async with self.live._database.read() as session:
+                async with self.database.read() as session:
                     calls = (await session.scalars(select(CallRow).order_by(CallRow.started_at))).all()
-                    turns = (await session.scalars(select(TurnRow).order_by(TurnRow.call_id, TurnRow.sequence))).all()
+                    in_order = select(TurnRow).order_by(TurnRow.call_id, TurnRow.sequence)
+                    turns = (await session.scalars(in_order)).all()
                 if len(calls) >= count:
                     said = {call.id: [turn.text for turn in turns if turn.call_id == call.id] for call in calls}
                     return [(call.call_sid, call.outcome, said[call.id]) for call in calls]
                 await asyncio.sleep(0.05)
+
+    def logs(self, data_dir: str) -> list[Path]:
+        return sorted((self.folder / data_dir / "calls").iterdir())
 
     def holder(self, call: Snapshot) -> Running:
         return next(each for each in self.processes if f"/{each.pid}-" in call.process)
@@ -200,11 +205,16 @@ class Fleet:
     # ------------------------------------------------------------------------------ the front
 
     async def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        for process in self.processes:
-            with suppress(OSError):
-                inner, outer = await asyncio.open_connection("127.0.0.1", process.port)
-                await asyncio.gather(_pipe(reader, outer), _pipe(inner, writer))
-                return
+        with suppress(asyncio.IncompleteReadError):
+            request = await _request(reader)
+            for process in tuple(self.processes):
+                with suppress(OSError):
+                    inner, outer = await asyncio.open_connection("127.0.0.1", process.port)
+                    outer.write(request)
+                    if answer := await inner.read(65_536):
+                        writer.write(answer)
+                        await asyncio.gather(_pipe(reader, outer), _pipe(inner, writer))
+                        return
         writer.transport.abort()
 
     async def _close(self) -> None:
@@ -212,7 +222,15 @@ class Fleet:
             if process.process.returncode is None:
                 process.kill()
             await process.ended()
+            sys.stderr.write("\n".join(["", f"--- {process.pid}", *process.told, ""]))  # for a test that fails
         await asyncio.gather(*self._calls, return_exceptions=True)
+
+
+async def _request(reader: asyncio.StreamReader) -> bytes:
+    """The first request of a connection, whole: should its process die over it, another one is asked."""
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = re.search(rb"content-length: *(\d+)", head, re.IGNORECASE)
+    return head + await reader.readexactly(int(length[1]) if length else 0)
 
 
 async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -228,7 +246,9 @@ def gap_ms(record: CallRecord, place: int) -> float:
     """For how long the caller heard nothing, from a stream's last sound to the first of the next one."""
     frames = [record.heard[at : at + FRAME_BYTES] for at in range(0, len(record.heard), FRAME_BYTES)]
     ends_ms = [event.at_ms for event in record.events if event.kind == "stream closed"]
-    lengths = [round((end_ms - stream.zero_ms) / FRAME_MS) for stream, end_ms in zip(record.streams, ends_ms, strict=False)]
+    closed = zip(record.streams, ends_ms, strict=False)  # the last one was ended by the caller
+    begins_ms = Oddities().first_timestamp_ms - FRAME_MS  # on the carrier's clock, as `zero_ms` is
+    lengths = [round((end_ms - stream.zero_ms - begins_ms) / FRAME_MS) for stream, end_ms in closed]
     begin = sum(lengths[:place])
     own, following = frames[begin : begin + lengths[place]], frames[begin + lengths[place] :]
     last = max(at for at, frame in enumerate(own) if frame != SILENCE)

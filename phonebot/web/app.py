@@ -25,6 +25,7 @@ from phonebot.after.texts import Scribe
 from phonebot.after.wishes import WishBook
 from phonebot.after.work import AfterWork
 from phonebot.agents.profile import Profile
+from phonebot.audio.canned import Clips
 from phonebot.call.plan import Recovery, plan_for
 from phonebot.callbook import CallBook
 from phonebot.caps.bell import Bell

@@ -57,10 +57,6 @@ class HeldCall:
         """The operator of this name types into the call. Raises TextRefused."""
         self._typist.say(wish.text, by, wish.role, wish.interrupt)
 
-    def lose(self) -> None:
-        """Its stream has ended, which the carrier told elsewhere."""
-        self._bridge.lose()
-
     def stop(self, goes_on: bool) -> None:
         """The process ends: the call goes on in another one, or ends with words."""
         self._bridge.stop(ServiceStops(goes_on))

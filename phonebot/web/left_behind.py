@@ -19,7 +19,7 @@ from phonebot.web.roster import Roster
 
 DEAD_S = 3.0
 """A process that holds calls says something each second: one that was silent for so long is gone."""
-PATIENCE_S = 2.0
+PATIENCE_S = 1.5
 """How long a caller waits for the process that held his call to say what became of it."""
 POLL_S = 0.1
 

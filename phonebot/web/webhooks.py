@@ -84,8 +84,8 @@ class Webhooks:
     `transfers`: how calls go on that leave the bot; None: they end. `told_of_status` are given the fields of each
     status callback; what they do is done before it is answered. `outgoing` is told of the calls that we make, which
     the query of their URLs names; None: we make none. `caps` say whose calls are not answered any more today,
-    `crowded` which are one too many; `forged` is told of each request that is not the carrier's. `board` knows of the
-    other processes; None: there are none.
+    `crowded` which are one too many; `forged` is told of each request that is not the carrier's. `board` knows of
+    the other processes; None: there are none.
     """
 
     def __init__(
