@@ -91,7 +91,7 @@ from phonebot.web.left_behind import LeftBehind
 from phonebot.web.live import LiveCalls
 from phonebot.web.lookups import Lookups
 from phonebot.web.media import MediaEndpoint
-from phonebot.web.metrics import Metrics
+from phonebot.web.metrics import Admit, Metrics
 from phonebot.web.model_figures import ModelFigures
 from phonebot.web.patience import PatientProtocol
 from phonebot.web.profiles import Answering
@@ -298,7 +298,7 @@ def create_app(
             WebSocketRoute("/twilio/media", media),
             Route("/healthz", healthz),
             Route("/readyz", readyz),
-            Route("/metrics", metrics.answer),
+            metrics.route(_reading(store) if store else None),
             *_pages(phone, console, authorise),
             *(RecordingDoor(book, recording_links).routes() if book else []),
             *api,
@@ -341,6 +341,18 @@ def _api(
     # All below it is the API's to answer: Starlette's own pattern ends at a line break.
     mount.path_regex = re.compile(mount.path_regex.pattern, re.DOTALL)
     return mount
+
+
+def _reading(store: Store) -> Admit:
+    """Lets those in who bring a token with the scope `read`."""
+    from phonebot.web.api.bearer import Bearers  # here, for the same reason
+
+    bearers = Bearers(store.tokens)
+
+    async def admit(request: Request) -> None:
+        await bearers.admit(request, "read")
+
+    return admit
 
 
 def own_urls(public_url: str, host: str, port: int) -> tuple[str, ...]:

@@ -5,14 +5,15 @@ A `Metrics` is the process's; each call has a `CallMetrics`, which the bridge te
 figure means is in docs/metrics.md.
 """
 
-from collections.abc import Sized
+from collections.abc import Awaitable, Callable, Sized
 from ipaddress import IPv6Address, ip_address
-from typing import get_args
+from typing import TypeAlias, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
 
 from phonebot.call.actions import (
     Action,
@@ -51,6 +52,12 @@ AWAY_S = (0.1, 0.25, 0.5, 1, 1.5, 2.5, 4, 8)
 MAX_GUARDRAILS = 200
 """So many names of guardrails have a figure of their own: each costs memory here and where it is scraped."""
 OTHERS = "(others)"
+
+
+NOT_LOCAL = "metrics are for clients on this machine, or with a token that has the scope read"
+
+Admit: TypeAlias = Callable[[Request], Awaitable[object]]
+"""Raises HTTPException for a request that brings no token which is known and has the scope."""
 
 
 class Metrics:
@@ -145,11 +152,17 @@ class Metrics:
             self._guardrails.add(guardrail)
         self._trips.labels(guardrail if guardrail in self._guardrails else OTHERS, then).inc()
 
-    async def answer(self, request: Request) -> Response:
-        """`GET /metrics`, for this machine alone."""
-        if not is_local(request):
-            return PlainTextResponse("metrics are for clients on this machine", 403)
-        return Response(generate_latest(self.registry), headers={"content-type": CONTENT_TYPE_PLAIN_0_0_4})
+    def route(self, admit: Admit | None) -> Route:
+        """`GET /metrics`, for clients on this machine and those that `admit` lets in; None: nobody else."""
+
+        async def answer(request: Request) -> Response:
+            if not is_local(request):
+                if admit is None or "authorization" not in request.headers:
+                    return PlainTextResponse(NOT_LOCAL, 403)
+                await admit(request)
+            return Response(generate_latest(self.registry), headers={"content-type": CONTENT_TYPE_PLAIN_0_0_4})
+
+        return Route("/metrics", answer)
 
 
 class CallMetrics:

@@ -191,6 +191,21 @@ async def test_the_consoles_cookie_opens_nothing_of_the_api_and_a_token_no_page(
         assert answer.status == 303
 
 
+async def test_the_figures_are_for_this_machine_and_for_who_has_a_token_to_read(
+    service: Service, store: Store
+) -> None:
+    boss = Actor("boss")
+    secrets = {scope: (await store.tokens.create(scope, [scope], boss)).secret for scope in SCOPES}
+    elsewhere = {"X-Forwarded-For": "192.0.2.1"}
+    async with aiohttp.ClientSession() as http:
+        url = f"{service.url}/metrics"
+        assert (await ask(http, "GET", url)).status == 200
+        assert (await ask(http, "GET", url, headers=elsewhere)).status == 403
+        for secret, status in ((secrets["read"], 200), (secrets["admin"], 403), ("made up", 401), ("", 401)):
+            sent = elsewhere | {"Authorization": f"Bearer {secret}"}
+            assert (await ask(http, "GET", url, headers=sent)).status == status, status
+
+
 # ---------------------------------------------------------------------------------- every answer
 
 

@@ -33,7 +33,7 @@ from phonebot.realtime.events import (
     TruncateItem,
 )
 from phonebot.simulator.caller import HangUp, Interrupt, Say, WaitForQuiet
-from phonebot.web.metrics import MAX_GUARDRAILS, CallMetrics, Metrics, is_local
+from phonebot.web.metrics import MAX_GUARDRAILS, NOT_LOCAL, CallMetrics, Metrics, is_local
 from phonebot.web.model_figures import ModelFigures
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text("utf-8")
@@ -219,7 +219,7 @@ async def test_a_call_in_progress_shows_as_such(service: Service) -> None:
 async def test_the_figures_are_refused_to_a_client_behind_a_proxy(service: Service) -> None:
     assert await service.request("GET", "/metrics", headers={"X-Forwarded-For": "127.0.0.1"}) == (
         403,
-        "metrics are for clients on this machine",
+        NOT_LOCAL,
     )
 
 
