@@ -111,7 +111,8 @@ class ModelConnection:
 
     One task receives, any may send. `session` is what the service confirmed; `input_format` and `output_format`
     are what it really uses, which need not be what was wanted. `left_out` names the parameters that the service
-    does not know: later updates leave them out too.
+    does not know: later updates leave them out too. `replaceable`: another service may take its place if this one
+    refuses to go on, which `was_refused` tells.
     """
 
     def __init__(
@@ -127,6 +128,8 @@ class ModelConnection:
         self.session = session
         self.input_format, self.output_format = formats
         self.left_out = left_out
+        self.replaceable = False
+        self.was_refused = False
 
     @property
     def dialect(self) -> Dialect:
@@ -145,9 +148,16 @@ class ModelConnection:
         repeat.
 
         Raises ModelProtocolError for a malformed message, after which receiving goes on; ModelUnreachable or
-        ModelRefused, with the close code's meaning, when the socket has ended.
+        ModelRefused, with the close code's meaning, when the socket has ended. What is `replaceable` does not raise
+        ModelRefused, and an error after which no session will be granted (key, quota) is as if it had ended.
         """
-        event = self._codec.decode(await self._line.read())
+        try:
+            event = self._codec.decode(await self._line.read())
+        except ModelRefused as refusal:
+            self.was_refused = True
+            if self.replaceable:
+                raise ModelUnreachable(refusal.problem, refusal.code) from None
+            raise
         _log.debug("< %s", type(event).__name__)
         match event:
             case ErrorEvent():
@@ -158,6 +168,10 @@ class ModelConnection:
                 event = structs.replace(event, error=self._quoted(event.error))
             case ResponseDone(Response(error=ErrorDetail() as error)):
                 event = structs.replace(event, response=structs.replace(event.response, error=self._quoted(error)))
+        if self.replaceable and (final := _final(event)):
+            self.was_refused = True
+            said = final.message or final.type
+            raise ModelUnreachable(f"{self.endpoint.name} does not go on: {said}", final.code)
         return event
 
     def _quoted(self, error: ErrorDetail) -> ErrorDetail:
@@ -183,6 +197,14 @@ class ModelConnection:
     async def close(self) -> None:
         """End the session. Takes two seconds at most, may be called again, raises nothing."""
         await self._line.close()
+
+
+def _final(event: Event) -> ErrorDetail | None:
+    """The error in an event after which no session will be granted."""
+    match event:
+        case ErrorEvent(error) | ResponseDone(Response(error=ErrorDetail() as error)) if severity(error) == "fatal":
+            return error
+    return None
 
 
 def _now() -> float:

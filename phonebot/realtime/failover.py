@@ -131,6 +131,7 @@ class Failover:
         if breaker.state(_now()) != "closed":
             _log.warning("model provider %s works again", provider.name)
         breaker.succeed()
+        connection.replaceable = len(self.providers) > 1
         return connection
 
     def ended(self, provider: Provider, opened_s: float) -> bool:
@@ -173,8 +174,9 @@ class Route:
         self._failover, self._model = failover, model
         self.first = failover.first
         self._early: EarlyLine | None = None
-        self._opened: tuple[Provider, float] | None = None  # whose session the call has, and since when
-        self._avoided: Provider | None = None  # whose last session of this call did not last
+        # Whose session the call has, and since when; None: it has none, or has lost it.
+        self._opened: tuple[Provider, float, ModelConnection] | None = None
+        self._avoided: Provider | None = None  # whose last session did not last, or who refused to go on with it
 
     @property
     def endpoint(self) -> Endpoint:
@@ -188,7 +190,7 @@ class Route:
     async def close(self) -> None:
         """The call has ended."""
         if self._opened:
-            self._failover.lasted(*self._opened)
+            self._failover.lasted(*self._opened[:2])
         if self._early:
             await self._early.close()
 
@@ -214,7 +216,7 @@ class Route:
                 continue
             if failures:
                 self._failover.figures.failed_over()
-            self._opened = (provider, _now())
+            self._opened = (provider, _now(), connection)
             return connection
         raise _all_of(failures)
 
@@ -227,8 +229,9 @@ class Route:
         """Of a session that it got before."""
         if self._opened is None:
             return
-        (provider, opened_s), self._opened = self._opened, None
-        self._avoided = None if self._failover.ended(provider, opened_s) else provider
+        (provider, opened_s, connection), self._opened = self._opened, None
+        lasted = self._failover.ended(provider, opened_s)
+        self._avoided = None if lasted and not connection.was_refused else provider
 
 
 def _all_of(failures: Sequence[ModelError]) -> ModelError:

@@ -1,15 +1,31 @@
 """Providers of models that fail, over real sockets: who calls is answered by the next one."""
 
+import asyncio
+import json
 import re
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
-from service_driver import MODEL_KEY, SPEECH, Clerk, Ear, Service, StartService, listening_socket
+from service_driver import (
+    MODEL_KEY,
+    SPEECH,
+    Clerk,
+    Ear,
+    Service,
+    StartService,
+    confirm_session,
+    listening_socket,
+    scripted_model,
+    until,
+)
+from websockets.asyncio.server import ServerConnection
 
+from phonebot.call.actions import Line, ModelDropped
 from phonebot.call.inputs import ModelReady
 from phonebot.realtime import failover
+from phonebot.realtime.events import ResponseDone
 from phonebot.simulator.caller import HangUp, Say, WaitForHangUp, WaitForQuiet
 from phonebot.simulator.outputs import Faults
 from phonebot.simulator.server import ModelServer, serve
@@ -118,3 +134,56 @@ async def test_calls_do_not_wait_for_a_provider_that_fails(
             assert provider_of(service) == "p0"
             assert 'breaker{provider="p0"}' not in await figures(service)
             await service.stop()
+
+
+async def test_a_call_goes_on_with_another_provider_when_its_own_is_gone(
+    start_service: StartService, tmp_path: Path
+) -> None:
+    """What was said is told to the second one, and the caller is not greeted again."""
+    async with model() as good, AsyncExitStack() as first:
+        lost = await first.enter_async_context(model())
+        service = await start_service(model_url=good.url, **settings_for(tmp_path, lost.url, good.url))
+        call = asyncio.create_task(
+            service.dial(
+                *(WaitForQuiet(300), Say(SPEECH, "a question"), WaitForQuiet(500), Say(SPEECH, "another")),
+                *(WaitForQuiet(300), HangUp()),
+            )
+        )
+        await until(lambda: service.witnesses and len(service.witnesses[0].saw(ResponseDone)) == 2)
+        await first.aclose()
+        record = await call
+        assert record.passed, record
+        assert [ready.provider for ready in service.witnesses[0].saw(ModelReady)] == ["p0", "p1"]
+        lines = service.witnesses[0].saw(Line)
+        assert [line.role for line in lines] == ["bot", "caller", "bot", "caller", "bot"]
+        assert [line.text for line in lines if line.text == "Hi"] == ["Hi"]
+        await service.stop()
+    assert service.log().header.outcome == "caller_hung_up"
+
+
+@pytest.mark.parametrize("in_response", [False, True])
+async def test_a_provider_that_refuses_to_go_on_is_replaced_in_mid_call(
+    start_service: StartService, tmp_path: Path, in_response: bool
+) -> None:
+    code = "insufficient_quota"
+    error = {"type": code, "code": code, "message": f"Quota of {MODEL_KEY} exceeded."}
+    failed = {"object": "realtime.response", "id": "resp_1", "status": "failed", "output": []}
+    events = (
+        {"type": "response.done", "response": {**failed, "status_details": {"type": "failed", "error": error}}}
+        if in_response
+        else {"type": "error", "error": error}
+    )
+
+    async def run_out(socket: ServerConnection) -> None:
+        await confirm_session(socket)
+        await socket.send(json.dumps({"event_id": "event_3", **events}))
+
+    async with scripted_model(run_out) as spent, model() as good:
+        service = await start_service(model_url=good.url, **settings_for(tmp_path, spent, good.url))
+        record = await service.dial(*ANSWERED)
+        assert record.passed, record
+        assert record.outcome == "caller hung up"
+        assert provider_of(service) == "p1"
+        (dropped,) = service.witnesses[0].saw(ModelDropped)
+        assert dropped.problem == "p0 does not go on: Quota of *** exceeded. (insufficient_quota)"
+        await service.stop()
