@@ -31,8 +31,8 @@ from phonebot.simulator.outputs import Faults, Options
 from phonebot.simulator.server import ModelServer, serve
 from phonebot.tools.workshop import Workshop
 
-LONG_S = 60.0
-"""What calls have to end once their process is told to stop: more than they need."""
+LONG_S, SHORT_S = 60.0, 1.0
+"""What calls have to end once their process is told to stop: more than they need, and less."""
 
 
 def measure_faults(
@@ -78,7 +78,9 @@ async def _measure(terms: Terms, progress: Progress) -> FaultsReport:
 
 async def _stopped(terms: Terms, progress: Progress) -> tuple[Drained, ...]:
     progress(f"told to stop, {terms.calls} calls")
-    return (await stop(terms, LONG_S, stays=False),)
+    to_the_end = await stop(terms, LONG_S, stays=False)
+    progress(f"told to stop at once, {terms.calls} calls")
+    return to_the_end, await stop(terms, SHORT_S, stays=True)
 
 
 # ---------------------------------------------------------------------------------- a model that is lost

@@ -68,8 +68,8 @@ class Person(Caller):
         await self._until(lambda: self._gone)
 
     def hang_up(self) -> None:
-        """With the next frame."""
-        self._hangs_up = True
+        """With the next frame, unless the other side was first."""
+        self._hangs_up = not self._gone
 
     async def _until(self, is_so: Callable[[], bool]) -> None:
         async with asyncio.timeout(PATIENCE_S):

@@ -42,3 +42,9 @@ async def test_a_service_that_is_told_to_stop_lets_calls_end() -> None:
     assert (drained.ended, drained.parted, drained.exit_code, drained.problems) == (2, 0, 0, ())
     assert drained.kept.is_exact
     assert FaultsReport(Machine.this(1), 2, 0, 0, (), (), (drained,)).faults == ()
+
+
+async def test_a_service_that_may_not_wait_for_calls_parts_from_them_with_words() -> None:
+    drained = await stop(Terms(calls=2), 1, stays=True)
+    assert (drained.ended, drained.parted, drained.exit_code) == (0, 2, 0)
+    assert drained.kept.is_exact
