@@ -230,6 +230,7 @@ def create_app(
         caps,
         CrowdedNumbers(crowds, clips, lambda limit: metrics.refused_calls.labels(limit).inc()),
         metrics.forged.inc,
+        lambda why: metrics.turned_away.labels(why).inc(),
         board,
     )
     media = MediaEndpoint(door, gate, live, calls.hold, crowds, metrics.forged.inc, metrics.floods.inc)

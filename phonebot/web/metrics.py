@@ -36,6 +36,7 @@ from phonebot.realtime.severity import already_shorter_ms
 from phonebot.tools.lookup import Result
 from phonebot.web.crowds import Reason
 from phonebot.web.hangups import HangUp
+from phonebot.web.webhooks import TurnedAway
 
 # Whoever sends one of these has passed a proxy: the peer's address says nothing of where he is.
 FORWARDED = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip")
@@ -105,6 +106,9 @@ class Metrics:
         )
         self.refused_calls = self._counter(
             "calls_refused", "Calls that were one too many, by which limit.", "limit", CROWDS
+        )
+        self.turned_away = self._counter(
+            "calls_turned_away", "Calls that the bot did not answer, by why.", "why", get_args(TurnedAway)
         )
         self.floods = self._counter("streams_flooded", "Media streams that were closed since too much came.")
         self.forged = self._counter("requests_forged", "Requests to the carrier's routes that were not its.")

@@ -10,6 +10,7 @@ import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 from urllib.parse import parse_qsl
 
 from starlette.datastructures import Headers
@@ -44,6 +45,8 @@ ATTEMPT = "outbound"
 MAX_BODY_BYTES = 64 * 1024
 MAX_ADDRESS_CHARACTERS = 100  # a SIP address may have more, but a token has to fit into a <Parameter>
 _NOT_PLAIN = re.compile(r"[^ !#-\[\]-~]")
+TurnedAway: TypeAlias = Literal["closed", "spent", "stopping"]
+"""Why the bot does not answer a call: its number is closed, the money of the day spent, or the process stops."""
 APOLOGY = "We are sorry, we cannot take your call at the moment. Please try again later."
 
 
@@ -84,8 +87,9 @@ class Webhooks:
     `transfers`: how calls go on that leave the bot; None: they end. `told_of_status` are given the fields of each
     status callback; what they do is done before it is answered. `outgoing` is told of the calls that we make, which
     the query of their URLs names; None: we make none. `caps` say whose calls are not answered any more today,
-    `crowded` which are one too many; `forged` is told of each request that is not the carrier's. `board` knows of
-    the other processes; None: there are none.
+    `crowded` which are one too many; `forged` is told of each request that is not the carrier's, `turned_away`
+    of each call that the bot does not answer, but for those that are one too many. `board` knows of the other
+    processes; None: there are none.
     """
 
     def __init__(
@@ -101,9 +105,10 @@ class Webhooks:
         caps: DayCaps | None = None,
         crowded: CrowdedNumbers | None = None,
         forged: Callable[[], None] = lambda: None,
+        turned_away: Callable[[TurnedAway], None] = lambda why: None,
         board: Board | None = None,
     ) -> None:
-        self._crowded, self._forged = crowded, forged
+        self._crowded, self._forged, self._turned_away = crowded, forged, turned_away
         self._outgoing = outgoing
         self._board = board
         self._transfers = transfers
@@ -128,17 +133,26 @@ class Webhooks:
             log.warning("the webhook of call %.40r came again after the call's end", form.get("CallSid", ""))
             return FORBIDDEN
         if not await self._is_taken():
+            self._turned_away("stopping")
             return _twiml(twiml.hang_up(APOLOGY))
         outbound, profile, call = self._call_of(form)
-        if not outbound and (document := self._closed.document(profile, call.caller, call.number)):
-            return _twiml(document)
-        if self._spent and (document := self._spent.document(profile, call.caller, call.number, outbound)):
-            return _twiml(document)
-        if self._crowded and not outbound and (document := self._crowded.document(profile, _party(call))):
+        if document := self._without_bot(outbound, profile, call):
             return _twiml(document)
         if self._outgoing and (attempt := request.query_params.get(ATTEMPT)):
             self._outgoing.expect(call.call_sid, attempt)
         return self._to_bot(call, profile, outbound)
+
+    def _without_bot(self, outbound: bool, profile: Profile, call: Ticket) -> str | None:
+        """How a call is answered for which no stream is to be opened; None: one is."""
+        if not outbound and (document := self._closed.document(profile, call.caller, call.number)):
+            self._turned_away("closed")
+            return document
+        if self._spent and (document := self._spent.document(profile, call.caller, call.number, outbound)):
+            self._turned_away("spent")
+            return document
+        if self._crowded and not outbound:
+            return self._crowded.document(profile, _party(call))
+        return None
 
     def _call_of(self, form: Mapping[str, str]) -> tuple[bool, Profile, Ticket]:
         """Whether a call was made by us, the profile that answers it, and who calls whom in it."""

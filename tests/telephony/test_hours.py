@@ -33,6 +33,8 @@ async def called(start: StartService, profile: Profile, callee: Callee | None = 
     assert record.passed, record
     assert service.model is not None
     assert service.model.sessions == ()
+    _, figures = await service.request("GET", "/metrics")
+    assert 'phonebot_calls_turned_away_total{why="closed"} 1.0' in figures
     await service.stop()
     assert (record.streams, service.logs()) == ([], [])
     return record
