@@ -52,7 +52,12 @@ APOLOGY = "We are sorry, we cannot take your call at the moment. Please try agai
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """How a request shows that it comes from the carrier. No tokens: every request passes (development)."""
+    """
+    How a request shows that it comes from the carrier.
+
+    No tokens: every request passes (development) but those of pages in a browser, which name their origin. A page
+    of anybody's reaches this machine, too, and would have calls held at the developer's expense.
+    """
 
     public_url: str
     auth_tokens: Sequence[str]
@@ -63,7 +68,7 @@ class Door:
         if not self.is_for(dict(fields).get("AccountSid")):
             return False
         if not self.auth_tokens:
-            return True
+            return "origin" not in request.headers
         url = signed_url(self.public_url, request.scope["raw_path"], request.scope["query_string"], "http")
         return form_is_signed(self.auth_tokens, url, fields, request.headers.get("x-twilio-signature"))
 
@@ -73,11 +78,11 @@ class Door:
 
     def lets_stream_in(self, scope: Scope) -> bool:
         """Whether the carrier signed the request that opens a stream."""
+        headers = Headers(scope=scope)
         if not self.auth_tokens:
-            return True
+            return "origin" not in headers
         url = signed_url(self.public_url, scope["raw_path"], scope["query_string"], "ws")
-        signature = Headers(scope=scope).get("x-twilio-signature")
-        return stream_is_signed(self.auth_tokens, url, signature)
+        return stream_is_signed(self.auth_tokens, url, headers.get("x-twilio-signature"))
 
 
 class Webhooks:

@@ -13,6 +13,9 @@ import aiohttp
 import pytest
 from routes import routes_of
 from service_driver import ACCOUNT_SID, TOKEN, Service, StartService, form_of_call
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
+from websockets.typing import Origin
 
 from phonebot.simulator.signing import signature
 from phonebot.store.store import Store
@@ -132,3 +135,16 @@ async def test_a_refused_request_is_not_told_why_and_leaves_no_trace_of_a_call(
             assert (answer.status, await answer.text()) == (403, "forbidden")
     assert service.witnesses == []
     assert "+1555" not in caplog.text
+
+
+async def test_in_development_a_page_of_another_site_reaches_nothing(start_service: StartService) -> None:
+    """No signature is checked there; and a browser on the machine sends to it what any page wants it to."""
+    service = await start_service(signs=False)
+    ws_url = f"ws{service.url.removeprefix('http')}/twilio/media"
+    for origin in ("https://evil.example", "null", service.url):
+        status, _ = await service.request("POST", "/twilio/voice", data=form_of_call(), headers={"Origin": origin})
+        assert status == 403
+        with pytest.raises(InvalidStatus) as refusal:
+            await connect(ws_url, origin=Origin(origin), proxy=None)
+        assert refusal.value.response.status_code == 403
+    assert (await service.post("/twilio/voice", token=None))[0] == 200
