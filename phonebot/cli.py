@@ -100,6 +100,9 @@ def serve(
     port: Annotated[
         int | None, typer.Option(min=0, max=65_535, help="Port, in place of PHONEBOT_PORT; 0 takes a free one.")
     ] = None,
+    workers: Annotated[
+        int, typer.Option(min=1, max=64, help="Processes that answer; one that dies is replaced.")
+    ] = 1,
 ) -> None:
     """Answer calls. Told to stop (SIGTERM, Ctrl-C), it lets them end; told twice, it ends them."""
     from phonebot.deployment import secrets_of
@@ -110,10 +113,12 @@ def serve(
     settings = load().model_copy(update=given)
     set_up_logging(settings.log_level, secrets_of(settings), settings.log_personal_data)
     settings.check_for_serving(dev)
-    run(_serve(settings, dev))
+    if code := run(_serve(settings, dev, workers)):
+        raise typer.Exit(code)
 
 
-async def _serve(settings: "Settings", dev: bool) -> None:
+async def _serve(settings: "Settings", dev: bool, workers: int) -> int:
+    """The exit code."""
     from pydantic import SecretStr
 
     from phonebot.deployment import local_url, workshop_for
@@ -138,12 +143,13 @@ async def _serve(settings: "Settings", dev: bool) -> None:
             errors.print("[bold yellow]DEVELOPMENT MODE: no signature is checked; loopback only[/bold yellow]")
         if settings.secret_key is None:  # in development alone; here, since one-time links are signed with it too
             settings = settings.model_copy(update={"secret_key": SecretStr(secrets.token_urlsafe(32))})
-        store = await resources.enter_async_context(opened_store(settings))
-        profiles = await resources.enter_async_context(stored_profiles(settings, store, workshop.known))
+        # Also where workers have their own: the tables are made, and a file of profiles is taken in, once.
+        used = await resources.enter_async_context(AsyncExitStack())
+        store = await used.enter_async_context(opened_store(settings))
+        profiles = await used.enter_async_context(stored_profiles(settings, store, workshop.known))
         listener = listen(settings.host, settings.port)
         public_url = settings.public_url or local_url(settings.host, listener.getsockname()[1])
         settings = settings.model_copy(update={"public_url": public_url})
-        app = create_app(settings, profiles, store=store, workshop=workshop, hooks=hooks)
         errors.print(f"phonebot {__version__} listens on {settings.host}:{listener.getsockname()[1]}")
         errors.print(f"voice webhook: {public_url}/twilio/voice")
         errors.print(f"console: {public_url}/")
@@ -153,7 +159,14 @@ async def _serve(settings: "Settings", dev: bool) -> None:
             errors.print("sign in by this link, once, within an hour:")
             # For copying: it may run over the edge, but must not be broken.
             errors.print(f"{public_url}{path}", soft_wrap=True, highlight=False, markup=False)
+        if workers > 1:
+            from phonebot.workers import Workers
+
+            await used.aclose()
+            return await Workers(settings, listener, workers).run()
+        app = create_app(settings, profiles, store=store, workshop=workshop, hooks=hooks)
         await serve_until_signalled(app, listener, settings.drain_s)
+        return 0
 
 
 @app.command()

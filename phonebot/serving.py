@@ -190,12 +190,19 @@ def server_for(app: ASGIApp, **options: Any) -> Server:
     return Server(uvicorn.Config(app, log_level="warning", log_config=None, **(SERVER_OPTIONS | options)))
 
 
-async def serve_until_signalled(app: Starlette, listener: socket.socket, drain_s: float = DRAIN_S) -> None:
+async def serve_until_signalled(
+    app: Starlette,
+    listener: socket.socket,
+    drain_s: float = DRAIN_S,
+    *,
+    own: socket.socket | None = None,
+    signals: tuple[signal.Signals, ...] = STOP_SIGNALS,
+) -> None:
     """
-    Serve until SIGINT or SIGTERM comes.
+    Serve until one of these signals comes, also on `own` if there is one.
 
     At the first one new calls are refused, and those in progress may end, within `drain_s`; then they leave
-    (web/draining.py). At a second one they are cut off. `app` is one of `create_app`. Takes over both signals, so
+    (web/draining.py). At a second one they are cut off. `app` is one of `create_app`. Takes over the signals, so
     call it from the main thread.
     """
     draining: Draining = app.state.draining
@@ -212,15 +219,15 @@ async def serve_until_signalled(app: Starlette, listener: socket.socket, drain_s
         server.should_exit = True
 
     loop = asyncio.get_running_loop()
-    for number in STOP_SIGNALS:
+    for number in signals:
         loop.add_signal_handler(number, receive_signal)
     try:
         async with asyncio.TaskGroup() as group:
             drained = group.create_task(drain())
-            await server.serve(sockets=[listener])
+            await server.serve(sockets=[listener, own] if own else [listener])
             drained.cancel()
     finally:
-        for number in STOP_SIGNALS:
+        for number in signals:
             loop.remove_signal_handler(number)
 
 

@@ -91,6 +91,15 @@ class Running:
                 assert self.process.returncode is None, "\n".join(self.told)
                 await asyncio.sleep(0.02)
 
+    async def finds(self, pattern: str, times: int = 1) -> str:
+        """What it says that fits, or its group, for so many times."""
+        async with asyncio.timeout(STARTS_S):
+            while True:
+                found = [match[1] for line in self.told if (match := re.search(pattern, line))]
+                if len(found) >= times:
+                    return found[-1]
+                await asyncio.sleep(0.02)
+
     async def read(self) -> None:
         assert self.process.stderr is not None, "it has a pipe"
         while line := await self.process.stderr.readline():

@@ -89,6 +89,7 @@ TOP = frozenset(
         "serving",
         "storing",
         "terminal",
+        "workers",
     }
 )
 # Runs in virtual time, so it is as pure as a call.
@@ -98,7 +99,7 @@ REHEARSING = frozenset({"rehearsal.live", "rehearsal.live_command", "rehearsal.s
 SEE_SETTINGS = frozenset(
     {
         *("deployment", "web.app", "serving", "cli", "demo.service", "bench.fault_calls", "bench.subject"),
-        *("dialling", "numbering", "recalling", "receiving", "storing"),
+        *("dialling", "numbering", "recalling", "receiving", "storing", "workers"),
         *REHEARSING,
     }
 )

@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
+import os
 import shutil
+import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -97,3 +99,32 @@ async def test_a_process_told_to_stop_passes_its_calls_on_and_the_last_one_says_
     filed = await fleet.filed(2)
     assert [outcome for _, outcome, _ in filed] == ["moved", "service_stopped"]
     assert filed[1][2][-1] == TIME_IS_UP.text
+
+
+async def test_a_worker_that_is_killed_is_replaced_and_its_call_goes_on_in_another(fleet: Fleet) -> None:
+    supervisor = await fleet.start("--workers", "2", PHONEBOT_DRAIN_S="1")
+    alone = [await supervisor.finds(rf"worker {number} alone answers at (\S+)") for number in (1, 2)]
+    async with aiohttp.ClientSession() as http:
+        for url in alone:
+            async with http.get(f"{url}/readyz") as answer:
+                assert await answer.text() == "ready"
+        calling = fleet.call(*SPEAKS, WaitForHangUp(within_ms=60_000))
+        first = await fleet.seen(lambda call: len(call.lines) >= 2 and bool(call.texts))
+        os.kill(pid_of(first), signal.SIGKILL)
+        second = await fleet.seen(lambda call: call.resumed == 1 and len(call.lines) >= 1)
+        assert pid_of(second) not in (pid_of(first), supervisor.pid)
+        assert conversation(second)[:2] == conversation(first)[:2]
+        await supervisor.says("has ended with SIGKILL: another one begins in 1 s")
+        await supervisor.finds(r"(worker \d alone answers at .*)", 3)
+        supervisor.stop()
+        record = await calling
+    assert await supervisor.ended() == 0
+    assert (record.outcome, record.failed_steps) == ("bot hung up", [])
+    log.info("a worker is killed: the caller heard nothing for %.0f ms", gap_ms(record, 0))
+    assert sorted(str(outcome) for _, outcome, _ in await fleet.filed(2)) == ["service_stopped", "stream_lost"]
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid_of(second), 0)
+
+
+def pid_of(call: Snapshot) -> int:
+    return int(call.process.rpartition("/")[2].partition("-")[0])
