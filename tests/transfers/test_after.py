@@ -2,12 +2,13 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from service_driver import until
 from switchboard_driver import CALLER, COLLEAGUE, LINE, Scene, staged
 
@@ -20,15 +21,19 @@ from phonebot.simulator.switchboard import ACCOUNT_SID, AUTH_TOKEN
 from phonebot.store.continuations import ContinuationStore
 from phonebot.store.database import Database
 from phonebot.transfers import after
-from phonebot.transfers.after import Returned, Transfers
+from phonebot.transfers.after import MAX_RESUMED, Left, Returned, Transfers
 from phonebot.transfers.continuations import Continuation, Continuations, Standing
 from phonebot.transfers.legs import Leg, Legs
 from phonebot.transfers.urls import Ticket, TransferUrls
+from phonebot.transfers.wording import broke_off
 
 SECRET = "fedcba9876543210fedcba9876543210"
 CALL = Ticket("CA1", CALLER, LINE, "")
 PROFILE = Profile.from_table({"transfer_to": COLLEAGUE, "tools": ["transfer_call"]}, "test")
 BUSY = {"DialCallStatus": "busy"}
+NOBODY = Profile.from_table({"language": "de-DE"}, "test")
+# How calls stood in a process that is gone.
+LEFT: dict[str, Left] = {}
 STANDING = Standing((("caller", "My bill."), ("bot", "One moment.")), "billing", "de-DE")
 
 
@@ -60,7 +65,10 @@ def process(store: ContinuationStore, account: CarrierAccount, origin: str, othe
     async def elsewhere(call_sid: str, text: str) -> bool:
         return any(other.transfers.passed_on(call_sid, text) for other in others)
 
-    made = Process(continuations, legs, Transfers(continuations, legs, elsewhere))
+    async def left(call_sid: str) -> Left | None:
+        return LEFT.get(call_sid)
+
+    made = Process(continuations, legs, Transfers(continuations, legs, elsewhere, left))
     others.append(made)
     return made
 
@@ -156,6 +164,89 @@ async def test_a_call_that_was_ended_for_another_reason_is_not_put_through(
 async def test_a_destination_that_the_profile_lost_brings_the_caller_back(deployment: Deployment) -> None:
     await deployment.one.continuations.keep("CA1", Continuation("billing"))
     assert await deployment.one.transfers.go_on(CALL, PROFILE, "transferred") == Returned("billing", "failed")
+
+
+# ------------------------------------------------------------------------------------------- broken off
+
+
+@pytest.fixture
+def left() -> Iterator[dict[str, Left]]:
+    yield LEFT
+    LEFT.clear()
+
+
+@pytest.mark.parametrize("outcome", ["stream_lost", "moved"])
+async def test_a_call_that_broke_off_comes_back_with_what_was_said_whichever_process_is_asked(
+    deployment: Deployment, outcome: Any
+) -> None:
+    one, other = deployment.one.transfers, deployment.other.transfers
+    one.ended("CA1", outcome, STANDING)
+    step = await one.go_on(CALL, PROFILE, outcome)
+    assert isinstance(step, Returned)
+    assert Returned.of(step.text) == step
+    resumed = await other.resumed("CA1", step, PROFILE)
+    assert resumed.standing == replace(STANDING, resumed=1)
+    *said, why = resumed.earlier
+    assert [(line.role, line.text) for line in said] == list(STANDING.lines)
+    assert (why.role, why.text) == ("instruction", broke_off(STANDING))
+
+
+async def test_a_call_comes_back_from_a_process_that_is_gone_so_often_and_then_reaches_a_person(
+    deployment: Deployment, left: dict[str, Left]
+) -> None:
+    transfers = deployment.one.transfers
+    for times in range(1, MAX_RESUMED + 1):
+        left["CA1"] = Left(None, replace(STANDING, resumed=times - 1, saying="I will look it up."))
+        step = await transfers.go_on(CALL, PROFILE, None)
+        assert isinstance(step, Returned)
+        resumed = await transfers.resumed("CA1", step, PROFILE)
+        assert resumed.standing.resumed == times
+        assert "I will look it up." in resumed.earlier[-1].text
+    left["CA1"] = Left(None, replace(STANDING, resumed=MAX_RESUMED))
+    assert f"<Number>{COLLEAGUE}</Number>" in str(await transfers.go_on(CALL, PROFILE, None))
+
+
+async def test_a_call_whose_stream_never_came_back_is_not_asked_for_for_ever(deployment: Deployment) -> None:
+    transfers = deployment.one.transfers
+    transfers.ended("CA1", "stream_lost", STANDING)
+    steps = [await transfers.go_on(CALL, NOBODY, outcome) for outcome in ("stream_lost", None, None, None)]
+    assert [type(step) for step in steps] == [Returned] * MAX_RESUMED + [str]
+    assert "Auf Wiederh\u00f6ren" in str(steps[-1])
+    assert '<Say language="de-DE">' in str(steps[-1])
+
+
+@pytest.mark.parametrize("outcome", ["caller_hung_up", "bot_hung_up", "operator_hung_up", "time_limit"])
+async def test_a_call_that_another_process_has_ended_is_over(
+    deployment: Deployment, left: dict[str, Left], outcome: str
+) -> None:
+    left["CA1"] = Left(outcome, STANDING)
+    assert await deployment.one.transfers.go_on(CALL, PROFILE, None) is None
+
+
+@pytest.mark.parametrize("outcome", ["model_failed", "carrier_faults"])
+async def test_a_call_that_failed_in_another_process_reaches_a_person(
+    deployment: Deployment, left: dict[str, Left], outcome: str
+) -> None:
+    left["CA1"] = Left(outcome, STANDING)
+    assert "<Number>" in str(await deployment.one.transfers.go_on(CALL, PROFILE, None))
+
+
+async def test_where_nothing_is_known_the_caller_is_told_and_where_the_lines_are_gone_the_bot_says_so(
+    deployment: Deployment,
+) -> None:
+    alone = deployment.alone.transfers
+    assert "<Hangup" in str(await alone.go_on(CALL, NOBODY, None))
+    resumed = await alone.resumed("CA1", Returned("", "broke_off"), PROFILE)
+    (line,) = resumed.earlier
+    assert line.text == broke_off(Standing())
+    assert "not known any more" in line.text
+
+
+async def test_a_caller_who_has_hung_up_leaves_nothing(deployment: Deployment) -> None:
+    transfers = deployment.one.transfers
+    transfers.ended("CA1", "stream_lost", STANDING)
+    await transfers.caller_told({"CallSid": "CA1", "CallStatus": "completed"})
+    assert "<Number>" in str(await transfers.go_on(CALL, PROFILE, "stream_lost"))
 
 
 # ------------------------------------------------------------------------------------------- the colleague

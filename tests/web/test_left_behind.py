@@ -1,0 +1,119 @@
+"""What is known of a call that another process held: at once where that is dead, else once it has had its say."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import msgspec
+import pytest
+from sqlalchemy import update
+
+from phonebot.errors import StoreUnavailable
+from phonebot.store.database import Database
+from phonebot.store.live import LiveCall, LiveStore, Standing
+from phonebot.store.tables import LiveProcess
+from phonebot.transfers.after import Left
+from phonebot.web import left_behind
+from phonebot.web.feed import Said, Snapshot, standing_of
+from phonebot.web.left_behind import LeftBehind
+from phonebot.web.roster import Roster
+
+CALL = Snapshot(
+    call_sid="CA1",
+    kind="twilio",
+    started=datetime(2026, 1, 2, tzinfo=UTC),
+    caller="+15550100001",
+    number="+15550100002",
+    profile="default",
+    profile_version="1",
+    lines=(Said(role="caller", item_id="a", text="Hello?"),),
+    texts={"b": "How can I", "c": "help?"},
+    earlier=(("bot", "Hi."),),
+    agent="billing",
+    language="de-DE",
+    resumed=2,
+)
+
+
+class Deployment:
+    """`holder` is the process that held CALL, `asked` the one that the carrier asks."""
+
+    def __init__(self, database: Database, folder: Path) -> None:
+        self.database, self.live = database, LiveStore(database)
+        self.holder = Roster(folder, "host/1-aa")
+        self.asked = LeftBehind(self.live, Roster(folder, "host/2-bb"))
+
+    async def write(self, outcome: str | None = None) -> list[str]:
+        """The holder writes; what it was asked."""
+        text = msgspec.json.encode(CALL).decode()
+        row = LiveCall("CA1", "+15550100002", "+15550100001", CALL.started, 1, text, outcome)
+        _, commands = await self.live.write("host/1-aa", [row])
+        return [command.what for command in commands]
+
+
+@pytest.fixture
+def deployment(sqlite: Database, tmp_path: Path) -> Deployment:
+    return Deployment(sqlite, tmp_path / "processes")
+
+
+def test_how_far_a_call_has_come_is_told_by_its_snapshot() -> None:
+    standing = standing_of(CALL)
+    assert standing.lines == (("bot", "Hi."), ("caller", "Hello?"))
+    assert (standing.agent, standing.language, standing.resumed) == ("billing", "de-DE", 2)
+    assert standing.saying == "How can I help?"
+
+
+async def test_the_call_of_a_process_that_is_dead_is_known_at_once(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(left_behind, "PATIENCE_S", 3_600)
+    with deployment.holder.enrolled():
+        await deployment.write()
+        file = next((deployment.holder._folder).iterdir())
+        kept = file.read_bytes()
+    file.write_bytes(kept)  # as one that was killed leaves it
+    assert await deployment.asked.of("CA1") == Left(None, standing_of(CALL))
+
+
+async def test_the_call_of_a_process_of_another_machine_that_has_long_said_nothing_is_known_at_once(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(left_behind, "PATIENCE_S", 3_600)
+    await deployment.write()
+    async with deployment.database.begin() as session:
+        await session.execute(update(LiveProcess).values(seen_at=datetime.now(UTC) - timedelta(seconds=5)))
+    assert await deployment.asked.of("CA1") == Left(None, standing_of(CALL))
+
+
+async def test_a_process_that_runs_is_asked_and_says_how_its_call_ended(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(left_behind, "PATIENCE_S", 3_600)
+    await deployment.write()
+    with deployment.holder.enrolled():
+        asking = asyncio.create_task(deployment.asked.of("CA1"))
+        while "lost" not in await deployment.write():
+            await asyncio.sleep(0.01)
+        await deployment.write("bot_hung_up")
+        assert await asking == Left("bot_hung_up", standing_of(CALL))
+
+
+async def test_one_that_says_nothing_is_not_waited_for_for_ever(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(left_behind, "PATIENCE_S", 0)
+    await deployment.write()
+    with deployment.holder.enrolled():
+        assert await deployment.asked.of("CA1") == Left(None, standing_of(CALL))
+
+
+async def test_nothing_is_known_of_other_calls_nor_while_the_database_is_away(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert await deployment.asked.of("CA9") is None
+
+    async def away(*_: object) -> Standing | None:
+        raise StoreUnavailable("it is away: wait")
+
+    monkeypatch.setattr(LiveStore, "standing", away)
+    assert await deployment.asked.of("CA1") is None

@@ -1,0 +1,43 @@
+"""Which processes of this machine run, by the locks that they hold."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from service_driver import environment
+
+from phonebot.web import roster
+from phonebot.web.roster import Roster
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from phonebot.web.roster import Roster
+with Roster(Path(sys.argv[1]), "host/1-aa").enrolled():
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_process_that_was_killed_is_known_to_have_ended_and_one_that_runs_is_not(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], env=environment(), check=False)
+    one, other = Roster(tmp_path, "host/2-bb"), Roster(tmp_path, "host/3-cc")
+    with one.enrolled():
+        assert other.has_ended("host/1-aa")
+        assert not other.has_ended("host/2-bb")
+        assert not one.has_ended("host/2-bb")
+    # Of one that ended as it should, or of another machine's, nothing is known here.
+    assert not other.has_ended("host/2-bb")
+    assert not other.has_ended("elsewhere/4-dd")
+
+
+def test_files_of_the_dead_do_not_gather(tmp_path: Path) -> None:
+    for number in range(roster.KEPT + 5):
+        (tmp_path / f"host_{number}").touch()
+    with Roster(tmp_path, "host/1-aa").enrolled():
+        assert len(list(tmp_path.iterdir())) == roster.KEPT + 1
+
+
+def test_a_folder_that_cannot_be_written_keeps_no_process_from_running(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with Roster(tmp_path / "file", "host/1-aa").enrolled():
+        pass
