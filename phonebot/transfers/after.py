@@ -39,6 +39,7 @@ log = logging.getLogger(__name__)
 FINAL = frozenset({"completed", "busy", "failed", "no-answer", "canceled"})  # Twilio, Call resource, Status
 CALLER_GONE = "The caller has hung up. Goodbye."
 BROKE_OFF = "broke_off"
+GONE = "process_gone"
 MEETS_S = 3.0
 """So long after a colleague has gone his room's end may take to be told of."""
 TRANSFERS: frozenset[str | None] = frozenset(
@@ -111,6 +112,7 @@ class Transfers:
     """
     `elsewhere` passes on what the carrier told of a call that another process holds; False: none does. `left` says
     what is known of a call that another process held. `clips` have the words for a caller whose call cannot go on.
+    `counted` is told of each call that comes back since its connection broke off, why: its outcome, or GONE.
     """
 
     def __init__(
@@ -120,10 +122,11 @@ class Transfers:
         elsewhere: Callable[[str, str], Awaitable[bool]],
         left: Callable[[str], Awaitable[Left | None]] = nothing_left,
         clips: Clips | None = None,
+        counted: Callable[[str], object] = lambda why: None,
     ) -> None:
         self.urls = legs.urls
         self._continuations, self._legs, self._elsewhere = continuations, legs, elsewhere
-        self._left, self._clips = left, clips or Clips()
+        self._left, self._clips, self._counted = left, clips or Clips(), counted
         # How far calls had come whose connection broke off here, and of which nothing was decided.
         self._broken_off: OrderedDict[str, Standing] = OrderedDict()
 
@@ -164,9 +167,8 @@ class Transfers:
             return None
         if standing is None or how not in BROKEN_OFF or standing.resumed >= MAX_RESUMED:
             return self.fails(call, profile)
-        log.info(
-            "call %.40r comes back: its connection broke off (%s)", call.call_sid, how or "its process is gone"
-        )
+        self._counted(how or GONE)
+        log.info("call %.40r comes back to the bot: %s", call.call_sid, how or GONE)
         standing = replace(standing, resumed=standing.resumed + 1)
         await self._continuations.keep(call.call_sid, Continuation("", standing=standing.cut()))
         return Returned("", BROKE_OFF)

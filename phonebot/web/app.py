@@ -162,6 +162,7 @@ def create_app(
     filer = Filer(store.calls, store.recordings, folder, afterwards=afterwards) if store else None
     expiry = Expiry(store.calls, book) if store and book else None
     writer = writer or (Writer(folder, finished=filer.finished) if filer else Writer(folder))
+    metrics.incomplete_logs.set_function(lambda: writer.incomplete)
     hooks = load_hooks(settings.hooks) if hooks is None else hooks
     lookups = Lookups(workshop, lambda result: metrics.lookups.labels(result).inc())
     caps, bell = caps_of(settings, store, metrics, feed.process)
@@ -169,7 +170,7 @@ def create_app(
     hang_ups = HangUps(statuses, account, lambda known: metrics.hang_ups.labels(known).inc())
     legs = Legs(account, TransferUrls(public_url, secret_key))
     clips = clips_of(settings)
-    transfers = transfers_of(store, workshop, legs, board, feed, roster, clips)
+    transfers = transfers_of(store, workshop, legs, board, feed, roster, clips, metrics)
     calling = (
         CallingOut.of(
             store,
@@ -435,12 +436,19 @@ def afterwards_of(
 
 
 def transfers_of(
-    store: Store | None, workshop: Workshop, legs: Legs, board: Board, feed: Feed, roster: Roster, clips: Clips
+    store: Store | None,
+    workshop: Workshop,
+    legs: Legs,
+    board: Board,
+    feed: Feed,
+    roster: Roster,
+    clips: Clips,
+    metrics: Metrics,
 ) -> Transfers:
     """How calls of this process leave the bot, and come back; its functions may transfer them from now on."""
     continuations = Continuations(store.continuations if store else None)
     left = LeftBehind(store.live, roster).of if store else nothing_left
-    transfers = Transfers(continuations, legs, board.tell, left, clips)
+    transfers = Transfers(continuations, legs, board.tell, left, clips, metrics.came_back)
     board.hear(transfers.passed_on)
     if TransferCall.name in workshop.known.functions:
         workshop.bring(TransferCall(legs, continuations, feed))

@@ -47,6 +47,7 @@ RESULTS = (
     *("answered", "message_left", "machine", "fax"),
     *("busy", "no_answer", "failed", "cancelled", "refused"),
 )
+BROKEN_OFF = ("stream_lost", "moved", "process_gone")
 CROWDS: tuple[Reason, ...] = get_args(Reason)
 DELIVERIES = ("delivered", "failed", "refused")
 AWAY_S = (0.1, 0.25, 0.5, 1, 1.5, 2.5, 4, 8)
@@ -110,6 +111,9 @@ class Metrics:
         self.turned_away = self._counter(
             "calls_turned_away", "Calls that the bot did not answer, by why.", "why", get_args(TurnedAway)
         )
+        self.resumed = self._counter("calls_resumed", "Calls that came back to the bot.", "why", BROKEN_OFF)
+        incomplete = "Logs of calls that lack something, since they could not be written."
+        self.incomplete_logs = Gauge("phonebot_call_logs_incomplete", incomplete, registry=self.registry)
         self.floods = self._counter("streams_flooded", "Media streams that were closed since too much came.")
         self.forged = self._counter("requests_forged", "Requests to the carrier's routes that were not its.")
         self.unknown = self._counter("guardrail_checks_failed", "Checks of guardrails that found nothing out.")
@@ -143,6 +147,10 @@ class Metrics:
         for value in values:  # it is there from the start, as 0: a rate needs a first value
             counter.labels(value)
         return counter
+
+    def came_back(self, why: str) -> None:
+        """A call that had left its stream so is back with the bot."""
+        self.resumed.labels(why).inc()
 
     def hook_failed(self) -> None:
         self.hook_failures.inc()
