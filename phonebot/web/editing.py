@@ -28,6 +28,8 @@ from phonebot.errors import AudioError, ProfileError
 from phonebot.store.audit import Actor
 from phonebot.store.numbers import Imported, NumberStore, Saved, Version
 
+MAX_PROFILES = 1_000
+"""In a text that is sent here. Each takes a transaction."""
 HASH_CHARACTERS = 16  # of a recording's SHA-256, in its name
 
 _KEPT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")  # no folder, no name that leads out of this one
@@ -118,17 +120,23 @@ class ProfileEditor:
 
         Recordings that it names are those that were kept before.
         """
-        if len(content) > MAX_FILE_BYTES:
-            raise ProfileError(source, f"has more than {MAX_FILE_BYTES} bytes")
-        tables = parse(content, source)
-        for table in tables.values():
-            if isinstance(table, dict):
-                self._check_recording(source, table)
-        written = self._checked(read_tables(tables, source, self._recordings), source)
+        # In a thread: it takes longer than calls in progress can wait for their next frame.
+        written = await asyncio.to_thread(self._read_text, content, source)
         return [
             await self._numbers.save(number, each.table, each.profile.version, actor)
             for number, each in written.items()
         ]
+
+    def _read_text(self, content: bytes, source: str) -> Mapping[str, Written]:
+        if len(content) > MAX_FILE_BYTES:
+            raise ProfileError(source, f"has more than {MAX_FILE_BYTES} bytes")
+        tables = parse(content, source)
+        if len(tables) > MAX_PROFILES:
+            raise ProfileError(source, f"has more than {MAX_PROFILES} profiles: import them in several files")
+        for table in tables.values():
+            if isinstance(table, dict):
+                self._check_recording(source, table)
+        return self._checked(read_tables(tables, source, self._recordings), source)
 
     async def import_file(self, path: Path, actor: Actor) -> list[Saved]:
         """Save all profiles of a TOML file, or none if one is wrong; recordings that it names are copied."""

@@ -85,3 +85,23 @@ def test_a_difference_shows_the_lines_of_a_prompt() -> None:
 def test_what_is_no_toml_is_told_with_its_line() -> None:
     with pytest.raises(ProfileError, match=r"^import: is not TOML: .* \(at line 2, column 8\)$"):
         parse(b"a = 1\nname = ?\n", "import")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" + ".".join("a" * 100_000) + "]",
+        "x = {" + " . ".join("a" * 100_000) + " = 1}",
+        '"a"."b" . ' * 50_000 + "c = 1",
+        ".".join(["'a.b'"] * 50_000) + " = 1",
+    ],
+)
+def test_a_key_of_very_many_parts_is_refused_before_it_is_read(text: str) -> None:
+    """To read it would take minutes, in which no call gets a frame."""
+    with pytest.raises(ProfileError, match="a key has more than 32 parts"):
+        parse(text.encode(), "file")
+
+
+def test_dots_in_texts_are_no_parts_of_a_key() -> None:
+    prompt = "Say hello. Ask. Wait. Then... " * 1_000 + "." * 1_000
+    assert parse(f'a.b.c = """{prompt}"""'.encode(), "file") == {"a": {"b": {"c": prompt}}}

@@ -10,7 +10,17 @@ from service_driver import CALL_SID, PATIENCE_S, RawStream, Service, StartServic
 
 from phonebot.agents.profile import Profile
 from phonebot.audio.canned import Clips
+from phonebot.store.audit import Actor
+from phonebot.store.store import Store
+from phonebot.store.tokens import SCOPES
 from phonebot.web import media, pace, patience
+
+
+@pytest.fixture
+async def service(start_service: StartService) -> Service:
+    """Without the console and the API."""
+    return await start_service()
+
 
 OTHER_SID = "CA" + "9" * 32
 
@@ -158,3 +168,21 @@ async def test_a_slow_answer_and_a_call_outlast_the_patience_with_requests(
             await asyncio.sleep(0.2)
     await stream.media()
     await end(stream)
+
+
+async def test_a_file_of_profiles_that_takes_too_long_is_refused(start_service: StartService, store: Store) -> None:
+    """Calls in progress wait for what is done in their process."""
+    service = await start_service(store=store)
+    token = (await store.tokens.create("all", list(SCOPES), Actor("boss"))).secret
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/toml"}
+    texts = {
+        "has more than 1000 profiles": "\n".join(f'["+1555{number:07}"]' for number in range(1_001)),
+        "more than 32 parts": "[" + ".".join("a" * 400_000) + "]",
+        "nested too deeply": "a = " + "[" * 400_000,
+    }
+    async with aiohttp.ClientSession(headers=headers) as http:
+        for problem, text in texts.items():
+            url = f"{service.url}/api/v1/profiles/import"
+            async with http.post(url, data=text.encode()) as answer:
+                assert (answer.status, problem in await answer.text()) == (422, True), problem
+    assert await store.numbers.entries() == []
