@@ -64,7 +64,11 @@ RESTART_CLOSE = 1012
 
 
 class ModelServer:
-    """A running server. `url` takes clients of either dialect; `sessions` are those connected now."""
+    """
+    A running server. `url` takes clients of either dialect; `sessions` are those connected now.
+
+    While `is_down` it answers each upgrade with 503.
+    """
 
     def __init__(
         self,
@@ -78,6 +82,7 @@ class ModelServer:
         faults: Faults,
     ) -> None:
         self.url = ""
+        self.is_down = False
         self._minds, self._detectors, self._ear, self._voice = minds, detectors, ear, voice
         self._key, self._options, self._faults = key, options, faults
         self._sessions: dict[Session, ServerConnection] = {}
@@ -96,7 +101,7 @@ class ModelServer:
         if self._faults.slow_upgrade_s:
             await asyncio.sleep(self._faults.slow_upgrade_s)
         try:
-            if len(self._sessions) >= MAX_SESSIONS:
+            if self.is_down or len(self._sessions) >= MAX_SESSIONS:
                 raise NotAdmitted(503, "server_overloaded", "Too many sessions; try again later.")
             admit(request.path, request.headers, self._key, self._options.dialect)
         except NotAdmitted as problem:

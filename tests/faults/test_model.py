@@ -1,0 +1,204 @@
+"""A model that fails in mid-call, over real sockets: the caller is answered, and nothing that was said is lost."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import call_tools
+import pytest
+from model_driver import tone
+from service_driver import PROFILE, Service, StartService, Witness, until
+
+from phonebot.call.actions import Cut, Line, ModelDropped, Recovered, RunTool, Trouble
+from phonebot.realtime.events import SpeechStarted
+from phonebot.simulator.caller import HangUp, Pause, Say, WaitForBot, WaitForHangUp, WaitForQuiet
+from phonebot.simulator.mind import Call, Context
+from phonebot.simulator.mind import Say as Speak
+from phonebot.simulator.outputs import Faults, Options
+from phonebot.simulator.record import CallRecord
+
+pytestmark = pytest.mark.slow
+
+SPEECH = tone(600)
+
+
+class Counting:
+    """A mind that tells how many turns of the caller's the conversation has: the same in whichever session."""
+
+    def answer(self, context: Context) -> tuple[Speak | Call, ...]:
+        turns = sum(line.role == "user" for line in context.history)
+        return (Speak(f"This is answer number {turns}, and it is rather long"),)
+
+
+async def call_in(
+    service: Service, *steps: Any, when: Callable[[Witness], object], then: Callable[[], object]
+) -> CallRecord:
+    """A call with these steps; `then` is done once `when` is so of its witness."""
+    calling = asyncio.create_task(service.dial(*steps))
+    await until(lambda: service.witnesses and when(service.witnesses[0]))
+    then()
+    record = await calling
+    assert record.passed, record
+    return record
+
+
+def lines(service: Service) -> list[tuple[str, str]]:
+    return [(line.role, line.text) for line in service.witnesses[0].saw(Line)]
+
+
+def remembered(service: Service) -> list[tuple[str, str]]:
+    """What the session that the call had last knows of what was said."""
+    session = service.witnesses[0].session
+    assert session is not None
+    return [(line.role, line.text) for line in session.lines]
+
+
+def spoken(witness: Witness, role: str, times: int = 1) -> bool:
+    return sum(line.role == role for line in witness.saw(Line)) >= times
+
+
+async def test_a_model_that_vanishes_in_silence_is_replaced_and_the_next_one_knows_what_was_said(
+    start_service: StartService,
+) -> None:
+    service = await start_service(minds=Counting)
+    assert service.model is not None
+    record = await call_in(
+        service,
+        *(WaitForQuiet(300), Say(SPEECH), WaitForQuiet(1_500), Say(SPEECH), WaitForQuiet(300), HangUp()),
+        when=lambda witness: spoken(witness, "bot", 2),
+        then=service.model.drop,
+    )
+    assert record.outcome == "caller hung up"
+    said = lines(service)
+    assert [role for role, _ in said] == ["bot", "caller", "bot", "caller", "bot"]
+    assert said[-1][1].startswith("This is answer number 2")
+    assert [text for _, text in remembered(service)] == [text for _, text in said]
+    assert len(service.witnesses[0].saw(Recovered)) == 1
+    await service.stop()
+
+
+async def test_a_model_that_vanishes_in_mid_answer_is_replaced_and_the_answer_goes_on(
+    start_service: StartService,
+) -> None:
+    service = await start_service(minds=Counting, options=Options(speed=1.5))
+    assert service.model is not None
+    await call_in(
+        service,
+        *(WaitForQuiet(300), Say(SPEECH), WaitForBot(), WaitForQuiet(1_500), HangUp()),
+        when=lambda witness: len(witness.saw(SpeechStarted)) == 1 and spoken(witness, "caller"),
+        then=lambda: asyncio.get_running_loop().call_later(0.7, service.model.drop),  # type: ignore[union-attr]
+    )
+    (witness,) = service.witnesses
+    cut_off, whole = [text for role, text in lines(service) if role == "bot"][1:]
+    assert "This is answer number 1".startswith(cut_off[:20])
+    assert cut_off != whole
+    assert [text for role, text in remembered(service) if role == "assistant"][1:] == [cut_off, whole]
+    assert witness.saw(Cut) == []
+    assert len(witness.saw(Recovered)) == 1
+    await service.stop()
+
+
+async def test_what_the_caller_says_while_the_model_vanishes_is_answered_and_in_the_transcript_once(
+    start_service: StartService,
+) -> None:
+    service = await start_service(minds=Counting, faults=Faults(slow_start_s=0.6))
+    assert service.model is not None
+    await call_in(
+        service,
+        *(WaitForQuiet(1_000), Say(SPEECH), WaitForBot(), WaitForQuiet(1_000), HangUp()),
+        when=lambda witness: witness.saw(SpeechStarted),
+        then=service.model.drop,
+    )
+    assert [role for role, _ in lines(service)] == ["bot", "caller", "bot"]
+    assert [text for _, text in remembered(service)] == [text for _, text in lines(service)]
+    await service.stop()
+
+
+class Asking:
+    """A mind that calls a function for the caller's first turn, and tells what came of it."""
+
+    def answer(self, context: Context) -> tuple[Speak | Call, ...]:
+        newest = context.history[-1] if context.history else None
+        if newest and newest.role == "tool":
+            return (Speak(f"It says {newest.text}"),)
+        return (Call("look_up", {}),) if newest and newest.role == "user" else (Speak("Well"),)
+
+
+async def test_a_function_outlives_the_session_that_called_it(
+    start_service: StartService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(call_tools, "gate", asyncio.Event())
+    profile = PROFILE.model_copy(update={"tools": ["look_up"]})
+    service = await start_service(minds=Asking, profile=profile, PHONEBOT_TOOLS="call_tools")
+    assert service.model is not None
+
+    def vanish() -> None:
+        assert service.model is not None
+        service.model.drop()
+        asyncio.get_running_loop().call_later(0.5, lambda: call_tools.gate.set())
+
+    await call_in(
+        service,
+        *(WaitForQuiet(300), Say(SPEECH), WaitForBot(), WaitForQuiet(1_500), HangUp()),
+        when=lambda witness: witness.saw(RunTool),
+        then=vanish,
+    )
+    assert lines(service)[-1] == ("bot", "It says Found.")
+    await service.stop()
+
+
+async def test_a_session_is_renewed_before_it_ends_and_nobody_notices(start_service: StartService) -> None:
+    service = await start_service(minds=Counting, options=Options(session_limit_s=6))
+    record = await service.dial(
+        *(WaitForQuiet(300), Say(SPEECH), WaitForQuiet(6_000), Say(SPEECH), WaitForQuiet(300), HangUp())
+    )
+    assert record.passed, record
+    (witness,) = service.witnesses
+    assert all(dropped.planned for dropped in witness.saw(ModelDropped))
+    assert witness.saw(ModelDropped)
+    assert witness.saw(Trouble) == []
+    assert [role for role, _ in lines(service)] == ["bot", "caller", "bot", "caller", "bot"]
+    assert lines(service)[-1][1].startswith("This is answer number 2")
+    await service.stop()
+
+
+async def test_a_caller_who_waits_for_a_model_hears_that_it_takes_a_moment_and_is_answered_then(
+    start_service: StartService,
+) -> None:
+    service = await start_service(minds=Counting)
+    model = service.model
+    assert model is not None
+
+    def go_down() -> None:
+        model.is_down = True
+        model.drop()
+        asyncio.get_running_loop().call_later(3.0, lambda: setattr(model, "is_down", False))
+
+    await call_in(
+        service,
+        *(WaitForQuiet(300), Pause(4_500), Say(SPEECH), WaitForBot(), WaitForQuiet(800), HangUp()),
+        when=lambda witness: spoken(witness, "bot"),
+        then=go_down,
+    )
+    said = [text for role, text in lines(service) if role == "bot"]
+    assert len(said) == 3
+    (recovered,) = service.witnesses[0].saw(Recovered)
+    assert recovered.attempts > 2
+    await service.stop()
+
+
+async def test_a_model_that_does_not_come_back_ends_the_call_with_words(start_service: StartService) -> None:
+    service = await start_service(minds=Counting, PHONEBOT_MODEL_PATIENCE_S="2")
+    model = service.model
+    assert model is not None
+
+    def go_down() -> None:
+        model.is_down = True
+        model.drop()
+
+    record = await call_in(service, WaitForHangUp(), when=lambda witness: spoken(witness, "bot"), then=go_down)
+    assert record.outcome == "bot hung up"
+    assert [stream.close_code for stream in record.streams] == [1011]
+    assert record.told("plays")
+    assert len(lines(service)) == 3  # the greeting, that it takes a moment, that something does not work
+    await service.stop()
