@@ -10,6 +10,7 @@ from phonebot.call.errands import Errands
 from phonebot.call.guardrails import Guardrails
 from phonebot.call.inputs import ModelReady
 from phonebot.call.recovery import Recovery
+from phonebot.call.responses import RETRY_MS
 from phonebot.call.turns import Turn
 from phonebot.call.typed import Typed
 from phonebot.realtime import events
@@ -34,6 +35,8 @@ class Answers:
         self.begun = False
         self._recovery = recovery
         self._talk, self._caller, self._errands = talk, caller, errands
+        # How long the service is to be left alone, as it said itself.
+        self._pause_ms = RETRY_MS
         self._guardrails, self._enforcement, self._typed = guardrails, enforcement, typed
         self._leg = BotLeg()
 
@@ -44,6 +47,7 @@ class Answers:
 
     def response_created(self, event: events.ResponseCreated, now: int) -> list[Action]:
         talk, response_id = self._talk, event.response.id
+        talk.shows_life(now)
         actions = talk.stop_music(now)
         actions += talk.items.delete_unheard(lambda item: item.response_id != response_id)  # only one can be active
         talk.answer_due_ms = None
@@ -89,15 +93,29 @@ class Answers:
         return actions + talk.play_waiting(now) + talk.ask(now) + self._caller.bot_stopped(now)
 
     def _failed(self, response: events.Response, now: int) -> list[Action]:
-        """The caller shall not be met with silence: what may pass is tried again."""
+        """The caller shall not be met with silence: what may pass is tried again, once."""
         error = response.error or events.ErrorDetail("no reason given", type="server_error")
         how = severity(error)
         if how == "fatal":
             return self._recovery.fail(error.message, now)
-        retried = how == "retry_response" and self._talk.responses.failed(response.id, now)
-        if not retried:
-            self._talk.responses.done(response.id)
-        return self._recovery.complain(f"the model's response failed: {error.message}", now)
+        pause_ms, self._pause_ms = self._pause_ms, RETRY_MS
+        retried = how == "retry_response" and self._talk.responses.failed(response.id, now, pause_ms)
+        actions = self._recovery.complain(f"the model's response failed: {error.message}", now)
+        if retried or self._talk.ended:
+            return actions
+        self._talk.responses.done(response.id)
+        return actions + self._recovery.excuse(now)
+
+    def limited(self, event: events.RateLimitsUpdated, now: int) -> list[Action]:
+        """So much may be asked of the service; what is used up is there again after a while."""
+        used_up = [limit.reset_s for limit in event.limits if limit.remaining <= 0]
+        self._pause_ms = int(max(used_up) * 1000) if used_up else RETRY_MS
+        return []
+
+    def makes_call(self, event: events.Event, now: int) -> list[Action]:
+        """It writes the arguments of a function, or its service runs one."""
+        self._talk.shows_life(now)
+        return []
 
     # ------------------------------------------------------------------------------ its items
 
@@ -110,6 +128,7 @@ class Answers:
 
     def item_added(self, event: events.OutputItemAdded, now: int) -> list[Action]:
         talk, added = self._talk, event.item
+        talk.shows_life(now)
         talk.dialogue.added(added.id)
         if not isinstance(added, events.Message) or not added.id or talk.items.is_final(added.id):
             return []
@@ -121,6 +140,7 @@ class Answers:
 
     def item_done(self, event: events.OutputItemDone, now: int) -> list[Action]:
         item = event.item
+        self._talk.shows_life(now)
         if isinstance(item, events.FunctionCall) and item.status == "completed":
             return self._enforcement.hold_back(self._errands.called(item, event.response_id, now), now)
         self._errands.ended_with(item, event.response_id)
@@ -143,7 +163,10 @@ class Answers:
         item.content_index = event.content_index
         item.receive(base64_length(event.audio), self._leg.bytes_per_ms)
         payload = self._leg.feed(item.item_id, event.audio)
-        return talk.play(item, payload, now) + talk.floor(events.AudioDelta)
+        played = talk.play(item, payload, now)
+        talk.spoke_ms = now
+        talk.shows_life(now + talk.unheard_ms(now))
+        return played + talk.floor(events.AudioDelta)
 
     def audio_done(self, event: events.AudioDone, now: int) -> list[Action]:
         talk = self._talk
@@ -155,6 +178,7 @@ class Answers:
         return actions + talk.ledger.finish(now) + talk.items.heard_in_full(item) + talk.play_waiting(now)
 
     def text(self, event: events.SpokenTextDelta, now: int) -> list[Action]:
+        self._talk.shows_life(now)
         if self._talk.items.is_final(event.item_id):
             return []
         self._talk.items.item(event.item_id, event.response_id).text_parts.append(event.delta)

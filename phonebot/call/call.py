@@ -114,8 +114,8 @@ class Call:
             actions += self._answer_typed(now)
         if self._guardrails.looks:
             actions += self._enforcement.look_at_caller(actions, now)
-        if self._recovery.watches or self._talk.farewell:
-            actions += self._recovery.watch(now) + self._talk.part(now)
+        if self._talk.farewell:
+            actions += self._talk.part(now)
         if self._tools.running:
             self._errands.watch(now)
         if self._caller.keys_in:
@@ -124,12 +124,13 @@ class Call:
             self._manners.watch(now)
         if self._caller.guards:
             self._caller.note_playback(actions, now)
-        return self._told(actions)
+        return self._finish(actions, now)
 
-    def _told(self, actions: list[Action]) -> list[Action]:
+    def _finish(self, actions: list[Action], now: int) -> list[Action]:
         """The same as the model can be told it: nothing while there is none, and later what that was."""
         if len(actions) == 1 and isinstance(only := actions[0], Tell) and isinstance(only.command, AppendAudio):
             return actions  # fifty times a second
+        actions += self._recovery.watch(now)
         dialogue = self._talk.dialogue
         dialogue.note(actions)
         if self._talk.items.model is None:
@@ -353,6 +354,10 @@ class Call:
             events.TranscriptionCompleted: self._transcribed,
             events.TranscriptionFailed: self._caller.not_transcribed,
             events.ItemAdded: self._answers.in_conversation,
+            events.RateLimitsUpdated: self._answers.limited,
+            events.ArgumentsDelta: self._answers.makes_call,
+            events.McpArgumentsDelta: self._answers.makes_call,
+            events.McpCallChanged: self._answers.makes_call,
             events.ResponseCreated: self._answers.response_created,
             events.OutputItemAdded: self._answers.item_added,
             events.AudioDelta: self._answers.audio,

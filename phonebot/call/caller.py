@@ -36,7 +36,7 @@ from phonebot.call.typed import Typed
 from phonebot.carrier.messages import Dtmf, Media
 from phonebot.realtime import events
 
-ANSWER_PATIENCE_MS = 8_000  # a turn that the model has not begun to answer by then was lost
+ANSWER_PATIENCE_MS = 5_000  # a turn that the model has not begun to answer by then was lost
 
 
 class Caller:

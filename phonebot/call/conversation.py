@@ -64,6 +64,9 @@ class Conversation:
         self.notice = Notice(plan.notice) if plan.notice else None
         # The words with which the call ends; None: it goes on.
         self.farewell: Farewell | None = None
+        # When the model showed last that it makes an answer, or what it said so far will have been heard; and when
+        # it last said something.
+        self.alive_ms = self.spoke_ms = 0
         # When the model should have begun to answer the caller's turn; None: it has, or need not.
         self.answer_due_ms: int | None = None
         # Of the pause: how much was still to be heard (None: nothing was playing), and what the positions rest on.
@@ -145,6 +148,11 @@ class Conversation:
         start, item.sent_bytes = item.sent_bytes, item.sent_bytes + base64_length(payload)
         return self.ledger.queue(item.item_id, start, payload, now)
 
+    def shows_life(self, until_ms: int) -> None:
+        """The model makes an answer; what it said of it so far will have been heard then, or is by now."""
+        if until_ms > self.alive_ms:
+            self.alive_ms = until_ms
+
     def play_canned(self, clip: Clip, now: int) -> list[Action]:
         """Play what stands for words of the model's, whoever speaks; nothing if there is no such recording."""
         return self.play_clip(replace(clip, over_speech=True), now) if clip.audio else []
@@ -208,6 +216,7 @@ class Conversation:
         items = self.items.unstopped()
         active = {self.responses.active} if self.responses.active else set()
         self.responses.fence(active | {item.response_id for item in items})
+        self.alive_ms = min(self.alive_ms, now)
         actions: list[Action] = []
         if self.ledger.held:
             actions += self._drop_held(items, by_caller)
@@ -335,11 +344,15 @@ class Conversation:
             self.responses.insist(self.words(farewell.words, farewell.language))
         return self.ask(now)
 
-    def leave(self, wish: Leave, now: int) -> list[Action]:
-        """Take leave as it is wished, unless it is taken already, or the caller speaks and may keep the bot."""
+    def leave(self, wish: Leave, now: int, wordless: bool = False) -> list[Action]:
+        """
+        Take leave as it is wished, unless it is taken already, or the caller speaks and may keep the bot.
+
+        `wordless`: the model cannot say the words, as when there is none: a recording stands for them.
+        """
         if self.farewell or (wish.listens and self.turn is Turn.CALLER):
             return []
-        canned = self.items.model is None and bool(wish.words)
+        canned = (wordless or self.items.model is None) and bool(wish.words)
         said = self.play_canned(self.plan.canned.goodbye, now) if canned else []
         farewell = Farewell(
             "" if canned else wish.words,
@@ -352,12 +365,12 @@ class Conversation:
         return said + self.take_leave(farewell, now)
 
     def leave_without_words(self, now: int) -> list[Action]:
-        """Leave is being taken and the model is gone, so that what is played last is of ours."""
+        """Leave is being taken, and the model cannot say the words."""
         farewell, self.farewell = self.farewell, None
         assert farewell is not None, "it is being taken"
         self.responses.relent()
         wish = Leave(farewell.words, farewell.outcome, farewell.listens, farewell.language)
-        return self.leave(wish, now)
+        return self.leave(wish, now, wordless=True)
 
     def leave_at_once(self, wish: Leave, now: int) -> list[Action]:
         """The same, whatever is being said."""

@@ -127,6 +127,11 @@ class Errands:
     # ------------------------------------------------------------------------------ time
 
     @property
+    def waits(self) -> bool:
+        """A function runs."""
+        return self._tools.running
+
+    @property
     def due_ms(self) -> int | None:
         """When a Tick is due, while functions run."""
         return self._tools.due_ms(self._talk.is_quiet)

@@ -88,12 +88,14 @@ class Canned(Frozen, frozen=True):
     """
     What is played when no model can say it, in the language of the call; NO_CLIP: nothing is.
 
-    `wait`: it takes a moment. `trouble`: something does not work. `goodbye`: the call has to end.
+    `wait`: it takes a moment. `trouble`: something went wrong, and he may say it again. `goodbye`: the call has to
+    end. `failed` is what he hears at last where no model comes back.
     """
 
     wait: Clip = NO_CLIP
     trouble: Clip = NO_CLIP
     goodbye: Clip = NO_CLIP
+    failed: Clip = NO_CLIP
 
 
 class Recovery(Frozen, frozen=True):

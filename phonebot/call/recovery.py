@@ -4,18 +4,20 @@ The model's side of a call: asked for, lost, asked for again, given up, renewed.
     actions = recovery.start(now)                    # the stream runs: [OpenModel(...)]
     actions = recovery.lost(ModelLost(...), now)     # asked for again, or given up
     actions = recovery.ready(ModelReady(...), now)   # what it is told of what was said; then `go_on`
-    if recovery.watches: actions += recovery.watch(now)    # after each input
+    actions += recovery.watch(now)                   # after each input, but for the frames of a call under way
 
 A call has one state here: since when the model is away, or None: it is there. Each call begins in it, and a session
 that is lost, is about to expire or does not answer any more leads back to it. So there is one way out: `ready`.
 
 Meanwhile nobody asks for anything (`Conversation.must_not_ask`), and the model is told nothing: what it would have
 been told is among what a new session is told (dialogue.py). What plays is heard to its end, functions run on, the
-caller's audio is kept (kept_audio.py). Who hears nothing for `Recovery.filler_ms` hears that it takes a moment, and
-from then on music, or the same again: it is never silent for longer than 3 s.
+caller's audio is kept (kept_audio.py). Then an answer is made if one was owed: to what the caller said last, or the
+rest of one that was cut off, once he has heard what there was of it.
 
-Then an answer is made if one was owed: to what the caller said last, or the rest of one that was cut off, once he
-has heard what there was of it.
+A session that is there may still not answer. Where an answer is owed and for STALL_MS nothing is heard of it, the
+session is left for another one; where that does not speak either, the model is given up.
+
+Whoever waits, for a model or for its answer, is never met with silence for longer than 3 s (waiting.py).
 """
 
 from phonebot.call.actions import Action, CloseModel, ModelDropped, OpenModel, Recovered, Tell, Trouble
@@ -24,13 +26,16 @@ from phonebot.call.conversation import Conversation
 from phonebot.call.errands import Errands
 from phonebot.call.guardrails import Guardrails
 from phonebot.call.inputs import Leave, ModelLost, ModelReady
-from phonebot.call.plan import NO_CLIP, CallPlan
+from phonebot.call.plan import CallPlan
 from phonebot.call.turns import Turn
+from phonebot.call.waiting import Waiting
 from phonebot.realtime import events
 
 STABLE_MS = 10_000  # a session that ends sooner was none: what was waited for it counts on
 MODEL_FAULTS = 100  # more events and complaints of the model's that are refused are no accident
-AGAIN_MS = 2_500  # of silence, after the first words that it takes a moment
+FILLER_MS = 2_500  # of silence, where an answer is owed: half a second passes before it shows that one is
+STALL_MS = 10_000  # a model that thinks shows nothing for some seconds
+MUTE_SESSIONS = 2  # in a row
 TURN_PATIENCE_MS = 3_000  # by then a new session has found the turn in what it was given to hear
 RENEW_BEFORE_MS = 90_000  # services count by a clock of their own
 RENEW_BY_MS = 10_000
@@ -41,14 +46,16 @@ CUT_OFF = (
 
 
 class Recovery:
-    """`watches`: `watch` has to be called after each input."""
+    """`due_ms`: when a Tick is due; None: there is no need."""
 
     def __init__(
         self, plan: CallPlan, talk: Conversation, caller: Caller, errands: Errands, guardrails: Guardrails
     ) -> None:
+        self.due_ms: int | None = None
         self._plan, self._talk, self._caller = plan, talk, caller
         self._errands, self._guardrails = errands, guardrails
         self._wait = plan.recovery
+        self._waiting = Waiting(plan, talk, caller.kept)
         self._away_ms: int | None = None  # since when there is no model; None: there is one
         self._open_ms: int | None = None  # when it is asked for again; None: it is there, or was asked for
         self._attempts = 0  # since it is away
@@ -57,15 +64,14 @@ class Recovery:
         self._failures = self._waited_ms = self._ready_ms = 0
         self._opened = plan.session  # as it was asked for
         self._had_one = False
-        # While it is away: since when nobody was heard, and how often it was said since that it takes a moment.
-        self._quiet_ms = 0
-        self._fillers = 0
+        # Since when an answer is owed; None: none is.
+        self._owed_ms: int | None = None
+        self._mute = 0  # sessions in a row that have not spoken
         # An answer was cut off, and is gone on with once what there is of it was heard.
         self._resumes = False
         # When the session is to be renewed, should nobody speak, and when in any case; None: it is not known.
         self._renew_ms: tuple[int, int] | None = None
         self._renews = False
-        self.watches = False
         self._faults = 0
 
     # ------------------------------------------------------------------------------ it is asked for
@@ -77,11 +83,10 @@ class Recovery:
 
     def _leave_it(self, now: int) -> None:
         """From now on there is no model."""
-        self._away_ms = self._quiet_ms = now
-        self.watches = True
+        self._away_ms, self._owed_ms = now, None
         if self._had_one and now >= self._ready_ms + STABLE_MS:
             self._failures = self._waited_ms = 0
-        self._attempts = self._fillers = 0
+        self._attempts = 0
         self._renew_ms, self._renews = None, False
 
     def _open(self) -> list[Action]:
@@ -136,7 +141,7 @@ class Recovery:
 
     def fail(self, problem: str, now: int) -> list[Action]:
         """There is no model any more, and none will come: the call ends, with words of ours if there are any."""
-        talk, clip = self._talk, self._plan.canned.trouble
+        talk, clip = self._talk, self._plan.canned.failed
         if not (self._had_one and clip.audio):
             return [Trouble(problem), *talk.hang_up(1011, "model_failed", now)]
         broken_off = self._break_off(now) if talk.items.model else []
@@ -155,7 +160,7 @@ class Recovery:
 
     def ready(self, ready: ModelReady, now: int) -> list[Action]:
         """It is there, and is told what was said; then `go_on`, unless the call begins with it."""
-        self._talk.items.model, self.watches = ready, self._resumes
+        self._talk.items.model = ready
         away_ms, self._away_ms, self._open_ms = now - (self._away_ms or 0), None, None
         self._ready_ms, self._waited_ms = now, self._waited_ms + (away_ms if self._failures else 0)
         if ready.expires_in_ms is not None and ready.expires_in_ms > 0:
@@ -183,30 +188,62 @@ class Recovery:
             # What he said is answered when it was found in what is heard again; or, if it is not found, then.
             talk.responses.drop_wanted()
             talk.answer_due_ms = now + TURN_PATIENCE_MS
-            self._resumes = self.watches = False
+            self._resumes = False
         elif not (self._resumes or talk.responses.pending):
             return heard + talk.floor(events.ResponseDone)
         return heard + talk.ask(now)
 
     def _resume(self, now: int) -> list[Action]:
         """What there was of an answer that was cut off is heard: go on with it, unless the caller has spoken."""
-        self._resumes, self.watches = False, self._renews
+        self._resumes = False
         if self._talk.turn is Turn.CALLER or self._talk.responses.active or self._talk.answer_due_ms is not None:
             return []
         message = events.Message("system", (events.Part("input_text", text=CUT_OFF),))
         return [Tell(events.CreateItem(message)), *self._talk.wanted(now)]
 
-    # ------------------------------------------------------------------------------ time
+    # ------------------------------------------------------------------------------ it does not answer
+
+    def excuse(self, now: int) -> list[Action]:
+        """It has failed to answer, and is not asked again: let the caller know, so that he may."""
+        talk = self._talk
+        if talk.farewell:
+            return talk.leave_without_words(now) if talk.farewell.words else []
+        said = talk.play_canned(self._plan.canned.trouble, now)
+        return said or talk.floor(events.ResponseDone)
 
     @property
-    def due_ms(self) -> int | None:
-        """When a Tick is due."""
+    def _owes(self) -> bool:
+        """The model owes an answer. While a function runs it is the function that the caller waits for."""
+        talk = self._talk
+        if talk.turn is Turn.CALLER or talk.notice or self._errands.waits:
+            return False
+        return talk.answer_due_ms is not None or talk.responses.active is not None or talk.responses.pending
+
+    def _stalled(self, now: int) -> list[Action]:
+        """An answer is owed, and nothing was heard of it for too long."""
+        self._mute = 1 if self._talk.spoke_ms > self._ready_ms else self._mute + 1
+        if self._mute >= MUTE_SESSIONS:
+            return self.fail("the model does not answer", now)
+        return self._renew("the model does not answer", now, planned=False)
+
+    @property
+    def _stalls_ms(self) -> int | None:
+        """When it has been silent for too long; None: it owes nothing."""
+        if self._owed_ms is None:
+            return None
+        return max(self._owed_ms, self._talk.alive_ms) + STALL_MS
+
+    # ------------------------------------------------------------------------------ time
+
+    def _next_due_ms(self) -> int | None:
         if self._talk.farewell:
             return None
         if self._away_ms is None:
-            return self._renew_ms[self._renews] if self._renew_ms else None
-        dues = self._given_up_ms, self._filler_due_ms, self._open_ms
-        return min(due_ms for due_ms in dues if due_ms is not None)
+            renew_ms = self._renew_ms[self._renews] if self._renew_ms else None
+            dues = renew_ms, self._stalls_ms, self._waiting.due_ms
+        else:
+            dues = self._given_up_ms, self._open_ms, self._waiting.due_ms
+        return min((due_ms for due_ms in dues if due_ms is not None), default=None)
 
     @property
     def _given_up_ms(self) -> int:
@@ -214,24 +251,21 @@ class Recovery:
         assert self._away_ms is not None, "else it is there"
         return self._away_ms + max(self._wait.budget_ms - self._waited_ms, 0)
 
-    @property
-    def _filler_due_ms(self) -> int | None:
-        """When the caller has heard nothing for too long; None: there is nothing that he could hear."""
-        if not (self._plan.canned.wait.audio or self._plan.hold_audio):
-            return None
-        return self._quiet_ms + (AGAIN_MS if self._fillers else self._wait.filler_ms)
-
     def watch(self, now: int) -> list[Action]:
         """Something has happened, or time has passed."""
+        actions = [] if self._talk.farewell or self._talk.ended else self._look(now)
+        self.due_ms = self._next_due_ms()
+        return actions
+
+    def _look(self, now: int) -> list[Action]:
         talk = self._talk
-        if talk.farewell or talk.ended:
-            return []
-        silent = talk.ledger.is_over(now)
         if self._away_ms is not None:
-            if not silent or self._caller.kept.speaks:
-                self._quiet_ms = now
+            self._waiting.look(self._wait.filler_ms, now)
             return []
-        if self._resumes and silent:
+        owes, silent = self._owes, talk.ledger.is_over(now)
+        self._owed_ms = (self._owed_ms or now) if owes else None
+        self._waiting.look(FILLER_MS if owes else None, now)
+        if self._resumes and (silent or not any(item.broken_off for item in talk.items)):
             return self._resume(now)
         return self._renew("its session ends soon", now) if self._renews and self._is_quiet(silent) else []
 
@@ -239,31 +273,27 @@ class Recovery:
         """Nobody would notice that the model is away for a moment."""
         talk = self._talk
         idle = silent and talk.turn is Turn.IDLE and talk.is_quiet and not talk.items.growing
-        return idle and not (self._errands.due_ms is not None or self._caller.kept.turns)
+        return idle and not (self._errands.waits or self._caller.kept.turns)
 
     def tick(self, now: int) -> list[Action]:
         if self._talk.farewell:
             return []
-        if self._away_ms is None:
-            return self._near_its_end(now)
+        actions = self._tick_there(now) if self._away_ms is None else self._tick_away(now)
+        if self._talk.ended or self._talk.farewell:
+            return actions
+        return actions + self._waiting.tick(now)
+
+    def _tick_away(self, now: int) -> list[Action]:
         if now >= self._given_up_ms:
             return self.fail(f"no model was there for {self._wait.budget_ms / 1000:g} s", now)
-        opened = self._open() if self._open_ms is not None and now >= self._open_ms else []
-        return opened + self._fill(now)
+        return self._open() if self._open_ms is not None and now >= self._open_ms else []
 
-    def _fill(self, now: int) -> list[Action]:
-        """Let the caller hear something, if it is time."""
-        self.watch(now)
-        if self._filler_due_ms is None or now < self._filler_due_ms:
-            return []
-        words = self._plan.canned.wait if not self._fillers or not self._plan.hold_audio else NO_CLIP
-        self._fillers, self._quiet_ms = self._fillers + 1, now
-        return self._talk.play_canned(words, now) if words.audio else self._talk.play_music(now)
-
-    def _near_its_end(self, now: int) -> list[Action]:
+    def _tick_there(self, now: int) -> list[Action]:
+        if self._stalls_ms is not None and now >= self._stalls_ms:
+            return self._stalled(now)
         if self._renew_ms is None or now < self._renew_ms[self._renews]:
             return []
         if self._renews:
             return self._renew("its session ends", now)
-        self._renews = self.watches = True
-        return self.watch(now)
+        self._renews = True
+        return []

@@ -37,9 +37,9 @@ def exactly(text: str, language: str = "") -> ResponseOptions:
     return ResponseOptions(instructions=say, input=(), tool_choice="none")
 
 
-REQUEST_PATIENCE_MS = 10_000  # a request that nothing followed by then was lost
-RETRY_MS = 1_500  # how long an overloaded service is left alone
-RETRIES = 3
+REQUEST_PATIENCE_MS = 5_000  # a request that nothing followed by then was lost
+RETRY_MS = 1_500  # how long an overloaded service is left alone, at most
+RETRIES = 1  # a caller does not wait for more
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,14 +180,14 @@ class Responses:
             self.active = self._request = None
             self._failures = 0
 
-    def failed(self, response_id: str, now: int) -> bool:
+    def failed(self, response_id: str, now: int, pause_ms: int = RETRY_MS) -> bool:
         """A response failed in a way that may pass. True if it is wanted once more, after a pause."""
         options = self._request.command.options if self._request else PLAIN
         failures = self._failures + 1
         self.done(response_id)
         if failures > RETRIES:
             return False
-        self._failures, self._not_before_ms = failures, now + RETRY_MS
+        self._failures, self._not_before_ms = failures, now + min(pause_ms, RETRY_MS)
         if response_id == self.insisted_id:
             self.crossed(response_id)
         elif options != self._insisted:

@@ -32,6 +32,7 @@ class SpokenItem:
     cut: bool = False  # it was cut, after `heard_ms`
     heard_ms: int = 0
     is_clip: bool = False  # ours, or of a session that is gone: the model does not know of it yet
+    broken_off: bool = False  # it is of a session that is gone
 
     def receive(self, length: int, bytes_per_ms: int) -> None:
         """`length` more bytes of audio came from the model."""
@@ -44,7 +45,7 @@ class SpokenItem:
             self.final_text = cut_text(self.text, self.received_ms, self._length_ms())
         elif self.final_text is None:
             self.final_text = self.text
-        self.complete = self.is_clip = True
+        self.complete = self.is_clip = self.broken_off = True
 
     @property
     def text(self) -> str:

@@ -28,6 +28,7 @@ class WindingUp:
         # How the call ends, since a limit is reached, and when at the latest; None: none is.
         self._outcome: Outcome | None = None
         self._last_ms = plan.max_call_ms
+        self._near_ms = near_ms(plan.max_call_ms)
 
     @property
     def due_ms(self) -> int:
@@ -35,7 +36,7 @@ class WindingUp:
         if self._outcome:
             # What called the last words off is over already: they are said anew.
             return self._last_ms if self._talk.farewell else self._last_ms - GRACE_MS
-        return self._last_ms if "time" in self._near else near_ms(self._last_ms)
+        return self._last_ms if "time" in self._near else self._near_ms
 
     def tick(self, now: int) -> list[Action]:
         if self._outcome:

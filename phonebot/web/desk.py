@@ -173,7 +173,8 @@ class CallDesk:
             agent=resumed.standing.agent if resumed else MAIN,
             language=resumed.standing.language if resumed else "",
         )
-        canned = _canned(self.clips.of(plan.language or profile.language))
+        goes_on = arrival.kind != "browser" and bool(profile.transfer_to) and profile.transfer.when_failed
+        canned = _canned(self.clips.of(plan.language or profile.language), goes_on)
         plan = replace(plan, canned=canned, recovery=self.recovery)
         for problem in plan.problems:
             log.error("call %.40r, profile %r: %s", start.call_sid, profile.name, problem)
@@ -294,8 +295,10 @@ def _ready(connection: ModelConnection) -> ModelReady:
     )
 
 
-def _canned(clips: CannedClips) -> Canned:
-    return Canned(Clip(*clips.wait), Clip(*clips.trouble), Clip(*clips.goodbye))
+def _canned(clips: CannedClips, goes_on: bool) -> Canned:
+    """`goes_on`: a caller whose model has failed is put through, so that there is nothing to say goodbye for."""
+    wait, goodbye = Clip(*clips.wait), Clip(*clips.goodbye)
+    return Canned(wait, Clip(*clips.trouble), goodbye, failed=wait if goes_on else goodbye)
 
 
 def _expires_in_ms(connection: ModelConnection) -> int | None:

@@ -496,7 +496,7 @@ def test_a_response_that_failed_for_good_ends_the_call() -> None:
 def test_a_turn_that_the_model_does_not_answer_is_answered_on_demand() -> None:
     driver = CallDriver()
     driver.feed(SpeechStarted(0), SpeechStopped(900), AudioCommitted("item_u"))
-    driver.run(7_900)
+    driver.run(4_900)
     assert driver.told(CreateResponse) == []
     driver.run(200)
     assert driver.told(CreateResponse) == [CreateResponse(event_id="response-1")]

@@ -188,7 +188,7 @@ def test_a_key_calls_off_a_goodbye_that_speech_would_call_off(interrupts: bool) 
     call.feed(ToolResult("call_1", "Done.", leave=Leave(listens=True)))
     call.run(300)
     press(call, "4")
-    call.run(8_000)
+    call.run(7_500)
     assert call.closed is None
     assert told(call) == ["The caller pressed the key 4."]
     assert len(call.told(CreateResponse)) == 1

@@ -100,7 +100,7 @@ def test_while_a_function_runs_or_the_model_thinks_nobody_is_asked() -> None:
     driver.run(10_000)
     driver.feed(ToolResult("call_1", "It is there."))
     driver.feed(ResponseCreated(Response("resp_2", "in_progress")))
-    driver.run(10_000)
+    driver.run(9_000)
     assert not silent(driver)
     driver.feed(ResponseDone(Response("resp_2", "completed")))
     driver.run(4_100)

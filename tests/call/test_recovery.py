@@ -1,6 +1,7 @@
 """A model that is lost, or does not come: what the caller hears meanwhile, and what the next one is told."""
 
 from base64 import b64encode
+from itertools import pairwise
 
 import pytest
 from driver import BYTES_PER_MS, PLAN, CallDriver, recorded
@@ -21,22 +22,25 @@ from phonebot.call.actions import (
     Tell,
     Trouble,
 )
-from phonebot.call.inputs import ModelLost, ModelReady, ToolResult, TypedText
+from phonebot.call.inputs import AnsweredBy, Leave, ModelLost, ModelReady, ToolResult, TypedText
 from phonebot.call.kept_audio import BEFORE_FRAMES
 from phonebot.call.plan import AgentPlan, CallPlan, Canned, Clip, EarlierLine, HandoffTool, Recovery, ToolRule
-from phonebot.call.recovery import CUT_OFF, TURN_PATIENCE_MS
+from phonebot.call.recovery import CUT_OFF, STALL_MS, TURN_PATIENCE_MS
 from phonebot.call.responses import exactly
 from phonebot.call.turns import Turn
 from phonebot.realtime.events import (
     AudioCommitted,
     CreateItem,
     CreateResponse,
+    ErrorDetail,
     FunctionCall,
     FunctionCallOutput,
     Item,
     Message,
     OutputItemDone,
     Part,
+    RateLimit,
+    RateLimitsUpdated,
     Response,
     ResponseCreated,
     ResponseDone,
@@ -60,6 +64,7 @@ CANNED = Canned(
     Clip("One moment please.", sound(WAIT, 1_000)),
     Clip("Something does not work.", sound(TROUBLE, 800)),
     Clip("I have to go. Goodbye.", sound(GOODBYE, 900)),
+    Clip("I have to go. Goodbye.", sound(GOODBYE, 800)),
 )
 PATIENT = replace(PLAN, canned=CANNED)
 
@@ -446,7 +451,7 @@ def test_a_model_that_does_not_come_back_is_asked_for_again_ever_more_seldom_unt
     assert opened == [0, 500, 1_500, 3_500, 5_500, 7_500]
     assert Trouble("no model was there for 8 s") in driver.did(Trouble)
     assert driver.closed == CloseStream(1011, "model_failed")
-    (begin, end) = level_ms(driver, TROUBLE)
+    (begin, end) = level_ms(driver, GOODBYE)
     assert end - begin == 780
     assert [action for _, action in driver.log[-2:]] == [CloseModel(), Ended("model_failed")]
 
@@ -480,7 +485,7 @@ def test_a_model_that_refuses_is_not_asked_again() -> None:
     assert OpenModel(PLAN.session) not in actions
     driver.run(1_500)
     assert driver.closed == CloseStream(1011, "model_failed")
-    assert driver.did(Line) == [Line("bot", "clip-1", "Something does not work.", heard_ms=800)]
+    assert driver.did(Line) == [Line("bot", "clip-1", "I have to go. Goodbye.", heard_ms=800)]
 
 
 def test_a_model_that_does_not_come_at_the_start_is_waited_for_alike() -> None:
@@ -577,3 +582,103 @@ def test_a_session_is_renewed_in_any_case_before_it_ends() -> None:
     assert not driver.did(ModelDropped)
     driver.run(2_000)
     assert driver.did(ModelDropped) == [ModelDropped("its session ends", planned=True)]
+
+
+# ------------------------------------------------------------------------------------------- it does not answer
+
+
+def failed(driver: CallDriver, response_id: str, code: str = "server_error") -> list[Action]:
+    driver.feed(ResponseCreated(Response(response_id, "in_progress")))
+    error = ErrorDetail("no answer", code=code)
+    return driver.feed(ResponseDone(Response(response_id, "failed", error=error)))
+
+
+def test_an_answer_that_fails_is_asked_for_once_more_and_then_the_caller_is_asked_to_say_it_again() -> None:
+    driver = CallDriver(PATIENT)
+    turn(driver, "item_u", "Hello?")
+    failed(driver, "resp_1")
+    driver.run(1_600)
+    assert len(asks(driver)) == 1
+    failed(driver, "resp_2")
+    driver.run(3_000)
+    assert len(asks(driver)) == 1
+    begin, _ = level_ms(driver, TROUBLE)
+    assert begin < 2_500
+    assert driver.call.turn is Turn.IDLE
+    assert driver.did(Trouble) == [Trouble("the model's response failed: no answer")] * 2
+
+
+def test_a_service_is_left_alone_for_as_long_as_it_says() -> None:
+    driver = CallDriver(PATIENT)
+    turn(driver, "item_u", "Hello?")
+    driver.feed(RateLimitsUpdated((RateLimit("requests", 10, 0, 0.6), RateLimit("tokens", 10, 5, 60.0))))
+    failed(driver, "resp_1", "rate_limit_exceeded")
+    driver.run(580)
+    assert asks(driver) == []
+    driver.run(40)
+    assert len(asks(driver)) == 1
+
+
+def test_last_words_that_the_model_fails_to_say_are_said_by_a_recording() -> None:
+    driver = CallDriver(PATIENT)
+    leave = Leave("Goodbye, and thank you.")
+    driver.feed(AnsweredBy("machine", leave))
+    failed(driver, "resp_1")
+    driver.run(1_600)
+    failed(driver, "resp_2")
+    driver.run(1_500)
+    assert level_ms(driver, GOODBYE)
+    assert driver.closed == CloseStream(1000, "bot_hung_up")
+
+
+def test_who_waits_for_an_answer_is_never_met_with_silence_for_three_seconds() -> None:
+    driver = CallDriver(PATIENT)
+    turn(driver, "item_u", "Hello?")
+    turn_ms = driver.now
+    driver.feed(ResponseCreated(Response("resp_1", "in_progress")))
+    driver.run(9_000)
+    heard = [turn_ms, *(frame.at_ms for frame in driver.carrier.frames if WAIT in frame.audio)]
+    assert max(later - earlier for earlier, later in pairwise(heard)) < 3_000
+    assert driver.now - heard[-1] < 3_000
+
+
+def test_who_waits_for_a_function_hears_what_belongs_to_that() -> None:
+    driver = CallDriver(replace(PATIENT, tools=(LOOK_UP,)))
+    called(driver)
+    driver.feed(ResponseDone(Response("resp_1", "completed")))
+    driver.run(10_000)
+    assert not level_ms(driver, WAIT)
+
+
+def test_a_session_that_stalls_in_mid_answer_is_left_for_another_one_and_the_answer_goes_on() -> None:
+    driver = CallDriver(PATIENT)
+    turn(driver, "item_u", "Hello?")
+    driver.begin("item_1")
+    driver.more("item_1", 1_000)
+    heard_ms = driver.now + 1_000
+    driver.run(1_000 + STALL_MS + 3_500)
+    ((left_ms, _),) = [each for each in driver.log if isinstance(each[1], ModelDropped)]
+    assert STALL_MS <= left_ms - heard_ms <= STALL_MS + 3_500  # what he is told meanwhile is no answer
+    assert driver.did(CloseModel)
+    ready(driver)
+    driver.run(100)
+    assert Tell(CreateItem(system(CUT_OFF))) in driver.did(Tell)
+
+
+def test_a_model_that_speaks_in_no_session_is_given_up() -> None:
+    driver = CallDriver(greeted())
+    driver.run(16_000)
+    assert driver.did(ModelDropped) == [ModelDropped("the model does not answer")]
+    ready(driver)
+    driver.run(20_000)
+    assert driver.closed == CloseStream(1011, "model_failed")
+
+
+def test_a_long_answer_is_no_stall() -> None:
+    driver = CallDriver(PATIENT)
+    driver.begin("item_1")
+    driver.more("item_1", 25_000)
+    driver.run(25_500)
+    driver.end("item_1")
+    driver.done()
+    assert not driver.did(ModelDropped)
