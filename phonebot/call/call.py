@@ -49,6 +49,7 @@ from phonebot.call.inputs import (
     ToolResult,
     TypedText,
 )
+from phonebot.call.lines import Lines
 from phonebot.call.manners import Manners
 from phonebot.call.plan import CallPlan
 from phonebot.call.recovery import Recovery
@@ -94,6 +95,7 @@ class Call:
             self._typed,
             self._recovery,
         )
+        self._lines = Lines(self._talk.dialogue, bool(plan.session.transcription))
         self._manners = Manners(plan.no_input, self._talk, self._tools, self._typed)
         self._winding_up = WindingUp(plan, self._talk)
         # Of what is played first: what was not begun yet.
@@ -133,6 +135,7 @@ class Call:
         actions += self._recovery.watch(now)
         dialogue = self._talk.dialogue
         dialogue.note(actions)
+        actions = self._lines.order(actions, now)
         if self._talk.items.model is None:
             return [action for action in actions if not isinstance(action, Tell)]
         return dialogue.complete(actions)
@@ -166,6 +169,7 @@ class Call:
             talk.notice.due_ms if talk.notice else None,
             talk.farewell.due_ms if talk.farewell else None,
             self._recovery.due_ms,
+            self._lines.due_ms,
             self._guardrails.due_ms,
             self._winding_up.due_ms,
             self._manners.due_ms,

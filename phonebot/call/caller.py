@@ -179,7 +179,9 @@ class Caller:
 
     def not_transcribed(self, event: events.TranscriptionFailed, now: int) -> list[Action]:
         decisions = self._interruptions.transcribed(event.item_id, None) if self._interruptions else []
-        return self._decide(decisions, now)
+        was_turn = self._talk.dialogue.is_turn(event.item_id)
+        lost: list[Action] = [Line("caller", event.item_id, "")] if was_turn else []
+        return self._decide(decisions, now) + lost
 
     # ------------------------------------------------------------------------------ his turns
 
@@ -299,6 +301,7 @@ class Caller:
                 case GoOn(why, text):
                     actions += [*self._talk.resume(now), FalseAlarm(why, text)]
                 case Forget(item_id):
+                    self._talk.dialogue.silent(item_id)
                     actions += self._talk.items.delete(item_id) if self._talk.items.can("deletes") else []
         return actions
 

@@ -67,6 +67,16 @@ class Dialogue:
 
     # ------------------------------------------------------------------------------ the order
 
+    @property
+    def order(self) -> list[str]:
+        """What was said, by item, as far as it has names."""
+        return [entry.item_id for entry in self._order if entry.item_id]
+
+    def is_turn(self, item_id: str) -> bool:
+        """Whether an item is a turn of the caller's that has ended, in which there was something to be heard."""
+        entry = self._entries.get(item_id)
+        return entry is not None and entry.by_caller and entry.state == "there"
+
     def keep(self, item_id: str) -> None:
         """Audio of ours begins here; or what the model has begun to say is ours from now on."""
         self._entry(item_id).state = "kept"

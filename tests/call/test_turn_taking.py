@@ -276,7 +276,7 @@ def test_a_transcription_that_fails_is_not_waited_for() -> None:
     driver.run(1_000)
     driver.feed(started(), *ended())
     actions = driver.feed(TranscriptionFailed("item_u", 0, ErrorDetail("no idea")))
-    assert kinds(actions) == [BargeIn, Floor, TruncateItem, Cut, Line, Floor, CreateResponse]
+    assert kinds(actions) == [BargeIn, Floor, TruncateItem, Cut, Line, Floor, CreateResponse, Line]
     assert isinstance(cut := actions[3], Cut)
     assert cut.settled == "turn_end"
 
