@@ -113,7 +113,7 @@ def _timeline(call: CallRow) -> list[TurnRow | ToolCallRow]:
 
 
 def _turn(turn: TurnRow) -> tuple[Text, Text]:
-    text = Text(turn.text)
+    text = Text(turn.text or ("" if turn.unheard_text else "…"))
     if turn.cut:
         text.append(f" {turn.unheard_text}" if turn.unheard_text else "", "dim strike")
         text.append(f"  ✂ heard {_seconds(turn.heard_ms)} of {_seconds(turn.of_ms)}", "yellow")

@@ -176,7 +176,7 @@ class LiveTranscript:
 
     def _print(self, now: int, line: Line) -> None:
         name, style = NAMES[line.role]
-        text = Text(line.text)
+        text = Text(line.text or "…")
         if line.cut:
             rest = self._texts.get(line.item_id, "")[len(line.text) :].rstrip()
             text.append(rest, "dim strike")

@@ -54,7 +54,7 @@ class Dialogue:
     """That of one call. `earlier` is what was said before the call came here."""
 
     def __init__(self, earlier: Iterable[EarlierLine] = ()) -> None:
-        self._order = [Entry("", item=_earlier(line)) for line in earlier]
+        self._order = [Entry("", item=_earlier(line)) for line in earlier if line.text]
         self._entries: dict[str, Entry] = {}
         # By call id: what the model has called, and what of that the present session knows of.
         self._calls: dict[str, FunctionCall] = {}

@@ -42,6 +42,13 @@ async def call_in(
     return record
 
 
+def break_all(service: Service) -> None:
+    """Break the connections of all sessions."""
+    assert service.model is not None
+    for session in service.model.sessions:
+        service.model.drop(session)
+
+
 def lines(service: Service) -> list[tuple[str, str]]:
     return [(line.role, line.text) for line in service.witnesses[0].saw(Line)]
 
@@ -61,12 +68,11 @@ async def test_a_model_that_vanishes_in_silence_is_replaced_and_the_next_one_kno
     start_service: StartService,
 ) -> None:
     service = await start_service(minds=Counting)
-    assert service.model is not None
     record = await call_in(
         service,
         *(WaitForQuiet(300), Say(SPEECH), WaitForQuiet(1_500), Say(SPEECH), WaitForQuiet(300), HangUp()),
         when=lambda witness: spoken(witness, "bot", 2),
-        then=service.model.drop,
+        then=lambda: break_all(service),
     )
     assert record.outcome == "caller hung up"
     said = lines(service)
@@ -81,12 +87,11 @@ async def test_a_model_that_vanishes_in_mid_answer_is_replaced_and_the_answer_go
     start_service: StartService,
 ) -> None:
     service = await start_service(minds=Counting, options=Options(speed=1.5))
-    assert service.model is not None
     await call_in(
         service,
         *(WaitForQuiet(300), Say(SPEECH), WaitForBot(), WaitForQuiet(1_500), HangUp()),
         when=lambda witness: len(witness.saw(SpeechStarted)) == 1 and spoken(witness, "caller"),
-        then=lambda: asyncio.get_running_loop().call_later(0.7, service.model.drop),  # type: ignore[union-attr]
+        then=lambda: asyncio.get_running_loop().call_later(0.7, break_all, service),
     )
     (witness,) = service.witnesses
     cut_off, whole = [text for role, text in lines(service) if role == "bot"][1:]
@@ -102,12 +107,11 @@ async def test_what_the_caller_says_while_the_model_vanishes_is_answered_and_in_
     start_service: StartService,
 ) -> None:
     service = await start_service(minds=Counting, faults=Faults(slow_start_s=0.6))
-    assert service.model is not None
     await call_in(
         service,
         *(WaitForQuiet(1_000), Say(SPEECH), WaitForBot(), WaitForQuiet(1_000), HangUp()),
         when=lambda witness: witness.saw(SpeechStarted),
-        then=service.model.drop,
+        then=lambda: break_all(service),
     )
     assert [role for role, _ in lines(service)] == ["bot", "caller", "bot"]
     assert [text for _, text in remembered(service)] == [text for _, text in lines(service)]
@@ -130,11 +134,9 @@ async def test_a_function_outlives_the_session_that_called_it(
     monkeypatch.setattr(call_tools, "gate", asyncio.Event())
     profile = PROFILE.model_copy(update={"tools": ["look_up"]})
     service = await start_service(minds=Asking, profile=profile, PHONEBOT_TOOLS="call_tools")
-    assert service.model is not None
 
     def vanish() -> None:
-        assert service.model is not None
-        service.model.drop()
+        break_all(service)
         asyncio.get_running_loop().call_later(0.5, lambda: call_tools.gate.set())
 
     await call_in(
@@ -171,7 +173,7 @@ async def test_a_caller_who_waits_for_a_model_hears_that_it_takes_a_moment_and_i
 
     def go_down() -> None:
         model.is_down = True
-        model.drop()
+        break_all(service)
         asyncio.get_running_loop().call_later(3.0, lambda: setattr(model, "is_down", False))
 
     await call_in(
@@ -194,7 +196,7 @@ async def test_a_model_that_does_not_come_back_ends_the_call_with_words(start_se
 
     def go_down() -> None:
         model.is_down = True
-        model.drop()
+        break_all(service)
 
     record = await call_in(service, WaitForHangUp(), when=lambda witness: spoken(witness, "bot"), then=go_down)
     assert record.outcome == "bot hung up"

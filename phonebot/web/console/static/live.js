@@ -139,7 +139,7 @@ class Card {
     this.part("last").replaceChildren(
       ...lines.map((line) => {
         const item = element("li", "");
-        const text = line.cut ? `${line.text} …` : line.text;
+        const text = line.cut ? `${line.text} …` : line.text || "…";
         item.append(element("span", "live-role", `${whoOf(line, ROLE_WORDS)} `), text);
         return item;
       }),

@@ -90,7 +90,7 @@ function lineOf(line, roles) {
   const { role, text, cut, heard_ms: heardMs, of_ms: ofMs, rest, item_id: itemId } = line;
   const item = element("li", `line line-${role === "instruction" ? "note" : role}${cut ? " line-cut" : ""}`);
   item.append(element("span", "line-who", whoOf(line, roles)));
-  const said = element("p", "line-text", text);
+  const said = element("p", "line-text", text || (cut ? "" : "…")); // a turn of the caller's that was not written down
   if (cut && rest?.trim()) said.append(" ", element("del", "line-rest", rest.trim()));
   item.append(said);
   if (cut) {
