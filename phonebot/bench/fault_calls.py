@@ -11,10 +11,12 @@ from typing import TypeAlias
 
 from phonebot.agents.numbers import Numbers
 from phonebot.agents.profile import Profile
+from phonebot.audio.canned import Clips
 from phonebot.bench.fault_scenes import LOOKS_UP
-from phonebot.bench.faults_report import Line
+from phonebot.bench.faults_report import Line as Said
 from phonebot.bench.levels import GREETING
 from phonebot.bench.person import Person
+from phonebot.call.actions import Line
 from phonebot.replay.account import account_of
 from phonebot.replay.reader import read
 from phonebot.serving import listen, running
@@ -58,22 +60,27 @@ class FaultService:
     folder: Path
     live: LiveCalls
 
-    async def transcripts(self) -> dict[str, list[Line]]:
-        """The lines of each call, by its caller, without those that are no speech of the scene's."""
+    async def transcripts(self) -> dict[str, list[Said]]:
+        """As `transcripts_in`, of this service's calls."""
         async with asyncio.timeout(ENDING_S):
             await self.live.idle()
         await asyncio.sleep(LOGGED_S)
         return await asyncio.to_thread(transcripts_in, self.folder / "calls")
 
 
-def transcripts_in(folder: Path) -> dict[str, list[Line]]:
-    """The lines of each call of a folder of logs, by its caller."""
-    found: dict[str, list[Line]] = {}
+def transcripts_in(folder: Path) -> dict[str, list[Said]]:
+    """The lines of each call of a folder of logs, by its caller, without what is said while there is no model."""
+    found: dict[str, list[Said]] = {}
     for path in sorted(folder.iterdir()) if folder.exists() else ():
         log = read(path)
         lines = found.setdefault(log.header.from_number or "", [])
-        lines += [(line.role, line.text) for _, line in account_of(log).lines]
+        lines += [(line.role, line.text) for _, line in account_of(log).lines if not _is_filler(line)]
     return found
+
+
+def _is_filler(line: Line) -> bool:
+    """Words of ours while there is no model: the person heard them or a part of them, perhaps less than a word."""
+    return line.role == "bot" and Clips().of("en").wait.text.startswith(line.text)
 
 
 PROFILE = {

@@ -10,6 +10,7 @@ What was said and heard is what the persons say; it is set beside the transcript
 
 import asyncio
 import logging
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,6 +32,7 @@ from phonebot.simulator.outputs import Faults, Options
 from phonebot.simulator.server import ModelServer, serve
 from phonebot.tools.workshop import Workshop
 
+FRAME_S = 0.02
 LONG_S, SHORT_S = 60.0, 1.0
 """What calls have to end once their process is told to stop: more than they need, and less."""
 
@@ -60,20 +62,35 @@ def _in_silence() -> Iterator[None]:
 
 
 async def _measure(terms: Terms, progress: Progress) -> FaultsReport:
-    recovered = []
-    for scene in SCENES:
-        progress(f"model lost {scene.name}, {terms.calls} calls")
-        recovered.append(await recover(scene, terms))
-    progress(f"first provider fails, {terms.calls} calls each")
+    late_ms: list[float] = []
+    noting = asyncio.create_task(_note_lateness(late_ms))
+    try:
+        recovered = []
+        for scene in SCENES:
+            progress(f"model lost {scene.name}, {terms.calls} calls")
+            recovered.append(await recover(scene, terms))
+        progress(f"first provider fails, {terms.calls} calls each")
+        begun = await begin(terms)
+    finally:
+        noting.cancel()
     return FaultsReport(
-        Machine.this(1),
+        Machine.this(os.cpu_count() or 1),
         terms.calls,
         terms.upgrade_ms,
         terms.start_ms,
+        Delays.of(late_ms),
         tuple(recovered),
-        await begin(terms),
+        begun,
         await _stopped(terms, progress),
     )
+
+
+async def _note_lateness(late_ms: list[float]) -> None:
+    """By how much a timer of a frame's length is late, until it is cancelled."""
+    while True:
+        due_s = time.monotonic() + FRAME_S
+        await asyncio.sleep(FRAME_S)
+        late_ms.append((time.monotonic() - due_s) * 1000)
 
 
 async def _stopped(terms: Terms, progress: Progress) -> tuple[Drained, ...]:

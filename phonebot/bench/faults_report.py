@@ -100,12 +100,16 @@ class Drained(msgspec.Struct, frozen=True):
 
 
 class FaultsReport(msgspec.Struct, frozen=True):
-    """`upgrade_ms` and `start_ms` are what the model took for each connection, and then for each session."""
+    """
+    `upgrade_ms` and `start_ms` are what the model took for each connection, and then for each session. `late`: how
+    far this process, in which all but the last calls were, was behind its time; the figures hold that.
+    """
 
     machine: Machine
     calls: int
     upgrade_ms: int
     start_ms: int
+    late: Delays
     recovered: tuple[Recovered, ...]
     begun: tuple[Begun, ...]
     drained: tuple[Drained, ...]
@@ -153,7 +157,8 @@ class FaultsReport(msgspec.Struct, frozen=True):
         )
         for begin in self.begun:
             found.add_row(begin.name, _shown(begin.heard))
-        return Group(lost, found, *map(_sentence, self.drained), *self.faults[:MAX_SHOWN])
+        late = f"this process was {self.late.p99_ms:.0f} ms late at p99, {self.late.max_ms:.0f} ms at most"
+        return Group(lost, found, *map(_sentence, self.drained), late, *self.faults[:MAX_SHOWN])
 
 
 def _table(title: str, *headings: str) -> Table:

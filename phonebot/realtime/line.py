@@ -76,10 +76,14 @@ class Line:
     def write_now(self, text: str) -> bool:
         """Send a message without waiting. False, and nothing is sent, when that cannot be: then use `write`."""
         socket = self._socket
-        if socket.state is not State.OPEN or socket.transport.get_write_buffer_size() > ROOM_BYTES:
+        transport = socket.transport
+        # A socket that broke is open to the library until the event loop's next turn.
+        if socket.state is not State.OPEN or transport.is_closing():
+            return False
+        if transport.get_write_buffer_size() > ROOM_BYTES:
             return False
         # Whole messages only: the library never has a fragmented one under way that this could come between.
-        socket.transport.write(self._frames.text(text))
+        transport.write(self._frames.text(text))
         return True
 
     async def write(self, text: str) -> None:

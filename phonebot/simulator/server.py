@@ -100,6 +100,8 @@ class ModelServer:
         """Let an upgrade pass (None) or answer it with an HTTP error."""
         if self._faults.slow_upgrade_s:
             await asyncio.sleep(self._faults.slow_upgrade_s)
+            if connection.transport.is_closing():
+                raise asyncio.CancelledError("the client has left")  # the library would try to answer it
         try:
             if self.is_down or len(self._sessions) >= MAX_SESSIONS:
                 raise NotAdmitted(503, "server_overloaded", "Too many sessions; try again later.")

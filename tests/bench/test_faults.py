@@ -6,7 +6,7 @@ from phonebot.bench.fault_calls import Terms
 from phonebot.bench.fault_scenes import SCENES, Scene
 from phonebot.bench.faults import begin, recover
 from phonebot.bench.faults_report import FaultsReport
-from phonebot.bench.report import Machine
+from phonebot.bench.report import Delays, Machine
 from phonebot.bench.stopping import stop
 from phonebot.realtime import failover
 
@@ -41,7 +41,7 @@ async def test_a_service_that_is_told_to_stop_lets_calls_end() -> None:
     drained = await stop(Terms(calls=2), 60, stays=False)
     assert (drained.ended, drained.parted, drained.exit_code, drained.problems) == (2, 0, 0, ())
     assert drained.kept.is_exact
-    assert FaultsReport(Machine.this(1), 2, 0, 0, (), (), (drained,)).faults == ()
+    assert FaultsReport(Machine.this(1), 2, 0, 0, Delays(), (), (), (drained,)).faults == ()
 
 
 async def test_a_service_that_may_not_wait_for_calls_parts_from_them_with_words() -> None:

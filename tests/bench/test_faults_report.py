@@ -44,7 +44,7 @@ def report(**changed: object) -> FaultsReport:
         "drained": (Drained("with 60 s to end", 20, 12.5, 20, 0, 1_310.0, 0, Kept(60)),),
         **changed,
     }
-    return FaultsReport(Machine(2, "3.11.7", "0.1.0"), 20, 600, 600, **fields)  # type: ignore[arg-type]
+    return FaultsReport(Machine(2, "3.11.7", "0.1.0"), 20, 600, 600, Delays.of([7.0]), **fields)  # type: ignore[arg-type]
 
 
 def shown(of: FaultsReport) -> str:
@@ -56,7 +56,7 @@ def shown(of: FaultsReport) -> str:
 def test_the_table_fits_a_terminal_and_holds_every_figure() -> None:
     text = shown(report())
     assert max(map(len, text.splitlines())) <= 80
-    for part in ("1250 / 1300", "900", "120", "hangs, known", "3800 / 3800", "exit code 0", "1310 ms"):
+    for part in ("1250 / 1300", "900", "120", "hangs, known", "3800 / 3800", "exit code 0", "1310 ms", "7 ms late"):
         assert part in text
 
 
