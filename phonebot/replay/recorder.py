@@ -30,7 +30,7 @@ from msgspec.structs import asdict, replace
 from phonebot import __version__
 from phonebot.audio.wav import WavWriter
 from phonebot.call.actions import Action
-from phonebot.call.inputs import Input
+from phonebot.call.inputs import Input, ModelReady
 from phonebot.call.plan import CallPlan
 from phonebot.errors import PhonebotError
 from phonebot.replay.log import (
@@ -88,6 +88,7 @@ class Recorder:
         # Why nothing more is encoded; None: it is.
         self._stopped: str | None = None
         self._closed = False
+        self._provider = ""  # of the model that the call had last; "": nobody said
 
     @property
     def folder(self) -> Path | None:
@@ -121,6 +122,8 @@ class Recorder:
         except Exception as error:
             self._fail(error)
             return
+        if type(received) is ModelReady:
+            self._provider = received.provider or self._provider
         self._unsent += 1
         if self._timer is None:
             self._timer = self._loop.call_later(self._round_s, self._hand_over)
@@ -132,7 +135,7 @@ class Recorder:
         self._hand_over()
         self._closed = True
         notes = " ".join(filter(None, [self._encoder.note, self._stopped]))
-        self._put((self._scribe, _End(outcome, datetime.now(UTC), self._lost, notes)))
+        self._put((self._scribe, _End(outcome, datetime.now(UTC), self._lost, notes, self._provider)))
 
     def abandon(self) -> None:
         """The process ends before the call did: hand over what there is."""
@@ -201,6 +204,7 @@ class _End:
     ended: datetime
     lost: int  # what was not even encoded
     notes: str
+    provider: str  # "": the one that the log began with
 
 
 _Order: TypeAlias = "tuple[_Scribe, _Part | _End | None]"
@@ -280,6 +284,7 @@ class _Scribe:
             self._header,
             ended=end.ended,
             outcome=end.outcome,
+            provider=end.provider or self._header.provider,
             counts=replace(self._counts, lost=self.lost + end.lost),
             note=" ".join(filter(None, [end.notes, self._note])),
         )

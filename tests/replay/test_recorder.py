@@ -18,7 +18,7 @@ from phonebot import __version__
 from phonebot.audio import wav
 from phonebot.audio.base64 import base64_silence
 from phonebot.call.actions import PlayAudio, StartRecording, Tell
-from phonebot.call.inputs import Tick
+from phonebot.call.inputs import ModelReady, Tick
 from phonebot.call.plan import CallPlan
 from phonebot.carrier.messages import Mark, Media
 from phonebot.realtime.events import AppendAudio, AudioDelta, Session
@@ -435,3 +435,17 @@ async def test_what_cannot_be_encoded_ends_its_own_log_and_no_other(
     (whole,) = (folder for folder in tmp_path.iterdir() if folder.name.endswith("CA2"))
     assert [step.input for step in read(whole).steps] == [Mark(1, "0:1")]
     assert "call CA1: a fault in writing its log" in caplog.messages
+
+
+@pytest.mark.parametrize(("named", "provider"), [(("first", "second"), "second"), (("",), "embedded")])
+async def test_a_log_says_in_the_end_which_provider_the_call_had_last(
+    tmp_path: Path, named: tuple[str, ...], provider: str
+) -> None:
+    async with Writer(tmp_path) as writer:
+        recorder = writer.recorder(ABOUT)
+        recorder.plan(PLAN)
+        for at, name in enumerate(named):
+            recorder.happened(at, ModelReady(Session(), provider=name), [])
+        recorder.close("caller_hung_up")
+    (folder,) = tmp_path.iterdir()
+    assert read(folder).header.provider == provider
