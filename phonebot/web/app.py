@@ -229,9 +229,9 @@ def create_app(
         told_of_status,
         outgoing,
         caps,
-        CrowdedNumbers(crowds, clips, lambda limit: metrics.refused_calls.labels(limit).inc()),
+        CrowdedNumbers(crowds, clips, metrics.turn_away),
         metrics.forged.inc,
-        lambda why: metrics.turned_away.labels(why).inc(),
+        metrics.turn_away,
         board,
     )
     media = MediaEndpoint(door, gate, live, calls.hold, crowds, metrics.forged.inc, metrics.floods.inc)

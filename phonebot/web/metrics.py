@@ -48,7 +48,7 @@ RESULTS = (
     *("busy", "no_answer", "failed", "cancelled", "refused"),
 )
 BROKEN_OFF = ("stream_lost", "moved", "process_gone")
-CROWDS: tuple[Reason, ...] = get_args(Reason)
+TURNED_AWAY: tuple[TurnedAway, ...] = (*get_args(Reason), "closed", "spent", "stopping")
 DELIVERIES = ("delivered", "failed", "refused")
 AWAY_S = (0.1, 0.25, 0.5, 1, 1.5, 2.5, 4, 8)
 MAX_GUARDRAILS = 200
@@ -105,11 +105,8 @@ class Metrics:
         self.lookups = self._counter(
             "lookups", "Lookups before calls, by what came of them.", "result", get_args(Result)
         )
-        self.refused_calls = self._counter(
-            "calls_refused", "Calls that were one too many, by which limit.", "limit", CROWDS
-        )
         self.turned_away = self._counter(
-            "calls_turned_away", "Calls that the bot did not answer, by why.", "why", get_args(TurnedAway)
+            "calls_turned_away", "Calls that the bot did not answer, by why.", "why", TURNED_AWAY
         )
         self.resumed = self._counter("calls_resumed", "Calls that came back to the bot.", "why", BROKEN_OFF)
         incomplete = "Logs of calls that lack something, since they could not be written."
@@ -151,6 +148,9 @@ class Metrics:
     def came_back(self, why: str) -> None:
         """A call that had left its stream so is back with the bot."""
         self.resumed.labels(why).inc()
+
+    def turn_away(self, why: TurnedAway) -> None:
+        self.turned_away.labels(why).inc()
 
     def hook_failed(self) -> None:
         self.hook_failures.inc()

@@ -30,7 +30,7 @@ from phonebot.web.admission import TOKEN_PARAMETER, Admission, Gate
 from phonebot.web.board import Board
 from phonebot.web.body import read_body
 from phonebot.web.closed import ClosedNumbers
-from phonebot.web.crowds import CrowdedNumbers, Party
+from phonebot.web.crowds import CrowdedNumbers, Party, Reason
 from phonebot.web.live import LiveCalls
 from phonebot.web.lookups import Lookups
 from phonebot.web.outgoing import Outgoing
@@ -45,7 +45,7 @@ ATTEMPT = "outbound"
 MAX_BODY_BYTES = 64 * 1024
 MAX_ADDRESS_CHARACTERS = 100  # a SIP address may have more, but a token has to fit into a <Parameter>
 _NOT_PLAIN = re.compile(r"[^ !#-\[\]-~]")
-TurnedAway: TypeAlias = Literal["closed", "spent", "stopping"]
+TurnedAway: TypeAlias = Reason | Literal["closed", "spent", "stopping"]
 """Why the bot does not answer a call: its number is closed, the money of the day spent, or the process stops."""
 APOLOGY = "We are sorry, we cannot take your call at the moment. Please try again later."
 
@@ -92,9 +92,9 @@ class Webhooks:
     `transfers`: how calls go on that leave the bot; None: they end. `told_of_status` are given the fields of each
     status callback; what they do is done before it is answered. `outgoing` is told of the calls that we make, which
     the query of their URLs names; None: we make none. `caps` say whose calls are not answered any more today,
-    `crowded` which are one too many; `forged` is told of each request that is not the carrier's, `turned_away`
-    of each call that the bot does not answer, but for those that are one too many. `board` knows of the other
-    processes; None: there are none.
+    `crowded` which are one too many, and tell of them themselves; `forged` is told of each request that is not the
+    carrier's, `turned_away` of each other call that the bot does not answer. `board` knows of the other processes;
+    None: there are none.
     """
 
     def __init__(
@@ -189,6 +189,8 @@ class Webhooks:
         form = await self._form(request)
         if form is None:
             return FORBIDDEN
+        if self._gate.is_over(form.get("CallSid", "")):  # the carrier asks once more, and does nothing any more
+            return _twiml(twiml.hang_up())
         step, call, profile = await self._next_step(request, form)
         if not isinstance(step, Returned):
             return _twiml(step or twiml.hang_up())

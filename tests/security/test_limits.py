@@ -61,7 +61,7 @@ async def test_a_call_that_is_one_too_many_hears_so_and_costs_nothing(
     await until(lambda: service.witnesses)
     status, twiml = await service.post("/twilio/voice", form_of_call(OTHER_SID))
     assert (status, said(twiml)) == (200, (Clips().of("en").busy.text, "en-US"))
-    assert (await metrics(service))[f'phonebot_calls_refused_total{{limit="{limit}"}}'] == 1
+    assert (await metrics(service))[f'phonebot_calls_turned_away_total{{why="{limit}"}}'] == 1
     # One that we make ourselves has been answered by now.
     _, twiml = await service.post("/twilio/voice", form_of_call("CA" + "8" * 32, Direction="outbound-api"))
     assert "<Stream" in twiml

@@ -116,6 +116,8 @@ async def test_the_recorded_requests_of_a_call_that_is_over_open_nothing(
     for status in ("in-progress", "completed"):
         assert (await one.post("/twilio/status", CallStatus=status))[0] == 204
     assert await one.post("/twilio/voice") == (403, "forbidden")
+    for status in ("in-progress", "completed"):
+        assert "<Hangup" in (await one.post("/twilio/after", CallStatus=status))[1]
     assert await (await bring(one, unused)).closed() == 1008
     # Another process makes a token, for it was told nothing; and finds out when it comes back.
     _, twiml = await other.post("/twilio/voice")
