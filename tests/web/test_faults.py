@@ -29,6 +29,7 @@ from phonebot.realtime.events import AudioDelta
 from phonebot.simulator.caller import HangUp, WaitForHangUp, WaitForQuiet
 from phonebot.simulator.outputs import Faults
 from phonebot.simulator.record import CallRecord
+from phonebot.web import pace
 
 pytestmark = pytest.mark.slow
 
@@ -145,8 +146,9 @@ async def test_a_call_goes_on_when_the_model_talks_nonsense(
 
 
 async def test_a_model_that_reads_too_slowly_loses_the_oldest_audio_and_nothing_grows(
-    start_service: StartService,
+    start_service: StartService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(pace, "BURST_S", 600.0)  # minutes of audio come at once here, for which no call is taken
     reads_on = asyncio.Event()
 
     async def read_nothing(socket: ServerConnection) -> None:
