@@ -51,6 +51,10 @@ class CallBook:
         """The call with its turns, tool calls and usage. Raises NotStored, also for one that is not filed yet."""
         return await self._calls.get(call_sid)
 
+    async def parts(self, call_sid: str) -> list[str]:
+        """The calls that were one for the caller, in their order; none where it was one here, too."""
+        return await self._calls.parts(call_sid)
+
     async def find(self, name: str) -> str:
         """
         The CallSid of the call of this name: a CallSid, also of one that is not filed yet, or the end of one.

@@ -9,6 +9,7 @@ Finished calls: filed once, found, and deleted with all that was said in them.
 A call is filed as a whole, in one transaction: what is there is all there.
 """
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -33,6 +34,8 @@ MAX_NUMBERS = 1000
 EXPIRED_AT_ONCE = 100
 MIN_ENDING = 4
 KEYS_AT_ONCE = 500  # of a query: SQLite has a limit of 32,766 parameters, and long queries are slow to compile
+MAX_PARTS = 100
+_PART = re.compile(r"(.+)-([2-9]|[1-9][0-9]|100)")
 FILING_LOCK = 0x66696C65  # with a hash of the sid: PostgreSQL's locks of two numbers are apart from those of one
 DELETED = "call.delete"
 """In the audit. What it stands for is never filed again."""
@@ -147,6 +150,20 @@ class CallStore:
         if found is None:
             raise _missing(call_sid)
         return found
+
+    async def parts(self, call_sid: str) -> list[str]:
+        """
+        The sids of the calls that were one for the caller, in their order; none where it was one here, too.
+
+        Each stream that the carrier opened for a call is filed as one: the second and later ones with a number.
+        """
+        found = _PART.fullmatch(call_sid)
+        whole = found[1] if found else call_sid
+        names = [whole, *(f"{whole}-{number}" for number in range(2, MAX_PARTS + 1))]
+        wanted = select(CallRow.call_sid).where(CallRow.call_sid.in_(names))
+        async with self._database.read() as session:
+            sids = list(await session.scalars(wanted.order_by(CallRow.started_at, CallRow.id)))
+        return sids if len(sids) > 1 else []
 
     async def page(self, filters: Filters, cursor: str | None = None, limit: int = PAGE_CALLS) -> Page:
         """At most `limit` calls, from the newest on or after a page's cursor. Raises StoreError for a wrong one."""

@@ -151,3 +151,14 @@ async def test_calls_expire_by_their_numbers_days_or_the_defaults(calls: CallSto
     assert await calls.expired(NOON + timedelta(hours=1)) == []
     assert await calls.expired(NOON + timedelta(days=2)) == ["CA3"]
     assert await calls.expired(NOON + timedelta(days=31)) == ["CA1", "CA3"]
+
+
+async def test_the_streams_of_a_call_are_its_parts_in_their_order(calls: CallStore) -> None:
+    await file(calls, "CA1", started_at=NOON + timedelta(minutes=2))
+    assert await calls.parts("CA1") == []
+    await file(calls, "CA1-2", started_at=NOON)
+    await file(calls, "CA1-3", started_at=NOON + timedelta(minutes=1))
+    await file(calls, "CA11")
+    for sid in ("CA1", "CA1-2", "CA1-3"):
+        assert await calls.parts(sid) == ["CA1-2", "CA1-3", "CA1"]
+    assert await calls.parts("CA11") == []

@@ -156,6 +156,11 @@ class FullCall(Call):
     tool_calls: list[ToolCall]
     usage: list[Usage]
     after: Afterwards | None
+    parts: list[str] = Field(
+        default=[],
+        description="Where the caller's call had several streams, since he was transferred and came back or his "
+        "connection broke off: the CallSids of all of them in order, this one among them.",
+    )
 
 
 class CallAnnotation(Sent):
@@ -243,7 +248,12 @@ async def list_calls(
 @router.get("/calls/{call_sid}", operation_id="getCall", **terms("read", 404))
 async def get_call(call_sid: CallSidInPath, parts: UsedParts) -> FullCall:
     """A finished call with its turns, the functions that the model called, and the tokens of each response."""
-    return FullCall.model_validate(await parts.book.get(call_sid))
+    return await _full(parts, call_sid)
+
+
+async def _full(parts: Parts, call_sid: str) -> FullCall:
+    call = FullCall.model_validate(await parts.book.get(call_sid))
+    return call.model_copy(update={"parts": await parts.book.parts(call_sid)})
 
 
 @router.get("/calls/{call_sid}/turns", operation_id="listTurns", **terms("read", 404))
@@ -263,7 +273,7 @@ async def annotate_call(call_sid: CallSidInPath, sent: CallAnnotation, parts: Us
         await parts.annotations.set(call_sid, note, tags, asker.actor)
     except AnnotationRefused as error:
         raise Refused(422, "invalid_request", error.problem) from None
-    return FullCall.model_validate(await parts.book.get(call_sid))
+    return await _full(parts, call_sid)
 
 
 @router.post("/calls/{call_sid}/deliver", operation_id="deliverCall", **terms("operate", 404, 409))
@@ -281,7 +291,7 @@ async def give_up_call(call_sid: CallSidInPath, parts: UsedParts, asker: Asker) 
 async def _with_after(parts: Parts, call_sid: str, change: Awaitable[None]) -> FullCall:
     with refusing_nothing():
         await change
-    return FullCall.model_validate(await parts.book.get(call_sid))
+    return await _full(parts, call_sid)
 
 
 @router.delete("/calls/{call_sid}", operation_id="deleteCall", status_code=204, **terms("operate", 404, 409))

@@ -188,6 +188,7 @@ class CallPage:
             visitor=visitor,
             here="calls",
             call=call,
+            parts=await self._book.parts(call.call_sid),
             ending=ending(call.outcome),
             said=said_in(call),
             usage=tokens_of(call.usage),

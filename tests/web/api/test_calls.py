@@ -57,6 +57,9 @@ async def test_a_call_has_its_turns_tool_calls_and_usage(api: Api) -> None:
     assert (call["tool_calls"][0]["name"], call["usage"][0]["input_audio"]) == ("book", 70)
     assert (await api.get("/calls/CA0/turns")).json == {"call_sid": "CA0", "turns": call["turns"]}
     assert (await api.get("/calls/CA9")).status == 404
+    assert call["parts"] == []
+    await api.file_call("CA0-2", 1)
+    assert (await api.get("/calls/CA0")).json["parts"] == ["CA0", "CA0-2"]
 
 
 async def test_what_was_done_after_a_call_is_told_sent_again_and_given_up(api: Api) -> None:

@@ -366,3 +366,13 @@ async def test_the_overview_adds_up_a_period_and_leads_to_its_calls(visit: Visit
     assert page.headers["hx-push-url"] == "overview?from=2026-11-20&to=2026-11-26"
     empty = await visit.get("/console/overview?from=2020-01-01&number=%2B1")
     assert "+1 had none from 2020-01-01 to 2020-01-01." in empty.text
+
+
+async def test_the_parts_of_a_call_lead_to_each_other(store: Store, visit: Visit) -> None:
+    await file(store, SID)
+    assert "parts:" not in (await visit.get(f"/console/calls/{SID}")).text
+    await file(store, f"{SID}-2", started_at=NEWEST + timedelta(minutes=1))
+    page = await visit.get(f"/console/calls/{SID}-2")
+    assert "The caller&#39;s call had 2 parts:" in page.text or "The caller's call had 2 parts:" in page.text
+    assert re.search(rf'console/calls/{SID}"[^>]*>part 1</a>', page.text)
+    assert re.search(rf'console/calls/{SID}-2" aria-current="page">part 2</a>', page.text)
