@@ -80,7 +80,8 @@ def transcripts_in(folder: Path) -> dict[str, list[Said]]:
 
 def _is_filler(line: Line) -> bool:
     """Words of ours while there is no model: the person heard them or a part of them, perhaps less than a word."""
-    return line.role == "bot" and Clips().of("en").wait.text.startswith(line.text)
+    clips = Clips().of("en")
+    return line.role == "bot" and any(each.text.startswith(line.text) for each in (clips.wait, clips.trouble))
 
 
 PROFILE = {

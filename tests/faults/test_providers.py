@@ -76,9 +76,8 @@ async def figures(service: Service) -> dict[str, float]:
 
 @pytest.mark.parametrize("fault", ["unreachable", "refuses", "hangs"])
 async def test_a_caller_is_answered_by_the_next_provider(
-    start_service: StartService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
+    start_service: StartService, tmp_path: Path, fault: str
 ) -> None:
-    monkeypatch.setattr(failover, "ATTEMPT_S", 1.0)
     async with model(Faults(slow_start_s=3600)) as hung, model() as good, model() as refusing:
         first = {"unreachable": nowhere(), "refuses": refusing.url, "hangs": hung.url}[fault]
         terms = settings_for(tmp_path, first, good.url, key="WRONG" if fault == "refuses" else "RIGHT")

@@ -51,11 +51,6 @@ async def servers(*faults: Faults | None) -> AsyncIterator[list[ModelServer]]:
         yield [await running.enter_async_context(serve(key=KEY, faults=each)) for each in faults]
 
 
-@pytest.fixture(autouse=True)
-def _short_attempts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "ATTEMPT_S", 1.0)
-
-
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     """Moves the time by which providers are judged; what happens on sockets takes the time it takes."""
