@@ -8,13 +8,15 @@ A token is signed, so each process can check it by itself; that it is used once,
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Literal, TypeAlias
 
 from sqlalchemy import delete, select
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from phonebot.errors import StoreUnavailable
 from phonebot.store.database import Database
@@ -22,6 +24,7 @@ from phonebot.store.tables import CallRow, SpentToken
 
 DEADLINE_S = 0.5
 """A caller hears nothing meanwhile."""
+SWEEP_S = 60.0
 LONGEST_CALL = timedelta(hours=24)  # Twilio ends one by then (Call resource, TimeLimit)
 
 Taken: TypeAlias = Literal["taken", "used", "over"]
@@ -32,6 +35,8 @@ class AdmissionStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        # When what has expired was deleted by this process, by time.monotonic; None: it was not yet.
+        self._swept_s: float | None = None
 
     async def take(self, nonce: str, call_sid: str, expires_at: datetime) -> Taken:
         """
@@ -45,7 +50,7 @@ class AdmissionStore:
         filed = select(CallRow.call_sid).where(CallRow.call_sid == call_sid, CallRow.ended_at < now - LONGEST_CALL)
         try:
             async with self._in_time(), self._database.begin() as session:
-                await session.execute(delete(SpentToken).where(SpentToken.expires_at <= now))
+                await self._sweep(session, now)
                 session.add(SpentToken(nonce=nonce, expires_at=expires_at))
                 await session.flush()
                 is_over = await session.scalar(told) or await session.scalar(filed)
@@ -55,8 +60,16 @@ class AdmissionStore:
 
     async def over(self, call_sid: str) -> None:
         """The call has ended for good; told twice it makes no difference."""
-        async with self._in_time(), self._database.begin() as session:
-            await session.merge(SpentToken(nonce=_over(call_sid), expires_at=datetime.now(UTC) + LONGEST_CALL))
+        until = datetime.now(UTC) + LONGEST_CALL
+        with suppress(IntegrityError):  # another process was told, too
+            async with self._in_time(), self._database.begin() as session:
+                await session.merge(SpentToken(nonce=_over(call_sid), expires_at=until))
+
+    async def _sweep(self, session: AsyncSession, now: datetime) -> None:
+        """Delete what has expired, once in a while: calls that begin at once do not wait for each other over it."""
+        if self._swept_s is None or time.monotonic() - self._swept_s > SWEEP_S:
+            self._swept_s = time.monotonic()
+            await session.execute(delete(SpentToken).where(SpentToken.expires_at <= now))
 
     @asynccontextmanager
     async def _in_time(self) -> AsyncIterator[None]:
