@@ -2,6 +2,8 @@
 #   make demo                 a recorded caller dials in: no account, no key, no network
 #   make test                 the tests          (make test ARGS="-k barge_in")
 #   make nightly              10,000 random calls against the carrier's truth  (SEED=7 CALLS=2000)
+#   make fuzz                 a million spoilt messages to the decoders, 10,000 to each endpoint  (SEED=7)
+#   make chaos                hundreds of calls while all around them fails; memory after a thousand  (SEED=7)
 #   make check                lint and types     make format, make lock: what they say
 #   make audit                looks the versions that are installed up among known vulnerabilities (needs api.osv.dev)
 #   make clips                speaks anew what callers hear where the model cannot: after a change of its words
@@ -16,7 +18,7 @@ CALLS ?= 10000
 BIN   := $(VENV)/bin
 UV     = $(VENV)-lock/bin/uv
 
-.PHONY: demo test nightly check format audit clips fixtures lock clean
+.PHONY: demo test nightly check format audit clips fixtures lock clean fuzz chaos
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/demo.stamp
@@ -28,6 +30,16 @@ test: $(VENV)/test.stamp
 nightly: $(VENV)/test.stamp
 	@echo "$(CALLS) calls from SEED=$(SEED)"
 	PHONEBOT_RANDOM_CALLS=$(CALLS) $(BIN)/python -m pytest -s --hypothesis-seed=$(SEED) $(ARGS) tests/call/test_heard.py
+
+fuzz: $(VENV)/test.stamp
+	@echo "from SEED=$(SEED)"
+	PHONEBOT_FUZZ=1000000 PHONEBOT_FUZZ_SOCKETS=10000 PHONEBOT_FUZZ_SEED=$(SEED) \
+	  $(BIN)/python -m pytest -s --timeout=7200 --hypothesis-seed=$(SEED) $(ARGS) tests/fuzz
+
+chaos: $(VENV)/test.stamp
+	@echo "from SEED=$(SEED)"
+	PHONEBOT_CHAOS=300 PHONEBOT_CHAOS_CALLS=1000 PHONEBOT_CHAOS_SEED=$(SEED) \
+	  $(BIN)/python -m pytest -s $(ARGS) tests/chaos
 
 check: $(VENV)/test.stamp
 	$(BIN)/ruff check .

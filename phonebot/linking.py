@@ -46,7 +46,8 @@ def link(number: str, public_url: str, account_sid: str, auth_token: str, api_ur
     An application or a SIP trunk on the number makes Twilio ignore both (Twilio, IncomingPhoneNumber resource). An
     application is taken off, a trunk is refused. Raises LinkFailed.
     """
-    client = Client(account_sid, auth_token, http_client=TwilioHttpClient(timeout=TIMEOUT_S))
+    http = TwilioHttpClient(timeout=TIMEOUT_S)
+    client = Client(account_sid, auth_token, http_client=http)
     client.api.base_url = api_url
     try:
         found = client.incoming_phone_numbers.list(phone_number=number)
@@ -66,6 +67,8 @@ def link(number: str, public_url: str, account_sid: str, auth_token: str, api_ur
         raise LinkFailed(_refusal(error)) from error
     except OSError as error:  # requests' errors are among these
         raise LinkFailed(f"{api_url} cannot be reached: check the network, or TWILIO_API_URL") from error
+    finally:
+        http.session.close()  # the library leaves it to the collector
     return changes
 
 

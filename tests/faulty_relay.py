@@ -101,10 +101,11 @@ class Link:
         rate = self.weather.bytes_per_s
         size = self.weather.shred or (max(rate // 50, 1) if rate else len(data))
         for at in range(0, len(data), size):
-            writer.write(data[at : at + size])
+            piece = data[at : at + size]
+            writer.write(piece)
             await writer.drain()
             if rate:
-                await asyncio.sleep(size / rate)
+                await asyncio.sleep(len(piece) / rate)
 
     def _spoilt(self, data: bytes, writer: asyncio.StreamWriter) -> bytes:
         every = self._garble.pop(writer, None)

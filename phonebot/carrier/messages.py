@@ -281,7 +281,7 @@ def _undecodable(message: str, error: Exception) -> CarrierError:
 
 def _readable(text: str) -> str:
     """What may hold words of the peer's, as ASCII that neither breaks nor floods a line of a log."""
-    return ascii(text[:100])[1:-1]
+    return ascii(text[:100])[1:-1][:100]
 
 
 def _sequence_of(envelope: _Envelope) -> int | None:

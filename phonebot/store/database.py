@@ -144,7 +144,8 @@ class Database:
             await connection.execution_options(phonebot_read_only=read_only)
             yield connection
         except DBAPIError as error:
-            if not (_known_reason(error) or isinstance(error, OperationalError | InterfaceError)):
+            lost = error.connection_invalidated or isinstance(error, OperationalError | InterfaceError)
+            if not (lost or _known_reason(error)):
                 raise  # a mistake of ours, or what the rows forbid
             raise self._unavailable(error) from error
         finally:

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
-from itsdangerous import BadSignature, SignatureExpired, TimestampSigner, URLSafeTimedSerializer
+from itsdangerous import BadSignature, TimestampSigner, URLSafeTimedSerializer
 
 from phonebot.agents.profile import Profile
 from phonebot.carrier.messages import Start
@@ -28,6 +28,7 @@ from phonebot.transfers.after import Resumed
 from phonebot.web.callbacks import FINAL
 
 TOKEN_AGE_S = 60  # the carrier opens the stream at once; a minute covers its retries
+SKEW_S = 60  # the clock of the process that made a token may be so far ahead, or have been set back since
 TOKEN_PARAMETER = "token"  # noqa: S105  (a name)
 MAX_OVER = 10_000
 """Of so many calls a process knows that they are over without asking."""
@@ -110,11 +111,14 @@ class Tokens:
         if not token:
             raise Refused("the stream has no token")
         try:
-            nonce, *fields = self._signer.loads(token, max_age=self._age_s)
-        except SignatureExpired:
-            raise Refused(f"the stream's token is older than {self._age_s} s") from None
+            (nonce, *fields), signed_at = self._signer.loads(token, return_timestamp=True)
         except BadSignature:
             raise Refused("the stream's token is not ours") from None
+        age_s = self._clock() - signed_at.timestamp()
+        if age_s >= self._age_s + 1:  # it is dated to the second
+            raise Refused(f"the stream's token is older than {self._age_s} s")
+        if age_s < -SKEW_S:
+            raise Refused("the stream's token is dated in the future: set the clocks of all processes")
         return nonce, fields
 
     def use(self, nonce: str) -> None:
@@ -124,7 +128,7 @@ class Tokens:
             del self._used[old]
         if nonce in self._used:
             raise Refused("the stream's token was used before")
-        self._used[nonce] = now + self._age_s + 1
+        self._used[nonce] = now + self._age_s + SKEW_S + 1
 
 
 def check_call(call_sid: str, start: Start) -> None:
@@ -187,7 +191,7 @@ class Gate:
         if self._store is None:
             return
         call_sid = admitted.admission.call_sid
-        expires_at = datetime.fromtimestamp(self._clock() + TOKEN_AGE_S + 1, UTC)
+        expires_at = datetime.fromtimestamp(self._clock() + TOKEN_AGE_S + SKEW_S + 1, UTC)
         try:
             taken = await self._store.take(admitted.nonce, call_sid, expires_at)
         except StoreError as error:

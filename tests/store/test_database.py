@@ -13,6 +13,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 from databases import PostgresServer
+from faulty_relay import Relay, relaying
 from sqlalchemy import insert, select, text
 from sqlalchemy.exc import IntegrityError
 
@@ -342,3 +343,27 @@ async def test_who_is_cancelled_while_he_connects_leaves_no_connection(sqlite: D
         await asyncio.sleep(0.0001)
     reading.cancel()
     await asyncio.gather(reading, return_exceptions=True)
+
+
+@pytest.mark.parametrize("when", ["in a statement", "at the commit"])
+async def test_a_connection_that_breaks_meanwhile_is_told_as_a_database_that_is_away(
+    postgres: PostgresServer, migrated_postgresql: str, when: str
+) -> None:
+    name = postgres.create(template=migrated_postgresql)
+    async with relaying(postgres.port) as relay:
+        database = Database(f"postgresql://phonebot@127.0.0.1:{relay.port}/{name}?sslmode=disable")
+        with pytest.raises(StoreUnavailable, match="cannot be reached"):
+            await _broken(database, relay, when)
+        async with database.read() as session:
+            assert await session.scalar(text("SELECT 1")) == 1
+        await database.close()
+
+
+async def _broken(database: Database, relay: Relay, when: str) -> None:
+    async with database.begin() as session:
+        await session.execute(text("SELECT 1"))
+        if when == "at the commit":
+            relay.links[-1].cut()
+        else:
+            asyncio.get_running_loop().call_later(0.1, relay.links[-1].cut)
+            await session.execute(text("SELECT pg_sleep(15)"))

@@ -18,7 +18,7 @@ from websockets.typing import Subprotocol
 
 from phonebot.carrier.messages import Start
 from phonebot.web import desk, media
-from phonebot.web.admission import TOKEN_AGE_S, Admission, Gate, Refused
+from phonebot.web.admission import SKEW_S, TOKEN_AGE_S, Admission, Gate, Refused
 
 ADMISSION = Admission(CALL_SID, "+15550100001", "+15550100002", "0123456789ab")
 
@@ -50,6 +50,20 @@ def test_a_token_is_taken_until_it_is_a_minute_old() -> None:
     gate.admit(start(first))
     clock.now_s += 1
     with pytest.raises(Refused, match="older than 60 s"):
+        gate.admit(start(second))
+
+
+def test_a_token_of_a_process_whose_clock_is_ahead_is_taken() -> None:
+    """And one that was made right before this machine's clock was set back."""
+    clock = Clock()
+    gate = Gate(SECRET_KEY, clock)
+    first, second = gate.issue(ADMISSION), gate.issue(ADMISSION)
+    clock.now_s -= SKEW_S - 1
+    gate.admit(start(first))
+    with pytest.raises(Refused, match="used before"):
+        gate.admit(start(first))
+    clock.now_s -= 2
+    with pytest.raises(Refused, match="dated in the future: set the clocks"):
         gate.admit(start(second))
 
 
