@@ -27,7 +27,7 @@ from phonebot.agents.numbers import DEFAULT, read_file
 from phonebot.agents.profile import Profile
 from phonebot.audio.melody import melody
 from phonebot.call.actions import Ended, StartRecording
-from phonebot.call.inputs import AnsweredBy, CapReached, Input, Leave, PlayClip, TypedText
+from phonebot.call.inputs import AnsweredBy, CapReached, Input, Leave, ModelLost, PlayClip, TypedText
 from phonebot.call.plan import EarlierLine, plan_for
 from phonebot.carrier.account import CarrierAccount
 from phonebot.carrier.messages import Dtmf
@@ -65,7 +65,7 @@ from phonebot.simulator.carrier import Oddities
 from phonebot.simulator.dialogue import ScriptedMind
 from phonebot.simulator.ear import PhraseEar
 from phonebot.simulator.network import Network
-from phonebot.simulator.outputs import Faults
+from phonebot.simulator.outputs import Faults, Options
 from phonebot.simulator.script import load_script
 from phonebot.simulator.speech import EspeakVoice
 from phonebot.simulator.vad import SpeechDetector
@@ -124,6 +124,8 @@ class Recording:
     network: Network = NEAR
     oddities: Oddities = field(default_factory=Oddities)
     faults: Faults = field(default_factory=Faults)
+    options: Options = field(default_factory=Options)
+    expires_in_ms: int | None = None  # what the first session says of its end
     profile: dict[str, Any] = field(default_factory=dict)
     functions: Callable[[Path], tuple[Tool, ...]] = lambda folder: ()
     takes_ms: float = 0  # each of them
@@ -202,6 +204,17 @@ RECORDINGS = {
         "The model says nothing more in the middle of each answer. The caller asks again, then gives up.",
         (QUIET, say(HOURS), Pause(6000), say(BYE), Pause(5000), HangUp()),
         faults=Faults(stall_after_ms=2400),
+    ),
+    "model-lost": Recording(
+        "The model's connection breaks in the middle of an answer: the next session goes on with it.",
+        (QUIET, say(HOURS), QUIET, WaitForQuiet(2_000), say(BYE), QUIET, HangUp()),
+        options=Options(speed=1.2),
+        happens=((11_000, ModelLost("the model closed the session: the connection broke (1006)")),),
+    ),
+    "model-renewed": Recording(
+        "The session says that it ends: it is left for another one while nobody speaks.",
+        (QUIET, say(HOURS), QUIET, WaitForQuiet(3_000), say(BYE), QUIET, HangUp()),
+        expires_in_ms=20_000,
     ),
     "long": Recording(
         "Over a minute: a booking, two questions, one interruption.",
@@ -429,22 +442,29 @@ def hold(recording: Recording, ear: PhraseEar, work: Work, folder: Path) -> tupl
     )
     toolbox, guard = equipment.toolbox(context), Guardroom(workshop).guard(profile, context)
     script = load_script(recording.script)
-    model = VirtualModel(
-        ScriptedMind(script),
-        ear=ear,
-        voice=EspeakVoice(),
-        detector=SpeechDetector(),
-        faults=recording.faults,
-        work=work,
-    )
+    models = [
+        VirtualModel(
+            ScriptedMind(script),
+            ear=ear,
+            voice=EspeakVoice(),
+            detector=SpeechDetector(),
+            options=replace(recording.options, seed=session),
+            faults=recording.faults,
+            work=work,
+            seed=session,
+            expires_in_ms=None if session else recording.expires_in_ms,
+        )
+        for session in range(2)
+    ]
     call = VirtualCall(
         plan,
         Caller(*recording.steps),
-        model,
+        models[0],
         network=recording.network,
         oddities=recording.oddities,
         run_function=functions_of(toolbox, recording.takes_ms),
         look=look_of(guard),
+        further=models[1:],
     )
     for at_ms, received in recording.happens:
         call.run_until(partial(_is_later, call, at_ms), LIMIT_MS)

@@ -11,7 +11,7 @@ sockets in the service (bridge.py) is played here in a few lines.
 
 import math
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from random import Random
 
 from phonebot.call.actions import (
@@ -29,7 +29,7 @@ from phonebot.call.actions import (
 )
 from phonebot.call.call import Call
 from phonebot.call.clock import MediaClock
-from phonebot.call.inputs import Checked, Input, Tick, ToolResult
+from phonebot.call.inputs import Checked, Input, ModelLost, Tick, ToolResult
 from phonebot.call.plan import CallPlan
 from phonebot.carrier.messages import Connected, Media, Start, StreamReader, StreamWriter
 from phonebot.realtime.events import Command
@@ -72,7 +72,9 @@ class VirtualCall:
         on_event: Callable[[Event], object] = lambda event: None,
         run_function: RunFunction | None = None,
         look: Look | None = None,
+        further: Iterable[VirtualModel] = (),
     ) -> None:
+        """`further` are the sessions that follow that of `model`, should the call need them."""
         network, rng = network or Network(), Random(seed)  # noqa: S311 - jitter, no secret
         self.steps: list[Step] = []
         self.plan = plan
@@ -83,7 +85,7 @@ class VirtualCall:
         self.over = False  # the stream has ended, whoever ended it
         self._call = Call(plan)
         self._model: VirtualModel | None = None  # None: not asked for, or closed
-        self._new_model = model
+        self._models = iter((model, *further))
         self._run_function = run_function  # None: the plan has no functions
         self._look = look  # None: the plan has no guardrails
         # What came of that, and what was typed into the call: the core does not know of it yet.
@@ -105,7 +107,7 @@ class VirtualCall:
         return self._clock.now(self._now_ms)
 
     def happens(self, received: Input) -> None:
-        """Something besides the sockets, such as a text that is typed: the call is told of it now."""
+        """Something besides the sockets, such as a text that is typed, or their end: the call is told of it now."""
         self._beside.append(received)
 
     @property
@@ -205,6 +207,8 @@ class VirtualCall:
             self._clock = MediaClock(self._now_ms)
         if isinstance(received, Media):
             self._clock.arrive(self._now_ms, received.timestamp_ms)
+        if isinstance(received, ModelLost):
+            self._model = None
         now = self.now_ms
         actions = self._call.receive(received, now)
         self.steps.append(Step(now, received, tuple(actions)))
@@ -224,7 +228,7 @@ class VirtualCall:
             case CloseStream():
                 self._down.send(self._now_ms, action)
             case OpenModel(session):
-                self._model = self._new_model
+                self._model = next(self._models)
                 self._model.open(session, self._now_ms)
             case CloseModel():
                 self._model = None

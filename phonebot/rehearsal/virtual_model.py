@@ -62,13 +62,16 @@ class VirtualModel:
         faults: Faults | None = None,
         work: Work = at_once,
         seed: int = 0,
+        expires_in_ms: int | None = None,
     ) -> None:
+        """`expires_in_ms` is what the session says of its end; it never comes."""
         self._ear, self._voice, self._work = ear or DeafEar(), voice or ToneVoice(), work
         self._to_model: Link[Command] = Link(ONE_WAY_MS)
         self._from_model: Link[str | Close] = Link(ONE_WAY_MS)
         # What the ear and the voice have done, and when they say so.
         self._results: deque[tuple[float, int, str | Spoken | Exception]] = deque()
         self._configured = False
+        self._expires_in_ms = expires_in_ms
         self._session = Session(
             "ga",
             Config(model="embedded"),
@@ -122,7 +125,7 @@ class VirtualModel:
         self._configured = True
         session = event.session
         formats = (session.input_format or "pcmu", session.output_format or "pcmu")
-        return [ModelReady(session, *formats)]
+        return [ModelReady(session, *formats, expires_in_ms=self._expires_in_ms)]
 
     def _perform(self, outputs: list[Output], now_ms: float) -> None:
         for output in outputs:
