@@ -39,8 +39,8 @@ from phonebot.realtime.severity import close_meaning, close_severity, severity
 ROOM_BYTES = 16 * 1024  # half of what the library lets wait before a send blocks
 SEND_TIMEOUT_S = 5.0  # by then the socket holds seconds of the caller's audio
 CLOSE_TIMEOUT_S = 1.0  # a call that has ended does not wait for the model's farewell
-PING_INTERVAL_S = 20.0
-PING_TIMEOUT_S = 20.0
+PING_INTERVAL_S = 5.0  # a caller waits while a dead connection is taken for a silent one
+PING_TIMEOUT_S = 5.0
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024  # an item retrieved with its audio is one message
 MAX_QUOTE = 300  # characters of the service's words in an error of ours
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from phonebot.simulator.conversation import Item, Part
 from phonebot.simulator.outbox import Outbox
+from phonebot.simulator.outputs import Transcripts
 from phonebot.simulator.shapes import Json
 from phonebot.simulator.tokens import USER_MS_PER_TOKEN, text_tokens
 
@@ -20,8 +21,9 @@ _EVENT = "conversation.item.input_audio_transcription"
 class Hearing:
     """The ear's jobs of a session, each for one part of an item."""
 
-    def __init__(self, outbox: Outbox) -> None:
-        self._outbox = outbox
+    def __init__(self, outbox: Outbox, transcripts: Transcripts = "told") -> None:
+        self._outbox, self._transcripts = outbox, transcripts
+        self._kept: tuple[Json, Part, str, str] | None = None  # told behind the next one, where they are swapped
         self._jobs: dict[int, tuple[Item, Part, Mapping[str, Any] | None]] = {}
 
     def listen(self, item: Item, transcription: Mapping[str, Any] | None) -> None:
@@ -41,10 +43,21 @@ class Hearing:
             where = {"item_id": item.id, "content_index": item.parts.index(part)}
             if isinstance(result, str):
                 part.transcript = result
-                self._tell_transcript(where, part, result, str(transcription["model"]))
+                self._tell_in_turn(where, part, result, str(transcription["model"]))
             else:
                 self._tell_failure(where)
         return True
+
+    def _tell_in_turn(self, where: Json, part: Part, text: str, model: str) -> None:
+        if self._transcripts == "never":
+            return
+        if self._transcripts == "swapped" and self._kept is None:
+            self._kept = where, part, text, model
+            return
+        self._tell_transcript(where, part, text, model)
+        if self._kept:
+            self._tell_transcript(*self._kept)
+            self._kept = None
 
     def _tell_transcript(self, where: Json, part: Part, text: str, model: str) -> None:
         whisper = model.startswith("whisper")  # one delta, billed by duration; newer models stream and count tokens

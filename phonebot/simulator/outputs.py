@@ -72,6 +72,10 @@ class Options:
     seed: int | None = None
 
 
+Transcripts: TypeAlias = Literal["told", "swapped", "never"]
+"""Of the caller's turns: as they are done, each second one before the first, or not at all."""
+
+
 @dataclass(frozen=True, slots=True)
 class Faults:
     """
@@ -83,7 +87,8 @@ class Faults:
 
     Of the session: `update` "ignored" never answers a `session.update`, "refused" refuses each; `keep_pcm` accepts
     formats but stays with PCM and echoes that; after `stall_after_ms` of generation a response says nothing more;
-    `deltas_after_cancel` audio deltas of a cancelled response follow its `response.done`.
+    `deltas_after_cancel` audio deltas of a cancelled response follow its `response.done`; `transcripts` are those
+    of the caller's turns.
     """
 
     slow_upgrade_s: float = 0.0
@@ -95,3 +100,4 @@ class Faults:
     keep_pcm: bool = False
     stall_after_ms: int | None = None
     deltas_after_cancel: int = 0
+    transcripts: Transcripts = "told"

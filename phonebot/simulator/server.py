@@ -96,6 +96,10 @@ class ModelServer:
         """Break a session's TCP connection, without a close."""
         self._sessions[session].transport.abort()
 
+    def freeze(self, session: Session) -> None:
+        """Read nothing more of a session: its client is told nothing, as by a network that is gone."""
+        self._sessions[session].transport.pause_reading()
+
     async def admit(self, connection: ServerConnection, request: Request) -> Response | None:
         """Let an upgrade pass (None) or answer it with an HTTP error."""
         if self._faults.slow_upgrade_s:

@@ -70,7 +70,7 @@ class Session:
         self.id = self._outbox.new_id("sess")
         self.conversation = Conversation(self._outbox.new_id("conv"))
         self._input = InputAudio(detector, config.input_format, config.turn_detection)
-        self._hearing = Hearing(self._outbox)
+        self._hearing = Hearing(self._outbox, faults.transcripts)
         self._responses = Responses(self._outbox, self.conversation, mind, options, faults, sizes)
         self._turn_item_id: str | None = None  # of the turn the caller is speaking; None: nobody speaks
         self._answer_owed = False  # a turn ended while a response was active, and such turns are queued

@@ -2,15 +2,18 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import call_tools
 import pytest
 from model_driver import tone
 from service_driver import PROFILE, Service, StartService, Witness, until
 
+from phonebot.call import recovery
 from phonebot.call.actions import Cut, Line, ModelDropped, Recovered, RunTool, Trouble
+from phonebot.realtime import line
 from phonebot.realtime.events import SpeechStarted
+from phonebot.replay.summary import summarised
 from phonebot.simulator.caller import HangUp, Pause, Say, WaitForBot, WaitForHangUp, WaitForQuiet
 from phonebot.simulator.mind import Call, Context
 from phonebot.simulator.mind import Say as Speak
@@ -118,6 +121,30 @@ async def test_what_the_caller_says_while_the_model_vanishes_is_answered_and_in_
     await service.stop()
 
 
+async def test_a_connection_that_is_half_open_is_found_dead_and_replaced(
+    start_service: StartService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(line, "PING_INTERVAL_S", 0.5)
+    monkeypatch.setattr(line, "PING_TIMEOUT_S", 0.5)
+    service = await start_service(minds=Counting)
+
+    def freeze() -> None:
+        assert service.model is not None
+        for session in service.model.sessions:
+            service.model.freeze(session)
+
+    await call_in(
+        service,
+        *(WaitForQuiet(300), Pause(500), Say(SPEECH), WaitForBot(), WaitForQuiet(800), HangUp()),
+        when=lambda witness: spoken(witness, "bot"),
+        then=freeze,
+    )
+    assert [role for role, _ in lines(service)] == ["bot", "caller", "bot"]
+    assert len(service.witnesses[0].saw(Recovered)) == 1
+    break_all(service)
+    await service.stop()
+
+
 class Asking:
     """A mind that calls a function for the caller's first turn, and tells what came of it."""
 
@@ -204,3 +231,78 @@ async def test_a_model_that_does_not_come_back_ends_the_call_with_words(start_se
     assert record.told("plays")
     assert len(lines(service)) == 3  # the greeting, that it takes a moment, that something does not work
     await service.stop()
+
+
+class Failing:
+    """A mind that fails at first: so many times for each turn of the caller's."""
+
+    def __init__(self, times: int) -> None:
+        self._left = times
+
+    def answer(self, context: Context) -> tuple[Speak | Call, ...]:
+        if context.heard is None:
+            return (Speak("Hi"),)
+        if self._left:
+            self._left -= 1
+            raise RuntimeError("out of order")
+        return (Speak("This is the answer"),)
+
+
+@pytest.mark.parametrize(("times", "last"), [(1, "This is the answer"), (2, "I am sorry, something went wrong.")])
+async def test_an_answer_that_fails_is_asked_for_once_more_and_else_the_caller_is_told_so(
+    start_service: StartService, times: int, last: str
+) -> None:
+    service = await start_service(minds=lambda: Failing(times))
+    record = await service.dial(WaitForQuiet(300), Say(SPEECH), WaitForBot(), WaitForQuiet(800), HangUp())
+    assert record.passed, record
+    assert lines(service)[-1][1].startswith(last)
+    await service.stop()
+
+
+async def test_a_session_that_falls_silent_in_mid_answer_is_left_for_another_one(
+    start_service: StartService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recovery, "STALL_MS", 1_000)
+    service = await start_service(minds=Counting, faults=Faults(stall_after_ms=1_500))
+    calling = asyncio.create_task(service.dial(WaitForQuiet(300), Say(SPEECH), Pause(7_000), HangUp()))
+    await until(lambda: service.witnesses and len(service.witnesses[0].saw(Recovered)) == 1)
+    record = await calling
+    assert record.passed, record
+    (witness, *_) = service.witnesses
+    assert witness.saw(ModelDropped)[0] == ModelDropped("the model does not answer")
+    await service.stop()
+
+
+async def test_a_session_that_takes_its_time_is_told_what_was_said_before_the_line_went(
+    start_service: StartService,
+) -> None:
+    """A call that reconnects in 600 ms: how long the caller hears nothing, and what he hears then."""
+    service = await start_service(minds=Counting, faults=Faults(slow_start_s=0.6))
+    await call_in(
+        service,
+        *(WaitForQuiet(300), Say(SPEECH), WaitForBot(), WaitForQuiet(1_500), Say(SPEECH), WaitForBot()),
+        *(WaitForQuiet(500), HangUp()),
+        when=lambda witness: spoken(witness, "bot", 2),
+        then=lambda: break_all(service),
+    )
+    (recovered,) = service.witnesses[0].saw(Recovered)
+    assert 600 <= recovered.away_ms < 2_500
+    assert [text for _, text in remembered(service)] == [text for _, text in lines(service)]
+    await service.stop()
+
+
+@pytest.mark.parametrize("transcripts", ["swapped", "never"])
+async def test_the_transcript_is_in_the_order_of_the_conversation_however_late_it_is_written_down(
+    start_service: StartService, transcripts: Literal["swapped", "never"]
+) -> None:
+    service = await start_service(minds=Counting, faults=Faults(transcripts=transcripts))
+    record = await service.dial(
+        *(WaitForQuiet(300), Say(SPEECH), WaitForBot(), WaitForQuiet(300)),
+        *(Say(SPEECH), WaitForBot(), WaitForQuiet(800), HangUp()),
+    )
+    assert record.passed, record
+    assert [role for role, _ in lines(service)] == ["bot", "caller", "bot", "caller", "bot"]
+    words = [text for role, text in lines(service) if role == "caller"]
+    assert words == (["something", "something"] if transcripts == "swapped" else ["", ""])
+    await service.stop()
+    assert [turn.who for turn in summarised(service.log()).turns] == ["bot", "caller", "bot", "caller", "bot"]
