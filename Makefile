@@ -38,7 +38,7 @@ fuzz: $(VENV)/test.stamp
 
 chaos: $(VENV)/test.stamp
 	@echo "from SEED=$(SEED)"
-	PHONEBOT_CHAOS=300 PHONEBOT_CHAOS_CALLS=1000 PHONEBOT_CHAOS_SEED=$(SEED) \
+	PHONEBOT_CHAOS=300 PHONEBOT_CHAOS_CALLS=1000 PHONEBOT_CHAOS_KILLS=40 PHONEBOT_CHAOS_SEED=$(SEED) \
 	  $(BIN)/python -m pytest -s $(ARGS) tests/chaos
 
 check: $(VENV)/test.stamp

@@ -44,6 +44,7 @@ WORD_MS = 300
 ANSWER_MS = 1_200
 # Loud enough to be heard, and the same after a round through PCM: one for each answer.
 LEVELS = bytes(code for code in range(0x80, 0xC0) if pcm_to_ulaw(ulaw_to_pcm(bytes([code]))) == bytes([code]))
+FAR_MS = 80  # how long, and by how much unevenly, messages take at most
 RUN_BYTES = 40  # so much of one level is no accident
 
 Trouble: TypeAlias = Literal[
@@ -179,7 +180,7 @@ class Chaos:
                     from_number=number,
                     auth_token=TOKEN,
                     public_url=self._service.public_url,
-                    network=Network(*(rng.choice((0, 20, 80)) for _ in range(4))),
+                    network=Network(*(rng.choice((0, 20, FAR_MS)) for _ in range(4))),
                     max_call_s=40.0,
                     seed=rng.randrange(2**32),
                 )
