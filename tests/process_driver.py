@@ -54,8 +54,8 @@ class Remembering:
         known = sum(line.role in ("user", "assistant") for line in context.history)
         newest = context.history[-1] if context.history else None
         if newest and newest.role == "system" and "broke off" in newest.text:
-            return (Say(f"back with {known} lines of what was said before"),)
-        return (Say(f"an answer to {known} lines of some length"),)
+            return (Say(f"back with {known} lines of what was said before it broke off"),)
+        return (Say(f"an answer to {known} lines that takes long enough to be cut off within"),)
 
 
 @dataclass
@@ -181,15 +181,14 @@ class Fleet:
         return self._calls[-1]
 
     async def seen(self, is_so: Callable[[Snapshot], bool]) -> Snapshot:
-        """The only call in progress, as the database has it, once it is so."""
+        """The only call, as the database has it while it is in progress and some seconds longer, once it is so."""
         async with asyncio.timeout(STARTS_S):
             while True:
                 for listed in await self.live.listed():
-                    if listed.outcome is None:
-                        text = (await self.live.snapshots([listed.key])).get(listed.key)
-                        snapshot = msgspec.json.decode(text, type=Snapshot) if text else None
-                        if snapshot and is_so(snapshot):
-                            return snapshot
+                    text = (await self.live.snapshots([listed.key])).get(listed.key)
+                    snapshot = msgspec.json.decode(text, type=Snapshot) if text else None
+                    if snapshot and is_so(snapshot):
+                        return snapshot
                 await asyncio.sleep(0.02)
 
     async def filed(self, count: int) -> list[tuple[str, str | None, list[str]]]:

@@ -272,16 +272,16 @@ class LiveStore:
             return None
         return Standing(row.process, row.snapshot, row.outcome, (row.now - row.seen_at).total_seconds())
 
-    async def others_take_calls(self, besides: str) -> bool:
-        """Whether a process other than this one takes new calls, and has said so of late."""
+    async def taking_calls(self, besides: str) -> list[str]:
+        """The processes other than this one that take new calls, and have said so of late."""
         found = (
             select(LiveProcess.process)
             .where(LiveProcess.process != besides, LiveProcess.takes_calls)
             .where(LiveProcess.seen_at >= self._ago(TAKES_S))
-            .limit(1)
+            .limit(MAX_LISTED)
         )
         async with self._reading() as session:
-            return await session.scalar(found) is not None
+            return list(await session.scalars(found))
 
     async def ask(
         self, call_sid: str, what: What, actor: Actor, lasts_s: float | None = None, wish: str | None = None

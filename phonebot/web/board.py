@@ -63,7 +63,7 @@ def process_name() -> str:
 class Board:
     """
     `feed` and `held` are the calls of this process, which takes new ones while `takes_calls` says so. `live` None:
-    there is no database.
+    there is no database. `has_ended`: whether another process is known to be dead.
     """
 
     def __init__(
@@ -72,7 +72,9 @@ class Board:
         held: HeldCalls,
         live: LiveStore | None = None,
         takes_calls: Callable[[], bool] = lambda: True,
+        has_ended: Callable[[str], bool] = lambda process: False,
     ) -> None:
+        self._has_ended = has_ended
         self._takes_calls = takes_calls
         self._publisher: Publisher | None = None  # it runs only where there is a database, and for a time
         self._feed = feed
@@ -111,9 +113,10 @@ class Board:
             return False
         try:
             async with asyncio.timeout(OTHERS_S):
-                return await self._live.others_take_calls(self._feed.process)
+                others = await self._live.taking_calls(self._feed.process)
         except (StoreError, TimeoutError):
             return False
+        return not all(map(self._has_ended, others))
 
     def lose(self, call_sid: str) -> None:
         """The carrier says that a call's stream has ended. If it is held here, it has not been noticed yet."""

@@ -8,7 +8,7 @@ from sqlalchemy import func, select, update
 from phonebot.errors import NotStored
 from phonebot.store.audit import Actor
 from phonebot.store.database import Database
-from phonebot.store.live import EVENTS_S, GONE_S, KEPT_S, STALE_S, LiveCall, LiveStore
+from phonebot.store.live import EVENTS_S, GONE_S, KEPT_S, STALE_S, TAKES_S, LiveCall, LiveStore
 from phonebot.store.tables import AuditRow, LiveAudio, LiveCallRow, LiveCommand, LiveEvents, LiveProcess
 
 ADA = Actor("ada", "192.0.2.7")
@@ -192,3 +192,16 @@ async def test_what_happens_in_a_call_that_is_followed_is_read_in_order_and_kept
         await session.execute(update(LiveEvents).values(at=since - timedelta(seconds=EVENTS_S)))
     await live.tidy()
     assert await rows(database, LiveEvents) == 0
+
+
+async def test_the_processes_that_take_calls_are_those_that_have_said_so_of_late(
+    live: LiveStore, database: Database
+) -> None:
+    await live.write(ONE)
+    await live.write(OTHER)
+    assert await live.taking_calls(besides=ONE) == [OTHER]
+    await live.write(OTHER, takes_calls=False)
+    assert await live.taking_calls(besides=ONE) == []
+    await live.write(OTHER)
+    await silence(database, OTHER, TAKES_S + 1)
+    assert await live.taking_calls(besides=ONE) == []
