@@ -1,4 +1,4 @@
-"""The whole service with a store, users of each role and tokens of each scope. Afterwards nothing runs any more."""
+"""The whole service with a store and users of each role."""
 
 import shutil
 from collections.abc import AsyncIterator
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from service_driver import Service, StartService, leaving_nothing
+from service_driver import Service, StartService
 from sign_in import PASSWORD, QUICK
 
 from phonebot.store.audit import Actor
@@ -18,7 +18,24 @@ from phonebot.store.users import ROLES, UserStore
 
 
 @pytest.fixture
-async def store(migrated_sqlite: Path, tmp_path: Path) -> AsyncIterator[Store]:
+async def services() -> AsyncIterator[AsyncExitStack]:
+    """Stops those that a test has started, when it is closed."""
+    async with AsyncExitStack() as services:
+        yield services
+
+
+@pytest.fixture
+async def start_service(services: AsyncExitStack, tmp_path: Path) -> StartService:
+    async def start(**terms: Any) -> Service:
+        service = await Service.start(tmp_path, **terms)
+        services.push_async_callback(service.stop)
+        return service
+
+    return start
+
+
+@pytest.fixture
+async def store(services: AsyncExitStack, migrated_sqlite: Path, tmp_path: Path) -> AsyncIterator[Store]:
     """With a user of each role, named after it. Which database it is makes no difference here."""
     shutil.copy(migrated_sqlite, tmp_path / "phonebot.db")
     database = Database(f"sqlite:///{tmp_path}/phonebot.db")
@@ -26,19 +43,8 @@ async def store(migrated_sqlite: Path, tmp_path: Path) -> AsyncIterator[Store]:
     for role in ROLES:
         await users.create(role, PASSWORD, role, Actor("boss"))
     yield Store.of(database, Recordings((tmp_path / "calls").as_uri()), users)
+    await services.aclose()  # who still used the database would open it again
     await database.close()
-
-
-@pytest.fixture
-async def start_service(tmp_path: Path) -> AsyncIterator[StartService]:
-    async with leaving_nothing(), AsyncExitStack() as running:
-
-        async def start(**terms: Any) -> Service:
-            service = await Service.start(tmp_path, **terms)
-            running.push_async_callback(service.stop)
-            return service
-
-        yield start
 
 
 @pytest.fixture
