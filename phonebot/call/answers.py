@@ -84,6 +84,9 @@ class Answers:
             talk.responses.done(response.id)
             if response.status == "completed":
                 self._caller.was_answered(response.id)
+        if response.reason == "content_filter" and response.id not in talk.responses.fenced:
+            # The service's filter has stopped it in mid-word, and would again.
+            actions += talk.silence_bot(now) + self._recovery.excuse(now)
         actions += self._guardrails.response_over(response.id, now)
         actions += talk.items.complete(response.id)
         actions += talk.items.delete_unheard(lambda item: item.response_id == response.id)

@@ -291,9 +291,10 @@ class Recovery:
     def _tick_there(self, now: int) -> list[Action]:
         if self._stalls_ms is not None and now >= self._stalls_ms:
             return self._stalled(now)
-        if self._renew_ms is None or now < self._renew_ms[self._renews]:
+        if self._renew_ms is None:
             return []
-        if self._renews:
+        quiet_from_ms, by_ms = self._renew_ms
+        if now >= by_ms:
             return self._renew("its session ends", now)
-        self._renews = True
+        self._renews = now >= quiet_from_ms
         return []

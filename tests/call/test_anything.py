@@ -5,6 +5,7 @@ from base64 import b64encode
 from driver import PLAN, recorded
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from phonebot.call.actions import Action, ClearPlayback, Cut, Ended, SendMark, Tell
 from phonebot.call.call import Call
@@ -21,17 +22,20 @@ from phonebot.call.inputs import (
     PlayClip,
     ServiceStops,
     Tick,
+    ToolResult,
     TypedText,
 )
 from phonebot.call.limits import Budget, Limits, NoInput
 from phonebot.call.plan import (
     CallPlan,
+    Canned,
     Caution,
     Clip,
     GuardrailRule,
     Keypad,
     KeyTurns,
     LocalTurns,
+    Recovery,
     ToolRule,
     Turns,
 )
@@ -88,6 +92,10 @@ inputs: st.SearchStrategy[Input] = st.one_of(
     st.builds(ModelFault, texts),
     st.just(Tick()),
     st.just(CapReached("day", 50.1, 50)),
+    st.just(ModelLost("gone")),
+    st.builds(ModelReady, st.just(e.Session()), expires_in_ms=st.sampled_from([None, -5, 0, 8_000, 600_000])),
+    st.builds(ToolResult, st.just("call_1"), texts),
+    st.just(e.RateLimitsUpdated((e.RateLimit("requests", 10, 0, 0.5),))),
     st.builds(ServiceStops, st.booleans()),
     st.builds(
         Checked,
@@ -195,6 +203,9 @@ rules = st.fixed_dictionaries(
     limits,
     silences,
     st.sampled_from([20_000, 900_000]),
+    st.sampled_from([Canned(), Canned(*[Clip("Well.", frame(4_000))] * 4)]),
+    st.sampled_from([Recovery(), Recovery(0, (), 0), Recovery(4_000, (0, 1_000), 500)]),
+    st.booleans(),
 )
 def test_nothing_that_may_happen_makes_the_core_raise(
     ready: ModelReady,
@@ -212,9 +223,12 @@ def test_nothing_that_may_happen_makes_the_core_raise(
     limits: Limits,
     no_input: NoInput | None,
     max_call_ms: int,
+    canned: Canned,
+    recovery: Recovery,
+    transcribes: bool,
 ) -> None:
     plan = CallPlan(
-        PLAN.session,
+        replace(PLAN.session, transcription=e.Transcription("any") if transcribes else None),
         greeting,
         turns=turns,
         opening=opening,
@@ -226,6 +240,8 @@ def test_nothing_that_may_happen_makes_the_core_raise(
         limits=limits,
         no_input=no_input,
         max_call_ms=max_call_ms,
+        canned=canned,
+        recovery=recovery,
         **rules,  # type: ignore[arg-type]
     )
     call, now = Call(plan), 0
@@ -238,6 +254,8 @@ def test_nothing_that_may_happen_makes_the_core_raise(
             check(call.receive(Tick(), now))
             assert call.wakeup_ms is None or call.wakeup_ms > now
     actions = call.receive(end, now)
+    if not call.ended:  # it has last words
+        actions = call.receive(OperatorHangUp("ada"), now)
     check(actions)
     assert call.ended
     assert actions == [] or isinstance(actions[-1], Ended)

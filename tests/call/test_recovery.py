@@ -682,3 +682,16 @@ def test_a_long_answer_is_no_stall() -> None:
     driver.end("item_1")
     driver.done()
     assert not driver.did(ModelDropped)
+
+
+def test_an_answer_that_the_services_filter_stops_is_heard_no_further() -> None:
+    driver = CallDriver(PATIENT)
+    turn(driver, "item_u", "Hello?")
+    driver.begin("item_1")
+    driver.more("item_1", 2_000)
+    driver.run(500)
+    driver.feed(ResponseDone(Response("resp_1", "incomplete", reason="content_filter")))
+    driver.run(2_000)
+    assert driver.heard_ms("item_1") == 500
+    assert level_ms(driver, TROUBLE)
+    assert asks(driver) == []

@@ -196,7 +196,7 @@ def test_a_damaged_one_is_read_or_refused_and_nothing_else(data: st.DataObject) 
     ("damage", "problem"),
     [
         (lambda folder: (folder / "events.jsonl").write_bytes(b"{}\n"), "line 1"),
-        (lambda folder: (folder / "events.jsonl").write_bytes(b" " * 2**20 + b"\n"), "line 1: longer than"),
+        (lambda folder: (folder / "events.jsonl").write_bytes(b" " * 2**21 + b"\n"), "line 1: longer than"),
         (lambda folder: (folder / "caller.wav").write_bytes(b"RIFF"), "caller.wav"),
         (lambda folder: (folder / "caller.wav").unlink(), "caller.wav: there is no such file"),
         (
