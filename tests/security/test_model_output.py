@@ -32,6 +32,8 @@ from phonebot.store.tables import CallRow, MessageRow, UserRow
 from phonebot.store.tokens import SCOPES
 from phonebot.web.console import STATIC, TEMPLATES
 
+pytestmark = pytest.mark.slow
+
 PICTURE = "<img src=x onerror=alert(1)>"
 SCRIPT = "\"'></script><script>window.taken = 1</script>"
 MARKUP = f"{PICTURE} {SCRIPT}"

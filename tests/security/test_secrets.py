@@ -42,6 +42,8 @@ from phonebot.store.audit import Actor
 from phonebot.store.store import Store
 from phonebot.store.tokens import SCOPES
 
+pytestmark = pytest.mark.slow
+
 CALLER, OTHER = "+15550100123", "+15550100777"
 PIN = "8642097531"
 CRM_KEY = "crm-key-5d1c8e"
