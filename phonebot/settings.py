@@ -232,7 +232,7 @@ class Settings(BaseModel):
 
     drain_s: Annotated[float, Field(ge=0, le=86_400), Allowed("seconds, from 0 to 86400")] = 300
     """s that calls in progress have to end once a process is told to stop. Then they go on in another process, or
-    the bot says goodbye, which takes at most 30 s more: what stops the process must wait that much longer."""
+    the bot says goodbye, which takes at most 40 s more: what stops the process must wait that much longer."""
 
     secret_key: Annotated[Secret | None, _SECRET] = None
     """Signs the tokens that admit a media stream; the same for all processes. Required without `--dev`."""
