@@ -145,6 +145,11 @@ class CallDriver:
             self.local_ms += 1
             self._carry()
 
+    def hold_network(self, ms: int) -> None:
+        """From now on nothing gets through for `ms`, either way."""
+        for link in (self._to_us, self._to_carrier):
+            link.stand_still(self.local_ms + ms)
+
     @property
     def in_transit(self) -> bool:
         """Something is on its way to the carrier."""

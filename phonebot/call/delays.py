@@ -31,6 +31,7 @@ STALE_MEDIA_MS = 150
 HELD_UP_MS = 1_000
 PAUSE_MS = 300  # a gap between two frames that shows it
 KNOWN_STAMPS = 25  # so many frames show how unevenly they travel
+STILL_MS = 60  # so long without a frame: longer than any pause in a process of ours that runs
 EVEN_MS = 5  # frames that come so evenly came without jitter
 # What so many frames have shown of the jitter may be half of it; of what more of them have shown, less is missing.
 UNSEEN_FRAMES = 16
@@ -81,6 +82,7 @@ class Delays:
         # The same, less by how much the clock may have been held up when they began.
         self._true_trips_ms: deque[float] = deque(maxlen=8)
         self._first_ms: int | None = None  # when the first frame came
+        self._newest_ms = 0  # and the newest
         self._loses_marks = False  # a mark was never echoed though a later one was
         self._spread_ms = 0.0  # how slow one echo was compared with another
         self._buffers_ms: deque[int] = deque(maxlen=8)
@@ -100,6 +102,7 @@ class Delays:
         self._stamp_ms = self._boundary_ms(stamp_ms)
         if self._first_ms is None:
             self._first_ms = now
+        self._newest_ms = now
         bucket = now // JITTER_BUCKET_MS
         newest, lateness_ms = self._lateness_ms[-1]
         late_ms = now - self._stamp_ms
@@ -148,7 +151,18 @@ class Delays:
 
     def seen_ms(self, now: int) -> int:
         """What was echoed by then has come back by now: frames and echoes keep their order."""
-        return self._stamp_ms if self.is_dated(now) else now - self.undated_ms(now)
+        dated = self.is_dated(now) or self.stands_still(now)
+        return self._stamp_ms if dated else now - self.undated_ms(now)
+
+    def stands_still(self, now: int) -> bool:
+        """Nothing comes from a carrier that sends all the time: nor need anything of ours have got there."""
+        is_steady = self._stamps > KNOWN_STAMPS and not self._pauses
+        return is_steady and now > self._newest_ms + STILL_MS + self.jitter_ms
+
+    @property
+    def reached_ms(self) -> int:
+        """What we sent by then has reached the carrier for sure: its newest frame was sent after that came."""
+        return self._newest_ms - self.round_trip_ms - self.jitter_ms
 
     def measure_round_trip(self, sent_ms: int, echoed_ms: float) -> None:
         trip_ms = max(int(echoed_ms - sent_ms), 0)

@@ -651,7 +651,7 @@ class PlayoutLedger:
         """
         likely, jitter_ms = self._delays.likely, self._delays.most_jitter_ms
         tolerance_ms = STAMP_JITTER_MS + self._delays.spread_ms + self._delays.mark_lag_ms
-        lowest = run.sent
+        lowest = run.sent_by(self._delays.reached_ms) if self._delays.stands_still(now) else run.sent
         for trip_ms in self._delays.possible_trips_ms:
             quick = replace(likely, trip_ms=trip_ms)
             slow = replace(quick, trip_ms=quick.trip_ms + jitter_ms + ROUNDING_MS, cautious=True)

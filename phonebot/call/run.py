@@ -130,6 +130,10 @@ class Run:
             position = mark.position
         return position
 
+    def sent_by(self, at_ms: float) -> int:
+        """Bytes that were sent by then, as far as their marks tell; those confirmed in any case."""
+        return max((mark.position for mark in self.marks if mark.sent_ms <= at_ms), default=self.confirmed)
+
     def whole_frames(self, position: int) -> int:
         """The same to the nearest frame: one is heard whole or not at all."""
         return min(round(position / FRAME_BYTES) * FRAME_BYTES, self.sent)

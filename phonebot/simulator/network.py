@@ -52,6 +52,11 @@ class Link(Generic[Message]):
         self._last_due_ms = max(self._last_due_ms, due_ms)
         self._under_way.append((self._last_due_ms, message))
 
+    def stand_still(self, until_ms: float) -> None:
+        """Nothing arrives until then: what is under way, and what is sent meanwhile, waits."""
+        self._last_due_ms = max(self._last_due_ms, until_ms)
+        self._under_way = deque((max(due_ms, until_ms), message) for due_ms, message in self._under_way)
+
     def due(self, now_ms: float) -> list[Message]:
         """Take what has arrived by now, in order."""
         arrived = []

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from phonebot.audio.base64 import base64_length, base64_silence
 from phonebot.call.actions import ClearPlayback, Cut, PlayAudio, SendMark
+from phonebot.call.inputs import CarrierClosed
 from phonebot.call.playout import PlayoutLedger
 from phonebot.carrier.messages import Mark
-from phonebot.realtime.events import SpeechStarted
+from phonebot.realtime.events import SpeechStarted, SpeechStopped
 from phonebot.simulator.carrier import Oddities
 from phonebot.simulator.network import Network
 
@@ -207,6 +208,34 @@ def test_what_was_heard_is_exact_after_our_process_stood_still(seed: int) -> Non
     driver.feed(SpeechStarted(0))
     driver.run(800)
     assert abs(driver.believed_ms(a=8_000)["a"] - driver.heard_ms("a")) <= 20
+
+
+@pytest.mark.parametrize("after_ms", [200, 900, 1_900, 30_000])
+def test_audio_that_a_dead_network_holds_is_not_taken_for_heard(after_ms: int) -> None:
+    """It was sent, and would have been played by now: nothing shows that it has arrived."""
+    driver = CallDriver(network=NEAR)
+    driver.run(1_000)
+    driver.say("a", 400, "resp_1")
+    driver.run(300)
+    driver.hold_network(60_000)
+    driver.say("b", 1_000, "resp_2")
+    driver.run(after_ms)
+    driver.feed(CarrierClosed(1006))
+    heard_ms = {cut.item_id: cut.heard_ms for cut in driver.did(Cut) if isinstance(cut, Cut)}
+    assert heard_ms["b"] == driver.heard_ms("b") == 0
+    assert 0 <= driver.heard_ms("a") - heard_ms.get("a", 400) <= 200
+
+
+def test_audio_that_a_network_held_for_a_second_is_not_taken_for_heard_before_it_was() -> None:
+    driver = CallDriver(network=NEAR)
+    driver.run(1_000)
+    driver.hold_network(1_000)
+    driver.say("a", 1_000)
+    driver.run(1_100)
+    driver.feed(SpeechStarted(0))
+    driver.run(100)
+    driver.feed(SpeechStopped(1_300))
+    assert driver.believed_ms(a=1_000)["a"] <= driver.heard_ms("a") + 20
 
 
 @given(st.integers(0, 5_000))
