@@ -19,6 +19,8 @@ FRAME_MS = 20
 PLAIN = CarrierTraits()
 # Before the first round trip is measured. It cancels out: it delays the begin of audio as much as its end.
 UNKNOWN_ROUND_TRIP_MS = 200
+# Where it does not, at a call's end: how much longer than that one may be.
+FAR_AWAY_MS = 600
 UNKNOWN_BUFFER_MS = 200  # a start buffer that nobody has measured has no more
 UNKNOWN_JITTER_MS = 100  # before there were frames that show it
 UNEVEN_MS = 8  # a stamp further off the others' frames begins a new count of frames
@@ -224,6 +226,11 @@ class Delays:
     def round_trip_ms(self) -> int:
         """From us to the carrier and back to the end of a frame: the quickest of the last few."""
         return min(self._round_trips_ms, default=UNKNOWN_ROUND_TRIP_MS)
+
+    @property
+    def further_ms(self) -> int:
+        """How much longer than `round_trip_ms` it may take, as long as no echo has told."""
+        return 0 if self._round_trips_ms else FAR_AWAY_MS
 
     @property
     def quickest_trip_ms(self) -> float:

@@ -408,7 +408,8 @@ class PlayoutLedger:
 
     def hang_up(self, now: int) -> dict[str, int]:
         """The stream ended: bytes heard of each item not yet confirmed, by a low estimate."""
-        return self._run.heard(self._low(self._run, lambda reckoning: now, now))
+        at_ms = now - self._delays.further_ms
+        return self._run.heard(self._low(self._run, lambda reckoning: at_ms, now))
 
     # ---------------------------------------------------------------------------------- pauses
 

@@ -226,6 +226,17 @@ def test_audio_that_a_dead_network_holds_is_not_taken_for_heard(after_ms: int) -
     assert 0 <= driver.heard_ms("a") - heard_ms.get("a", 400) <= 200
 
 
+@pytest.mark.parametrize("after_ms", [100, 400, 700])
+def test_what_is_on_its_way_over_a_long_line_when_the_caller_hangs_up_was_not_heard(after_ms: int) -> None:
+    """No echo has told yet how long it is."""
+    driver = CallDriver(network=Network(300, 0, 300, 0))
+    driver.say("a", 1_000)
+    driver.run(after_ms)
+    driver.feed(CarrierClosed(1000))
+    heard_ms = {cut.item_id: cut.heard_ms for cut in driver.did(Cut) if isinstance(cut, Cut)}
+    assert heard_ms["a"] <= driver.heard_ms("a")
+
+
 def test_audio_that_a_network_held_for_a_second_is_not_taken_for_heard_before_it_was() -> None:
     driver = CallDriver(network=NEAR)
     driver.run(1_000)
