@@ -19,6 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+import uvloop
+
+uvloop.new_event_loop().close()  # with its first loop it opens a pipe that the process keeps
+
 PATIENCE_S = 15.0  # for what must happen, though nobody knows when
 # Pools that keep their threads for what comes next, and end with their owner: the loop, a storage.
 POOLS = ("asyncio_", "AnyIO worker thread", "recordings_")

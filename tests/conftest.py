@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import logging
 import shutil
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, ExitStack
@@ -15,6 +16,7 @@ from hypothesis import settings
 from s3_driver import S3Server, s3_server
 from service_driver import Service, StartService
 
+from phonebot.discretion import DiscreetFormatter, Personal
 from phonebot.store.database import Database
 
 # No test depends on how fast the machine is.
@@ -27,6 +29,20 @@ def closes_all(request: pytest.FixtureRequest) -> None:
     """Whatever a test does in its event loop, nothing is left of it: this is set up first, and so looks last."""
     if inspect.iscoroutinefunction(getattr(request, "function", None)):
         request.getfixturevalue("_closure")
+
+
+@pytest.fixture(autouse=True)
+def leaves_the_log() -> Iterator[None]:
+    """A command sets up the log of its process: of a test that runs one nothing of that is left."""
+    loggers = logging.getLogger(), logging.getLogger("phonebot")
+    levels = [each.level for each in loggers]
+    yield
+    for handler in list(loggers[0].handlers):
+        if isinstance(handler.formatter, DiscreetFormatter):
+            loggers[0].removeHandler(handler)
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
+    Personal.shown = False
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ class Terminal:
         finally:
             sys.argv = before
         told = self._capsys.readouterr()
-        assert "Traceback" not in told.err
+        assert "Traceback" not in told.err, told.err
         return code, told.out + told.err
 
     def says(self, *arguments: str) -> str:
