@@ -113,7 +113,7 @@ class Dialogue:
 
         None: at the end. Nothing that follows it can be in the conversation yet.
         """
-        entry = self._entries[item_id]
+        entry = self._entry(item_id)  # it may have been removed meanwhile
         at = next(at for at, each in enumerate(self._order) if each is entry)
         entry.state = "there"
         if all(later.state == "kept" for later in self._order[at + 1 :]):

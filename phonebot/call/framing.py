@@ -79,9 +79,10 @@ class Framer:
         """
         More audio of an item, as base64: the frames it makes whole; None if it makes none.
 
-        What is left over of another item, that did not end, is dropped: it was cancelled.
+        What is left over of another item, that did not end, is dropped: it was cancelled. So is that of one by the
+        same name that begins anew.
         """
-        if item_id != self._item_id:
+        if item_id != self._item_id or item_start != self._start + len(self._rest):
             self._item_id, self._rest = item_id, b""
         length = base64_length(payload)
         if not self._rest and not length % FRAME_BYTES:

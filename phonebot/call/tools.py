@@ -229,13 +229,13 @@ class Tools:
     def response_of(self, call_id: str) -> str | None:
         """The response that called it; None: it does not run."""
         running = self._running.get(call_id)
-        return running.response_id if running else None
+        return running.response_id if running and not running.held else None
 
     def finished(self, result: ToolResult, now: int) -> tuple[list[Action], bool]:
         """A function has run. What the model is told, and whether an answer is wanted now."""
-        running = self._running.pop(result.call_id, None)
-        if running is None:  # given up before, or a stranger's
+        if self.response_of(result.call_id) is None:  # given up before, or a stranger's
             return [], False
+        running = self._running.pop(result.call_id)
         output = result.output
         if len(output) > MAX_OUTPUT_CHARACTERS:
             output = output[:MAX_OUTPUT_CHARACTERS]

@@ -20,6 +20,14 @@ def test_clips_that_are_not_told_yet_follow_nothing() -> None:
     assert dialogue.take("clip 2") is None
 
 
+def test_what_was_removed_before_it_was_told_is_told_at_the_end() -> None:
+    dialogue = Dialogue()
+    dialogue.keep("clip")
+    dialogue.added("a")
+    dialogue.removed("clip")
+    assert dialogue.take("clip") is None
+
+
 def a_turn_before_a_clip() -> Dialogue:
     dialogue = Dialogue()
     dialogue.added("a")

@@ -65,6 +65,12 @@ def test_nothing_is_lost_and_nothing_twice_whatever_the_lengths(lengths: list[in
     assert positions == sorted(set(positions))
 
 
+def test_an_item_by_the_same_name_that_begins_anew_has_nothing_of_the_one_before() -> None:
+    framer = Framer()
+    assert framer.feed("a", 0, b64(b"a" * 10)) is None
+    assert framer.feed("a", 0, b64(b"b" * 170)) == Frames("a", 0, b64(b"b" * 160), 160)
+
+
 @pytest.mark.parametrize("first", [(), (160, 320, 640)])
 @given(frames=st.integers(1, 60), fill=st.integers(0, 159))
 def test_pieces_are_whole_frames_of_at_most_180_ms_and_together_the_whole(

@@ -23,7 +23,7 @@ from phonebot.call.actions import (
 )
 from phonebot.call.farewell import MS_PER_CHARACTER, PATIENCE_MS
 from phonebot.call.guardrails import DEFAULT_WORDS, GRACE_MS, MAX_IN_A_ROW, UNKNOWN, whole_words
-from phonebot.call.inputs import Checked
+from phonebot.call.inputs import Checked, ToolResult
 from phonebot.call.plan import AgentPlan, CallPlan, GuardrailRule, ToolRule
 from phonebot.realtime.events import (
     AudioCommitted,
@@ -495,6 +495,13 @@ def test_a_function_that_may_not_run_does_not_and_the_model_is_told_and_answers(
     assert told(driver) == ["Not done: the guardrail prices does not allow these arguments (more than 100)."]
     assert len(asked(driver)) == 1
     assert driver.feed(Checked("check-1", "slow", False)) == []  # it does not run after all
+
+
+def test_a_function_that_is_still_looked_at_has_no_result() -> None:
+    driver = a_call(PRICES)
+    called(driver)
+    assert driver.feed(ToolResult("call_1", "nobody has run it")) == []
+    assert driver.feed(Checked("check-1", "prices", False)) == [RunTool("call_1", "quote", "{}")]
 
 
 def test_a_function_about_which_nothing_could_be_found_out_does_not_run() -> None:
