@@ -7,10 +7,8 @@ Which tokens have opened a media stream, and which calls are over, for all proce
 A token is signed, so each process can check it by itself; that it is used once, all of them see to together.
 """
 
-import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Literal, TypeAlias
 
@@ -18,7 +16,6 @@ from sqlalchemy import delete, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from phonebot.errors import StoreUnavailable
 from phonebot.store.database import Database
 from phonebot.store.tables import CallRow, SpentToken
 
@@ -49,7 +46,7 @@ class AdmissionStore:
         told = select(SpentToken.nonce).where(SpentToken.nonce == _over(call_sid), SpentToken.expires_at > now)
         filed = select(CallRow.call_sid).where(CallRow.call_sid == call_sid, CallRow.ended_at < now - LONGEST_CALL)
         try:
-            async with self._in_time(), self._database.begin() as session:
+            async with self._database.in_time(DEADLINE_S), self._database.begin() as session:
                 await self._sweep(session, now)
                 session.add(SpentToken(nonce=nonce, expires_at=expires_at))
                 await session.flush()
@@ -62,7 +59,7 @@ class AdmissionStore:
         """The call has ended for good; told twice it makes no difference."""
         until = datetime.now(UTC) + LONGEST_CALL
         with suppress(IntegrityError):  # another process was told, too
-            async with self._in_time(), self._database.begin() as session:
+            async with self._database.in_time(DEADLINE_S), self._database.begin() as session:
                 await session.merge(SpentToken(nonce=_over(call_sid), expires_at=until))
 
     async def _sweep(self, session: AsyncSession, now: datetime) -> None:
@@ -70,15 +67,6 @@ class AdmissionStore:
         if self._swept_s is None or time.monotonic() - self._swept_s > SWEEP_S:
             self._swept_s = time.monotonic()
             await session.execute(delete(SpentToken).where(SpentToken.expires_at <= now))
-
-    @asynccontextmanager
-    async def _in_time(self) -> AsyncIterator[None]:
-        try:
-            async with asyncio.timeout(DEADLINE_S):
-                yield
-        except TimeoutError:
-            problem = f"the database {self._database.name} took longer than {DEADLINE_S:g} s: try again"
-            raise StoreUnavailable(problem) from None
 
 
 def _over(call_sid: str) -> str:

@@ -8,14 +8,10 @@ How calls go on that have left their media stream, so that whichever process the
 A text is JSON, which nobody here reads. It holds what was said in the call, so it is gone after KEPT_S.
 """
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import delete, select
 
-from phonebot.errors import StoreUnavailable
 from phonebot.store.database import Database
 from phonebot.store.tables import ContinuationRow
 
@@ -33,7 +29,7 @@ class ContinuationStore:
     async def put(self, call_sid: str, text: str) -> None:
         """Keep it, in place of what was kept of the call; and let go of what nobody has asked for in time."""
         now = datetime.now(UTC)
-        async with self._in_time(), self._database.begin() as session:
+        async with self._database.in_time(DEADLINE_S), self._database.begin() as session:
             await session.execute(delete(ContinuationRow).where(ContinuationRow.expires_at < now))
             row = await session.get(ContinuationRow, call_sid, with_for_update=True)
             if row is None:
@@ -45,18 +41,9 @@ class ContinuationStore:
         wanted = select(ContinuationRow.continuation).where(
             ContinuationRow.call_sid == call_sid, ContinuationRow.expires_at >= datetime.now(UTC)
         )
-        async with self._in_time(), self._database.read() as session:
+        async with self._database.in_time(DEADLINE_S), self._database.read() as session:
             return await session.scalar(wanted)
 
     async def remove(self, call_sid: str) -> None:
-        async with self._in_time(), self._database.begin() as session:
+        async with self._database.in_time(DEADLINE_S), self._database.begin() as session:
             await session.execute(delete(ContinuationRow).where(ContinuationRow.call_sid == call_sid))
-
-    @asynccontextmanager
-    async def _in_time(self) -> AsyncIterator[None]:
-        try:
-            async with asyncio.timeout(DEADLINE_S):
-                yield
-        except TimeoutError:
-            problem = f"the database {self._database.name} took longer than {DEADLINE_S:g} s: try again"
-            raise StoreUnavailable(problem) from None

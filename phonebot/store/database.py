@@ -99,6 +99,17 @@ class Database:
         async with self._session(read_only=True) as session, session.begin():
             yield session
 
+    @asynccontextmanager
+    async def in_time(self, deadline_s: float) -> AsyncIterator[None]:
+        """What the block asks of the database must be done within `deadline_s`: else raises StoreUnavailable."""
+        try:
+            async with asyncio.timeout(deadline_s):
+                yield
+        except TimeoutError:
+            raise StoreUnavailable(
+                f"the database {self.name} took longer than {deadline_s:g} s: try again"
+            ) from None
+
     async def upgrade(self) -> None:
         """
         Make the tables what this version needs; a SQLite file is created, readable by its owner alone.

@@ -15,9 +15,8 @@ elsewhere. A slow process whose rows were removed is told so, and writes them ag
 Moments are those of one clock: the database's, or the machine's for SQLite, which has no other machine.
 """
 
-import asyncio
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, TypeAlias
@@ -38,7 +37,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from phonebot.errors import NotStored, StoreUnavailable
+from phonebot.errors import NotStored
 from phonebot.store import audit
 from phonebot.store.audit import Actor
 from phonebot.store.database import Database
@@ -398,23 +397,13 @@ class LiveStore:
 
     @asynccontextmanager
     async def _writing(self) -> AsyncIterator[AsyncSession]:
-        with self._in_time():
-            async with asyncio.timeout(DEADLINE_S), self._database.begin() as session:
-                yield session
+        async with self._database.in_time(DEADLINE_S), self._database.begin() as session:
+            yield session
 
     @asynccontextmanager
     async def _reading(self) -> AsyncIterator[AsyncSession]:
-        with self._in_time():
-            async with asyncio.timeout(DEADLINE_S), self._database.read() as session:
-                yield session
-
-    @contextmanager
-    def _in_time(self) -> Iterator[None]:
-        try:
-            yield
-        except TimeoutError:
-            problem = f"the database {self._database.name} took longer than {DEADLINE_S:g} s: try again"
-            raise StoreUnavailable(problem) from None
+        async with self._database.in_time(DEADLINE_S), self._database.read() as session:
+            yield session
 
     async def _touch(self, session: AsyncSession, process: str, takes_calls: bool) -> bool:
         """Say that the process is alive; whether it was known."""

@@ -7,15 +7,12 @@ What calls have cost, by day and number: each process keeps what its own did, an
 Days are UTC's. A number is whose profile answers; "" where the carrier told none.
 """
 
-import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 
 from sqlalchemy import Executable, delete, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from phonebot.errors import StoreUnavailable
 from phonebot.store.database import Database
 from phonebot.store.tables import AlarmRow, SpentRow
 
@@ -34,7 +31,7 @@ class SpendingStore:
         if not usd:
             return
         rows = [{"day": day, "process": process, "number": number, "usd": cost} for number, cost in usd.items()]
-        async with self._in_time(), self._database.begin() as session:
+        async with self._database.in_time(DEADLINE_S), self._database.begin() as session:
             await session.execute(self._upsert(), rows)
 
     async def of_others(self, process: str, day: date) -> dict[str, float]:
@@ -44,7 +41,7 @@ class SpendingStore:
             .where(SpentRow.day == day, SpentRow.process != process)
             .group_by(SpentRow.number)
         )
-        async with self._in_time(), self._database.read() as session:
+        async with self._database.in_time(DEADLINE_S), self._database.read() as session:
             rows = (await session.execute(wanted)).all()
         return {row.number: row.usd for row in rows}
 
@@ -56,12 +53,12 @@ class SpendingStore:
         """Whether this is the first to raise an alarm of that name on that day."""
         insert = sqlite.insert if self._database.is_sqlite else postgresql.insert
         new = insert(AlarmRow).values(day=day, alarm=alarm, at=datetime.now(UTC)).on_conflict_do_nothing()
-        async with self._in_time(), self._database.begin() as session:
+        async with self._database.in_time(DEADLINE_S), self._database.begin() as session:
             return await session.scalar(new.returning(AlarmRow.alarm)) is not None
 
     async def tidy(self, today: date) -> None:
         """Let go of days long past."""
-        async with self._in_time(), self._database.begin() as session:
+        async with self._database.in_time(DEADLINE_S), self._database.begin() as session:
             for row in (SpentRow, AlarmRow):
                 await session.execute(delete(row).where(row.day < today - KEPT))
 
@@ -70,12 +67,3 @@ class SpendingStore:
         statement = insert(SpentRow)
         key = [SpentRow.day, SpentRow.process, SpentRow.number]
         return statement.on_conflict_do_update(index_elements=key, set_={"usd": statement.excluded.usd})
-
-    @asynccontextmanager
-    async def _in_time(self) -> AsyncIterator[None]:
-        try:
-            async with asyncio.timeout(DEADLINE_S):
-                yield
-        except TimeoutError:
-            problem = f"the database {self._database.name} took longer than {DEADLINE_S:g} s: try again"
-            raise StoreUnavailable(problem) from None
