@@ -40,6 +40,8 @@ DEADLINE_S = 10.0
 MAX_RESPONSE_BYTES = 1024 * 1024
 PAUSES_S = (0.3, 0.6, 1.2, 2.4)  # between tries, each longer by up to a half at random
 NOT_IN_PROGRESS, NOT_FOUND = 21220, 20404
+FINAL = frozenset({"completed", "busy", "failed", "no-answer", "canceled"})
+"""Twilio, Call resource, Status: a call of which one of these is told is over."""
 CLOCKS_APART = timedelta(seconds=3)  # how much ours and the carrier's may differ
 REMEMBERED = 1000  # calls that are surely not the one looked for
 

@@ -27,6 +27,7 @@ from phonebot.audio.canned import LAST_RESORT, Clips
 from phonebot.call.actions import Outcome
 from phonebot.call.plan import EarlierLine
 from phonebot.carrier import twiml
+from phonebot.carrier.account import FINAL
 from phonebot.carrier.languages import spoken_language
 from phonebot.errors import AccountError, StoreError
 from phonebot.transfers.continuations import Continuation, Continuations, Standing
@@ -36,7 +37,6 @@ from phonebot.transfers.wording import broke_off, came_to_nothing, whispered
 
 log = logging.getLogger(__name__)
 
-FINAL = frozenset({"completed", "busy", "failed", "no-answer", "canceled"})  # Twilio, Call resource, Status
 CALLER_GONE = "The caller has hung up. Goodbye."
 BROKE_OFF = "broke_off"
 GONE = "process_gone"

@@ -20,12 +20,12 @@ import msgspec
 from itsdangerous import BadSignature, TimestampSigner, URLSafeTimedSerializer
 
 from phonebot.agents.profile import Profile
+from phonebot.carrier.account import FINAL
 from phonebot.carrier.messages import Start
 from phonebot.errors import PhonebotError, StoreError
 from phonebot.replay.log import Kind
 from phonebot.store.admissions import AdmissionStore
 from phonebot.transfers.after import Resumed
-from phonebot.web.callbacks import FINAL
 
 TOKEN_AGE_S = 60  # the carrier opens the stream at once; a minute covers its retries
 SKEW_S = 60  # the clock of the process that made a token may be so far ahead, or have been set back since

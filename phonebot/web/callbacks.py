@@ -13,8 +13,7 @@ import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
-FINAL = frozenset({"completed", "busy", "failed", "no-answer", "canceled"})
-"""Twilio, Call resource, Status: a call of which one of these is told is over."""
+from phonebot.carrier.account import FINAL
 
 Form = Mapping[str, str]
 

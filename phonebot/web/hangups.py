@@ -13,9 +13,9 @@ from types import TracebackType
 from typing import Literal, Self, TypeAlias
 
 from phonebot.call.actions import Outcome
-from phonebot.carrier.account import CarrierAccount
+from phonebot.carrier.account import FINAL, CarrierAccount
 from phonebot.errors import AccountError
-from phonebot.web.callbacks import FINAL, Statuses
+from phonebot.web.callbacks import Statuses
 
 log = logging.getLogger(__name__)
 

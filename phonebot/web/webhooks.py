@@ -22,9 +22,10 @@ from starlette.types import Scope
 from phonebot.agents.profile import Profile
 from phonebot.caps.watch import DayCaps
 from phonebot.carrier import twiml
+from phonebot.carrier.account import FINAL
 from phonebot.carrier.signature import form_is_signed, signed_url, stream_is_signed
 from phonebot.replay.log import Kind
-from phonebot.transfers.after import FINAL, Returned, Transfers
+from phonebot.transfers.after import Returned, Transfers
 from phonebot.transfers.urls import TOKEN, Ticket
 from phonebot.web.admission import TOKEN_PARAMETER, Admission, Gate
 from phonebot.web.board import Board
