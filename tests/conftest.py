@@ -52,16 +52,22 @@ async def _closure() -> AsyncIterator[None]:
 
 
 @pytest.fixture
-async def start_service(tmp_path: Path) -> AsyncIterator[StartService]:
+async def services() -> AsyncIterator[AsyncExitStack]:
+    """Stops those that a test has started, when it is closed: at the end, or before what they use."""
+    async with AsyncExitStack() as services:
+        yield services
+
+
+@pytest.fixture
+async def start_service(services: AsyncExitStack, tmp_path: Path) -> StartService:
     """Starts a service on given terms, and stops it at the end."""
-    async with AsyncExitStack() as running:
 
-        async def start(**terms: Any) -> Service:
-            service = await Service.start(tmp_path, **terms)
-            running.push_async_callback(service.stop)
-            return service
+    async def start(**terms: Any) -> Service:
+        service = await Service.start(tmp_path, **terms)
+        services.push_async_callback(service.stop)
+        return service
 
-        yield start
+    return start
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import shutil
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
 from service_driver import Service, StartService
@@ -15,23 +14,6 @@ from phonebot.store.database import Database
 from phonebot.store.recordings import Recordings
 from phonebot.store.store import Store
 from phonebot.store.users import ROLES, UserStore
-
-
-@pytest.fixture
-async def services() -> AsyncIterator[AsyncExitStack]:
-    """Stops those that a test has started, when it is closed."""
-    async with AsyncExitStack() as services:
-        yield services
-
-
-@pytest.fixture
-async def start_service(services: AsyncExitStack, tmp_path: Path) -> StartService:
-    async def start(**terms: Any) -> Service:
-        service = await Service.start(tmp_path, **terms)
-        services.push_async_callback(service.stop)
-        return service
-
-    return start
 
 
 @pytest.fixture
