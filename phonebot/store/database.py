@@ -16,7 +16,7 @@ import logging
 import os
 import sqlite3
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -69,7 +69,7 @@ class Database:
     def __init__(self, url: str) -> None:
         self._url = _parse(url)
         self._engine: AsyncEngine | None = None
-        # Close connections that were asked for, and came when nobody waited for them any more.
+        # Close connections, some of which nobody waits for any more.
         self._closing: set[asyncio.Task[None]] = set()
 
     def __repr__(self) -> str:
@@ -160,9 +160,8 @@ class Database:
                 raise  # a mistake of ours, or what the rows forbid
             raise self._unavailable(error) from error
         finally:
-            if engine is not self._engine:  # it was closed meanwhile: the pool that takes this back is nobody's
-                await connection.invalidate()
-            await connection.close()
+            # Not given up half closed by a user who is cancelled: see `_connected`.
+            await asyncio.shield(self._closes(self._give_back(connection, engine)))
 
     async def _connected(self, engine: AsyncEngine) -> AsyncConnection:
         """
@@ -175,10 +174,20 @@ class Database:
         try:
             return await asyncio.shield(connecting)
         except asyncio.CancelledError:
-            closing = asyncio.create_task(_close(connecting))
-            self._closing.add(closing)
-            closing.add_done_callback(self._closing.discard)
+            self._closes(_close(connecting))
             raise
+
+    def _closes(self, closing: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Runs to its end, whoever waits for it: `close` does."""
+        task = asyncio.create_task(closing)
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+        return task
+
+    async def _give_back(self, connection: AsyncConnection, engine: AsyncEngine) -> None:
+        if engine is not self._engine:  # it was closed meanwhile: the pool that takes this back is nobody's
+            await connection.invalidate()
+        await connection.close()
 
     def _upgrade(self) -> None:
         with _one_upgrade:
