@@ -231,14 +231,32 @@ class Fleet:
                 process.kill()
             await process.ended()
             sys.stderr.write("\n".join(["", f"--- {process.pid}", *process.told, ""]))  # for a test that fails
-        await asyncio.gather(*self._calls, return_exceptions=True)
+        for call in await asyncio.gather(*self._calls, return_exceptions=True):
+            sys.stderr.write(f"\n--- a call: {_told(call)}\n")
+
+
+def _told(call: CallRecord | BaseException) -> str:
+    """How it went, as a line each."""
+    if isinstance(call, BaseException):
+        return repr(call)
+    return "\n".join(
+        [
+            f"{call.outcome} {call.reason}, {call.failed_steps}, {len(call.streams)} streams",
+            *(f"{event.at_ms:7.0f} ms {event.kind} {event.detail}" for event in call.events),
+        ]
+    )
 
 
 async def _request(reader: asyncio.StreamReader) -> bytes:
-    """The first request of a connection, whole: should its process die over it, another one is asked."""
+    """
+    The request of a connection, whole: should its process die over it, another one is asked. There is one to a
+    connection: a second one would go to the same process, though that had died meanwhile.
+    """
     head = await reader.readuntil(b"\r\n\r\n")
     length = re.search(rb"content-length: *(\d+)", head, re.IGNORECASE)
-    return head + await reader.readexactly(int(length[1]) if length else 0)
+    request = head + await reader.readexactly(int(length[1]) if length else 0)
+    upgrades = re.search(rb"^upgrade:", head, re.IGNORECASE | re.MULTILINE)
+    return request if upgrades else request.replace(b"\r\n", b"\r\nConnection: close\r\n", 1)
 
 
 async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
