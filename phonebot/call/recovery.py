@@ -267,7 +267,9 @@ class Recovery:
         self._waiting.look(FILLER_MS if owes else None, now)
         if self._resumes and (silent or not any(item.broken_off for item in talk.items)):
             return self._resume(now)
-        return self._renew("its session ends soon", now) if self._renews and self._is_quiet(silent) else []
+        # Where no time is left to wait for another session, this one is kept for as long as it lasts.
+        renews = self._renews and self._waited_ms < self._wait.budget_ms and self._is_quiet(silent)
+        return self._renew("its session ends soon", now) if renews else []
 
     def _is_quiet(self, silent: bool) -> bool:
         """Nobody would notice that the model is away for a moment."""
@@ -278,7 +280,9 @@ class Recovery:
     def tick(self, now: int) -> list[Action]:
         if self._talk.farewell:
             return []
-        actions = self._tick_there(now) if self._away_ms is None else self._tick_away(now)
+        actions = self._tick_there(now) if self._away_ms is None else []
+        if self._away_ms is not None:  # perhaps only now
+            actions += self._tick_away(now)
         if self._talk.ended or self._talk.farewell:
             return actions
         return actions + self._waiting.tick(now)

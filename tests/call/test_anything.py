@@ -250,12 +250,9 @@ def test_nothing_that_may_happen_makes_the_core_raise(
         now += wait_ms
         check(call.receive(happening, now))
         assert (call.wakeup_ms is None) == call.ended
-        ticks = 0
-        while call.wakeup_ms is not None and call.wakeup_ms <= now:
+        if call.wakeup_ms is not None and call.wakeup_ms <= now:  # else the shell would tick for ever
             check(call.receive(Tick(), now))
-            ticks += 1
-            # One may ask for a session that is renewed, the next give up where no time was left to wait for it.
-            assert ticks <= 2, "the shell would tick for ever"
+            assert call.wakeup_ms is None or call.wakeup_ms > now
     actions = call.receive(end, now)
     if not call.ended:  # it has last words
         actions = call.receive(OperatorHangUp("ada"), now)
