@@ -260,9 +260,9 @@ class Delays:
         No message of ours arrives sooner, however unevenly the network or the carrier's echoes have run.
 
         The slowest round trip tells most: it was the quickest possible one and, at most, all there is of unevenness
-        and the carrier's lag.
+        and the carrier's lag. What its uneven echoes explain of how round trips differ is not the network's, too.
         """
-        uneven_ms = max(self.jitter_ms, self._differ_ms - self.jitter_ms) * self._unseen
+        uneven_ms = max(self.jitter_ms, self._differ_ms - self.jitter_ms - self.spread_ms) * self._unseen
         trips_ms = self._true_trips_ms or (UNKNOWN_ROUND_TRIP_MS,)
         surely_ms = max(min(trips_ms), max(trips_ms) - self.mark_lag_ms)
         return surely_ms - uneven_ms - self.spread_ms - FRAME_MS - ROUNDING_MS

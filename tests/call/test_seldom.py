@@ -289,6 +289,25 @@ CALLS: dict[str, tuple[Conditions, tuple[Answer | OwnAudio | Interruption, ...]]
             Interruption("in mid-item", 400),
         ),
     ),
+    "round trips that differ because echoes come in bursts, and no fence before his turn ends": (
+        Conditions(
+            Network(300, 0, 40, 0),
+            Oddities(
+                first_timestamp_ms=100,
+                silence_suppressed=True,
+                marks_burst_ms=60,
+                clear_echoes=False,
+            ),
+            interrupt_response=False,
+            output="pcma",
+            seed=16335,
+            traits=CarrierTraits(0, 0, 60),
+        ),
+        (
+            Answer((300, 2_000, 300), None, 20, stalls=((223, 500), (1_020, 3_000), (652, 500))),
+            Interruption("in the tail", 400, 100),
+        ),
+    ),
 }
 
 
