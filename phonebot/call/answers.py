@@ -10,12 +10,12 @@ from phonebot.call.errands import Errands
 from phonebot.call.guardrails import Guardrails
 from phonebot.call.inputs import ModelReady
 from phonebot.call.recovery import Recovery
-from phonebot.call.responses import RETRY_MS
 from phonebot.call.turns import Turn
 from phonebot.call.typed import Typed
 from phonebot.realtime import events
 from phonebot.realtime.severity import already_shorter_ms, is_busy, severity
 
+MAX_RESET_S = 3_600.0  # a rate limit that lasts longer is no other
 MAX_WAITING_MS = 600_000  # audio that the model may be ahead of playout; beyond it it runs away
 
 
@@ -35,8 +35,6 @@ class Answers:
         self.begun = False
         self._recovery = recovery
         self._talk, self._caller, self._errands = talk, caller, errands
-        # How long the service is to be left alone, as it said itself.
-        self._pause_ms = RETRY_MS
         self._guardrails, self._enforcement, self._typed = guardrails, enforcement, typed
         self._leg = BotLeg()
 
@@ -101,8 +99,7 @@ class Answers:
         how = severity(error)
         if how == "fatal":
             return self._recovery.fail(error.message, now)
-        pause_ms, self._pause_ms = self._pause_ms, RETRY_MS
-        retried = how == "retry_response" and self._talk.responses.failed(response.id, now, pause_ms)
+        retried = how == "retry_response" and self._talk.responses.failed(response.id, now)
         actions = self._recovery.complain(f"the model's response failed: {error.message}", now)
         if retried or self._talk.ended:
             return actions
@@ -111,8 +108,8 @@ class Answers:
 
     def limited(self, event: events.RateLimitsUpdated, now: int) -> list[Action]:
         """So much may be asked of the service; what is used up is there again after a while."""
-        used_up = [limit.reset_s for limit in event.limits if limit.remaining <= 0]
-        self._pause_ms = int(max(used_up) * 1000) if used_up else RETRY_MS
+        if used_up := [limit.reset_s for limit in event.limits if limit.remaining <= 0 < limit.reset_s]:
+            self._talk.responses.limited(now + int(min(max(used_up), MAX_RESET_S) * 1000))
         return []
 
     def makes_call(self, event: events.Event, now: int) -> list[Action]:

@@ -38,7 +38,10 @@ def exactly(text: str, language: str = "") -> ResponseOptions:
 
 
 REQUEST_PATIENCE_MS = 5_000  # a request that nothing followed by then was lost
-RETRY_MS = 1_500  # how long an overloaded service is left alone, at most
+RETRY_MS = 1_500  # how long a service that failed is left alone, unless it says itself when it can answer again
+LIMIT_MS = (
+    6_000  # for a rate limit that lasts longer nobody waits: the caller has been told twice to hold on by then
+)
 RETRIES = 1  # a caller does not wait for more
 
 
@@ -72,6 +75,8 @@ class Responses:
         self.insisted_id: str | None = None
         self._begun = PLAIN
         self._not_before_ms = 0  # until then the service is left alone
+        # When its rate limit allows something again, as it said, and when a response failed last.
+        self._allowed_ms = self._failed_ms = 0
         self._failures = 0  # in a row
         self._count = 0
 
@@ -180,14 +185,27 @@ class Responses:
             self.active = self._request = None
             self._failures = 0
 
-    def failed(self, response_id: str, now: int, pause_ms: int = RETRY_MS) -> bool:
+    def limited(self, allowed_ms: int) -> None:
+        """The service's rate limit allows nothing until then; it may be told after what failed of it."""
+        self._allowed_ms = allowed_ms
+        if self._failures and not (self.active or self._request):
+            self._not_before_ms = self._again_ms()
+
+    def _again_ms(self) -> int:
+        """When a service whose response has failed is asked again."""
+        failed_ms, allowed_ms = self._failed_ms, self._allowed_ms
+        said = failed_ms < allowed_ms <= failed_ms + LIMIT_MS
+        return allowed_ms if said else failed_ms + RETRY_MS
+
+    def failed(self, response_id: str, now: int) -> bool:
         """A response failed in a way that may pass. True if it is wanted once more, after a pause."""
         options = self._request.command.options if self._request else PLAIN
         failures = self._failures + 1
         self.done(response_id)
         if failures > RETRIES:
             return False
-        self._failures, self._not_before_ms = failures, now + min(pause_ms, RETRY_MS)
+        self._failures, self._failed_ms = failures, now
+        self._not_before_ms = self._again_ms()
         if response_id == self.insisted_id:
             self.crossed(response_id)
         elif options != self._insisted:
@@ -203,7 +221,7 @@ class Responses:
         """
         active, request, asked_insisted = self.active, self._request, self.asked_insisted
         self.active = self._request = None
-        self._failures = self._not_before_ms = 0
+        self._failures = self._not_before_ms = self._allowed_ms = 0
         if active is not None and active == self.insisted_id:
             self.crossed(active)
         elif active is None or active not in self.fenced:

@@ -18,7 +18,7 @@ from typing import Any, Literal, Protocol, TypeAlias
 
 from phonebot.simulator.config import BYTES_PER_MS, Config, Format
 from phonebot.simulator.conversation import Conversation, Item, Part, heard_in, lines_of
-from phonebot.simulator.mind import Call, Context, Mind, Say
+from phonebot.simulator.mind import Call, Context, Mind, RateLimited, Say
 from phonebot.simulator.outputs import Faults, Spoken
 from phonebot.simulator.shapes import Json, content_part_json
 from phonebot.simulator.tokens import ASSISTANT_MS_PER_TOKEN, Tokens, Usage, text_tokens
@@ -55,11 +55,11 @@ class _OutOfTokens(Exception):
 
 
 class _Failed(Exception):
-    """The response cannot go on. `message` is for the client."""
+    """The response cannot go on. `message` is for the client, and so are the error's type and code."""
 
-    def __init__(self, message: str) -> None:
+    def __init__(self, message: str, error_type: str = "server_error", code: str = "server_error") -> None:
         super().__init__(message)
-        self.message = message
+        self.error = {"type": error_type, "code": code, "message": message}
 
 
 @dataclass(slots=True)
@@ -119,6 +119,7 @@ class Generation:
         self.due_ms = 0.0
         self.first_audio_ms: float | None = None  # when the first audio was sent
         self.audio_ms = 0.0  # how much audio was sent
+        self.reset_s: float | None = None  # when the rate limit allows one again that it did not allow
         self._stage, self._mind = stage, mind
         self._speed, self._sizes, self._faults = speed, sizes, faults
         self._now_ms = 0.0
@@ -156,8 +157,7 @@ class Generation:
         except _OutOfTokens:
             self._end("incomplete", {"type": "incomplete", "reason": "max_output_tokens"})
         except _Failed as problem:
-            error = {"type": "server_error", "code": "server_error", "message": problem.message}
-            self._end("failed", {"type": "failed", "error": error})
+            self._end("failed", {"type": "failed", "error": problem.error})
 
     def complete(self, job: int, result: Spoken | Exception) -> bool:
         """Take a job's result; False when the job isn't this response's."""
@@ -214,6 +214,10 @@ class Generation:
         )
         try:
             return self._mind.answer(context)
+        except RateLimited as limit:
+            self.reset_s = limit.reset_s
+            message = f"Rate limit reached on tokens per min (TPM). Please try again in {limit.reset_s:g}s."
+            raise _Failed(message, "tokens", "rate_limit_exceeded") from None
         except Exception as problem:  # a mind is anybody's code
             log.exception("the mind failed in response %s", self.id)
             raise _Failed("The server had an error while processing your request.") from problem

@@ -85,6 +85,14 @@ class Context:
     forced: bool = False
 
 
+class RateLimited(Exception):
+    """Raised by a mind: the service's rate limit leaves nothing for this answer. In `reset_s` it does again."""
+
+    def __init__(self, reset_s: float) -> None:
+        super().__init__(f"{reset_s:g} s")
+        self.reset_s = reset_s
+
+
 class Detector(Protocol):
     """Tells speech from silence, frame by frame; one object per session."""
 
@@ -113,7 +121,11 @@ class Mind(Protocol):
     """Decides what to answer; one object per session, so it may keep state."""
 
     def answer(self, context: Context) -> tuple[Say | Call, ...]:
-        """Return what to say and to call, in order. An empty tuple is an answer without content."""
+        """
+        Return what to say and to call, in order. An empty tuple is an answer without content.
+
+        Raises RateLimited where there is none for now; after anything else the server has failed.
+        """
         ...
 
 

@@ -19,7 +19,7 @@ from phonebot.simulator.shapes import Json, rate_limits_json, response_json
 from phonebot.simulator.tokens import Block, blocks_of, cached, total
 
 MAX_OUT_OF_BAND = 16
-TOKENS_PER_MINUTE = 40_000  # what `rate_limits.updated` counts down from; nothing is refused
+TOKENS_PER_MINUTE = 40_000  # what `rate_limits.updated` counts down from; who refuses is the mind
 
 
 class Responses:
@@ -176,10 +176,13 @@ class Responses:
         when = self._options.rate_limits
         if when == "dialect":
             when = "start" if self._outbox.dialect == "beta" else "end"
-        if moment != when:
+        is_adjusted = moment == "end" and generation.reset_s is not None
+        if moment != when and not (is_adjusted and when != "never"):
             return
         usage = generation.usage
         remaining = max(0, TOKENS_PER_MINUTE - usage.input.total - usage.output.total)
         reset_s = round((TOKENS_PER_MINUTE - remaining) / TOKENS_PER_MINUTE * 60, 3)
+        if generation.reset_s is not None:
+            remaining, reset_s = 0, generation.reset_s
         limits = rate_limits_json(TOKENS_PER_MINUTE, remaining, reset_s)
         self._outbox.tell("rate_limits.updated", rate_limits=limits)

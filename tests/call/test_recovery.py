@@ -619,6 +619,32 @@ def test_a_service_is_left_alone_for_as_long_as_it_says() -> None:
     assert len(asks(driver)) == 1
 
 
+def test_a_limit_that_is_told_after_the_answer_has_failed_is_waited_for_as_well() -> None:
+    driver = CallDriver(PATIENT)
+    turn(driver, "item_u", "Hello?")
+    turn_ms = driver.now
+    failed(driver, "resp_1", "rate_limit_exceeded")
+    driver.feed(RateLimitsUpdated((RateLimit("tokens", 10, 0, 5.0),)))
+    driver.run(4_980)
+    assert asks(driver) == []
+    driver.run(40)
+    assert len(asks(driver)) == 1
+    begin, _ = level_ms(driver, WAIT)
+    assert begin - turn_ms < 3_000
+
+
+@pytest.mark.parametrize("reset_s", [0.0, 60.0, 1e308])
+def test_a_service_that_names_no_time_or_one_that_is_too_long_is_asked_again_soon(reset_s: float) -> None:
+    driver = CallDriver(PATIENT)
+    turn(driver, "item_u", "Hello?")
+    driver.feed(RateLimitsUpdated((RateLimit("tokens", 10, 0, reset_s),)))
+    failed(driver, "resp_1", "rate_limit_exceeded")
+    driver.run(1_480)
+    assert asks(driver) == []
+    driver.run(40)
+    assert len(asks(driver)) == 1
+
+
 def test_last_words_that_the_model_fails_to_say_are_said_by_a_recording() -> None:
     driver = CallDriver(PATIENT)
     leave = Leave("Goodbye, and thank you.")

@@ -8,6 +8,7 @@ import call_tools
 import pytest
 from model_driver import tone
 from service_driver import PROFILE, Service, StartService, Witness, until
+from silence import longest_silence_ms
 
 from phonebot.call import recovery
 from phonebot.call.actions import Cut, Line, ModelDropped, Recovered, RunTool, Trouble
@@ -15,7 +16,7 @@ from phonebot.realtime import line
 from phonebot.realtime.events import SpeechStarted
 from phonebot.replay.summary import summarised
 from phonebot.simulator.caller import HangUp, Pause, Say, WaitForBot, WaitForHangUp, WaitForQuiet
-from phonebot.simulator.mind import Call, Context
+from phonebot.simulator.mind import Call, Context, RateLimited
 from phonebot.simulator.mind import Say as Speak
 from phonebot.simulator.outputs import Faults, Options
 from phonebot.simulator.record import CallRecord
@@ -31,6 +32,21 @@ class Counting:
     def answer(self, context: Context) -> tuple[Speak | Call, ...]:
         turns = sum(line.role == "user" for line in context.history)
         return (Speak(f"This is answer number {turns}, and it is rather long"),)
+
+
+LENGTHY = (
+    "This answer takes so long that a session of six seconds is at its end before it is, " + "and longer, " * 5
+)
+
+
+class Lengthy:
+    """A mind whose answer to the caller takes seconds; asked to go on, it says that it does."""
+
+    def answer(self, context: Context) -> tuple[Speak | Call, ...]:
+        newest = context.history[-1] if context.history else None
+        if newest and newest.role == "system":
+            return (Speak("And so on"),)
+        return (Speak(LENGTHY),)
 
 
 async def call_in(
@@ -191,6 +207,42 @@ async def test_a_session_is_renewed_before_it_ends_and_nobody_notices(start_serv
     await service.stop()
 
 
+async def test_a_session_that_ends_while_somebody_speaks_is_renewed_and_what_he_says_is_answered_once(
+    start_service: StartService,
+) -> None:
+    """It ends 8 s after it began, and with a caller who talks all the time no quiet moment comes before."""
+    service = await start_service(minds=Counting, options=Options(session_limit_s=8))
+    record = await service.dial(WaitForQuiet(300), Say(tone(9_000)), WaitForBot(), WaitForQuiet(1_000), HangUp())
+    assert record.passed, record
+    (witness,) = service.witnesses
+    first = witness.saw(ModelDropped)[0]
+    assert first == ModelDropped("its session ends", planned=True)
+    assert spoken(witness, "bot", 2)
+    assert witness.saw(Trouble) == []
+    assert [role for role, _ in lines(service)] == ["bot", "caller", "bot"]
+    assert lines(service)[-1][1].startswith("This is answer number 1")
+    assert [text for _, text in remembered(service)] == [text for _, text in lines(service)]
+    assert longest_silence_ms(record) < 3_000
+    await service.stop()
+
+
+async def test_a_session_that_ends_while_the_bot_speaks_is_renewed_and_nothing_is_said_twice(
+    start_service: StartService,
+) -> None:
+    service = await start_service(minds=Lengthy, options=Options(session_limit_s=6, speed=1.0))
+    record = await service.dial(WaitForQuiet(300), Say(SPEECH), WaitForBot(), WaitForQuiet(1_500), HangUp())
+    assert record.passed, record
+    (witness,) = service.witnesses
+    assert witness.saw(ModelDropped)[0] == ModelDropped("its session ends", planned=True)
+    _, _, (_, cut_off), went_on = lines(service)
+    assert went_on == ("bot", "And so on")
+    assert LENGTHY.startswith(cut_off[:40])
+    assert cut_off != LENGTHY
+    assert witness.saw(Trouble) == []
+    assert longest_silence_ms(record) < 3_000
+    await service.stop()
+
+
 async def test_a_caller_who_waits_for_a_model_hears_that_it_takes_a_moment_and_is_answered_then(
     start_service: StartService,
 ) -> None:
@@ -256,6 +308,44 @@ async def test_an_answer_that_fails_is_asked_for_once_more_and_else_the_caller_i
     record = await service.dial(WaitForQuiet(300), Say(SPEECH), WaitForBot(), WaitForQuiet(800), HangUp())
     assert record.passed, record
     assert lines(service)[-1][1].startswith(last)
+    await service.stop()
+
+
+class Limited:
+    """A mind whose service allows no answer to the caller for so long, from when it was asked for the first."""
+
+    def __init__(self, limit_s: float) -> None:
+        self._limit_s = limit_s
+        self._allowed_s: float | None = None
+        self.refusals = 0
+
+    def answer(self, context: Context) -> tuple[Speak | Call, ...]:
+        if not any(line.role == "user" for line in context.history):
+            return (Speak("Hi"),)
+        now_s = asyncio.get_running_loop().time()
+        if self._allowed_s is None:
+            self._allowed_s = now_s + self._limit_s
+        if (left_s := self._allowed_s - now_s) > 0:
+            self.refusals += 1
+            raise RateLimited(left_s)
+        return (Speak("This is the answer"),)
+
+
+@pytest.mark.parametrize(("limit_s", "told", "refusals"), [(1.2, "never", 1), (4.5, "dialect", 1)])
+async def test_a_caller_whom_a_rate_limit_keeps_waiting_is_told_so_and_answered(
+    start_service: StartService, limit_s: float, told: Literal["dialect", "never"], refusals: int
+) -> None:
+    """A short one is over by the second try; a longer one is waited for if the service says how long it lasts."""
+    mind = Limited(limit_s)
+    service = await start_service(minds=lambda: mind, options=Options(rate_limits=told))
+    record = await service.dial(WaitForQuiet(300), Say(SPEECH), Pause(int(limit_s * 1000) + 2_500), HangUp())
+    assert record.passed, record
+    said = lines(service)
+    assert said[-1] == ("bot", "This is the answer")
+    assert [text for role, text in said if role == "caller"] == ["something"]
+    assert len(said) == (3 if limit_s < 2 else 4)  # that it takes a moment
+    assert longest_silence_ms(record) < 3_000
+    assert mind.refusals == refusals
     await service.stop()
 
 

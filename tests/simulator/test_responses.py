@@ -18,7 +18,7 @@ from model_driver import (
 )
 
 from phonebot.simulator.config import Dialect
-from phonebot.simulator.mind import Call, Context, Line, Say, Speech
+from phonebot.simulator.mind import Call, Context, Line, RateLimited, Say, Speech
 from phonebot.simulator.outputs import Options
 
 
@@ -243,6 +243,25 @@ def test_a_response_whose_mind_fails_is_failed_and_free(dialect: Dialect) -> Non
     assert response["status"] == "failed"
     assert response["status_details"]["error"]["type"] == "server_error"
     assert response["usage"]["total_tokens"] == 0
+    model.check()
+
+
+class Limited:
+    """A mind that may answer nothing for now."""
+
+    def answer(self, context: Context) -> tuple[Say | Call, ...]:
+        raise RateLimited(2.5)
+
+
+@both_dialects
+def test_a_response_that_the_rate_limit_does_not_allow_is_failed_and_says_when_it_does(dialect: Dialect) -> None:
+    model = ModelDriver(dialect, Limited())
+    model.send("response.create")
+    response = model.only("response.done")["response"]
+    assert response["status"] == "failed"
+    assert response["status_details"]["error"]["code"] == "rate_limit_exceeded"
+    limits = [event["rate_limits"][0] for event in model.events if event["type"] == "rate_limits.updated"]
+    assert (limits[-1]["remaining"], limits[-1]["reset_seconds"]) == (0, 2.5)
     model.check()
 
 
