@@ -59,7 +59,7 @@ def _facts(call: CallRow) -> Iterator[tuple[str, str]]:
     yield "answered by", " ".join(filter(None, [call.profile_name, f"(version {call.profile_version})"]))
     yield "model", ", ".join(dict.fromkeys(filter(None, [call.model, call.provider]))) or "none"
     tokens = sum(u.input_text + u.input_audio + u.input_image + u.output_text + u.output_audio for u in call.usage)
-    price = "unknown, this model has no list price here" if call.cost_usd is None else _price(call.cost_usd)
+    price = "unknown, no price of this model is known" if call.cost_usd is None else _price(call.cost_usd)
     yield "cost", f"{price}; {tokens:,} tokens"
     if call.latency_p50_ms is not None:
         yield "answers", f"half within {_seconds(call.latency_p50_ms)}, 95 % within {_seconds(call.latency_p95_ms)}"

@@ -23,6 +23,7 @@ from phonebot.messages.taking import TakeMessage
 from phonebot.outbound.opting_out import OptOut
 from phonebot.realtime import providers
 from phonebot.realtime.failover import Provider
+from phonebot.realtime.prices import LISTED, PricesError, PriceTable, read_prices
 from phonebot.realtime.providers import Endpoint
 from phonebot.settings import Settings
 from phonebot.tools.builtin import EndCall, PressKeys, SetLanguage
@@ -31,7 +32,7 @@ from phonebot.tools.workshop import Workshop
 from phonebot.transfers.function import TransferCall
 from phonebot.web.crowds import Bounds
 
-CHEAP_MODEL = "gpt-realtime-2.1-mini"  # of OpenAI's list prices the lowest for text (realtime/prices.py)
+CHEAP_MODEL = "gpt-realtime-2.1-mini"  # of OpenAI's list prices the lowest for text (realtime/prices.toml)
 
 
 def local_url(host: str, port: int) -> str:
@@ -96,6 +97,19 @@ def clips_of(settings: Settings) -> Clips:
         return Clips(settings.clips)
     except AudioError as error:
         raise SettingsError(f"PHONEBOT_CLIPS: {error}") from None
+
+
+def prices_of(settings: Settings) -> PriceTable:
+    """At which calls are reckoned. Raises SettingsError for a file of prices that cannot be used."""
+    if settings.prices is None:
+        return LISTED
+    try:
+        own = read_prices(settings.prices.read_text("utf-8"), str(settings.prices))
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"PHONEBOT_PRICES: {settings.prices} cannot be read: {error}") from None
+    except PricesError as error:
+        raise SettingsError(f"PHONEBOT_PRICES: {error}") from None
+    return LISTED.with_own(own)
 
 
 def traits_for(settings: Settings) -> CarrierTraits:

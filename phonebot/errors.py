@@ -21,6 +21,7 @@ The tree of errors.
     │   └── NotStored             what was asked for is not there
     ├── ListeningRefused     nobody may listen to a call, or not now
     ├── TextRefused          nobody may type this into a call, or not now
+    ├── PricesError          a file of prices that is none (realtime/prices.py)
     ├── LogError             a call log that cannot be read (replay/log.py)
     ├── ExportRefused        the place for an exported log is taken (replay/export.py)
     ├── UpdateRefused        a zipped log is not rewritten (replaying.py)

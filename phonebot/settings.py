@@ -384,6 +384,10 @@ class Settings(BaseModel):
     ] = None
     """What the models of all calls may cost on a day of UTC, see telephony.md. Unset: it is not limited."""
 
+    prices: Annotated[Annotated[Path, AfterValidator(_path)] | None, _PATH_ALLOWED] = None
+    """A TOML file of prices of your own, see cost.md: those of deployments on Azure, or behind a gateway. Unset:
+    list prices alone."""
+
     alarm_url: Annotated[Annotated[str, AfterValidator(_alarm_url)] | None, _HTTPS] = None
     """Where alarms are sent to, see telephony.md. Unset: they are in the log alone."""
 

@@ -19,7 +19,7 @@ from sqlalchemy import insert, text
 
 from phonebot.call.actions import Cut
 from phonebot.realtime.events import ResponseDone, SpokenTextDone, Usage
-from phonebot.realtime.prices import cost_usd
+from phonebot.realtime.prices import LISTED
 from phonebot.replay.account import Account, account_of
 from phonebot.replay.heard import Legs, legs
 from phonebot.replay.reader import CallLog, read
@@ -257,7 +257,7 @@ async def file_fixture(store: Store, calls_dir: Path, name: str, sid: str, start
         ended_at=started + timedelta(milliseconds=account.length_ms),
         duration_ms=account.length_ms,
         outcome=account.outcome,
-        cost_usd=cost_usd("gpt-realtime-2.1", account.tokens),
+        cost_usd=LISTED.tariff("gpt-realtime-2.1").of(account.tokens),
         caller_talk_ms=sum(each.end_ms - each.begin_ms for each in of_caller(both)),
         bot_talk_ms=sum(each.end_ms - each.begin_ms for each in of_bot(both)),
         interruptions=sum(turn.cut for turn in bot),

@@ -52,7 +52,8 @@ def plan(**profile: Any) -> CallPlan:
     table = {
         "name": "Front desk",
         "greeting": GREETING,
-        "transcription": {"model": "any"},
+        "model": "gpt-realtime-2.1",
+        "transcription": {"model": "gpt-4o-mini-transcribe"},
         "turn_detection": {"type": "server_vad", "silence_duration_ms": 300},
     }
     made = Profile.from_table(table | profile, "test")

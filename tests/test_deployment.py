@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from phonebot.deployment import clips_of, providers_of, text_endpoint, text_model
+from phonebot.deployment import clips_of, prices_of, providers_of, text_endpoint, text_model
 from phonebot.errors import ProfileError, SettingsError
+from phonebot.realtime.prices import LISTED, Price, Rates
 from phonebot.settings import Settings, load
 
 AT_OPENAI = {"OPENAI_API_KEY": "sk-openai"}
@@ -138,3 +139,29 @@ def test_texts_are_written_by_the_cheapest_model_where_its_name_is_known(
 def test_clips_that_cannot_be_played_are_refused() -> None:
     with pytest.raises(SettingsError, match=r"PHONEBOT_CLIPS: /nowhere/words\.toml: cannot be read"):
         clips_of(load({"PHONEBOT_CLIPS": "/nowhere"}, env_file=None))
+
+
+OWN_PRICES = """
+as_of = 2026-12-01
+
+[models."our-rt"]
+text = { input = 1, output = 2 }
+audio = { input = 3, output = 4 }
+"""
+
+
+def test_prices_of_the_deployments_own_stand_beside_the_listed_ones(tmp_path: Path) -> None:
+    (tmp_path / "own.toml").write_text(OWN_PRICES)
+    assert prices_of(load({}, env_file=None)) == LISTED
+    prices = prices_of(load({"PHONEBOT_PRICES": str(tmp_path / "own.toml")}, env_file=None))
+    assert prices.tariff("our-rt").model == Price(Rates(1, 1, 2), Rates(3, 3, 4))
+    assert prices.tariff("gpt-realtime-2.1") == LISTED.tariff("gpt-realtime-2.1")
+
+
+@pytest.mark.parametrize(("content", "problem"), [(b"models = {}", "`as_of`"), (b"\xff", "cannot be read")])
+def test_prices_that_cannot_be_used_are_refused(tmp_path: Path, content: bytes, problem: str) -> None:
+    (tmp_path / "own.toml").write_bytes(content)
+    with pytest.raises(SettingsError, match=f"PHONEBOT_PRICES: .*{problem}"):
+        prices_of(load({"PHONEBOT_PRICES": str(tmp_path / "own.toml")}, env_file=None))
+    with pytest.raises(SettingsError, match=r"PHONEBOT_PRICES: .*cannot be read"):
+        prices_of(load({"PHONEBOT_PRICES": str(tmp_path / "none.toml")}, env_file=None))

@@ -142,7 +142,7 @@ def test_a_call_is_shown_with_what_was_heard_of_it(terminal: Terminal, two_calls
     assert "outcome caller hung up" in told
     assert "answers half within 0.82 s, 95 % within 0.90 s" in told
     assert "12.62 s of 20.87 s heard; interruptions: 2, corrections: 2" in told
-    assert "unknown, this model has no list price here; 1,232 tokens" in told
+    assert "unknown, no price of this model is known; 1,232 tokens" in told
     assert (
         "0:08.7 bot I can offer you Tuesday morning at half past ten, with Doctor Rivera. The visit takes about "
         "forty minutes. Is that right for you? ✂ heard 3.20 s of 7.96 s after 0.82 s" in told

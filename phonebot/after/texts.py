@@ -11,7 +11,7 @@ from typing import Any
 from phonebot.agents.after_call import Extract, Summary
 from phonebot.errors import ModelError
 from phonebot.realtime.events import Usage
-from phonebot.realtime.prices import cost_usd
+from phonebot.realtime.prices import LISTED, PriceTable, Tariff
 from phonebot.realtime.providers import Endpoint
 from phonebot.realtime.text import TextAnswer, TextSession, UnfitAnswer
 from phonebot.store.tables import CallRow, ToolCallRow, TurnRow, UsageRow
@@ -42,18 +42,19 @@ class NothingSaid(ModelError):
 
 
 class Scribe:
-    """Lets models write. What an answer cost is added to `spent`, also of one that cannot be used."""
+    """Lets models write. What an answer cost at `prices` is added to `spent`, also of one that cannot be used."""
 
-    def __init__(self, model: Model, timeout_s: float = ASK_TIMEOUT_S) -> None:
-        self._model = model
+    def __init__(self, model: Model, prices: PriceTable = LISTED, timeout_s: float = ASK_TIMEOUT_S) -> None:
+        self._model, self._prices = model, prices
         self._timeout_s = timeout_s
 
     async def summary(self, call: CallRow, wish: Summary, spent: list[UsageRow]) -> str:
         """Raises ModelError, SettingsError when there is no model."""
         text = transcript(call)
         name, endpoint = self._model(wish.model)
+        question = _Question("summary", self._prices.tariff(name), call, spent)
         async with TextSession(endpoint) as session:
-            answer = await self._ask(session, _Question("summary", name, call, spent), wish.prompt or SUMMARY, text)
+            answer = await self._ask(session, question, wish.prompt or SUMMARY, text)
         text = storable(answer.text.strip())
         if not text:
             raise UnfitAnswer("the model wrote nothing", answer)
@@ -63,7 +64,8 @@ class Scribe:
         """The data. What does not fit is asked for once more, told why. Raises as `summary`."""
         text = transcript(call)
         name, endpoint = self._model(wish.model)
-        question, prompt = _Question("extract", name, call, spent), wish.prompt or EXTRACT
+        question = _Question("extract", self._prices.tariff(name), call, spent)
+        prompt = wish.prompt or EXTRACT
         async with TextSession(endpoint) as session:
             try:
                 answer = await self._ask(session, question, prompt, text, wish.wanted)
@@ -90,10 +92,10 @@ class Scribe:
 
 
 class _Question:
-    """What is asked, of which model, and whose bill it goes on."""
+    """What is asked, at what price, and whose bill it goes on."""
 
-    def __init__(self, kind: str, model: str, call: CallRow, spent: list[UsageRow]) -> None:
-        self._kind, self._model, self._call, self._spent = kind, model, call, spent
+    def __init__(self, kind: str, tariff: Tariff, call: CallRow, spent: list[UsageRow]) -> None:
+        self._kind, self._tariff, self._call, self._spent = kind, tariff, call, spent
 
     def charge(self, usage: Usage) -> None:
         """Older services and gateways tell totals alone: then all of it is text, for there is nothing else."""
@@ -114,7 +116,7 @@ class _Question:
                 cached_image=0,
                 output_text=tokens.output_text,
                 output_audio=0,
-                cost_usd=cost_usd(self._model, tokens),
+                cost_usd=self._tariff.of(tokens),
             )
         )
 

@@ -605,7 +605,7 @@ SECTIONS = (
                 "max_cost_usd",
                 "Cost limit of a call",
                 "number",
-                "What the model may cost in a call, at list prices. Then it ends likewise.",
+                "What the model may cost in a call. Then it ends likewise.",
                 unset="as much as it takes",
                 unit="US dollars",
             ),

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from phonebot.agents import manners
 from phonebot.realtime.events import Frozen, TranscriptionUsage, Usage
-from phonebot.realtime.prices import PRICES, TRANSCRIPTION_PRICES, Price, TranscriptionPrice
+from phonebot.realtime.prices import Tariff
 
 Filled = Callable[[str], str]
 """Puts what is known of the call into an operator's text."""
@@ -48,53 +48,39 @@ class NoInput(Frozen, frozen=True):
         )
 
 
-class Budget(Frozen, frozen=True):
-    """What a call may cost, and at which list prices that is reckoned. `transcription` None: it is not charged."""
-
-    most_usd: float
-    price: Price
-    transcription: TranscriptionPrice | None = None
-
-    @classmethod
-    def of(cls, most_usd: float, model: str | None, transcription: str | None) -> "Budget | None":
-        """None: the model has no list price, so nothing can be reckoned."""
-        price = PRICES.get(model or "")
-        return cls(most_usd, price, TRANSCRIPTION_PRICES.get(transcription or "")) if price else None
-
-
 class Limits(Frozen, frozen=True):
     """
     How a call ends that reaches a limit: it says `goodbye`. Near it the model is told `warn`; "": what we tell it.
 
-    `budget` None: what it costs is not watched.
+    `most_usd` is what it may cost, by the plan's tariff; None: that is not watched.
     """
 
     warn: str = ""
     goodbye: Words = TIME_IS_UP
-    budget: Budget | None = None
+    most_usd: float | None = None
 
     @classmethod
-    def of(cls, entry: manners.Limits, budget: Budget | None, language: str, filled: Filled) -> "Limits":
+    def of(cls, entry: manners.Limits, most_usd: float | None, language: str, filled: Filled) -> "Limits":
         """As a profile has it."""
-        return cls(filled(entry.warn or ""), _said(entry.goodbye, TIME_IS_UP, language, filled), budget)
+        return cls(filled(entry.warn or ""), _said(entry.goodbye, TIME_IS_UP, language, filled), most_usd)
 
 
 class Spending:
-    """What a call has cost so far, by what the model's service tells of it."""
+    """What a call has cost so far, by what the model's service tells of it. `tariff` has the model's price."""
 
-    def __init__(self, price: Price, transcription: TranscriptionPrice | None = None) -> None:
+    def __init__(self, tariff: Tariff) -> None:
         self.usd = 0.0
-        self._price, self._transcription = price, transcription
+        self._tariff = tariff
 
     def respond(self, tokens: Usage | None) -> None:
         """A response has ended; None: what it took is not known."""
         if tokens:
-            self.usd += max(self._price.of(tokens), 0)
+            self.usd += max(self._tariff.of(tokens) or 0, 0)
 
     def transcribe(self, usage: TranscriptionUsage | None) -> None:
         """A turn of the caller's was written down."""
-        if usage and self._transcription:
-            self.usd += max(self._transcription.of(usage), 0)
+        if usage:
+            self.usd += max(self._tariff.of_transcription(usage), 0)
 
 
 def near_ms(most_ms: int) -> int:

@@ -12,7 +12,7 @@ from phonebot.agents.guardrails import Guardrail, On, Then
 from phonebot.agents.profile import LocalVad, NoVad, Profile
 from phonebot.agents.prompt import fill
 from phonebot.call.language import session_in
-from phonebot.call.limits import Budget, Limits, NoInput
+from phonebot.call.limits import Limits, NoInput
 from phonebot.call.wording import resembles
 from phonebot.realtime.events import (
     Frozen,
@@ -23,6 +23,7 @@ from phonebot.realtime.events import (
     Transcription,
     TurnDetection,
 )
+from phonebot.realtime.prices import LISTED, PriceTable, Tariff
 
 
 class LocalTurns(Frozen, frozen=True):
@@ -59,7 +60,7 @@ HANDOFF_PARAMETERS: dict[str, Any] = {
     },
 }
 
-UNWATCHED = "{key} is not watched: no list price of the model {model} is known"
+UNWATCHED = "{key} is not watched: no price of the model {model} is known"
 
 GREETING_ID = "greeting"
 MAX_CLIP_MS = 30_000  # what a call log can hold in a line, and no more than the lead that the carrier is given
@@ -296,7 +297,8 @@ class CallPlan(Frozen, frozen=True):
     `hold_audio` is the music of functions that have some, base64 of raw mu-law at 8 kHz, over and over.
     `no_input` None: the caller may be silent. `limits` say how it ends at `max_call_ms`, and what it may cost.
     `keypad` None: what the caller keys in is no answer. `notice` is said before all else, even `opening`, and the
-    caller is heard, and recorded, once he has heard it: see notice.py. "": there is none.
+    caller is heard, and recorded, once he has heard it: see notice.py. "": there is none. `tariff`: what its models
+    cost.
     """
 
     session: Session
@@ -324,6 +326,7 @@ class CallPlan(Frozen, frozen=True):
     recovery: Recovery = Recovery()
     canned: Canned = Canned()
     language: str = ""
+    tariff: Tariff = Tariff()
 
     @property
     def decides(self) -> bool:
@@ -345,6 +348,7 @@ def plan_for(
     model: str | None = None,
     agent: str = MAIN,
     language: str = "",
+    prices: PriceTable = LISTED,
 ) -> CallPlan:
     """
     How `profile` answers `caller`'s call to `number`, begun at `now` (wall-clock time, for the prompt).
@@ -353,7 +357,8 @@ def plan_for(
     `looked_up`: what is known of the caller; None: the defaults of the profile's lookup. `earlier`: the call comes
     back, and goes on with what was said before. `hold_audio`: what is played where a function has music.
     `model` is the deployment's, for a profile that names none. `agent` has the call first, if the profile has one
-    of that name; `language` is what the bot speaks, "": what its instructions say.
+    of that name; `language` is what the bot speaks, "": what its instructions say. `prices` are those at which it
+    is reckoned.
     """
     offers = offers or {}
     if looked_up is None and profile.lookup:
@@ -368,7 +373,8 @@ def plan_for(
     if greeting and profile.greeting_clip:  # it greets, so the model need not
         opening, greeting = (Clip(greeting, profile.greeting_clip, GREETING_ID),), None
     agents = _first(agent, _agents(profile, offers, filled))
-    budget, unwatched = _budget(profile, profile.model or model)
+    tariff = prices.tariff(profile.model or model, profile.transcription.model if profile.transcription else None)
+    unwatched = _unwatched(profile, profile.model or model, tariff)
     missing = (problem for offer in offers.values() for problem in offer.problems)
     plan = CallPlan(
         session_in(_session(profile, agents[0], turns), language),
@@ -392,22 +398,21 @@ def plan_for(
         earlier=earlier,
         hold_audio=hold_audio if any(rule.music for agent in agents for rule in agent.rules) else "",
         no_input=NoInput.of(profile.no_input, profile.language, filled) if profile.no_input else None,
-        limits=Limits.of(profile.limits, budget, profile.language, filled),
+        limits=Limits.of(profile.limits, None if unwatched else profile.max_cost_usd, profile.language, filled),
         keypad=_keypad(profile),
         notice=_notice(filled(profile.consent or ""), earlier) if profile.record else "",
         language=language,
+        tariff=tariff,
     )
     return _deciding(plan) if plan.decides else plan
 
 
-def _budget(profile: Profile, model: str | None) -> tuple[Budget | None, tuple[str, ...]]:
-    """What a call of the profile may cost, if that can be watched; and a sentence, if it should be and cannot."""
+def _unwatched(profile: Profile, model: str | None, tariff: Tariff) -> tuple[str, ...]:
+    """A sentence for each limit of what calls may cost that cannot be watched."""
     keys = [key for key in ("max_cost_usd", "max_cost_per_day_usd") if getattr(profile, key) is not None]
-    transcription = profile.transcription.model if profile.transcription else None
-    budget = Budget.of(profile.max_cost_usd or 0, model, transcription) if keys else None
-    if keys and budget is None:
-        return None, tuple(UNWATCHED.format(key=key, model=model or "the service's own") for key in keys)
-    return budget if profile.max_cost_usd is not None else None, ()
+    if tariff.model is not None:
+        return ()
+    return tuple(UNWATCHED.format(key=key, model=model or "the service's own") for key in keys)
 
 
 def _deciding(plan: CallPlan) -> CallPlan:

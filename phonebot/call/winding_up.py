@@ -20,9 +20,8 @@ ENDS_SOON = "The call has to end {when}. Bring it to its end now: settle what ma
 class WindingUp:
     def __init__(self, plan: CallPlan, talk: Conversation) -> None:
         self._plan, self._talk, self._limits = plan, talk, plan.limits
-        budget = plan.limits.budget
         # None: what the call costs is not watched.
-        self._spending = Spending(budget.price, budget.transcription) if budget else None
+        self._spending = None if plan.limits.most_usd is None else Spending(plan.tariff)
         # Limits that were told to be near.
         self._near: set[Limit] = set()
         # How the call ends, since a limit is reached, and when at the latest; None: none is.
@@ -79,8 +78,8 @@ class WindingUp:
         return self._leave(self._outcome, now)
 
     def _spent(self, spending: Spending, now: int) -> list[Action]:
-        assert self._limits.budget is not None, "it is watched"
-        used, most = spending.usd, self._limits.budget.most_usd
+        assert self._limits.most_usd is not None, "it is watched"
+        used, most = spending.usd, self._limits.most_usd
         if used >= most:
             return self._reached("cost", used, most, now)
         return self._nears("cost", used, most, "within your next answers") if used >= most * NEAR else []

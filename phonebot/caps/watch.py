@@ -3,7 +3,7 @@ Watches what calls cost in a day, and ends those that go on once it is too much.
 
     caps = DayCaps(most_usd=50, process="a", store=store.spending, alarm=bell.ring)
     async with caps.running():
-        with caps.journal(number, profile, model, bridge.cap): ...     # a call, with this journal
+        with caps.journal(number, profile, model, plan.tariff, bridge.cap): ...     # a call, with this journal
         caps.reached(number, profile)       # for what a call that comes now is not answered; None: it is
 
 Calls of a process are counted as their services tell what they took; what those of other processes took is read
@@ -26,7 +26,7 @@ from phonebot.call.limits import NEAR, Spending
 from phonebot.caps.ledger import Ledger
 from phonebot.errors import StoreError
 from phonebot.realtime.events import ResponseDone, TranscriptionCompleted
-from phonebot.realtime.prices import PRICES, TRANSCRIPTION_PRICES
+from phonebot.realtime.prices import Tariff
 from phonebot.store.spending import SpendingStore
 
 log = logging.getLogger(__name__)
@@ -104,11 +104,11 @@ class DayCaps:
         return next(self._over(number, profile.max_cost_per_day_usd), None)
 
     def journal(
-        self, number: str, profile: Profile, model: str, tell: Callable[[CapReached], object]
+        self, number: str, profile: Profile, model: str, tariff: Tariff, tell: Callable[[CapReached], object]
     ) -> "CapJournal":
-        """That of a call of a number. `tell` is called once, when it has to end."""
+        """That of a call of a number with a model, at a tariff. `tell` is called once, when it has to end."""
         call = Watched(number, profile.max_cost_per_day_usd, tell)
-        return CapJournal(self, call, self._spending(profile, model))
+        return CapJournal(self, call, self._spending(profile, model, tariff))
 
     def begin(self, call: Watched) -> None:
         """A call is in progress."""
@@ -122,16 +122,14 @@ class DayCaps:
         self._of_today().add(number, usd)
         self._judge()
 
-    def _spending(self, profile: Profile, model: str) -> Spending | None:
-        price = PRICES.get(model)
-        if price is None:
+    def _spending(self, profile: Profile, model: str, tariff: Tariff) -> Spending | None:
+        if tariff.model is None:
             is_capped = self._most_usd is not None or profile.max_cost_per_day_usd is not None
             if is_capped and model not in self._unknown:
                 self._unknown.add(model)
-                log.warning("calls of the model %.60s count for no cap: no list price of it is known", model)
+                log.warning("calls of the model %.60s count for no cap: no price is known", model)
             return None
-        written = profile.transcription.model if profile.transcription else ""
-        return Spending(price, TRANSCRIPTION_PRICES.get(written))
+        return Spending(tariff)
 
     def _of_today(self) -> Ledger:
         today = self._today()

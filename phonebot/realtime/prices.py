@@ -1,22 +1,57 @@
 """
-What models cost: list prices, in US dollars.
+What models cost, in US dollars: the table in prices.toml, and an operator's own beside it.
 
-OpenAI, model and pricing pages, November 2026. Each response is charged for the whole conversation again; the part
-that was cached costs less. What writes down the caller's speech is charged by its tokens or by the minute.
+    LISTED.tariff("gpt-realtime-2.1", "gpt-4o-mini-transcribe")     # what a call is reckoned at
+    LISTED.with_own(read_prices(text, "prices.toml"))               # an operator's prices before the listed ones
+
+Each response is charged for the whole conversation again; the part that was cached costs less. What writes down the
+caller's speech is charged by its tokens or by the minute (Realtime, managing costs).
 """
 
+from datetime import date
+from importlib.resources import files
+from math import isfinite
+from typing import Self
+
+import msgspec
+from msgspec import Struct
+
+from phonebot.errors import PhonebotError
 from phonebot.realtime.events import Frozen, TranscriptionUsage, Usage
 
-AS_OF = "November 2026"
 MILLION = 1_000_000
 MINUTE_S = 60
 
 
-class Price(Frozen, frozen=True):
-    """Of a model that speaks, per million tokens: in, in from the cache, and out."""
+class PricesError(PhonebotError):
+    """Raised for a file of prices that is none; `problem` says where and why."""
 
-    text: tuple[float, float, float]
-    audio: tuple[float, float, float]
+    def __init__(self, source: str, problem: str) -> None:
+        super().__init__(source, problem)
+        self.source, self.problem = source, problem
+
+    def __str__(self) -> str:
+        return f"the prices in {self.source} cannot be used: {self.problem}; their form is in docs/cost.md"
+
+
+class Rates(Frozen, frozen=True):
+    """Of one kind of tokens, per million: in, in from the cache, and out."""
+
+    input: float = 0.0
+    cached: float = 0.0
+    output: float = 0.0
+
+    def of(self, given: int, cached: int, out: int) -> float:
+        """`cached` are among the `given`."""
+        return ((given - cached) * self.input + cached * self.cached + out * self.output) / MILLION
+
+
+class Price(Frozen, frozen=True):
+    """Of a model that speaks."""
+
+    text: Rates = Rates()
+    audio: Rates = Rates()
+    image: Rates = Rates()
 
     def of(self, tokens: Usage) -> float:
         """
@@ -25,54 +60,123 @@ class Price(Frozen, frozen=True):
         A gateway may leave out of which kind they are (Realtime API, response.usage): then they count as audio, so
         that whoever watches the sum does not take them for nothing.
         """
-        text = _cost(self.text, tokens.input_text, tokens.cached_text, tokens.output_text)
+        text = self.text.of(tokens.input_text, tokens.cached_text, tokens.output_text)
+        image = self.image.of(tokens.input_image, tokens.cached_image, 0)
         given, cached = tokens.input_audio, tokens.cached_audio
         if not (tokens.input_text or given or tokens.input_image):
             given, cached = tokens.input, tokens.cached
         is_told = tokens.output_text or tokens.output_audio
         out = tokens.output_audio if is_told else tokens.output
-        return text + _cost(self.audio, given, cached, out)
+        return text + image + self.audio.of(given, cached, out)
 
 
 class TranscriptionPrice(Frozen, frozen=True):
     """Of a model that writes down speech: per million tokens in and out, or per minute."""
 
-    given: float = 0
-    out: float = 0
-    per_minute: float = 0
+    input: float = 0.0
+    output: float = 0.0
+    per_minute: float = 0.0
 
     def of(self, usage: TranscriptionUsage) -> float:
-        tokens = usage.input * self.given + usage.output * self.out
+        tokens = usage.input * self.input + usage.output * self.output
         return tokens / MILLION + usage.seconds / MINUTE_S * self.per_minute
 
 
-_LARGE = Price((4.00, 0.40, 16.00), (32.00, 0.40, 64.00))
-_LARGE_2 = Price((4.00, 0.40, 24.00), (32.00, 0.40, 64.00))
-_MINI = Price((0.60, 0.06, 2.40), (10.00, 0.30, 20.00))
-PRICES = {
-    "gpt-realtime-2.1": _LARGE_2,
-    "gpt-realtime-2": _LARGE_2,
-    "gpt-realtime-1.5": _LARGE,
-    "gpt-realtime": _LARGE,
-    "gpt-realtime-2.1-mini": _MINI,
-    "gpt-realtime-mini": _MINI,
-}
-TRANSCRIPTION_PRICES = {
-    "gpt-live-transcribe": TranscriptionPrice(per_minute=0.017),
-    "gpt-realtime-whisper": TranscriptionPrice(per_minute=0.017),
-    "gpt-transcribe": TranscriptionPrice(per_minute=0.0045),
-    "gpt-4o-transcribe": TranscriptionPrice(2.50, 10.00),
-    "gpt-4o-mini-transcribe": TranscriptionPrice(1.25, 5.00),
-    "whisper-1": TranscriptionPrice(per_minute=0.006),
-}
+class Tariff(Frozen, frozen=True):
+    """
+    What the models of one call cost. None: of `model`, no price is known; `transcription`, it is not charged.
+
+    It is part of the call's plan, and so of its log: what a call has cost does not change with the table.
+    """
+
+    model: Price | None = None
+    transcription: TranscriptionPrice | None = None
+
+    def of(self, tokens: Usage) -> float | None:
+        """What a response costs; None: no price is known."""
+        return None if self.model is None else self.model.of(tokens)
+
+    def of_transcription(self, usage: TranscriptionUsage) -> float:
+        return self.transcription.of(usage) if self.transcription else 0.0
 
 
-def cost_usd(model: str | None, tokens: Usage) -> float | None:
-    """What these tokens cost at list price; None for a model that has none here."""
-    price = PRICES.get(model or "")
-    return None if price is None else price.of(tokens)
+class PriceTable(Frozen, frozen=True):
+    """The prices of models and of what writes down speech, by name. `source` told them on the day `as_of`."""
+
+    as_of: date
+    source: str
+    models: dict[str, Price]
+    transcription: dict[str, TranscriptionPrice]
+
+    def tariff(self, model: str | None, transcription: str | None = None) -> Tariff:
+        """At which a call of these models is reckoned. Where that of `model` is not known, nothing is."""
+        price = self.models.get(model or "")
+        return Tariff() if price is None else Tariff(price, self.transcription.get(transcription or ""))
+
+    def with_own(self, own: "PriceTable") -> Self:
+        """The same, with these before it. Its day and source stay: they are those of what most calls are."""
+        return msgspec.structs.replace(
+            self, models=self.models | own.models, transcription=self.transcription | own.transcription
+        )
 
 
-def _cost(price: tuple[float, float, float], given: int, cached: int, out: int) -> float:
-    per_input, per_cached, per_output = price
-    return ((given - cached) * per_input + cached * per_cached + out * per_output) / MILLION
+# ------------------------------------------------------------------------------------------- the file
+
+
+class _Rates(Struct, forbid_unknown_fields=True):
+    """As the file has them. `cached` None: what is cached costs as much as what is not."""
+
+    input: float
+    cached: float | None = None
+    output: float = 0.0
+
+    def checked(self) -> Rates:
+        return Rates(
+            _amount(self.input), _amount(self.input if self.cached is None else self.cached), _amount(self.output)
+        )
+
+
+class _Model(Struct, forbid_unknown_fields=True):
+    text: _Rates
+    audio: _Rates
+    image: _Rates | None = None
+
+    def checked(self) -> Price:
+        return Price(self.text.checked(), self.audio.checked(), self.image.checked() if self.image else Rates())
+
+
+class _Transcription(Struct, forbid_unknown_fields=True):
+    input: float = 0.0
+    output: float = 0.0
+    per_minute: float = 0.0
+
+    def checked(self) -> TranscriptionPrice:
+        return TranscriptionPrice(_amount(self.input), _amount(self.output), _amount(self.per_minute))
+
+
+class _File(Struct, forbid_unknown_fields=True):
+    as_of: date
+    source: str = ""
+    models: dict[str, _Model] = {}
+    transcription: dict[str, _Transcription] = {}
+
+
+def read_prices(text: str, source: str) -> PriceTable:
+    """The table of a TOML file's text, which came from `source`. Raises PricesError."""
+    try:
+        file = msgspec.toml.decode(text, type=_File)
+        models = {name: model.checked() for name, model in file.models.items()}
+        written = {name: price.checked() for name, price in file.transcription.items()}
+    except ValueError as error:  # msgspec's and TOML's faults are such
+        raise PricesError(source, str(error)) from None
+    return PriceTable(file.as_of, file.source or source, models, written)
+
+
+def _amount(usd: float) -> float:
+    if not (isfinite(usd) and usd >= 0):
+        raise ValueError(f"{usd} is no price: one is 0 or more US dollars")
+    return usd
+
+
+LISTED = read_prices(files(__package__).joinpath("prices.toml").read_text("utf-8"), "prices.toml")
+"""What comes with phonebot."""

@@ -10,7 +10,6 @@ from rich.table import Table
 from rich.text import Text
 
 from phonebot.call.actions import Line
-from phonebot.realtime.prices import AS_OF
 from phonebot.rehearsal.live import LiveReplay
 from phonebot.replay.account import Account
 
@@ -26,7 +25,7 @@ def figures(account: Account) -> Iterator[tuple[str, str]]:
     yield "functions", ", ".join(f"{each.name}({each.arguments})" for each in account.functions) or "none"
     tokens = account.tokens
     yield "tokens", f"{tokens.input:,} in ({tokens.cached:,} cached), {tokens.output:,} out"
-    yield "cost", "no list price" if account.cost_usd is None else f"${account.cost_usd:.4f} (list, {AS_OF})"
+    yield "cost", "no price is known" if account.cost_usd is None else f"${account.cost_usd:.4f}"
 
 
 def _latencies(account: Account) -> str:

@@ -3,8 +3,14 @@
 from dataclasses import dataclass
 
 from phonebot.call.actions import Ended, Line
-from phonebot.realtime.events import FunctionCall, OutputItemDone, ResponseDone, Usage
-from phonebot.realtime.prices import cost_usd
+from phonebot.realtime.events import (
+    FunctionCall,
+    OutputItemDone,
+    ResponseDone,
+    TranscriptionCompleted,
+    TranscriptionUsage,
+    Usage,
+)
 from phonebot.replay.heard import legs
 from phonebot.replay.reader import CallLog
 from phonebot.replay.utterances import answer_latencies_ms
@@ -24,7 +30,8 @@ class Account:
     """
     `lines` with their call times. `latencies_ms` has a figure for each utterance of the caller that was answered.
 
-    `tokens` are those of all responses; `cost_usd` is None for a model without a list price.
+    `tokens` are those of all responses; `cost_usd` is of these and of what wrote the caller's words down, at the
+    tariff of the call's plan; None for a model without a price.
     """
 
     lines: tuple[tuple[int, Line], ...]
@@ -65,11 +72,24 @@ def account_of(log: CallLog) -> Account:
         ),
         latencies_ms=tuple(answer_latencies_ms(legs(log))),
         tokens=tokens,
-        cost_usd=cost_usd(log.header.model, tokens),
+        cost_usd=_cost_usd(log, tokens),
         length_ms=log.steps[-1].now_ms if log.steps else 0,
         outcome=next((action.outcome for _, action in reversed(actions) if isinstance(action, Ended)), None),
         model=log.header.model,
     )
+
+
+def _cost_usd(log: CallLog, tokens: Usage) -> float | None:
+    responses_usd = log.plan.tariff.of(tokens)
+    if responses_usd is None:
+        return None
+    return responses_usd + sum(map(log.plan.tariff.of_transcription, transcriptions(log)))
+
+
+def transcriptions(log: CallLog) -> list[TranscriptionUsage]:
+    """What writing down the caller's words took, as far as the service told: of each turn of his."""
+    told = (step.input.usage for step in log.steps if isinstance(step.input, TranscriptionCompleted))
+    return [usage for usage in told if usage]
 
 
 def summed(usages: list[Usage]) -> Usage:

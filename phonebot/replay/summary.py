@@ -35,14 +35,16 @@ from phonebot.realtime.events import (
     TruncateItem,
     Usage,
 )
-from phonebot.realtime.prices import cost_usd
-from phonebot.replay.account import summed
+from phonebot.replay.account import transcriptions
 from phonebot.replay.log import BOT_FILE, CALLER_FILE, Header
 from phonebot.replay.reader import CallLog, Step, read
 from phonebot.replay.talk import Talk, talk_of
 from phonebot.replay.utterances import Answer, Utterance
 
 _NOTED: dict[str, Literal["hand_off", "guardrail"]] = {"HandOff": "hand_off", "GuardrailTripped": "guardrail"}
+
+TRANSCRIPTION = "transcription"
+"""Stands in the place of a response's id for what wrote down the caller's words."""
 
 CUT_OFF = "stream_lost"
 """The outcome of a call whose log has no end: its process was killed, and its stream went with it."""
@@ -96,7 +98,11 @@ class Noted(Struct, frozen=True, kw_only=True):
 
 
 class Spent(Struct, frozen=True, kw_only=True):
-    """The tokens of a response, and what they cost at list price (prices.py)."""
+    """
+    The tokens of a response, and what they cost at the tariff of the call's plan; None: no price is known.
+
+    The last one is perhaps that of the model that wrote down the caller's words, for the whole call.
+    """
 
     response_id: str
     at_ms: int
@@ -169,7 +175,7 @@ def summarised(log: CallLog, is_recorded: bool = True) -> Summary:
         functions=tuple(_functions(log.steps)),
         spent=spent,
         noted=tuple(_noted(log.steps)),
-        cost_usd=cost_usd(log.header.model, summed([each.tokens for each in spent])),
+        cost_usd=_sum(spent) if log.plan.tariff.model else None,
         caller_talk_ms=_length_ms(talk.caller),
         bot_talk_ms=_length_ms(talk.bot),
         generated_ms=sum(each.generated_ms for each in speech.values()),
@@ -319,7 +325,22 @@ def _noted(steps: Sequence[Step]) -> Iterator[Noted]:
 
 
 def _spent(log: CallLog) -> Iterator[Spent]:
+    tariff, now_ms = log.plan.tariff, 0
     for step in log.steps:
+        now_ms = step.now_ms
         if isinstance(step.input, ResponseDone) and (usage := step.input.response.usage):
-            cost = cost_usd(log.header.model, usage)
-            yield Spent(response_id=step.input.response.id, at_ms=step.now_ms, tokens=usage, cost_usd=cost)
+            cost = tariff.of(usage)
+            yield Spent(response_id=step.input.response.id, at_ms=now_ms, tokens=usage, cost_usd=cost)
+    if told := transcriptions(log):
+        tokens = Usage(
+            input=sum(each.input for each in told),
+            output=sum(each.output for each in told),
+            input_audio=sum(each.input for each in told),
+            output_text=sum(each.output for each in told),
+        )
+        cost = sum(map(tariff.of_transcription, told)) if tariff.transcription else None
+        yield Spent(response_id=TRANSCRIPTION, at_ms=now_ms, tokens=tokens, cost_usd=cost)
+
+
+def _sum(spent: Sequence[Spent]) -> float:
+    return sum(each.cost_usd or 0 for each in spent)

@@ -37,6 +37,7 @@ from phonebot.deployment import (
     clips_of,
     hold_audio_of,
     local_url,
+    prices_of,
     providers_of,
     text_endpoint,
     text_model,
@@ -54,6 +55,7 @@ from phonebot.messages.taking import TakeMessage
 from phonebot.outbound.orders import Orders
 from phonebot.realtime.events import Session
 from phonebot.realtime.failover import Failover, Provider
+from phonebot.realtime.prices import PriceTable
 from phonebot.realtime.providers import Endpoint
 from phonebot.realtime.text import TextSession
 from phonebot.replay.recorder import Writer
@@ -152,9 +154,11 @@ def create_app(
     folder = settings.data_dir / "calls"
     book = CallBook(store.calls, store.recordings, folder) if store else None
     workshop = workshop or workshop_for(settings)
-    recording_links = RecordingLinks(secret_key)
+    recording_links, prices = RecordingLinks(secret_key), prices_of(settings)
     afterwards = (
-        afterwards_of(settings, store, workshop, recording_links, public_url, metrics, failover) if store else None
+        afterwards_of(settings, store, workshop, recording_links, public_url, metrics, failover, prices)
+        if store
+        else None
     )
     inbox = Inbox(store.messages, settings.data_dir / "messages", afterwards.wake) if store and afterwards else None
     if inbox:
@@ -215,6 +219,7 @@ def create_app(
         recovery=Recovery(budget_ms=settings.model_patience_s * 1000),
         hold_audio=hold_audio_of(settings),
         clips=clips,
+        prices=prices,
         remember=afterwards.book.remember if afterwards else None,
     )
     told_of_status = (gate.told, statuses.told, transfers.caller_told)
@@ -409,6 +414,7 @@ def afterwards_of(
     public_url: str,
     metrics: Metrics,
     failover: Failover,
+    prices: PriceTable,
 ) -> AfterWork:
     """What is done after the calls of this deployment."""
 
@@ -426,7 +432,7 @@ def afterwards_of(
         store.calls,
         store.messages,
         WishBook(store.numbers),
-        Scribe(model),
+        Scribe(model, prices),
         Courier(workshop.client, settings.secrets, links),
         who=process_name(),
         counted=lambda result: metrics.deliveries.labels(result).inc(),

@@ -36,6 +36,7 @@ from phonebot.outbound.briefing import briefed
 from phonebot.realtime.connection import ModelConnection
 from phonebot.realtime.events import Session
 from phonebot.realtime.failover import Failover, Route
+from phonebot.realtime.prices import LISTED, PriceTable
 from phonebot.realtime.providers import Endpoint
 from phonebot.realtime.text import TextSession
 from phonebot.replay.log import About
@@ -78,7 +79,8 @@ class Decided:
 class CallDesk:
     """
     `failover` finds a profile's model, whose name is `model` where it has none of its own; `writing` opens one
-    that answers in writing. `remember` is given each profile that answers; None: nothing is done after calls.
+    that answers in writing. `prices` are those at which calls are reckoned. `remember` is given each profile that
+    answers; None: nothing is done after calls.
     """
 
     numbers: Answering
@@ -104,6 +106,7 @@ class CallDesk:
     recovery: Recovery
     hold_audio: str
     clips: Clips
+    prices: PriceTable = LISTED
     remember: Callable[[Profile], None] | None = None
 
     async def hold(self, socket: MediaSocket, reader: StreamReader, start: Start, admission: Admission) -> None:
@@ -172,6 +175,7 @@ class CallDesk:
             model=self.model,
             agent=resumed.standing.agent if resumed else MAIN,
             language=resumed.standing.language if resumed else "",
+            prices=self.prices,
         )
         goes_on = arrival.kind != "browser" and bool(profile.transfer_to) and profile.transfer.when_failed
         canned = _canned(self.clips.of(plan.language or profile.language), goes_on)
@@ -240,7 +244,7 @@ class CallDesk:
         # The callee is first: how the call ended is told by the next, and needs what he had.
         journals: tuple[Journal, ...] = (callee,) if outgoing else ()
         capped = self.caps.journal(
-            arrival.number, profile, profile.model or self.model, lambda reached: bridge.cap(reached)
+            arrival.number, profile, profile.model or self.model, plan.tariff, lambda reached: bridge.cap(reached)
         )
         journals = (*journals, journal, figures, told, departure, capped, *(watch(start) for watch in self.watch))
         bridge = Bridge(Call(plan), start, socket, reader, connect_model, journals, toolbox, guard)

@@ -25,7 +25,7 @@ from phonebot.call.inputs import (
     ToolResult,
     TypedText,
 )
-from phonebot.call.limits import Budget, Limits, NoInput
+from phonebot.call.limits import Limits, NoInput
 from phonebot.call.plan import (
     CallPlan,
     Canned,
@@ -41,7 +41,7 @@ from phonebot.call.plan import (
 )
 from phonebot.carrier.messages import Dtmf, Mark, Media, Stop
 from phonebot.realtime import events as e
-from phonebot.realtime.prices import PRICES
+from phonebot.realtime.prices import LISTED
 from phonebot.realtime.severity import CODES
 
 items = st.sampled_from(["item_1", "item_2", "item_3"])
@@ -122,7 +122,7 @@ inputs: st.SearchStrategy[Input] = st.one_of(
     st.builds(e.SpokenTextDelta, responses, items, *places, texts),
     st.builds(e.SpokenTextDone, responses, items, *places, texts),
 )
-limits = st.builds(Limits, budget=st.sampled_from([None, Budget(0.01, PRICES["gpt-realtime-2.1"])]))
+limits = st.builds(Limits, most_usd=st.sampled_from([None, 0.01]))
 silences = st.one_of(st.none(), st.builds(NoInput, st.sampled_from([500, 3_000]), st.integers(0, 2)))
 ends: st.SearchStrategy[Input] = st.sampled_from(
     [
@@ -238,6 +238,7 @@ def test_nothing_that_may_happen_makes_the_core_raise(
         keypad=keypad,
         notice=notice,
         limits=limits,
+        tariff=LISTED.tariff("gpt-realtime-2.1"),
         no_input=no_input,
         max_call_ms=max_call_ms,
         canned=canned,

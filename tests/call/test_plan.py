@@ -5,10 +5,10 @@ import pytest
 from msgspec import UNSET
 
 from phonebot.agents.profile import Profile
-from phonebot.call.limits import NOT_HEARD, TIME_IS_UP, Budget, Words
+from phonebot.call.limits import NOT_HEARD, TIME_IS_UP, Words
 from phonebot.call.plan import CallPlan, CarrierTraits, Caution, KeyTurns, LocalTurns, plan_for
 from phonebot.realtime.events import Transcription, TurnDetection
-from phonebot.realtime.prices import PRICES, TRANSCRIPTION_PRICES
+from phonebot.realtime.prices import LISTED
 
 NOW = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
 
@@ -166,13 +166,14 @@ def test_words_of_ours_are_said_in_the_profiles_language_and_an_operators_as_the
 
 
 @pytest.mark.parametrize("model", [None, "gpt-realtime-2.1", "my-own"])
-def test_what_a_call_costs_is_watched_at_the_models_list_price_and_where_there_is_none_it_says_so(
+def test_what_a_call_costs_is_watched_at_the_models_price_and_where_there_is_none_it_says_so(
     model: str | None,
 ) -> None:
     plan = limits_of(model, max_cost_usd=2)
     is_known = model == "gpt-realtime-2.1"
-    assert (plan.limits.budget is not None) == is_known
+    assert plan.limits.most_usd == (2 if is_known else None)
+    assert plan.tariff == LISTED.tariff(model, "gpt-4o-mini-transcribe")
     assert len(plan.problems) == (0 if is_known else 1)
-    assert limits_of(model).limits.budget is None
+    assert limits_of(model).limits.most_usd is None
     named = limits_of("my-own", max_cost_usd=2, model="gpt-realtime")
-    assert named.limits.budget == Budget(2, PRICES["gpt-realtime"], TRANSCRIPTION_PRICES["gpt-4o-mini-transcribe"])
+    assert (named.limits.most_usd, named.tariff.model) == (2, LISTED.models["gpt-realtime"])

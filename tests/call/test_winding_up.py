@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from phonebot.call.actions import CloseStream, LimitNear, LimitReached, Tell, Trouble
 from phonebot.call.inputs import CapReached, Leave, ServiceStops, ToolResult
-from phonebot.call.limits import Budget, Limits, Spending, Words, near_ms
+from phonebot.call.limits import Limits, Spending, Words, near_ms
 from phonebot.call.plan import Recovery, ToolRule
 from phonebot.call.responses import MARK, exactly
 from phonebot.call.winding_up import ENDS_SOON, GRACE_MS
@@ -26,14 +26,16 @@ from phonebot.realtime.events import (
     TranscriptionUsage,
     Usage,
 )
-from phonebot.realtime.prices import PRICES, TRANSCRIPTION_PRICES, Price, TranscriptionPrice
+from phonebot.realtime.prices import LISTED, Price, Rates, Tariff, TranscriptionPrice
 
 BYE = Words("Time is up.")
-DOLLAR = Price((0, 0, 0), (0, 0, 1_000_000))  # for each token of audio that is said
+# For each token of audio that is said, and of a line that is written down.
+DOLLAR = Tariff(Price(audio=Rates(output=1_000_000)), TranscriptionPrice(output=1_000_000))
 LIMITED = replace(
     PLAN,
     max_call_ms=20_000,
-    limits=Limits(goodbye=BYE, budget=Budget(10, DOLLAR, TranscriptionPrice(out=1_000_000))),
+    limits=Limits(goodbye=BYE, most_usd=10),
+    tariff=DOLLAR,
     tools=(ToolRule("end_call", fillers=()),),
 )
 
@@ -198,7 +200,7 @@ def test_what_all_calls_may_cost_ends_one_that_goes_on() -> None:
 
 
 def test_responses_and_transcriptions_are_added_at_list_prices() -> None:
-    spending = Spending(PRICES["gpt-realtime-2.1"], TRANSCRIPTION_PRICES["gpt-4o-mini-transcribe"])
+    spending = Spending(LISTED.tariff("gpt-realtime-2.1", "gpt-4o-mini-transcribe"))
     spending.respond(Usage(input=640, output=150, input_text=600, input_audio=40, output_text=30, output_audio=120))
     spending.respond(None)
     responses_usd = (600 * 4 + 40 * 32 + 30 * 24 + 120 * 64) / 1e6
@@ -209,7 +211,7 @@ def test_responses_and_transcriptions_are_added_at_list_prices() -> None:
 
 
 def test_tokens_of_unknown_kind_count_as_audio() -> None:
-    spending = Spending(PRICES["gpt-realtime-2.1"])
+    spending = Spending(LISTED.tariff("gpt-realtime-2.1"))
     spending.respond(Usage(total=300, input=200, output=100))
     assert spending.usd == pytest.approx((200 * 32 + 100 * 64) / 1e6)
 

@@ -13,6 +13,7 @@ from phonebot.caps import watch
 from phonebot.caps.watch import CapAlarm, CapJournal, DayCaps
 from phonebot.errors import StoreUnavailable
 from phonebot.realtime.events import Response, ResponseDone, TranscriptionCompleted, TranscriptionUsage, Usage
+from phonebot.realtime.prices import LISTED
 from phonebot.store.database import Database
 from phonebot.store.spending import SpendingStore
 
@@ -37,7 +38,10 @@ class Office:
         self.caps = DayCaps(self.most_usd, self.process, self.store, self.alarms.append, lambda: self.day)
 
     def call(self, number: str = NUMBER, profile: Profile = CAPPED, model: str = MODEL) -> CapJournal:
-        return self.caps.journal(number, profile, model, lambda reached: self.told.append((number, reached)))
+        tariff = LISTED.tariff(model, profile.transcription.model if profile.transcription else None)
+        return self.caps.journal(
+            number, profile, model, tariff, lambda reached: self.told.append((number, reached))
+        )
 
     @property
     def names(self) -> list[str]:
@@ -118,7 +122,7 @@ async def test_a_model_without_a_price_counts_for_nothing_and_the_log_says_so_on
             spend(one, 100)
     assert office.caps.spent_usd == 0
     assert [record.getMessage() for record in caplog.records] == [
-        "calls of the model my-own count for no cap: no list price of it is known"
+        "calls of the model my-own count for no cap: no price is known"
     ]
 
 

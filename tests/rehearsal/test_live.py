@@ -96,11 +96,12 @@ def then_and_now(text: str = "") -> LiveReplay:
 
 def test_the_table_has_both_sides() -> None:
     console = Console(width=80, record=True)
-    console.print(table(then_and_now("Good morning")))
+    both = then_and_now("Good morning")
+    console.print(table(both))
     text = console.export_text()
     assert "Hello, how can I help?" in text
     assert "Good morning" in text
-    assert "no list price" in text
+    assert all(f"${each.cost_usd:.4f}" in text for each in (both.before, both.after))
 
 
 def test_the_page_has_both_sides_and_trusts_nobody() -> None:

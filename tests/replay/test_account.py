@@ -4,12 +4,21 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace as altered
 from rehearsed import GREETING, UNDERSTOOD, interrupted, log_of
 
 from phonebot.errors import ProfileError
-from phonebot.realtime.events import FunctionCall, OutputItemDone, Usage
-from phonebot.realtime.prices import cost_usd
-from phonebot.replay.account import Account, FunctionCalled, account_of, summed
+from phonebot.realtime.events import (
+    FunctionCall,
+    OutputItemDone,
+    Response,
+    ResponseDone,
+    TranscriptionCompleted,
+    TranscriptionUsage,
+    Usage,
+)
+from phonebot.realtime.prices import Price, Rates, Tariff, TranscriptionPrice
+from phonebot.replay.account import Account, FunctionCalled, account_of
 from phonebot.replay.reader import Step
 from phonebot.replay.rules import Rules, broken, load_rules
 
@@ -38,7 +47,6 @@ def test_tokens_and_their_cost_are_summed() -> None:
     cost = account().cost_usd
     assert cost is not None
     assert 0 < cost < 0.1
-    assert account_of(log_of(interrupted(), model="of my own")).cost_usd is None
 
 
 def test_functions_that_were_called_are_listed() -> None:
@@ -48,27 +56,15 @@ def test_functions_that_were_called_are_listed() -> None:
     assert account_of(with_call).functions == (FunctionCalled(50, "end_call", "{}"),)
 
 
-def test_what_a_call_costs() -> None:
-    """600 text tokens of instructions, 4 s of speech, an answer of 6 s: then all of it again, and 3 s more."""
-    first = Usage(790, 640, 150, input_text=600, input_audio=40, output_text=30, output_audio=120)
-    second = Usage(
-        970,
-        820,
-        150,
-        input_text=630,
-        input_audio=190,
-        cached=640,
-        cached_text=600,
-        cached_audio=40,
-        output_text=30,
-        output_audio=120,
-    )
-    assert cost_usd("gpt-realtime-2.1", first) == pytest.approx((600 * 4 + 40 * 32 + 30 * 24 + 120 * 64) / 1e6)
-    assert cost_usd("gpt-realtime-2.1", second) == pytest.approx(
-        (30 * 4 + 600 * 0.4 + 150 * 32 + 40 * 0.4 + 30 * 24 + 120 * 64) / 1e6
-    )
-    assert summed([first, second]).input == 1460
-    assert cost_usd(None, first) is None
+def test_a_call_costs_what_its_responses_and_the_writing_down_cost_at_its_own_tariff() -> None:
+    tariff = Tariff(Price(audio=Rates(output=1_000_000)), TranscriptionPrice(per_minute=60))
+    log = log_of(interrupted())
+    responses = Response("r", "completed", usage=Usage(output_audio=3))
+    written = TranscriptionUsage(seconds=2)
+    steps = (Step(50, ResponseDone(responses), ()), Step(60, TranscriptionCompleted("u", 0, "Hi.", written), ()))
+    assert account_of(replace(log, plan=altered(log.plan, tariff=tariff), steps=steps)).cost_usd == 5
+    unknown = altered(log.plan, tariff=Tariff())
+    assert account_of(replace(log, plan=unknown, steps=steps)).cost_usd is None
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace as altered
 from rehearsed import GREETING, UNDERSTOOD, interrupted, log_of, saved
 
 from phonebot.call.actions import Ended, HandOff, Line, Tell, Trouble
@@ -13,9 +14,10 @@ from phonebot.call.call import Call
 from phonebot.call.inputs import OperatorHangUp, Tick, ToolResult, TypedText
 from phonebot.filing.rows import noted_in
 from phonebot.realtime.events import CreateItem, Frozen, FunctionCall, FunctionCallOutput, OutputItemDone
+from phonebot.realtime.prices import Tariff
 from phonebot.replay.account import account_of
 from phonebot.replay.reader import Step, read
-from phonebot.replay.summary import FunctionUsed, Noted, Summary, summarised, summary_of
+from phonebot.replay.summary import TRANSCRIPTION, FunctionUsed, Noted, Summary, summarised, summary_of
 
 FIXTURES = Path(__file__).parent.parent.parent / "fixtures/calls"
 
@@ -95,11 +97,16 @@ def test_a_call_that_is_not_recorded_is_timed_by_who_had_the_floor(tmp_path: Pat
 
 
 def test_each_response_has_its_tokens_and_its_cost() -> None:
-    summary = summarised(log_of(interrupted(), model="gpt-realtime-2.1"))
+    log = log_of(interrupted())
+    summary = summarised(log)
     assert summary.cost_usd is not None
     assert summary.cost_usd > 0
     assert sum(each.cost_usd or 0 for each in summary.spent) == pytest.approx(summary.cost_usd)
-    assert summarised(log_of(interrupted(), model="of my own")).cost_usd is None
+    assert summary.cost_usd == pytest.approx(account_of(log).cost_usd)
+    assert [each.response_id for each in summary.spent][-1] == TRANSCRIPTION
+    assert summary.spent[-1].cost_usd
+    unknown = summarised(replace(log, plan=altered(log.plan, tariff=Tariff())))
+    assert (unknown.cost_usd, {each.cost_usd for each in unknown.spent}) == (None, {None})
 
 
 def test_functions_are_listed_with_what_the_model_was_told_of_them() -> None:

@@ -20,15 +20,15 @@ from phonebot.agents.manners import Limits, NoInput
 from phonebot.agents.messages import Messages
 from phonebot.agents.outbound import Outbound
 from phonebot.agents.transfers import Destination, Transfer, chain
-from phonebot.call.limits import Budget, Words
 from phonebot.call.limits import NoInput as NoInputPlan
+from phonebot.call.limits import Words
 from phonebot.call.plan import plan_for
 from phonebot.caps.bell import body_of as alarm_body
 from phonebot.caps.watch import CapAlarm
 from phonebot.deployment import workshop_for
 from phonebot.messages.note import Note
 from phonebot.messages.taking import TakeMessage
-from phonebot.realtime.prices import PRICES, TRANSCRIPTION_PRICES
+from phonebot.realtime.prices import LISTED
 from phonebot.settings import load
 from phonebot.tools.running import ToolContext
 
@@ -156,8 +156,8 @@ def test_the_example_of_limits_watches_time_and_money() -> None:
     profile = profiles("Limits")["+15550100004"]
     plan = plan_for(profile, caller="", number="", now=datetime.now(ZoneInfo("UTC")), model="gpt-realtime-2.1")
     assert plan.max_call_ms == 600_000
-    transcription = TRANSCRIPTION_PRICES["gpt-4o-mini-transcribe"]
-    assert plan.limits.budget == Budget(2.5, PRICES["gpt-realtime-2.1"], transcription)
+    assert plan.limits.most_usd == 2.5
+    assert plan.tariff == LISTED.tariff("gpt-realtime-2.1", "gpt-4o-mini-transcribe")
     assert plan.limits.goodbye.text.startswith("I have to end this call now.")
     assert plan.problems == ()
 

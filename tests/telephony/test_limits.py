@@ -16,7 +16,7 @@ from phonebot.simulator.switchboard import Switchboard
 from phonebot.web.app import create_app
 
 BYE = "Time to go"
-MODEL = "gpt-realtime-2.1"  # it has a list price
+MODEL = "gpt-realtime-2.1"  # it has a price
 
 
 def profile_of(**table: object) -> Profile:
@@ -67,14 +67,14 @@ async def test_a_call_that_lasts_too_long_is_warned_and_left_with_words(start_se
     assert service.log().header.outcome == "time_limit"
 
 
-async def test_a_model_without_a_list_price_is_not_watched_and_its_call_says_so(
+async def test_a_model_without_a_price_is_not_watched_and_its_call_says_so(
     start_service: StartService,
 ) -> None:
     service = await start_service(profile=profile_of(model="my-own", max_cost_usd=0.0001, max_call_s=10))
     record = await service.dial(WaitForBot(), WaitForQuiet(500))
     assert record.passed, record
     (witness,) = service.witnesses
-    assert witness.troubles == ["max_cost_usd is not watched: no list price of the model my-own is known"]
+    assert witness.troubles == ["max_cost_usd is not watched: no price of the model my-own is known"]
     assert not witness.saw(LimitReached)
 
 
