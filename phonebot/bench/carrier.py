@@ -2,8 +2,9 @@
 The carrier's side of the load: media streams, 50 frames a second each, at absolute times.
 
 `simulator.carrier` knows what was heard, byte by byte; this one must carry hundreds of calls on one core and only
-knows when the audio so far will have played. It refuses what the carrier refuses: a field too many or too few, a
-foreign stream sid, audio that is not base64 (Twilio, Media Streams, "Send WebSocket messages to Twilio").
+knows when the audio so far will have played; no task belongs to a call or a frame. It refuses what the carrier
+refuses: a field too many or too few, a foreign stream sid, audio that is not base64 (Twilio, Media Streams, "Send
+WebSocket messages to Twilio").
 """
 
 import asyncio
@@ -13,15 +14,13 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from html import unescape
-from itertools import count
 from uuid import uuid4
 
 import aiohttp
 import msgspec
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from phonebot.bench.stamps import Tally
+from phonebot.bench.wire import Receiver, Wire, connect
 from phonebot.errors import PhonebotError
 
 FRAME_MS = 20
@@ -29,9 +28,10 @@ FRAME_BYTES = 160
 BYTES_PER_MS = 8  # G.711: 8000 samples a second, one byte each (ITU-T G.711)
 FIRST_TIMESTAMP_MS = 100
 OPEN_TIMEOUT_S = 15.0  # Twilio, Webhooks, connection overrides: the read timeout's default
-CLOSE_TIMEOUT_S = 5.0
+DIALLED_APART_S = 0.02
+BEAT_S = 0.001  # what is due is sent so often: the event loop's timers are no finer
 MAX_UNSENT_BYTES = 64 * 1024  # a server that leaves more unread loses frames (Twilio, error 31930)
-MAX_MESSAGE_BYTES = 1 << 20
+USER_AGENT = "Twilio.TmeWs/1.0"
 ACCOUNT_SID = "AC" + "2" * 32
 TO_NUMBER, FROM_NUMBER = "+15550100000", "+15550100001"
 
@@ -66,12 +66,11 @@ class _Clear(_Strict, tag="clear"):
 _MESSAGE: msgspec.json.Decoder[_Media | _Mark | _Clear] = msgspec.json.Decoder(_Media | _Mark | _Clear)
 
 
-class Stream:
+class Stream(Receiver):
     """One call's media stream. Made by `dial`; `tick` it every 20 ms, `hang_up` at the end."""
 
     def __init__(
         self,
-        socket: ClientConnection,
         call_sid: str,
         asked_ns: int,
         to_model: Tally,
@@ -80,7 +79,7 @@ class Stream:
         on_clear: Callable[[], None],
     ) -> None:
         self._on_clear = on_clear
-        self._socket = socket
+        self._wire: Wire
         self._asked_ns = asked_ns  # when the voice webhook was asked
         self._first_audio_ms: asyncio.Future[float] = asyncio.get_running_loop().create_future()
         self._faults = faults
@@ -91,11 +90,13 @@ class Stream:
         self._played_s = 0.0  # when all audio that has come will have been played
         self._marks: deque[tuple[float, str]] = deque()  # when the audio before it will have been played, name
         self._hung_up = False
-        self._reader = asyncio.create_task(self._read())
 
-    async def start(self, parameters: dict[str, str]) -> None:
+    def opened(self, wire: Wire) -> None:
+        self._wire = wire
+
+    def start(self, parameters: dict[str, str]) -> None:
         """Say whose call this is. Audio may flow from here on."""
-        await self._write('{"event":"connected","protocol":"Call","version":"1.0.0"}')
+        self._write('{"event":"connected","protocol":"Call","version":"1.0.0"}')
         body = {
             "streamSid": self._stream_sid,
             "accountSid": ACCOUNT_SID,
@@ -104,17 +105,18 @@ class Stream:
             "mediaFormat": {"encoding": "audio/x-mulaw", "sampleRate": 8000, "channels": 1},
             "customParameters": parameters,
         }
-        await self._send("start", f'"start":{msgspec.json.encode(body).decode()}')
+        self._send("start", f'"start":{msgspec.json.encode(body).decode()}')
 
-    async def tick(self) -> None:
+    def tick(self) -> None:
         """20 ms have passed: echo the marks that are due and send what the caller said."""
-        now_s = time.monotonic()
-        while self._marks and self._marks[0][0] <= now_s:
-            await self._echo(self._marks.popleft()[1])
+        if self._marks:
+            now_s = time.monotonic()
+            while self._marks and self._marks[0][0] <= now_s:
+                self._echo(self._marks.popleft()[1])
         timestamp_ms = FIRST_TIMESTAMP_MS + self._chunk * FRAME_MS
         self._chunk += 1
         payload = self._to_model.send(FRAME_BYTES)
-        await self._send(
+        self._send(
             "media",
             f'"media":{{"track":"inbound","chunk":"{self._chunk}","timestamp":"{timestamp_ms}",'
             f'"payload":"{payload}"}}',
@@ -126,40 +128,36 @@ class Stream:
 
     async def hang_up(self) -> None:
         """The caller hangs up: no tick after this."""
-        self._hung_up = True
-        await self._send("stop", f'"stop":{{"accountSid":"{ACCOUNT_SID}","callSid":"{self._call_sid}"}}')
-        await self._socket.close()
-        await self._reader
+        self._hung_up = self._wire.is_open
+        self._send("stop", f'"stop":{{"accountSid":"{ACCOUNT_SID}","callSid":"{self._call_sid}"}}')
+        await self._wire.close()
 
-    async def _send(self, event: str, body: str) -> None:
+    def receive(self, text: bytes) -> None:
+        try:
+            self._understand(text)
+        except (msgspec.MsgspecError, ValueError) as error:
+            self._faults.append(f"the carrier was sent {error}")
+
+    def closed(self, reason: str) -> None:
+        if not self._hung_up:
+            self._faults.append(f"the server closed the stream: {reason}")
+
+    def _send(self, event: str, body: str) -> None:
         self._sequence += 1
-        await self._write(
+        self._write(
             f'{{"event":"{event}","sequenceNumber":"{self._sequence}",{body},"streamSid":"{self._stream_sid}"}}'
         )
 
-    async def _write(self, message: str) -> None:
-        if self._socket.transport.get_write_buffer_size() > MAX_UNSENT_BYTES:
+    def _write(self, message: str) -> None:
+        if self._wire.unsent_bytes > MAX_UNSENT_BYTES:
             self._faults.append("the server read too slowly: a message was lost")
-            return
-        with suppress(ConnectionClosed):  # the reader notices too
-            await self._socket.send(message)
+        else:
+            self._wire.send(message)
 
-    async def _echo(self, name: str) -> None:
-        await self._send("mark", f'"mark":{{"name":{msgspec.json.encode(name).decode()}}}')
+    def _echo(self, name: str) -> None:
+        self._send("mark", f'"mark":{{"name":{msgspec.json.encode(name).decode()}}}')
 
-    async def _read(self) -> None:
-        try:
-            while True:
-                message = await self._socket.recv()
-                try:
-                    await self._receive(message)
-                except (msgspec.MsgspecError, ValueError) as error:
-                    self._faults.append(f"the carrier was sent {error}")
-        except ConnectionClosed as closed:
-            if not self._hung_up:
-                self._faults.append(f"the server closed the stream: {closed}")
-
-    async def _receive(self, text: str | bytes) -> None:
+    def _understand(self, text: bytes) -> None:
         message = _MESSAGE.decode(text)
         if message.stream_sid != self._stream_sid:
             raise ValueError(f"the stream sid {message.stream_sid!r}")
@@ -168,14 +166,14 @@ class Stream:
                 self._to_caller.arrive(body.payload)
                 self._play(body.payload)
             case _Mark(mark=mark) if self._played_s <= time.monotonic():
-                await self._echo(mark.name)  # Twilio echoes a mark on an empty queue at once
+                self._echo(mark.name)  # Twilio echoes a mark on an empty queue at once
             case _Mark(mark=mark):
                 self._marks.append((self._played_s, mark.name))
             case _Clear():
                 self._on_clear()
                 self._played_s = 0.0
                 while self._marks:
-                    await self._echo(self._marks.popleft()[1])
+                    self._echo(self._marks.popleft()[1])
 
     def _play(self, payload: str) -> None:
         if not self._first_audio_ms.done():
@@ -222,36 +220,27 @@ class Carrier:
         """
         call_sid = f"CA{uuid4().hex}"
         asked_ns = time.monotonic_ns()
+        stream = Stream(call_sid, asked_ns, self._to_model, self._to_caller, self.faults, on_clear)
         try:
             url, parameters = await self._ask_webhook(call_sid, from_number)
-            socket = await connect(
-                url,
-                compression=None,
-                proxy=None,
-                user_agent_header="Twilio.TmeWs/1.0",
-                open_timeout=OPEN_TIMEOUT_S,
-                ping_interval=None,
-                close_timeout=CLOSE_TIMEOUT_S,
-                max_size=MAX_MESSAGE_BYTES,
-                write_limit=4 * MAX_UNSENT_BYTES,  # below its own bound a send never waits
-            )
-        except (OSError, TimeoutError, aiohttp.ClientError, WebSocketException) as error:
+            await connect(url, stream, USER_AGENT, OPEN_TIMEOUT_S)
+        except (OSError, TimeoutError, aiohttp.ClientError) as error:
             raise PhonebotError(
                 f"the server under test does not take calls: {error or type(error).__name__}"
             ) from error
-        stream = Stream(socket, call_sid, asked_ns, self._to_model, self._to_caller, self.faults, on_clear)
         self._streams.append(stream)
-        await stream.start(parameters)
+        stream.start(parameters)
         return stream
 
     async def hang_up(self, stream: Stream) -> None:
         self._streams.remove(stream)
         await stream.hang_up()
 
-    async def dial_all(self) -> None:
-        """Make as many calls as there are slots left, one after the other."""
-        while len(self._streams) < self._slots:
+    async def dial_until(self, calls: int) -> None:
+        """Make calls until there are so many, not more than there are slots, and not all in one moment."""
+        while len(self._streams) < calls:
             await self.dial()
+            await asyncio.sleep(DIALLED_APART_S)
 
     async def _ask_webhook(self, call_sid: str, from_number: str) -> tuple[str, dict[str, str]]:
         form = {
@@ -273,11 +262,15 @@ class Carrier:
 
     async def _pace(self) -> None:
         loop = asyncio.get_running_loop()
-        begin_s = loop.time()
-        for turn in count():
-            for slot in range(self._slots):
-                due_s = begin_s + (turn + slot / self._slots) * FRAME_MS / 1000
-                await asyncio.sleep(max(0.0, due_s - loop.time()))
+        begin_s, apart_s = loop.time(), FRAME_MS / 1000 / self._slots
+        sent = 0  # frames, also those of slots without a call
+        while True:
+            now_s = loop.time()
+            # What comes from the server is read in between, however late the frames are.
+            for place in range(sent, min(int((now_s - begin_s) / apart_s) + 1, sent + self._slots)):
+                slot = place % self._slots
                 if slot < len(self._streams):
-                    self.late_ms.append((loop.time() - due_s) * 1000)
-                    await self._streams[slot].tick()
+                    self.late_ms.append((now_s - begin_s - place * apart_s) * 1000)
+                    self._streams[slot].tick()
+                sent += 1
+            await asyncio.sleep(BEAT_S)

@@ -6,6 +6,7 @@ One run: a server under test on one core, and on another this process, which pla
 """
 
 import asyncio
+import gc
 import os
 import sys
 import time
@@ -23,6 +24,7 @@ from phonebot.bench.report import MAX_FAULTS, Delays, Run
 from phonebot.bench.stamps import Tally
 from phonebot.bench.subject import RunningServer, Subject, running
 from phonebot.errors import PhonebotError
+from phonebot.serving import OLD_ROUNDS, YOUNG_OBJECTS
 
 T = TypeVar("T")
 Progress: TypeAlias = Callable[[str], None]
@@ -82,9 +84,16 @@ def pinned() -> Iterator[Cores]:
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
-    """Run the load to its end in a loop of its own, the fastest there is."""
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(work)
+    """Run the load to its end in a loop of its own, the fastest there is, as undisturbed as a service's."""
+    threshold = gc.get_threshold()
+    gc.freeze()
+    gc.set_threshold(YOUNG_OBJECTS, 10, OLD_ROUNDS)
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(work)
+    finally:
+        gc.set_threshold(*threshold)
+        gc.unfreeze()
 
 
 async def measure(subject: Subject, terms: Terms, cores: Cores) -> Run:
@@ -98,7 +107,7 @@ async def measure(subject: Subject, terms: Terms, cores: Cores) -> Run:
         await asyncio.sleep(FIRST_CALL_S)
         first_audio_ms = [await _greeted(carrier) for _ in range(terms.greeted)]
         memory_mb = server.memory_mb()
-        await carrier.dial_all()
+        await carrier.dial_until(terms.calls)
         await asyncio.sleep(terms.warmup_s)
         to_model.open()
         to_caller.open()

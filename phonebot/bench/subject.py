@@ -40,7 +40,7 @@ from phonebot.serving import listen, server_for
 from phonebot.settings import load
 from phonebot.web.app import create_app
 
-Kind: TypeAlias = Literal["relay", "phonebot"]
+Kind: TypeAlias = Literal["relay", "picows", "phonebot"]
 
 BACKLOG = 1024
 START_TIMEOUT_S = 15.0
@@ -66,7 +66,7 @@ class Subject(msgspec.Struct, frozen=True):
 
     @property
     def name(self) -> str:
-        return self.kind if self.kind == "relay" or self.log else "without log"
+        return self.kind if self.log else "without log"
 
 
 class _Order(msgspec.Struct):
@@ -225,6 +225,10 @@ class _NoRecorder(Recorder):
 def _app(order: _Order) -> ASGIApp:
     if order.subject.kind == "relay":
         return create_relay(order.model_url, order.url)
+    if order.subject.kind == "picows":
+        from phonebot.bench.picows_relay import create_picows_relay  # what it needs is optional
+
+        return create_picows_relay(order.model_url, order.url)
     # Without an auth token no signature is checked: two requests of a call would pay for it, and no frame.
     settings = load(
         {

@@ -18,6 +18,7 @@ from phonebot.agents.numbers import Numbers
 from phonebot.bench.carrier import Carrier
 from phonebot.bench.load import Cores, Terms, measure
 from phonebot.bench.model import serve_load
+from phonebot.bench.picows_relay import create_picows_relay
 from phonebot.bench.relay import UPDATE, create_relay
 from phonebot.bench.stamps import Tally, stamped
 from phonebot.bench.subject import Subject, running
@@ -116,22 +117,21 @@ async def test_a_carrier_echoes_marks_after_the_audio_before_them_and_all_of_the
 
 
 async def test_a_stream_that_the_server_closes_is_a_fault() -> None:
-    closed = asyncio.Event()
-
     async def voice(request: Request) -> Response:
         return Response(f'<Stream url="ws://{request.url.netloc}/twilio/media"/>', media_type="application/xml")
 
     async def media(websocket: WebSocket) -> None:
         await websocket.accept()
         await websocket.close(1011)
-        closed.set()
 
     app = Starlette(
         routes=[Route("/twilio/voice", voice, methods=["POST"]), WebSocketRoute("/twilio/media", media)]
     )
     async with call_to(app, Tally()) as carrier:
         await carrier.dial()
-        await closed.wait()
+        async with asyncio.timeout(10):
+            while not carrier.faults:
+                await asyncio.sleep(0.01)
 
     assert ["1011" in fault for fault in carrier.faults] == [True]
 
@@ -151,6 +151,18 @@ async def opened(model: ClientConnection) -> list[str]:
     types = [msgspec.json.decode(await model.recv())["type"]]
     await model.send(UPDATE)
     return [*types, msgspec.json.decode(await model.recv())["type"]]
+
+
+async def test_a_model_takes_an_item_that_it_is_told_of() -> None:
+    async with serve_load(Tally(), Tally()) as server, connect(server.url, proxy=None) as model:
+        await opened(model)
+        await model.send('{"type":"conversation.item.create","item":{"id":"clip","type":"message"}}')
+        async for text in model:
+            event = msgspec.json.decode(text)
+            if event["type"] == "conversation.item.done" and event["item"]["id"] == "clip":
+                break
+
+    assert server.faults == []
 
 
 async def test_a_model_answers_at_once_when_it_is_asked_to_and_stamps_its_audio() -> None:
@@ -203,7 +215,11 @@ def relay(model_url: str, url: str, data_dir: Path) -> Starlette:
     return create_relay(model_url, url)
 
 
-@pytest.mark.parametrize("server", [relay, phonebot])
+def picows(model_url: str, url: str, data_dir: Path) -> Starlette:
+    return create_picows_relay(model_url, url)
+
+
+@pytest.mark.parametrize("server", [relay, picows, phonebot])
 async def test_a_server_under_load_carries_the_stamps_of_both_directions(
     server: Callable[[str, str, Path], Starlette], tmp_path: Path
 ) -> None:
