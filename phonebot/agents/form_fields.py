@@ -19,6 +19,7 @@ from phonebot.agents.messages import Messages
 from phonebot.agents.outbound import Outbound
 from phonebot.agents.profile import BargeIn, LocalVad, NoVad, Profile, SemanticVad, ServerVad, Transcription
 from phonebot.agents.transfers import Transfer
+from phonebot.agents.truncation import Truncation
 
 WITHOUT_FIELD = frozenset(
     {
@@ -56,6 +57,7 @@ _TABLES: dict[str, Mapping[str, type[BaseModel]]] = {
     "limits": {"": Limits},
     "no_input": {"": NoInput},
     "transfer": {"": Transfer},
+    "truncation": {"": Truncation},
 }
 
 
@@ -240,6 +242,31 @@ SECTIONS = (
                 unit="tokens",
                 suggestions=("inf",),
                 rare=True,
+            ),
+            Field(
+                "truncation.type",
+                "Long conversations",
+                "choice",
+                "Each answer is charged for all that was said before. Only models of the GA dialect are told.",
+                unset="forgotten bit by bit once the model is full; cut at once where a figure below is set",
+                choices=(
+                    ("retention_ratio", "Cut at once to a share"),
+                    ("auto", "Forgotten bit by bit once the model is full"),
+                    ("disabled", "Never forgotten: a full model answers no more"),
+                ),
+                rare=True,
+            ),
+            Field(
+                "truncation.post_instructions",
+                "Cut at",
+                "number",
+                "Once what was said has more, the prompt and functions not counted.",
+                unset="what the model takes",
+                unit="tokens",
+                rare=True,
+            ),
+            Field(
+                "truncation.retention_ratio", "Cut to", "number", "The share that is kept, the newest.", rare=True
             ),
         ),
     ),

@@ -35,6 +35,7 @@ from phonebot.agents import messages as left
 from phonebot.agents import outbound as outgoing
 from phonebot.agents import prompt as placeholders
 from phonebot.agents import tools as functions
+from phonebot.agents import truncation as forgetting
 from phonebot.agents.agent import MAX_PROMPT_CHARACTERS
 from phonebot.agents.guardrails import COMMON, Guardrail, Guardrails, conflicts
 from phonebot.agents.guardrails import sentence as guardrail_sentence
@@ -44,6 +45,7 @@ from phonebot.agents.keypad import KEYS, Keys
 from phonebot.agents.lookup import LOOKUP, Lookup
 from phonebot.agents.messages import MESSAGES, Messages
 from phonebot.agents.outbound import OUTBOUND, Outbound
+from phonebot.agents.truncation import TRUNCATION, Truncation
 from phonebot.errors import ProfileError
 
 DEFAULT_PROMPT = """\
@@ -239,7 +241,8 @@ class Profile(_Table):
 
     None means: `greeting`, the bot waits for the caller to speak; `voice`, `temperature` and `max_output_tokens`,
     the model's own default; `model`, the deployment's; `noise_reduction` and `transcription`, switched off.
-    `temperature` reaches models of the beta dialect only. `greeting_audio` None: the model speaks the greeting.
+    `temperature` reaches models of the beta dialect only, `truncation` those of the GA dialect. `greeting_audio`
+    None: the model speaks the greeting.
     `lookup` None: nothing is asked about a caller; `hours`: it is always open; `history`: nothing is told of
     earlier calls; `keys`: what is keyed in is no answer.
     """
@@ -287,6 +290,7 @@ class Profile(_Table):
         Annotated[int, Field(ge=1, le=4_096)] | Literal["inf"] | None,
         Field(description='a whole number from 1 to 4096 or "inf"'),
     ] = None
+    truncation: Annotated[Truncation | None, Field(description=TRUNCATION)] = None
     noise_reduction: Annotated[
         Literal["near_field", "far_field"] | None, Field(description='"near_field" or "far_field"')
     ] = None
@@ -549,6 +553,7 @@ _SENTENCES: dict[int | str, _Tell] = {
     "lookup": lookups.sentence,
     "messages": left.sentence,
     "outbound": outgoing.sentence,
+    "truncation": forgetting.sentence,
 }
 _SENTENCES_WITHIN: dict[int | str, _Tell] = {
     "agents": others.sentence,

@@ -30,7 +30,7 @@ from phonebot.call.actions import (
     Trouble,
 )
 from phonebot.call.clips import Clips
-from phonebot.call.dialogue import Dialogue
+from phonebot.call.dialogue import Dialogue, retold_characters
 from phonebot.call.farewell import Farewell
 from phonebot.call.inputs import Leave
 from phonebot.call.items import Items
@@ -52,7 +52,7 @@ class Conversation:
         self.ended = False
         self.ledger = PlayoutLedger(plan.carrier, holds=plan.caution.hold_ms > 0)
         self.responses = Responses()
-        self.dialogue = Dialogue(plan.earlier)
+        self.dialogue = Dialogue(plan.earlier, retold_characters(plan.session.truncation))
         # What we play ourselves; its items are among the others.
         self.clips = Clips(self.dialogue)
         self.items = Items(self.responses, self.clips, self.dialogue)

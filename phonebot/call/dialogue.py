@@ -20,7 +20,7 @@ service tells what it calls it.
 
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from msgspec.structs import replace
 
@@ -30,6 +30,7 @@ from phonebot.realtime.events import CreateItem, FunctionCall, FunctionCallOutpu
 
 MAX_ID_CHARACTERS = 32  # Realtime API, the item object: what a client may call an item
 MAX_RETOLD_CHARACTERS = 40_000  # some 10,000 tokens, all of them paid for once more: of a longer call its end
+TOKEN_CHARACTERS = 4  # of most languages in Latin letters; others have more tokens, and the service cuts once more
 NOT_WRITTEN_DOWN = "(What the caller said here was not written down.)"
 
 State: TypeAlias = Literal["there", "kept", "coming"]
@@ -50,10 +51,23 @@ class Entry:
     item: Item | None = None
 
 
-class Dialogue:
-    """That of one call. `earlier` is what was said before the call came here."""
+def retold_characters(truncation: Any) -> int:
+    """So much a new session is told of a call: no more than the session's `truncation` leaves to its model."""
+    if not isinstance(truncation, dict):
+        return MAX_RETOLD_CHARACTERS
+    most_tokens = (truncation.get("token_limits") or {}).get("post_instructions", MAX_RETOLD_CHARACTERS)
+    kept = int(most_tokens * truncation["retention_ratio"] * TOKEN_CHARACTERS)
+    return min(kept, MAX_RETOLD_CHARACTERS)
 
-    def __init__(self, earlier: Iterable[EarlierLine] = ()) -> None:
+
+class Dialogue:
+    """
+    That of one call. `earlier` is what was said before the call came here. A new session is told the last
+    `retold_characters` of it.
+    """
+
+    def __init__(self, earlier: Iterable[EarlierLine] = (), retold_characters: int = MAX_RETOLD_CHARACTERS) -> None:
+        self._retold_characters = retold_characters
         self._order = [Entry("", item=_earlier(line)) for line in earlier if line.text]
         self._entries: dict[str, Entry] = {}
         # By call id: what the model has called, and what of that the present session knows of.
@@ -202,7 +216,7 @@ class Dialogue:
 
     def _worth_retelling(self) -> list[Entry]:
         """The newest of them, and what was laid down for the whole call."""
-        left = MAX_RETOLD_CHARACTERS
+        left = self._retold_characters
         worth: list[Entry] = []
         for entry in reversed(self._order):
             if entry.item is None or entry.state == "kept":

@@ -468,6 +468,7 @@ def _session(profile: Profile, agent: AgentPlan, turns: Turns | None) -> Session
         noise_reduction=given(profile.noise_reduction),
         max_output_tokens=given(profile.max_output_tokens),
         temperature=given(profile.temperature),
+        truncation=profile.truncation.as_sent() if profile.truncation else UNSET,
         tools=agent.tools or UNSET,
     )
 

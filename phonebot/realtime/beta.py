@@ -18,7 +18,10 @@ TEMPERATURES = 0.6, 1.2  # the allowed range; beyond it the whole update is refu
 
 
 class BetaCodec(Codec):
-    """MCP tools, reasoning and `parallel_tool_calls` do not exist here and are left out."""
+    """
+    MCP tools, reasoning and `parallel_tool_calls` do not exist here and are left out. So is `truncation`, which late
+    servers alone know: one unknown key makes others refuse the whole update.
+    """
 
     dialect = "beta"
 
@@ -31,7 +34,6 @@ class BetaCodec(Codec):
             **_input(session),
             speed=session.speed,
             max_response_output_tokens=session.max_output_tokens,
-            truncation=session.truncation,
             tracing=session.tracing,
             include=session.include,
         )

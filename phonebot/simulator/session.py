@@ -34,6 +34,7 @@ from phonebot.simulator.validation import (
     decode_audio,
     parse_event,
 )
+from phonebot.simulator.window import Window
 
 EXPIRED_CLOSE = 1001
 
@@ -69,6 +70,7 @@ class Session:
         self._outbox = Outbox(dialect, ids)
         self.id = self._outbox.new_id("sess")
         self.conversation = Conversation(self._outbox.new_id("conv"))
+        self._window = Window()
         self._input = InputAudio(detector, config.input_format, config.turn_detection)
         self._hearing = Hearing(self._outbox, faults.transcripts)
         self._responses = Responses(self._outbox, self.conversation, mind, options, faults, sizes)
@@ -356,15 +358,15 @@ class Session:
         self._responses.check_room(out_of_band=body.get("conversation") == "none")
         config = merged(self.config, body, self.dialect)
         self._check_voice(config)
-        context, brought = self._context(body)
+        context, brought = self._context(body, config)
         self._responses.start(config, body, context, self._now_ms)
         for item in brought:
             self._hearing.listen(item, None)
 
-    def _context(self, body: Json) -> tuple[Sequence[Item], Sequence[Item]]:
+    def _context(self, body: Json, config: Config) -> tuple[Sequence[Item], Sequence[Item]]:
         """The items a response reads, and those of them that its request brought along."""
         if "input" not in body:
-            return tuple(self.conversation), ()
+            return self._window.read(config.truncation, config.instructions, tuple(self.conversation)), ()
         context, brought = [], []
         for index, each in enumerate(body["input"]):
             where = f"response.input[{index}]"

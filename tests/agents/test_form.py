@@ -18,6 +18,7 @@ from phonebot.agents.messages import Messages
 from phonebot.agents.outbound import Outbound
 from phonebot.agents.profile import BargeIn, LocalVad, NoVad, Profile, SemanticVad, ServerVad, Transcription
 from phonebot.agents.transfers import Transfer
+from phonebot.agents.truncation import Truncation
 from phonebot.errors import ProfileError
 
 TABLES: dict[str, tuple[type[BaseModel], ...]] = {
@@ -33,6 +34,7 @@ TABLES: dict[str, tuple[type[BaseModel], ...]] = {
     "limits": (Limits,),
     "no_input": (NoInput,),
     "transfer": (Transfer,),
+    "truncation": (Truncation,),
 }
 # What a value that a field offers stands with.
 BESIDE = {

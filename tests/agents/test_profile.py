@@ -27,6 +27,7 @@ from phonebot.agents.profile import (
     ServerVad,
     Transcription,
 )
+from phonebot.agents.truncation import Truncation
 from phonebot.errors import ProfileError
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "profiles.md").read_text("utf-8")
@@ -64,6 +65,7 @@ EVERY_KEY: dict[str, object] = {
     },
     "languages": ["de-DE", "es"],
     "keys": {"terminator": "*", "timeout_s": 5.0, "max": 10, "menu": {"1": "I want a table."}, "hidden": False},
+    "truncation": {"type": "retention_ratio", "retention_ratio": 0.7, "post_instructions": 8000},
     "max_call_s": 600,
     "max_cost_usd": 1.5,
     "max_cost_per_day_usd": 20.0,
@@ -528,6 +530,7 @@ def fields() -> Iterator[tuple[str, object, str | None]]:
         ("transcription.", Transcription),
         ("barge_in.", BargeIn),
         ("lookup.", Lookup),
+        ("truncation.", Truncation),
     ]
     for prefix, table in tables:
         for name, info in table.model_fields.items():

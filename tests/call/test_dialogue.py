@@ -1,6 +1,14 @@
 """The order of what is said, and what a new session is told of it."""
 
-from phonebot.call.dialogue import Dialogue
+from typing import Any
+
+import pytest
+from msgspec import UNSET
+
+from phonebot.call.actions import Tell
+from phonebot.call.dialogue import MAX_RETOLD_CHARACTERS, Dialogue, retold_characters
+from phonebot.call.plan import EarlierLine
+from phonebot.realtime.events import CreateItem, Message, Part
 
 # ------------------------------------------------------------------------------------------- places
 
@@ -62,3 +70,20 @@ def test_a_turn_without_a_name_comes_behind_the_clip_too() -> None:
     dialogue.keep("clip")
     dialogue.caller_begins(None)
     assert dialogue.take("clip") == "a"
+
+
+@pytest.mark.parametrize(
+    ("truncation", "characters"),
+    [
+        (UNSET, MAX_RETOLD_CHARACTERS),
+        ("disabled", MAX_RETOLD_CHARACTERS),
+        ({"type": "retention_ratio", "retention_ratio": 0.8}, MAX_RETOLD_CHARACTERS),
+        ({"type": "retention_ratio", "retention_ratio": 0.5, "token_limits": {"post_instructions": 1_000}}, 2_000),
+    ],
+)
+def test_a_new_session_is_told_no_more_than_its_truncation_leaves(truncation: Any, characters: int) -> None:
+    assert retold_characters(truncation) == characters
+    lines = [EarlierLine("caller", f"{number:05}") for number in range(20_000)]
+    told = Dialogue(lines, retold_characters(truncation)).retell()
+    assert len(told) == characters // 5
+    assert told[-1] == Tell(CreateItem(Message("user", (Part("input_text", text="19999"),))))
