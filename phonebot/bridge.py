@@ -427,8 +427,7 @@ class Bridge:
         except* ModelError as errors:
             if self._model is link:
                 self._model = None
-                error = errors.exceptions[0]
-                self._feed(ModelLost(str(error), fatal=not isinstance(error, ModelUnreachable)))
+                self._feed(_lost(errors.exceptions[0]))
         finally:
             if link.connection:
                 await link.connection.close()
@@ -446,3 +445,10 @@ class Bridge:
             await connection.send(await outbox.get())
             if outbox.dropped and outbox.empty:  # it has caught up: the rest of the report
                 self._feed(CallerAudioDropped(outbox.take_dropped()))
+
+
+def _lost(error: Exception) -> ModelLost:
+    """What the call is told of a connection that is gone."""
+    if isinstance(error, ModelUnreachable):
+        return ModelLost(str(error), unheard_ms=error.unheard_ms)
+    return ModelLost(str(error), fatal=True)

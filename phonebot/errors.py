@@ -143,7 +143,15 @@ class ModelError(PhonebotError):
 
 
 class ModelUnreachable(ModelError):
-    """No connection could be made or it was lost; another try may work."""
+    """
+    No connection could be made or it was lost; another try may work.
+
+    `unheard_ms`: what was sent for so long before, the service has perhaps not received.
+    """
+
+    def __init__(self, problem: str, code: str | None = None, unheard_ms: int = 0) -> None:
+        super().__init__(problem, code)
+        self.unheard_ms = unheard_ms
 
 
 class ModelRefused(ModelError):

@@ -98,9 +98,9 @@ class Caller:
         """The model hears what was kept for it."""
         return [action for media in self.kept.take() for action in self._append(media, now)]
 
-    def lose_model(self, now: int) -> list[Action]:
+    def lose_model(self, now: int, unheard_ms: int) -> list[Action]:
         """Nobody hears him any more: what he is saying is kept, and nobody finds his turns."""
-        self.kept.lose()
+        self.kept.lose(unheard_ms)
         self._ear = self._answered = None
         return self._decide(self._interruptions.lose_model(), now) if self._interruptions else []
 

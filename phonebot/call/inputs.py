@@ -52,11 +52,13 @@ class ModelLost(Frozen, frozen=True):
     """
     The model could not be reached, refused us, or its connection ended. `problem` is a sentence.
 
-    `fatal`: asking again is of no use, since the key, the quota or the configuration is at fault.
+    `fatal`: asking again is of no use, since the key, the quota or the configuration is at fault. `unheard_ms`: for
+    so long before it has perhaps not heard the caller, since its connection led nowhere.
     """
 
     problem: str
     fatal: bool = False
+    unheard_ms: int = 0
 
 
 class ModelFault(Frozen, frozen=True):

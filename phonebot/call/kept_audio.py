@@ -5,23 +5,26 @@ What the caller said that no model has made anything of yet: kept, so that a new
     kept.begins("item_1")                # a turn of his, and its name if that was said
     kept.is_committed("item_1")          # it has ended, and its name is known now
     kept.is_done("item_1")               # written down, or answered: it and all before it need not be heard again
-    kept.lose()                          # there is no model: everything is kept from now on
+    kept.lose(unheard_ms)                # there is no model: everything is kept from now on
     frames = kept.take()                 # there is one again: what it is to hear
 
 A turn is kept from a moment before it was reported, since a detector reports speech that began before. While there
-is no model, nobody tells of his turns: whether he speaks is then found out here.
+is no model, nobody tells of his turns: whether he speaks is then found out here. So it is with what he said while
+the model seemed to be there and was not, which is found out seconds later.
 """
 
 from binascii import a2b_base64
 from collections import deque
 from dataclasses import dataclass
 
+from phonebot.audio.g711 import FRAME_MS
 from phonebot.audio.vad import ABOVE_NOISE_DB
 from phonebot.call.speech_meter import SpeechMeter
 from phonebot.carrier.messages import Media
 
 BEFORE_FRAMES = 30  # 600 ms: a detector's padding, and its doubt
 MAX_FRAMES = 1_000  # 20 s: ten of a turn, and ten without a model
+UNSURE_FRAMES = 300  # 6 s: within that a connection that leads nowhere is found out
 EXPECTED_FRAMES = 150  # 3 s: by then a new session has told of the speech in what it has heard again
 MIN_SPEECH_MS = 100
 
@@ -43,6 +46,7 @@ class KeptAudio:
 
     def __init__(self, between: bool = False) -> None:
         self._before = MAX_FRAMES if between else BEFORE_FRAMES
+        self._held = max(self._before, UNSURE_FRAMES)  # between turns
         self.dropped = 0
         self.speaks = self.spoke = False
         self._frames: deque[Media] = deque(maxlen=MAX_FRAMES)
@@ -60,6 +64,7 @@ class KeptAudio:
         """A frame of his."""
         if self._meter:
             self._listen(self._meter, media)
+            self.dropped += len(self._frames) == MAX_FRAMES
         self._frames.append(media)
         self._count += 1
         if self._expected and self._count > self._expected_until:
@@ -69,7 +74,6 @@ class KeptAudio:
         meter.hear(a2b_base64(media.payload), media.timestamp_ms)
         self.speaks = meter.reached
         self.spoke = self.spoke or meter.reached
-        self.dropped += len(self._frames) == MAX_FRAMES
 
     # ------------------------------------------------------------------------------ his turns
 
@@ -102,16 +106,17 @@ class KeptAudio:
             self._forget(turn)
 
     def _forget(self, turn: _Turn) -> None:
-        """It and all before it are done: what follows is kept, or a moment."""
+        """It and all before it are done: what follows is kept, or some seconds."""
         self._turns = self._turns[self._turns.index(turn) + 1 :]
         self._expected = None
-        self._trim()
+        self._trim(self._held)
 
-    def _trim(self) -> None:
-        begin = self._turns[0].begin if self._turns else max(self._count - self._before, self._end)
+    def _trim(self, frames: int) -> None:
+        """Keep what belongs to a turn that is not done, or the newest frames."""
+        begin = self._turns[0].begin if self._turns else max(self._count - frames, self._end)
         while self._frames and self._count - len(self._frames) < begin:
             self._frames.popleft()
-        self._make_room(MAX_FRAMES if self._turns or self._meter else self._before)
+        self._make_room(MAX_FRAMES if self._turns or self._meter else self._held)
 
     def _make_room(self, frames: int) -> None:
         """So many are kept from now on."""
@@ -124,13 +129,16 @@ class KeptAudio:
 
     # ------------------------------------------------------------------------------ without a model
 
-    def lose(self) -> None:
-        """There is no model any more: everything is kept."""
+    def lose(self, unheard_ms: int = 0) -> None:
+        """There is no model any more: everything is kept. What he said for so long before was perhaps not heard."""
         self._meter = SpeechMeter(MIN_SPEECH_MS, ABOVE_NOISE_DB)
         found = any(turn is not self._expected for turn in self._turns)
         self.spoke = found or (self._expected is not None and self.spoke)
         self.speaks, self.dropped, self._expected = False, 0, None
-        self._trim()
+        unheard = min(unheard_ms // FRAME_MS, self._held)
+        self._trim(max(self._before, unheard))
+        for media in list(self._frames)[-unheard:] if unheard else ():
+            self._listen(self._meter, media)
 
     def take(self) -> tuple[Media, ...]:
         """There is a model: what it is to hear. It is kept on until that is done, should this one be lost, too."""
@@ -143,4 +151,4 @@ class KeptAudio:
         """There is a model, and what was said before is not for it."""
         self._meter, self.speaks = None, False
         self._turns, self._expected = [], None
-        self._frames = deque(maxlen=self._before)
+        self._frames = deque(maxlen=self._held)

@@ -102,7 +102,7 @@ class Recovery:
             return self.fail(lost.problem, now)
         if self._talk.items.model is None:
             return [Trouble(lost.problem), *self._ask_again(now)]
-        return [ModelDropped(lost.problem), *self._break_off(now), *self._ask_again(now)]
+        return [ModelDropped(lost.problem), *self._break_off(now, lost.unheard_ms), *self._ask_again(now)]
 
     def _ask_again(self, now: int) -> list[Action]:
         """After a pause, which is longer each time."""
@@ -118,12 +118,12 @@ class Recovery:
         """Leave this session for another one."""
         return [ModelDropped(why, planned), CloseModel(), *self._break_off(now), *self._open()]
 
-    def _break_off(self, now: int) -> list[Action]:
-        """The session is gone, and all that was under way in it is over."""
+    def _break_off(self, now: int, unheard_ms: int = 0) -> list[Action]:
+        """The session is gone, and all that was under way in it is over. For so long it had perhaps not heard."""
         talk, responses = self._talk, self._talk.responses
         talk.items.model = None
         self._leave_it(now)
-        actions = self._caller.lose_model(now)
+        actions = self._caller.lose_model(now, unheard_ms)
         active = responses.active
         spoke = any(item.response_id == active and item.received_ms for item in talk.items)
         cut_off = responses.lose(spoke)

@@ -8,7 +8,9 @@ our key, which some services repeat.
 import asyncio
 import logging
 import re
+import socket as sockets
 import ssl
+import sys
 from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
@@ -25,7 +27,7 @@ from websockets.exceptions import (
     InvalidURI,
     ProxyError,
 )
-from websockets.frames import Close
+from websockets.frames import Close, CloseCode
 from websockets.http11 import Response as HttpResponse
 from websockets.protocol import State
 from websockets.typing import Subprotocol
@@ -39,8 +41,13 @@ from phonebot.realtime.severity import close_meaning, close_severity, severity
 ROOM_BYTES = 16 * 1024  # half of what the library lets wait before a send blocks
 SEND_TIMEOUT_S = 5.0  # by then the socket holds seconds of the caller's audio
 CLOSE_TIMEOUT_S = 1.0  # a call that has ended does not wait for the model's farewell
-PING_INTERVAL_S = 5.0  # a caller waits while a dead connection is taken for a silent one
-PING_TIMEOUT_S = 5.0
+# A caller waits while a dead connection is taken for a silent one. Where nobody acknowledges his audio, fifty
+# frames a second, the system finds that out; where a system does, and its program is gone, pings do. Neither
+# loses a service whose loop stands still for two seconds.
+UNACKNOWLEDGED_MS = 2_500  # the system looks when it sends again what was not acknowledged: up to 0.7 s later
+PING_INTERVAL_S = 2.0
+PING_TIMEOUT_S = 3.0
+UNHEARD_MS = 6_000  # what was sent for so long before either is found out has perhaps not been received
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024  # an item retrieved with its audio is one message
 MAX_QUOTE = 300  # characters of the service's words in an error of ours
 
@@ -96,7 +103,8 @@ class Line:
         except ConnectionClosed as closed:
             raise self._lost(closed) from None
         except TimeoutError:
-            raise ModelUnreachable(f"{self.endpoint.name} has taken nothing for {SEND_TIMEOUT_S:g} s") from None
+            problem = f"{self.endpoint.name} has taken nothing for {SEND_TIMEOUT_S:g} s"
+            raise ModelUnreachable(problem, unheard_ms=UNHEARD_MS) from None
 
     async def close(self) -> None:
         """Say goodbye and close, in `2 * CLOSE_TIMEOUT_S` at most. May be called again."""
@@ -131,7 +139,11 @@ class Line:
             return ModelUnreachable(f"the connection to {name} has been closed")
         if closed.rcvd is None and closed.sent is not None:
             code, reason = closed.sent.code, closed.sent.reason
-            return ModelUnreachable(f"the connection to {name} was given up: {reason}", str(code))
+            unheard_ms = UNHEARD_MS if code == CloseCode.INTERNAL_ERROR else 0  # a ping that nobody answered
+            return ModelUnreachable(f"the connection to {name} was given up: {reason}", str(code), unheard_ms)
+        if closed.rcvd is None and isinstance(closed.__cause__, TimeoutError):
+            problem = f"the connection to {name} was given up: nothing was acknowledged"
+            return ModelUnreachable(problem, unheard_ms=UNHEARD_MS)
         return self._ended(closed.rcvd or Close(1006, ""))
 
     def _ended(self, close: Close) -> ModelError:
@@ -192,7 +204,15 @@ async def open_line(endpoint: Endpoint, timeout_s: float) -> Line:
         raise ModelUnreachable(f"{name} did not open a session within {timeout_s:g} s") from None
     except OSError as fault:
         raise ModelUnreachable(f"{name} cannot be reached: {fault.strerror or fault}") from fault
+    _limit_unacknowledged(socket)
     return Line(endpoint, socket)
+
+
+def _limit_unacknowledged(socket: ClientConnection) -> None:
+    """Let the system break a connection whose peer acknowledges nothing (tcp(7), TCP_USER_TIMEOUT: Linux alone)."""
+    if sys.platform == "linux":
+        tcp: sockets.socket = socket.transport.get_extra_info("socket")
+        tcp.setsockopt(sockets.IPPROTO_TCP, sockets.TCP_USER_TIMEOUT, UNACKNOWLEDGED_MS)
 
 
 def _route(url: str) -> dict[str, Any]:

@@ -227,6 +227,9 @@ def test_a_late_event_of_the_session_before_changes_nothing() -> None:
 # ------------------------------------------------------------------------------------------- the greeting
 
 
+NOWHERE = ModelLost("gone", unheard_ms=6_000)
+
+
 def greeted() -> CallPlan:
     return replace(PATIENT, greeting="Hello.")
 
@@ -288,6 +291,49 @@ def test_speech_that_no_session_finds_in_what_it_hears_is_answered_all_the_same(
     assert asks(driver) == []
     driver.run(40)
     assert len(asks(driver)) == 1
+
+
+def test_what_the_caller_says_to_a_connection_that_leads_nowhere_is_heard_by_the_next_session() -> None:
+    driver = CallDriver()
+    driver.run(5_000)
+    driver.speak(SPEECH)
+    driver.run(3_000)
+    driver.feed(NOWHERE)
+    driver.run(100)
+    before = len(driver.caller_audio)
+    ready(driver)
+    assert len(driver.caller_audio) - before == (NOWHERE.unheard_ms + 100) // 20
+    driver.run(TURN_PATIENCE_MS + 20)  # no session finds it: it is answered all the same
+    assert len(asks(driver)) == 1
+
+
+def test_what_a_session_has_heard_before_its_connection_led_nowhere_is_not_heard_again() -> None:
+    driver = CallDriver()
+    driver.run(5_000)
+    turn(driver, "item_u", "Hello?")
+    driver.say("item_1", 500, text="Hello.")
+    driver.run(1_000)
+    driver.feed(NOWHERE)
+    driver.run(100)
+    before = len(driver.caller_audio)
+    ready(driver)
+    assert len(driver.caller_audio) - before < 2_000 // 20
+    driver.run(5_000)
+    assert asks(driver) == []
+
+
+def test_what_a_session_took_for_no_speech_is_none_when_its_connection_breaks() -> None:
+    driver = CallDriver()
+    driver.run(5_000)
+    driver.speak(SPEECH)
+    driver.run(2_000)
+    driver.feed(GONE)
+    driver.run(100)
+    before = len(driver.caller_audio)
+    ready(driver)
+    assert len(driver.caller_audio) - before == BEFORE_FRAMES + 100 // 20
+    driver.run(5_000)
+    assert asks(driver) == []
 
 
 def test_a_turn_that_was_not_written_down_nor_answered_is_heard_again_from_before_its_begin() -> None:

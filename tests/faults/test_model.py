@@ -1,13 +1,16 @@
 """A model that fails in mid-call, over real sockets: the caller is answered, and nothing that was said is lost."""
 
 import asyncio
-from collections.abc import Callable
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any, Literal
 
 import call_tools
 import pytest
+from faulty_relay import Relay, relaying
 from model_driver import tone
-from service_driver import PROFILE, Service, StartService, Witness, until
+from service_driver import MODEL_KEY, PROFILE, Ear, Service, StartService, Witness, until
 from silence import longest_silence_ms
 
 from phonebot.call import recovery
@@ -20,10 +23,13 @@ from phonebot.simulator.mind import Call, Context, RateLimited
 from phonebot.simulator.mind import Say as Speak
 from phonebot.simulator.outputs import Faults, Options
 from phonebot.simulator.record import CallRecord
+from phonebot.simulator.server import serve
 
 pytestmark = pytest.mark.slow
 
 SPEECH = tone(600)
+
+log = logging.getLogger(__name__)
 
 
 class Counting:
@@ -137,28 +143,50 @@ async def test_what_the_caller_says_while_the_model_vanishes_is_answered_and_in_
     await service.stop()
 
 
-async def test_a_connection_that_is_half_open_is_found_dead_and_replaced(
-    start_service: StartService, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(line, "PING_INTERVAL_S", 0.5)
-    monkeypatch.setattr(line, "PING_TIMEOUT_S", 0.5)
-    service = await start_service(minds=Counting)
+@asynccontextmanager
+async def service_behind_a_relay(start_service: StartService) -> AsyncIterator[tuple[Service, Relay]]:
+    """A service, and the network between it and its model."""
+    async with (
+        serve(minds=Counting, ear=Ear(), key=MODEL_KEY) as model,
+        relaying(int(model.url.rpartition(":")[2].partition("/")[0])) as relay,
+    ):
+        service = await start_service(model_url=f"ws://127.0.0.1:{relay.port}/v1/realtime")
+        yield service, relay
+        await service.stop()
 
-    def freeze() -> None:
-        assert service.model is not None
-        for session in service.model.sessions:
-            service.model.freeze(session)
 
-    await call_in(
-        service,
-        *(WaitForQuiet(300), Pause(500), Say(SPEECH), WaitForBot(), WaitForQuiet(800), HangUp()),
-        when=lambda witness: spoken(witness, "bot"),
-        then=freeze,
-    )
-    assert [role for role, _ in lines(service)] == ["bot", "caller", "bot"]
-    assert len(service.witnesses[0].saw(Recovered)) == 1
-    break_all(service)
-    await service.stop()
+async def test_a_connection_that_is_half_open_is_found_dead_and_replaced(start_service: StartService) -> None:
+    """Its bytes are taken and lead nowhere: only pings tell."""
+    async with service_behind_a_relay(start_service) as (service, relay):
+        record = await call_in(
+            service,
+            *(WaitForQuiet(300), Pause(500), Say(SPEECH), WaitForBot(), WaitForQuiet(800), HangUp()),
+            when=lambda witness: spoken(witness, "bot"),
+            then=lambda: relay.links[0].hold(),
+        )
+        assert [role for role, _ in lines(service)] == ["bot", "caller", "bot"]
+        assert len(service.witnesses[0].saw(Recovered)) == 1
+        silence_ms = longest_silence_ms(record)
+        log.info("half open: the caller heard nothing for %d ms", silence_ms)  # --log-cli-level=INFO
+        assert silence_ms < 1_000 * (line.PING_INTERVAL_S + line.PING_TIMEOUT_S) + 2_000
+
+
+async def test_a_model_that_stands_still_for_two_seconds_is_kept(start_service: StartService) -> None:
+    async with service_behind_a_relay(start_service) as (service, relay):
+
+        def stand_still() -> None:
+            relay.links[0].hold()
+            asyncio.get_running_loop().call_later(2.0, relay.links[0].release)
+
+        await call_in(
+            service,
+            *(WaitForQuiet(300), Pause(500), Say(SPEECH), WaitForBot(), WaitForQuiet(1_500), HangUp()),
+            when=lambda witness: spoken(witness, "bot"),
+            then=stand_still,
+        )
+        (witness,) = service.witnesses
+        assert witness.saw(ModelDropped) == []
+        assert [role for role, _ in lines(service)] == ["bot", "caller", "bot"]
 
 
 class Asking:

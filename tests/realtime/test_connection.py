@@ -7,8 +7,12 @@ Each test ends with the check that no task of ours is left, whatever went wrong.
 import asyncio
 import json
 import logging
+import os
+import socket as sockets
+import stat
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from http import HTTPStatus
 from typing import Any
 
@@ -20,7 +24,7 @@ from websockets.http11 import Request, Response
 from phonebot.errors import ModelError, ModelProtocolError, ModelRefused, ModelUnreachable
 from phonebot.realtime import events as e
 from phonebot.realtime.connection import ModelConnection, connect, without
-from phonebot.realtime.line import MAX_QUOTE
+from phonebot.realtime.line import MAX_QUOTE, UNACKNOWLEDGED_MS
 from phonebot.realtime.providers import DialectChoice, Endpoint, gateway
 from phonebot.realtime.severity import already_shorter_ms
 
@@ -137,6 +141,29 @@ async def test_session_is_confirmed_then_events_come_in_and_commands_go_out() ->
         await connection.close()
     assert told[0]["session"]["type"] == "realtime"
     assert told[1] == {"type": "input_audio_buffer.append", "audio": "f39/fw=="}
+
+
+def option_of_connection(port: int, option: int) -> int:
+    """A TCP option of this process's only connection to a port of loopback."""
+    found = []
+    for number in map(int, os.listdir("/dev/fd")):
+        with suppress(OSError):
+            if not stat.S_ISSOCK(os.fstat(number).st_mode):
+                continue
+            with sockets.socket(fileno=os.dup(number)) as same, suppress(OSError):
+                if same.getpeername()[1:2] == (port,):
+                    found.append(same.getsockopt(sockets.IPPROTO_TCP, option))
+    (value,) = found
+    return value
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="no other system has the option")
+async def test_a_peer_that_acknowledges_nothing_is_given_up_by_the_system() -> None:
+    async with service(Service.start) as (endpoint, _):
+        connection = await connect(endpoint, WANTED)
+        port = int(endpoint.url.rpartition(":")[2].partition("/")[0])
+        assert option_of_connection(port, sockets.TCP_USER_TIMEOUT) == UNACKNOWLEDGED_MS
+        await connection.close()
 
 
 async def test_events_before_and_between_the_two_of_the_start_are_passed_over() -> None:
