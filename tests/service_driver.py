@@ -82,6 +82,8 @@ SHORT_ANSWER = "Well"
 
 GOODBYE = Clips().of("en").goodbye.text
 """What a caller hears whose call cannot go on."""
+WAIT = Clips().of("en").wait.text
+"""What he hears who has to wait for it to go on."""
 
 T = TypeVar("T")
 

@@ -30,9 +30,10 @@ def connect_stream(
     action_url: str,
     parameters: Mapping[str, str],
     status_callback_url: str | None = None,
+    say: tuple[str, str | None] | None = None,
 ) -> str:
     """
-    Connect the call to our media stream, then ask `action_url` how to go on.
+    Connect the call to our media stream, then ask `action_url` how to go on. `say`: words before it, in a language.
 
     `parameters` come back in the start message. What a call needs to be told goes there and not into a query:
     the carrier does not support one on `stream_url`. The call's audio is worth a TLS connection, so that URL is
@@ -41,6 +42,8 @@ def connect_stream(
     _check_stream_url(stream_url)
     status_url = None if status_callback_url is None else _url(status_callback_url)
     response = VoiceResponse()
+    if say:
+        _say(response, *say)
     # Nothing follows Connect: verbs after one that has an action are not reached.
     stream = response.connect(action=_url(action_url), method="POST").stream(
         url=stream_url,

@@ -13,9 +13,11 @@ or is told that it cannot go on: nobody is left to a dead line.
 
 import asyncio
 import logging
+import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import msgspec
 from msgspec import Struct
@@ -50,6 +52,8 @@ BROKEN_OFF: frozenset[str | None] = frozenset({"stream_lost", "moved", None})
 """After these it comes back to the bot, where nothing was decided."""
 MAX_RESUMED = 3
 """So often it does in one call."""
+COMES_BACK_S = 20.0
+"""So long a call is sent back whose stream is refused, as by a process that stops; the caller is told to wait."""
 MAX_REMEMBERED = 200
 """Calls whose connection broke off here, until the carrier asks."""
 
@@ -70,11 +74,13 @@ class Returned:
     """
     The caller comes back to the bot: the transfer to a destination of this name came to nothing, and why.
 
-    `to` "": he was put through to nobody, but his connection broke off.
+    `to` "": he was put through to nobody, but his connection broke off. `held_up`: he was sent back before, and no
+    stream came of it.
     """
 
     to: str
     why: str
+    held_up: bool = False
 
     @property
     def text(self) -> str:
@@ -113,6 +119,7 @@ class Transfers:
     `elsewhere` passes on what the carrier told of a call that another process holds; False: none does. `left` says
     what is known of a call that another process held. `clips` have the words for a caller whose call cannot go on.
     `counted` is told of each call that comes back since its connection broke off, why: its outcome, or GONE.
+    `clock` is time.time but in tests.
     """
 
     def __init__(
@@ -123,12 +130,14 @@ class Transfers:
         left: Callable[[str], Awaitable[Left | None]] = nothing_left,
         clips: Clips | None = None,
         counted: Callable[[str], object] = lambda why: None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self.urls = legs.urls
         self._continuations, self._legs, self._elsewhere = continuations, legs, elsewhere
         self._left, self._clips, self._counted = left, clips or Clips(), counted
-        # How far calls had come whose connection broke off here, and of which nothing was decided.
-        self._broken_off: OrderedDict[str, Standing] = OrderedDict()
+        self._clock = clock
+        # How far calls had come that left their stream here, to go on though nothing was decided of them.
+        self._left_here: OrderedDict[str, Standing] = OrderedDict()
 
     # ------------------------------------------------------------------------------ the caller's call
 
@@ -157,34 +166,57 @@ class Transfers:
         """
         The same where nobody was to be put through. `continuation`: it was to come back already, and has not.
         """
-        standing = self._broken_off.pop(call.call_sid, None)
+        standing = self._left_here.pop(call.call_sid, None)
         how: str | None = outcome
         if continuation:
-            standing = continuation.standing
-        elif standing is None and outcome is None and (left := await self._left(call.call_sid)):
+            return self._held_up(call, profile, continuation)
+        # Where its end is not known here, an `outcome` is an earlier stream's: the call has been elsewhere since.
+        if standing is None and (left := await self._left(call.call_sid)):
             how, standing = left.outcome, left.standing
         if how not in TRANSFERS:
             return None
         if standing is None or how not in BROKEN_OFF or standing.resumed >= MAX_RESUMED:
-            return self.fails(call, profile)
+            return self.fails(call, profile, standing)
         self._counted(how or GONE)
         log.info("call %.40r comes back to the bot: %s", call.call_sid, how or GONE)
         standing = replace(standing, resumed=standing.resumed + 1)
-        await self._continuations.keep(call.call_sid, Continuation("", standing=standing.cut()))
+        kept = Continuation("", standing=standing.cut(), since_s=self._clock())
+        await self._continuations.keep(call.call_sid, kept)
         return Returned("", BROKE_OFF)
 
-    def fails(self, call: Ticket, profile: Profile) -> str:
-        """What becomes of a caller with whom the bot cannot go on."""
+    def _held_up(self, call: Ticket, profile: Profile, kept: Continuation) -> str | Returned:
+        """A call that was to come back, and has not: its stream was refused. Another process may take it."""
+        if self._clock() - kept.since_s > COMES_BACK_S:
+            return self.fails(call, profile, kept.standing)
+        log.info("call %.40r is sent back to the bot again: no stream came", call.call_sid)
+        return Returned("", BROKE_OFF, held_up=True)
+
+    def fails(self, call: Ticket, profile: Profile, standing: Standing | None = None) -> str:
+        """What becomes of a caller with whom the bot cannot go on. `standing`: how far his call had come."""
         if profile.transfer_to and profile.transfer.when_failed:
             ringing = self._ring(call._replace(to=DEFAULT), profile, say=profile.transfer.say)
             if isinstance(ringing, str):
                 return ringing
+        if standing and self._has_parted(standing, profile):
+            return twiml.hang_up()
+        return twiml.say_and_hang_up(*self._told(profile, "goodbye"))
+
+    def _has_parted(self, standing: Standing, profile: Profile) -> bool:
+        """The caller has heard from the bot already that his call cannot go on, as the last that it said."""
+        said = next((text for role, text in reversed(standing.lines) if role == "bot"), "")
+        return said == self._clips.of(standing.language or profile.language).goodbye.text
+
+    def hold_on(self, profile: Profile) -> tuple[str, str | None]:
+        """What a caller is told who has to wait, and in which language: a tag that the carrier knows, or None."""
+        return self._told(profile, "wait")
+
+    def _told(self, profile: Profile, words: Literal["wait", "goodbye"]) -> tuple[str, str | None]:
         language = profile.language
-        apology = self._clips.of(language).goodbye.text
+        text: str = getattr(self._clips.of(language), words).text
         # Words in another language, said by a voice of this one, nobody would understand.
-        if apology == self._clips.of(LAST_RESORT).goodbye.text and not language.startswith(LAST_RESORT):
+        if text == getattr(self._clips.of(LAST_RESORT), words).text and not language.startswith(LAST_RESORT):
             language = LAST_RESORT
-        return twiml.say_and_hang_up(apology, spoken_language(language))
+        return text, spoken_language(language)
 
     async def came_back(self, ticket: Ticket, profile: Profile, form: Mapping[str, str]) -> str | Returned:
         """How a call goes on that was put through: he talked, or nobody took the call."""
@@ -242,10 +274,9 @@ class Transfers:
         if outcome in TRANSFERS:
             if self._continuations.expected_here(call_sid):
                 self._legs.later(self._continuations.add(call_sid, standing), "keep what was said")
-            elif outcome in BROKEN_OFF:
-                self._broken_off[call_sid] = standing.cut()
-                while len(self._broken_off) > MAX_REMEMBERED:
-                    self._broken_off.popitem(last=False)
+            self._left_here[call_sid] = standing.cut()
+            while len(self._left_here) > MAX_REMEMBERED:
+                self._left_here.popitem(last=False)
             return
         for leg in self._legs.taken_for(call_sid):
             self._legs.end(leg)
@@ -257,7 +288,7 @@ class Transfers:
         call_sid = form.get("CallSid", "")
         if form.get("CallStatus") not in FINAL:
             return
-        self._broken_off.pop(call_sid, None)
+        self._left_here.pop(call_sid, None)
         continuation = await self._continuations.of(call_sid)
         if continuation is None:
             return

@@ -52,7 +52,8 @@ class Continuation(Struct, frozen=True, omit_defaults=True):
     `to` is the destination's name in the profile; "": the call comes back to the bot, since its connection broke
     off. `room` is where the two meet; "": the destination is rung.
 
-    `leg` is the CallSid of the colleague who waits there. `summary` is what he is told.
+    `leg` is the CallSid of the colleague who waits there. `summary` is what he is told. `since_s`: when the call
+    was sent back to the bot, in seconds since 1970; 0: it was not.
     """
 
     to: str
@@ -60,6 +61,7 @@ class Continuation(Struct, frozen=True, omit_defaults=True):
     room: str = ""
     leg: str = ""
     standing: Standing = Standing()
+    since_s: float = 0.0
 
 
 _DECODER = msgspec.json.Decoder(Continuation)

@@ -168,8 +168,15 @@ class Webhooks:
         sid, caller, number = (_shown(form.get(name, "")) for name in ("CallSid", caller, number))
         return outbound, profile, Ticket(sid, caller, number, "")
 
-    def _to_bot(self, call: Ticket, profile: Profile, outbound: bool, returned: str = "") -> Response:
-        """Connect a call to the media stream."""
+    def _to_bot(
+        self,
+        call: Ticket,
+        profile: Profile,
+        outbound: bool,
+        returned: str = "",
+        say: tuple[str, str | None] | None = None,
+    ) -> Response:
+        """Connect a call to the media stream. `say`: words that the caller hears before, and their language."""
         if self._crowded:
             self._crowded.expect(_party(call))
         if self._lookups:
@@ -178,7 +185,8 @@ class Webhooks:
         token = self._gate.issue(
             Admission(call.call_sid, call.caller, call.number, profile.version, kind, returned)
         )
-        return _twiml(twiml.connect_stream(self._stream_url, self._after_url, {TOKEN_PARAMETER: token}))
+        parameters = {TOKEN_PARAMETER: token}
+        return _twiml(twiml.connect_stream(self._stream_url, self._after_url, parameters, say=say))
 
     async def after(self, request: Request) -> Response:
         """
@@ -197,7 +205,8 @@ class Webhooks:
             return _twiml(step or twiml.hang_up())
         if self._transfers and not await self._is_taken():
             return _twiml(self._transfers.fails(call, profile))
-        return self._to_bot(call, profile, form.get("Direction", "").startswith("outbound"), step.text)
+        say = self._transfers.hold_on(profile) if self._transfers and step.held_up else None
+        return self._to_bot(call, profile, form.get("Direction", "").startswith("outbound"), step.text, say)
 
     async def _next_step(
         self, request: Request, form: Mapping[str, str]

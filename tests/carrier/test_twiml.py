@@ -51,6 +51,8 @@ def test_a_call_is_connected_to_the_stream_and_then_to_the_action() -> None:
 
 
 def test_the_stream_reports_its_status_where_it_is_told_to() -> None:
+    waiting = connect_stream(STREAM_URL, ACTION_URL, {}, say=("Einen Moment.", "de-DE"))
+    assert '<Response><Say language="de-DE">Einen Moment.</Say><Connect ' in waiting
     document = connect_stream(STREAM_URL, ACTION_URL, {}, "https://bot.example.com/twilio/stream?a=1&b=2")
     stream = parsed(document).find("Connect/Stream")
     assert stream is not None

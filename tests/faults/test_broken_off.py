@@ -6,7 +6,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from service_driver import GOODBYE, SPEECH, RawStream, Service, StartService, until
+from service_driver import GOODBYE, SPEECH, WAIT, RawStream, Service, StartService, until
 
 from phonebot.audio.wav import WavWriter
 from phonebot.call.actions import Line
@@ -62,6 +62,32 @@ async def test_a_call_whose_connection_breaks_off_goes_on_where_it_was_but_not_f
     assert [log.header.outcome for log in logs] == ["stream_lost"] * (MAX_RESUMED + 1)
     assert [bool(log.plan.earlier) for log in logs if log.plan] == [False] + [True] * MAX_RESUMED
     assert all(BROKE_OFF in log.plan.earlier[-1].text for log in logs[1:] if log.plan)
+
+
+async def test_a_call_whose_next_stream_is_refused_is_sent_back_and_told_to_hold_on(
+    start_service: StartService,
+) -> None:
+    service = await start_service()
+    stream = await on_stream(service, await service.token())
+    stream.vanish()
+    await until(lambda: not service.live)
+    told = []
+    for _ in range(MAX_RESUMED + 2):
+        _, twiml = await service.post("/twilio/after", CallStatus="in-progress")
+        service.app.state.live.draining = True
+        assert await service.refused_stream() == 403
+        service.app.state.live.draining = False
+        told.append(ElementTree.fromstring(twiml).findtext("./Say"))
+    assert told == [None] + [WAIT] * (MAX_RESUMED + 1)
+    token = token_in(twiml)
+    assert token
+    again = await on_stream(service, token)
+    await again.stop()
+    await again.closed()
+    await service.stop()
+    _, log = service.logs()
+    assert log.plan
+    assert log.plan.earlier
 
 
 async def test_a_stream_that_ended_unnoticed_is_given_up_when_the_carrier_says_so(

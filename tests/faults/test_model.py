@@ -10,7 +10,7 @@ import call_tools
 import pytest
 from faulty_relay import Relay, relaying
 from model_driver import tone
-from service_driver import MODEL_KEY, PROFILE, Ear, Service, StartService, Witness, until
+from service_driver import GOODBYE, MODEL_KEY, PROFILE, Ear, Service, StartService, Witness, until
 from silence import longest_silence_ms
 
 from phonebot.call import recovery
@@ -308,8 +308,9 @@ async def test_a_model_that_does_not_come_back_ends_the_call_with_words(start_se
     record = await call_in(service, WaitForHangUp(), when=lambda witness: spoken(witness, "bot"), then=go_down)
     assert record.outcome == "bot hung up"
     assert [stream.close_code for stream in record.streams] == [1011]
-    assert record.told("plays")
-    assert len(lines(service)) == 3  # the greeting, that it takes a moment, that something does not work
+    assert record.told("plays") == []  # he has heard it
+    assert lines(service)[-1] == ("bot", GOODBYE)
+    assert len(lines(service)) == 3  # before it the greeting, and that it takes a moment
     await service.stop()
 
 

@@ -13,6 +13,7 @@ from service_driver import until
 from switchboard_driver import CALLER, COLLEAGUE, LINE, Scene, staged
 
 from phonebot.agents.profile import Profile
+from phonebot.audio.canned import Clips
 from phonebot.call.plan import EarlierLine
 from phonebot.carrier.account import CarrierAccount
 from phonebot.errors import StoreUnavailable
@@ -206,13 +207,53 @@ async def test_a_call_comes_back_from_a_process_that_is_gone_so_often_and_then_r
     assert f"<Number>{COLLEAGUE}</Number>" in str(await transfers.go_on(CALL, PROFILE, None))
 
 
-async def test_a_call_whose_stream_never_came_back_is_not_asked_for_for_ever(deployment: Deployment) -> None:
-    transfers = deployment.one.transfers
-    transfers.ended("CA1", "stream_lost", STANDING)
-    steps = [await transfers.go_on(CALL, NOBODY, outcome) for outcome in ("stream_lost", None, None, None)]
-    assert [type(step) for step in steps] == [Returned] * MAX_RESUMED + [str]
-    assert "Auf Wiederh\u00f6ren" in str(steps[-1])
-    assert '<Say language="de-DE">' in str(steps[-1])
+async def test_a_call_whose_stream_is_refused_is_sent_back_for_a_while_and_not_for_ever(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = deployment.one.transfers, deployment.other.transfers
+    one.ended("CA1", "stream_lost", STANDING)
+    assert await one.go_on(CALL, NOBODY, "stream_lost") == Returned("", "broke_off")
+    for transfers in (other, one, other, one):  # more often than a call comes back
+        step = await transfers.go_on(CALL, NOBODY, None)
+        assert step == Returned("", "broke_off", held_up=True)
+    assert one.hold_on(NOBODY) == (Clips().of("de").wait.text, "de-DE")
+    resumed = await other.resumed("CA1", Returned.of("broke_off"), NOBODY)
+    assert resumed.standing.resumed == 1
+    other.ended("CA1", "stream_lost", resumed.standing)
+    assert isinstance(await other.go_on(CALL, NOBODY, "stream_lost"), Returned)
+    monkeypatch.setattr(after, "COMES_BACK_S", 0.0)
+    told = await one.go_on(CALL, NOBODY, None)
+    assert "Auf Wiederh\u00f6ren" in str(told)
+    assert '<Say language="de-DE">' in str(told)
+
+
+async def test_how_an_earlier_stream_ended_does_not_count_once_the_call_was_elsewhere(
+    deployment: Deployment, left: dict[str, Left]
+) -> None:
+    one, other = deployment.one.transfers, deployment.other.transfers
+    one.ended("CA1", "stream_lost", STANDING)
+    assert isinstance(await one.go_on(CALL, PROFILE, "stream_lost"), Returned)
+    resumed = await other.resumed("CA1", Returned("", "broke_off"), PROFILE)
+    left["CA1"] = Left("stream_lost", resumed.standing)
+    assert isinstance(await one.go_on(CALL, PROFILE, "stream_lost"), Returned)
+    await other.resumed("CA1", Returned("", "broke_off"), PROFILE)
+    left["CA1"] = Left("bot_hung_up", resumed.standing)
+    assert await one.go_on(CALL, PROFILE, "stream_lost") is None
+
+
+@pytest.mark.parametrize("here", [True, False])
+async def test_a_caller_who_has_heard_that_his_call_cannot_go_on_is_not_told_again(
+    deployment: Deployment, left: dict[str, Left], here: bool
+) -> None:
+    transfers, words = deployment.one.transfers, Clips().of("de").goodbye.text
+    parted = replace(STANDING, lines=(*STANDING.lines, ("bot", words), ("caller", "Hello?")))
+    for standing, says in ((parted, False), (STANDING, True)):
+        if here:
+            transfers.ended("CA1", "model_failed", standing)
+        else:
+            left["CA1"] = Left("model_failed", standing)
+        told = str(await transfers.go_on(CALL, NOBODY, "model_failed" if here else None))
+        assert (words in told, "<Hangup" in told) == (says, True)
 
 
 @pytest.mark.parametrize("outcome", ["caller_hung_up", "bot_hung_up", "operator_hung_up", "time_limit"])

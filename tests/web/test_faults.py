@@ -19,7 +19,7 @@ from service_driver import (
 )
 from websockets.asyncio.server import ServerConnection
 
-from phonebot.call.actions import ClearPlayback, PlayAudio, SendMark, Trouble
+from phonebot.call.actions import ClearPlayback, Line, PlayAudio, SendMark, Trouble
 from phonebot.call.call import CARRIER_FAULTS
 from phonebot.call.inputs import CallerAudioDropped, CarrierClosed, CarrierFault, ModelFault, ModelReady
 from phonebot.carrier.messages import MAX_MESSAGE_BYTES, Dtmf
@@ -107,10 +107,15 @@ async def test_the_apology_does_not_wait_until_the_model_has_said_goodbye(start_
     async with scripted_model(fail) as url:
         service = await start_service(model_url=url)
         try:
-            check_apology(await service.dial(WaitForHangUp()))
+            record = await service.dial(WaitForHangUp())
         finally:
             deaf.set()
             await service.stop()
+    assert record.passed, record
+    assert record.outcome == "bot hung up"
+    # How the call ended was known: he is not told again what the bot has said.
+    assert record.told("plays") == []
+    assert [line.text for line in service.witnesses[0].saw(Line)] == [GOODBYE]
 
 
 @pytest.mark.parametrize(
