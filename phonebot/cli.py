@@ -26,8 +26,9 @@ from phonebot.storing import database
 
 if TYPE_CHECKING:  # each command imports what it needs: `phonebot --help` is there at once
     from phonebot.bench.accuracy_report import AccuracyReport
+    from phonebot.bench.capacity_report import CapacityReport, LimitReport
     from phonebot.bench.faults_report import FaultsReport
-    from phonebot.bench.report import CapacityReport, LatencyReport
+    from phonebot.bench.report import LatencyReport
     from phonebot.calibration.figures import Figures
     from phonebot.settings import Settings
     from phonebot.simulator.script import Script
@@ -382,18 +383,51 @@ Seconds = Annotated[float, typer.Option(min=1, max=600, help="How long each serv
 JsonFile = Annotated[Path | None, typer.Option("--json", help="Also write every single run to this file.")]
 
 
+class BenchServer(StrEnum):
+    """What `bench capacity --find` can look at."""
+
+    PHONEBOT = "phonebot"
+    RELAY = "relay"
+    PICOWS = "picows"
+
+
 @bench.command()
 def capacity(
-    calls: Calls = 50,
+    calls: Annotated[
+        int, typer.Option(min=1, max=5000, help="Calls at once; with --find, of the first step.")
+    ] = 100,
     seconds: Seconds = 20,
     rounds: Annotated[int, typer.Option(min=1, max=20, help="Turns; the ratios are their median.")] = 2,
+    workers: Annotated[
+        int | None, typer.Option(min=2, max=64, help="`phonebot serve` with so many workers, against one.")
+    ] = None,
+    find: Annotated[
+        bool, typer.Option("--find", help="How many calls a core carries within 20 ms of delay, by steps.")
+    ] = False,
+    server: Annotated[
+        list[BenchServer] | None, typer.Option(help="With --find: what to look at; may be repeated.")
+    ] = None,
+    most: Annotated[int, typer.Option(min=1, max=1000, help="With --find: no more calls than these.")] = 1000,
     json: JsonFile = None,
 ) -> None:
-    """CPU and memory per call, beside a bare relay in the same run."""
-    from phonebot.bench.capacity import measure_capacity
+    """CPU and memory per call, beside bare relays in the same run; or how many calls fit."""
+    from phonebot.bench import capacity, limit
+    from phonebot.bench.subject import Subject
 
+    if find and workers:
+        raise typer.BadParameter("give --find or --workers, not both")
+    servers = server or [BenchServer.PHONEBOT]
+    if find and BenchServer.PICOWS in servers and not capacity.has_picows():
+        raise PhonebotError("picows is not installed: pip install 'phonebot[bench]'")
+    report: CapacityReport | LimitReport
     with errors.status("measuring") as status:
-        report = measure_capacity(calls, seconds, rounds=rounds, progress=status.update)
+        if find:
+            subjects = [Subject(each.value) for each in servers]
+            report = limit.find_limits(subjects, calls, most, seconds, progress=status.update)
+        elif workers:
+            report = capacity.measure_workers(workers, calls, seconds, rounds=rounds, progress=status.update)
+        else:
+            report = capacity.measure_capacity(calls, seconds, rounds=rounds, progress=status.update)
     _show(report, json)
 
 
@@ -446,7 +480,9 @@ def faults(
     _show(report, json)
 
 
-def _show(report: "AccuracyReport | CapacityReport | FaultsReport | LatencyReport", json: Path | None) -> None:
+def _show(
+    report: "AccuracyReport | CapacityReport | FaultsReport | LatencyReport | LimitReport", json: Path | None
+) -> None:
     console.print(report.table())
     if json:
         json.write_text(report.to_json() + "\n")

@@ -8,6 +8,7 @@ One run: a server under test on one core, and on another this process, which pla
 import asyncio
 import gc
 import os
+import resource
 import sys
 import time
 from collections.abc import Callable, Coroutine, Iterator
@@ -31,7 +32,10 @@ Progress: TypeAlias = Callable[[str], None]
 """Is told, in a sentence, what is being measured now."""
 
 ONE_CORE = "Only one core: the server and its load share it, so delays include the load's own work."
+LOAD_TOO_BUSY = 0.85  # of its core: then it is itself what is late
+LATE_MS = 5.0  # at p99, behind its own time: likewise
 FIRST_CALL_S = 0.5  # what a server does once, it has done with the first call
+FEW = 5  # memory is read with one in so many of the calls, and again with all of them
 UNDER_WAY_S = 1.0  # after the window: what was sent in it may still arrive
 GREETED_WITHIN_S = 10.0
 
@@ -69,18 +73,37 @@ def pinned() -> Iterator[Cores]:
 
     Raises PhonebotError on a system that does not have what the benchmark is made of.
     """
+    with unpinned() as cores:
+        if cores.available < 2:
+            yield cores
+            return
+        before = os.sched_getaffinity(0)
+        server, load = sorted(before)[:2]
+        os.sched_setaffinity(0, {load})
+        try:
+            yield Cores(cores.available, server, load)
+        finally:
+            os.sched_setaffinity(0, before)
+
+
+@contextmanager
+def unpinned() -> Iterator[Cores]:
+    """The server and this process share all cores while the block runs. Raises as `pinned`."""
     if sys.platform != "linux":
         raise PhonebotError("the benchmark needs Linux: it pins processes to cores and reads /proc")
-    before = os.sched_getaffinity(0)
-    if len(before) < 2:
-        yield Cores(1)
-        return
-    server, load = sorted(before)[:2]
-    os.sched_setaffinity(0, {load})
+    with _many_files():
+        yield Cores(len(os.sched_getaffinity(0)))
+
+
+@contextmanager
+def _many_files() -> Iterator[None]:
+    """What is open at once is bounded by the system alone; a server that is started in here inherits it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     try:
-        yield Cores(len(before), server, load)
+        yield
     finally:
-        os.sched_setaffinity(0, before)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
@@ -99,6 +122,7 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 async def measure(subject: Subject, terms: Terms, cores: Cores) -> Run:
     """Put a server under load. Raises PhonebotError when it does not take the calls."""
     to_model, to_caller = Tally(), Tally()
+    few = max(1, terms.calls // FEW)
     async with AsyncExitStack() as stack:
         model = await stack.enter_async_context(serve_load(to_model, to_caller))
         server = await stack.enter_async_context(running(subject, model.url, cores.server))
@@ -106,7 +130,9 @@ async def measure(subject: Subject, terms: Terms, cores: Cores) -> Run:
         await carrier.dial()
         await asyncio.sleep(FIRST_CALL_S)
         first_audio_ms = [await _greeted(carrier) for _ in range(terms.greeted)]
-        memory_mb = server.memory_mb()
+        await carrier.dial_until(few)
+        await asyncio.sleep(terms.warmup_s)
+        few_mb = server.memory_mb()
         await carrier.dial_until(terms.calls)
         await asyncio.sleep(terms.warmup_s)
         to_model.open()
@@ -126,7 +152,9 @@ async def measure(subject: Subject, terms: Terms, cores: Cores) -> Run:
         calls=terms.calls,
         seconds=round(used.at_s, 3),
         cpu_ms=round(used.server_s * 1000 / terms.calls / used.at_s, 3),
-        memory_mb=round((end.memory_mb - memory_mb) / (terms.calls - 1), 3) if terms.calls > 1 else None,
+        cpu_shares=used.shares,
+        memory_mb=round(end.memory_mb, 1),
+        call_kb=round((end.memory_mb - few_mb) * 1000 / (terms.calls - few), 1) if terms.calls > few else None,
         to_model=Delays.of(to_model.delays_ms, to_model.lost),
         to_caller=Delays.of(to_caller.delays_ms, to_caller.lost),
         first_audio=Delays.of(first_audio_ms),
@@ -151,10 +179,14 @@ async def _greeted(carrier: Carrier) -> float:
 
 
 class Usage(msgspec.Struct, frozen=True):
-    """What had been used at a time, or between two. `core_s`: by all on the server's core, None without one."""
+    """
+    What had been used at a time, or between two.
+
+    `each_s`: CPU time by the server's processes; `core_s`: by all on the server's core, None without one.
+    """
 
     at_s: float
-    server_s: float
+    each_s: tuple[float, ...]
     load_s: float
     core_s: float | None
     memory_mb: float
@@ -162,7 +194,17 @@ class Usage(msgspec.Struct, frozen=True):
     @classmethod
     def now(cls, server: RunningServer, cores: Cores) -> "Usage":
         core_s = None if cores.server is None else _core_busy_s(cores.server)
-        return cls(time.monotonic(), server.cpu_s(), time.process_time(), core_s, server.memory_mb())
+        return cls(time.monotonic(), server.cpu_s_each(), time.process_time(), core_s, server.memory_mb())
+
+    @property
+    def server_s(self) -> float:
+        return sum(self.each_s)
+
+    @property
+    def shares(self) -> tuple[float, ...]:
+        """Of that, which part each of its processes used, the most first; those that used none are left out."""
+        used = self.server_s
+        return tuple(sorted((round(part / used, 3) for part in self.each_s if part), reverse=True)) if used else ()
 
     @property
     def others_busy(self) -> float | None:
@@ -170,10 +212,13 @@ class Usage(msgspec.Struct, frozen=True):
         return None if self.core_s is None else round(max(0.0, self.core_s - self.server_s) / self.at_s, 3)
 
     def until(self, end: "Usage") -> "Usage":
+        """Raises PhonebotError where a process of the server has ended meanwhile, or begun."""
+        if len(self.each_s) != len(end.each_s):
+            raise PhonebotError("a process of the server under test ended while it was measured")
         core_s = None if self.core_s is None or end.core_s is None else end.core_s - self.core_s
         return Usage(
             end.at_s - self.at_s,
-            end.server_s - self.server_s,
+            tuple(after - before for before, after in zip(self.each_s, end.each_s, strict=True)),
             end.load_s - self.load_s,
             core_s,
             end.memory_mb - self.memory_mb,

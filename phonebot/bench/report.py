@@ -3,7 +3,6 @@
 import platform
 from collections.abc import Iterable, Sequence
 from math import ceil
-from statistics import median
 from typing import Self
 
 import msgspec
@@ -12,7 +11,6 @@ from rich.table import Table
 
 from phonebot import __version__
 
-YARDSTICK = "relay"
 MAX_FAULTS = 10
 GOAL_MS = 2  # the clear is to be written within so long of the interruption's being read
 
@@ -97,8 +95,9 @@ class Run(msgspec.Struct, frozen=True):
     """
     One server under one load.
 
-    `cpu_ms` is its CPU time per call and second; `memory_mb` what each call after the first added to it (None:
-    there was no other). `to_model` counts the caller's frames, `to_caller` the model's deltas by their first piece.
+    `cpu_ms` is its CPU time per call and second, `cpu_shares` the parts of it by process; `memory_mb` what it held
+    in the end, `call_kb` by how much that grew per call, from a fifth of the calls to all of them (None: there was
+    one). `to_model` counts the caller's frames, `to_caller` the model's deltas by their first piece.
     `faults` are the first of `fault_count` things that a carrier or a model would have complained of.
 
     The rest says how far to trust this: `load_busy`, the share of its core that the load needed; `frames_late_ms`,
@@ -110,7 +109,9 @@ class Run(msgspec.Struct, frozen=True):
     calls: int
     seconds: float
     cpu_ms: float
-    memory_mb: float | None
+    cpu_shares: tuple[float, ...]
+    memory_mb: float
+    call_kb: float | None
     to_model: Delays
     to_caller: Delays
     first_audio: Delays
@@ -133,7 +134,7 @@ class Machine(msgspec.Struct, frozen=True):
         return cls(cores, platform.python_version(), __version__)
 
 
-class _Report(msgspec.Struct, frozen=True):
+class Report(msgspec.Struct, frozen=True):
     machine: Machine
     runs: tuple[Run, ...]
     notes: tuple[str, ...]
@@ -145,52 +146,14 @@ class _Report(msgspec.Struct, frozen=True):
     def faults(self) -> tuple[str, ...]:
         return tuple(f"{run.server}: {fault}" for run in self.runs for fault in run.faults)
 
-    def _servers(self) -> dict[str, list[Run]]:
-        """The runs of each server, in the order measured."""
-        servers: dict[str, list[Run]] = {}
-        for run in self.runs:
-            servers.setdefault(run.server, []).append(run)
-        return servers
-
-    def _captioned(self, table: Table, *lines: str) -> Table:
+    def captioned(self, table: Table, *lines: str) -> Table:
+        """The table with these lines below it, then the notes and the faults."""
         table.caption = "\n".join((*lines, *self.notes, *self.faults)) or None
         table.caption_justify = "left"
         return table
 
 
-class CapacityReport(_Report, frozen=True):
-    """
-    What a call costs, beside the yardstick. `ratios`: each server's CPU time as a multiple of the relay's.
-
-    A server was measured several times, in turn with the others: figures are medians, a ratio is that of ratios of
-    the same turn.
-    """
-
-    ratios: dict[str, float]
-
-    def table(self) -> Table:
-        calls, seconds = self.runs[0].calls, self.runs[0].seconds
-        title = f"{calls} calls, {seconds:.0f} s: CPU ms per call-second, MB per call, delays in ms (p50/p99)"
-        table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", padding=(0, 1, 0, 0))
-        table.add_column("server")
-        for heading in ("CPU", "x relay", "MB", "to model", "to caller", "lost", "faults", "others"):
-            table.add_column(heading, justify="right", no_wrap=True)
-        for name, runs in self._servers().items():
-            table.add_row(
-                name,
-                f"{median(run.cpu_ms for run in runs):.2f}",
-                f"{self.ratios[name]:.2f}" if name in self.ratios else "",
-                _number([run.memory_mb for run in runs], "{:.2f}"),
-                _typical([run.to_model for run in runs]),
-                _typical([run.to_caller for run in runs]),
-                str(sum(run.to_model.lost + run.to_caller.lost for run in runs)),
-                str(sum(run.fault_count for run in runs)),
-                _number([run.others_busy for run in runs], "{:.0%}"),
-            )
-        return self._captioned(table)
-
-
-class LatencyReport(_Report, frozen=True):
+class LatencyReport(Report, frozen=True):
     """
     How much later audio arrives because of the server, and how soon a caller hears something.
 
@@ -215,33 +178,10 @@ class LatencyReport(_Report, frozen=True):
                 run.server, str(run.to_model), str(run.to_caller), str(run.first_audio), str(run.fault_count)
             )
         if self.guardrail:
-            return self._captioned(table, f"guardrail, from its words to the {self.guardrail}")
-        return self._captioned(table)
-
-
-def ratios(turns: Sequence[Sequence[Run]]) -> dict[str, float]:
-    """Each server's CPU time over the yardstick's of the same turn: the median of all turns that can tell."""
-    found: dict[str, list[float]] = {}
-    for turn in turns:
-        yardstick = next((run.cpu_ms for run in turn if run.server == YARDSTICK), 0.0)
-        for run in turn:
-            if yardstick:
-                found.setdefault(run.server, []).append(run.cpu_ms / yardstick)
-    return {name: round(median(values), 3) for name, values in found.items()}
+            return self.captioned(table, f"guardrail, from its words to the {self.guardrail}")
+        return self.captioned(table)
 
 
 def percentile(ordered: Sequence[float], percent: int) -> float:
     """The nearest-rank percentile of values in ascending order, at least one."""
     return round(ordered[ceil(len(ordered) * percent / 100) - 1], 3)
-
-
-def _typical(delays: Sequence[Delays]) -> str:
-    heard = [each for each in delays if each.count]
-    if not heard:
-        return "none"
-    return f"{median(each.p50_ms for each in heard):.2f}/{median(each.p99_ms for each in heard):.2f}"
-
-
-def _number(values: Sequence[float | None], form: str) -> str:
-    known = [value for value in values if value is not None]
-    return form.format(median(known)) if known else ""

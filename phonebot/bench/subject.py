@@ -4,7 +4,8 @@ The server under test, in a process and on a core of its own.
     async with running(Subject("phonebot"), model_url, core=0) as server:
         ...  # calls to server.url; server.cpu_s(), server.memory_mb()
 
-What it uses is read from outside (Linux, proc(5)). The process is this module run by itself: see `main`.
+What it uses is read from outside (processes.py). The process is this module run by itself, see `main`; only a
+subject with workers is the service as it is run in earnest (service.py).
 """
 
 import asyncio
@@ -27,9 +28,11 @@ from starlette.types import ASGIApp
 from phonebot.agents.guardrails import Guardrail
 from phonebot.agents.numbers import Numbers
 from phonebot.agents.profile import Profile
+from phonebot.bench.processes import cpu_s, family, resident_mb
 from phonebot.bench.reaction import PATH, Reacted, Reactions
 from phonebot.bench.relay import create_relay
 from phonebot.bench.scenario import TABOO
+from phonebot.bench.service import service
 from phonebot.call.actions import Action
 from phonebot.call.inputs import Input
 from phonebot.call.plan import CallPlan
@@ -46,7 +49,7 @@ BACKLOG = 1024
 START_TIMEOUT_S = 15.0
 STOP_TIMEOUT_S = 15.0
 SHOWN_CHARACTERS = 2_000  # of what a server that failed wrote
-PROC = Path("/proc")
+SERVED_PROFILE = "[default]\n"
 
 
 class Subject(msgspec.Struct, frozen=True):
@@ -55,6 +58,8 @@ class Subject(msgspec.Struct, frozen=True):
 
     `prompt` may hold `{caller}`, so that a model can tell the calls apart; None: the built-in one. With `timed` the
     process measures its own reactions too (reaction.py). `guarded`: a guardrail stops the bot when it says TABOO.
+    `workers`: it is `phonebot serve` with so many, wherever the system places them, and with a database; none of
+    the fields between can be had with it. 0: one process with nothing of that.
     """
 
     kind: Kind
@@ -63,9 +68,12 @@ class Subject(msgspec.Struct, frozen=True):
     prompt: str | None = None
     timed: bool = False
     guarded: bool = False
+    workers: int = 0
 
     @property
     def name(self) -> str:
+        if self.workers:
+            return f"{self.workers} workers" if self.workers > 1 else "1 worker"
         return self.kind if self.log else "without log"
 
 
@@ -81,7 +89,7 @@ class _Order(msgspec.Struct):
 
 
 class RunningServer:
-    """A server under test that takes calls at `url`."""
+    """A server under test that takes calls at `url`, with all the processes that it has."""
 
     def __init__(self, url: str, process: Process) -> None:
         self.url = url
@@ -89,12 +97,15 @@ class RunningServer:
 
     def cpu_s(self) -> float:
         """CPU time it has used, in all its threads, user and system."""
-        fields = self._read("stat").rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")  # utime, stime
+        return sum(self.cpu_s_each())
+
+    def cpu_s_each(self) -> tuple[float, ...]:
+        """The same by its processes, the oldest one first."""
+        return tuple(cpu_s(pid) for pid in self._pids())
 
     def memory_mb(self) -> float:
         """Memory it holds (resident set)."""
-        return int(self._read("statm").split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+        return sum(resident_mb(pid) for pid in self._pids())
 
     async def ready(self) -> None:
         """Wait until it has answered a request, whatever the answer. Raises PhonebotError when it does not."""
@@ -122,11 +133,11 @@ class RunningServer:
         finally:
             self._process.send_signal(signal.SIGCONT)
 
-    def _read(self, name: str) -> str:
-        try:
-            return (PROC / str(self._process.pid) / name).read_text()
-        except OSError:
-            raise PhonebotError("the server under test has ended") from None
+    def _pids(self) -> tuple[int, ...]:
+        pids = family(self._process.pid)
+        if not pids:
+            raise PhonebotError("the server under test has ended")
+        return pids
 
 
 @asynccontextmanager
@@ -136,6 +147,10 @@ async def running(subject: Subject, model_url: str, core: int | None) -> AsyncIt
 
     It takes calls from the start: they wait in the socket's queue until it is ready.
     """
+    if subject.workers:
+        async with service(model_url, SERVED_PROFILE, workers=subject.workers) as whole:
+            yield RunningServer(whole.url, whole.process)
+        return
     with TemporaryDirectory(prefix="phonebot-bench-") as data_dir, listen("127.0.0.1", 0) as listener:
         listener.listen(BACKLOG)
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"

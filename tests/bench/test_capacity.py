@@ -5,7 +5,8 @@ import os
 
 import pytest
 
-from phonebot.bench.capacity import measure_capacity
+from phonebot.bench import capacity
+from phonebot.bench.capacity import measure_capacity, measure_workers
 from phonebot.bench.latency import measure_latency
 from phonebot.bench.load import Terms
 from phonebot.errors import PhonebotError
@@ -17,17 +18,43 @@ def test_capacity_measures_every_server_without_a_fault_or_a_loss() -> None:
 
     report = measure_capacity(2, 1.0, warmup_s=0.0, rounds=1, progress=told.append)
 
-    assert [run.server for run in report.runs] == ["relay", "phonebot", "without log"]
-    assert len(told) == 3
+    assert [run.server for run in report.runs] == ["relay", "picows", "phonebot", "without log"]
+    assert len(told) == 4
     assert report.faults == ()
     for run in report.runs:
         assert run.to_model.count > 50  # two callers, 50 frames a second each, sent by a busy machine
         assert run.to_model.lost == 0
         assert run.to_caller.lost == 0
-        assert run.memory_mb is not None
+        assert run.call_kb is not None
+        assert run.cpu_shares in ((), (1.0,))  # () where all it did took less than a tick of 10 ms
     assert json.loads(report.to_json())["runs"][0]["calls"] == 2
-    assert report.table().row_count == 3
+    assert report.table().row_count == 4
     assert os.sched_getaffinity(0) == cores, "the process has its cores back"
+
+
+def test_without_picows_its_relay_is_left_out_and_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(capacity, "has_picows", lambda: False)
+    monkeypatch.setattr(capacity, "SUBJECTS", (capacity.RELAY, capacity.PICOWS))
+
+    report = measure_capacity(1, 0.5, warmup_s=0.0, rounds=1)
+
+    assert [run.server for run in report.runs] == ["relay"]
+    assert capacity.NO_PICOWS in report.notes
+
+
+def test_workers_are_measured_with_all_their_processes() -> None:
+    """`phonebot serve` itself, once with one worker and once with two."""
+    report = measure_workers(2, 4, 1.0, warmup_s=0.0, rounds=1)
+
+    assert report.faults == ()
+    one, two = report.runs
+    assert (one.server, two.server) == ("1 worker", "2 workers")
+    assert two.memory_mb > one.memory_mb, "a supervisor and two services"
+    for run in report.runs:
+        assert run.to_model.count > 50
+        assert run.to_model.lost == run.to_caller.lost == 0
+        assert run.cpu_ms > 0
+    assert report.table().row_count == 2
 
 
 def test_latency_measures_both_directions_and_the_first_audio() -> None:
