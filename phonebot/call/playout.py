@@ -237,6 +237,11 @@ class PlayoutLedger:
         self._marks_sent += 1
         return f"{run.generation}:{self._marks_sent}"
 
+    def postpone(self, by_ms: int) -> None:
+        """All that was sent so far was sent so much later than `now` said: the carrier's clock was not known."""
+        self._run.postpone_all(by_ms)
+        self._pings = {name: sent_ms + by_ms for name, sent_ms in self._pings.items()}
+
     # ---------------------------------------------------------------------------------- what comes back
 
     def arrive(self, stamp_ms: int, now: int) -> None:

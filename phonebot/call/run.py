@@ -238,6 +238,15 @@ class Run:
             self.confirmed_ms, self.undated_ms = at_ms, undated_ms
         self.has_begun = True
 
+    def postpone_all(self, by_ms: int) -> None:
+        """All of it was sent, and what has played did so, by so much later."""
+        for mark in self.marks:
+            mark.sent_ms += by_ms
+        self.confirmed_ms += by_ms
+        self.end_ms += by_ms
+        if self.met_empty_ms is not None:
+            self.met_empty_ms += by_ms
+
     def is_too_much(self, mark: Pending, at_ms: float, uneven_ms: float) -> bool:
         """
         The audio before a pending mark can't have played by `at_ms`: nothing plays faster than real time.

@@ -23,7 +23,7 @@ from phonebot.call.actions import (
     Trouble,
 )
 from phonebot.call.call import Call
-from phonebot.call.inputs import ModelReady, PlayClip
+from phonebot.call.inputs import ModelReady, PlayClip, Tick
 from phonebot.call.plan import MAX_CLIP_MS, CallPlan, Clip, KeyTurns
 from phonebot.call.turns import Turn
 from phonebot.carrier.messages import Media, Start, Stop
@@ -47,6 +47,7 @@ from phonebot.realtime.events import (
     TruncateItem,
     TurnDetection,
 )
+from phonebot.simulator.carrier import Oddities
 from phonebot.simulator.network import Network
 
 READY = ModelReady(Session())
@@ -111,6 +112,41 @@ def test_a_call_opens_with_its_clip_at_the_first_frame_in_pieces_with_marks_to_a
     assert call.receive(Media(3, 2, 120, FRAME), 120) == []
 
 
+def test_a_call_opens_within_a_frame_of_its_start_though_the_carrier_has_sent_none() -> None:
+    call = Call(CallPlan(Session(), opening=(clip(ms=100),)))
+    call.receive(Start(1, "MZ", "AC", "CA"), 0)
+    assert call.wakeup_ms == 15
+    mark, first, *_, floor = call.receive(Tick(), 15)
+    assert (mark, first, floor) == (SendMark("0:1"), PlayAudio(sound(GREETING, 20)), Floor(Turn.BOT))
+    assert call.receive(Media(2, 1, 100, FRAME), 100) == []  # it is not played twice
+
+
+def test_a_call_does_not_open_before_its_notice_was_heard_however_long_the_carrier_is_silent() -> None:
+    call = Call(CallPlan(Session(), opening=(clip(),), notice="Recorded."))
+    call.receive(Start(1, "MZ", "AC", "CA"), 0)
+    assert call.wakeup_ms is not None
+    assert call.wakeup_ms > 15
+    assert call.receive(Tick(), 20) == []
+
+
+@pytest.mark.parametrize("network", [Network(), Network(40, 0, 40, 0), Network(300, 0, 300, 0)])
+@pytest.mark.parametrize("first_timestamp_ms", [20, 100, 180])
+def test_an_opening_that_began_before_the_first_frame_is_known_to_one_frame(
+    network: Network, first_timestamp_ms: int
+) -> None:
+    """The first frame comes 20 ms after the start, and says that the stream is older than that."""
+    oddities = Oddities(first_timestamp_ms=first_timestamp_ms)
+    driver = opened(clip(ms=4_000), network=network, oddities=oddities)
+    driver.feed(READY)
+    driver.run(1_000)
+    driver.feed(SpeechStarted(0, "item_u"))
+    driver.run(600)
+    (cut,) = driver.did(Cut)
+    assert isinstance(cut, Cut)
+    assert cut.settled == "fence"
+    assert abs(cut.heard_ms - heard_ms(driver, GREETING)) <= 20
+
+
 def test_a_call_whose_carrier_is_silent_opens_when_the_model_is_ready() -> None:
     call = Call(CallPlan(Session(), opening=(clip(),)))
     call.receive(Start(1, "MZ", "AC", "CA"), 0)
@@ -150,7 +186,7 @@ def test_a_greeting_cut_in_its_middle_is_told_as_far_as_it_was_heard_before_the_
         Cut("greeting", heard, 2_000, "fence"),
         Line("bot", "greeting", "one two three four five", cut=True, heard_ms=heard),
     ]
-    assert heard_ms(driver, GREETING) == heard == 1_080
+    assert heard_ms(driver, GREETING) == heard == 1_100
     assert driver.told(TruncateItem, DeleteItem) == []
 
 
