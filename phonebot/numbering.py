@@ -14,6 +14,7 @@ from rich.table import Table
 
 if TYPE_CHECKING:  # each command imports what it needs: `phonebot --help` is there at once
     from phonebot.settings import Settings
+    from phonebot.store.greetings import Kept
     from phonebot.store.numbers import Entry, Saved, Version
     from phonebot.store.store import Store
     from phonebot.web.editing import ProfileEditor
@@ -226,6 +227,32 @@ def link_number(
         was = f" [dim]was {escape(change.before)}[/dim]" if change.before else ""
         console.print(f"{change.name:20} {escape(change.after) or 'none'}{was}", soft_wrap=True)
     console.print(f"{number} calls {url}/twilio/voice{'' if changes else ' already'}", soft_wrap=True)
+
+
+@numbers.command()
+def greeting(
+    number: NumberArgument,
+    drop: Annotated[bool, typer.Option("--drop", help="Drop it: the next call gives another one.")] = False,
+) -> None:
+    """The greeting that is kept of a number: callers hear it at once."""
+    from phonebot.store.audit import COMMAND_LINE
+    from phonebot.storing import with_store
+
+    async def work(settings: "Settings", store: "Store") -> "tuple[list[Kept], int]":
+        versions = (await store.numbers.entry(number)).answering
+        kept = await store.greetings.of(versions)
+        return kept, await store.greetings.drop(number, versions, COMMAND_LINE) if drop else 0
+
+    kept, dropped = with_store(work)
+    if not kept:
+        console.print("none is kept: it is once a call was greeted by the model")
+    for each in kept:
+        since = f"{each.created_at.astimezone():%Y-%m-%d %H:%M}"
+        voice = each.voice or "the model's own voice"
+        told = f"{each.text}\n  {each.length_ms / 1000:.1f} s, {voice}, {each.model}, kept {since}"
+        console.print(escape(told))
+    if dropped:
+        console.print("dropped: the next call gives another one")
 
 
 def _keep_calls(number: str, days: int | None) -> None:

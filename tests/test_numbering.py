@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,8 @@ from phonebot import numbering
 from phonebot.linking import LinkFailed, link
 from phonebot.simulator.rest import Number, RestServer, serve
 from phonebot.store.database import Database
+from phonebot.store.greetings import GreetingStore, Kept
+from phonebot.store.numbers import NumberStore
 from phonebot.store.tokens import Token, TokenStore
 
 DESK, TESTER = "+15550100000", "+15550100009"
@@ -83,6 +86,25 @@ def test_what_is_wrong_is_refused_with_a_sentence(
     assert code == 2
     assert problem in " ".join(said.replace("│", "").split())
     assert json.loads(terminal.numbers("list", "--json")) == []
+
+
+def test_a_kept_greeting_is_shown_and_dropped(terminal: Terminal, tmp_path: Path) -> None:
+    terminal.numbers("set", DESK, "greeting=Hello")
+    assert "none is kept" in terminal.numbers("greeting", DESK)
+
+    async def keep() -> None:
+        database = Database(f"sqlite:///{tmp_path / 'data' / 'phonebot.db'}")
+        version = (await NumberStore(database).get(DESK)).version
+        at = datetime(2026, 11, 27, 12, tzinfo=UTC)
+        kept = Kept("key", version, "openai", "gpt-realtime-2.1", "marin", "Hello", b"\x51" * 12_000, at)
+        await GreetingStore(database).keep(kept)
+        await database.close()
+
+    asyncio.run(keep())
+    shown = terminal.numbers("greeting", DESK, "--drop")
+    assert shown.startswith("Hello\n  1.5 s, marin, gpt-realtime-2.1, kept 2026-11-27 ")
+    assert shown.endswith("dropped: the next call gives another one\n")
+    assert "none is kept" in terminal.numbers("greeting", DESK)
 
 
 def test_a_trial_is_listed_released_and_rolled_back(terminal: Terminal) -> None:

@@ -191,6 +191,12 @@ SECTIONS = (
                 unset="none: the model speaks the greeting",
                 rare=True,
             ),
+            _switch(
+                "greeting_cache",
+                "Keep the greeting",
+                "The greeting is kept as the model first spoke it: later callers hear it at once.",
+                rare=True,
+            ),
             Field("prompt", "Prompt", "long text", "What the model is told to be and to do."),
         ),
     ),

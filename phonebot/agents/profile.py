@@ -242,7 +242,8 @@ class Profile(_Table):
     None means: `greeting`, the bot waits for the caller to speak; `voice`, `temperature` and `max_output_tokens`,
     the model's own default; `model`, the deployment's; `noise_reduction` and `transcription`, switched off.
     `temperature` reaches models of the beta dialect only, `truncation` those of the GA dialect. `greeting_audio`
-    None: the model speaks the greeting.
+    None: the model speaks the greeting; with `greeting_cache` in the first call of a version, whose greeting later
+    calls are given.
     `lookup` None: nothing is asked about a caller; `hours`: it is always open; `history`: nothing is told of
     earlier calls; `keys`: what is keyed in is no answer.
     """
@@ -268,6 +269,7 @@ class Profile(_Table):
         Annotated[str, Field(min_length=1, max_length=255)] | None,
         Field(description="the name of a WAV file, of 1 to 255 characters"),
     ] = None
+    greeting_cache: _Switch = True
     prompt: Annotated[
         _Template,
         Field(max_length=MAX_PROMPT_CHARACTERS, description=f"text of at most {MAX_PROMPT_CHARACTERS} characters"),

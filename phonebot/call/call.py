@@ -102,7 +102,7 @@ class Call:
         self._winding_up = WindingUp(plan, self._talk)
         # Of what is played first: what was not begun yet, once the stream has started.
         self._opening: tuple[Clip, ...] = ()
-        # It was begun before the carrier's clock was known, and call time had come so far when last asked; None: no.
+        # It was begun before the carrier's clock was known, and call time has come so far since; None: it was not.
         self._early_ms: int | None = None
         self._carrier_faults = 0
         self._carrier_ms = -1  # when the carrier was last heard of; -1: not yet

@@ -26,6 +26,7 @@ from phonebot.errors import NotStored, StoreError
 from phonebot.store import audit
 from phonebot.store.audit import FILE, Actor
 from phonebot.store.database import Database
+from phonebot.store.greetings import forget_strays
 from phonebot.store.tables import Counter, NumberRow, ProfileVersion
 
 COUNTER = "profiles"
@@ -66,6 +67,11 @@ class Entry:
     released: Version | None
     created_at: datetime
     retention_days: int | None
+
+    @property
+    def answering(self) -> list[str]:
+        """The versions that answer somebody: who tests, or everyone."""
+        return [version.version for version in (self.newest, self.released) if version]
 
 
 class Saved(NamedTuple):
@@ -269,11 +275,13 @@ class NumberStore:
                 audit.note(session, actor, "number.retention", number, before=told[0], after=told[1])
 
     async def delete(self, number: str, actor: Actor) -> None:
-        """Forget a number with its versions. The audit keeps the newest one; the number's calls are kept."""
+        """Forget a number with its versions and their greetings; calls are kept. The audit has the newest one."""
         async with _change(self._database) as session:
             newest = await _find(session, number, None)
             audit.note(session, actor, "number.delete", number, before=newest.profile)
             await session.delete(await _number(session, number))
+            await session.flush()
+            await forget_strays(session)
             await _count(session)
 
     async def import_file(self, tables: Mapping[str, Imported]) -> list[Version]:

@@ -7,6 +7,7 @@ from phonebot.store.after import AfterStore
 from phonebot.store.calls import CallStore
 from phonebot.store.continuations import ContinuationStore
 from phonebot.store.database import Database
+from phonebot.store.greetings import GreetingStore
 from phonebot.store.live import LiveStore
 from phonebot.store.messages import MessageStore
 from phonebot.store.numbers import NumberStore
@@ -26,7 +27,8 @@ class Store:
 
     `calls` are those that have ended, `after` is what is to be done after them, `live` are those in progress,
     `messages` what callers left, `outbound` calls that we make, `opt_outs` the numbers that are not called,
-    `spending` what calls cost in a day, `admissions` which tokens have opened a stream.
+    `spending` what calls cost in a day, `admissions` which tokens have opened a stream, `greetings` how the model
+    began calls.
     """
 
     database: Database
@@ -40,6 +42,7 @@ class Store:
     continuations: ContinuationStore
     admissions: AdmissionStore
     spending: SpendingStore
+    greetings: GreetingStore
     users: UserStore
     sessions: SessionStore
     tokens: TokenStore
@@ -77,6 +80,7 @@ class Store:
             ContinuationStore(database),
             AdmissionStore(database),
             SpendingStore(database),
+            GreetingStore(database),
             users or UserStore(database),
             sessions or SessionStore(database),
             TokenStore(database),

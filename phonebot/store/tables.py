@@ -7,6 +7,7 @@ The tables. docs/store.md says in a line what is in each.
     spent, alarms: what calls cost in a day, and who was told that it is too much
     outbound_calls, opt_outs: whom we call, and whom no more
     messages - after_calls                 what callers left, from during their calls on
+    greetings: what the model said at the begin of calls, by version
 
 A call's rows hold no reference to a number: a number may go, its calls stay until they are deleted themselves. All
 that has a call's content refers to it and is deleted with it.
@@ -90,7 +91,9 @@ class Table(DeclarativeBase):
 
 
 class Counter(Table):
-    """A number that grows with each change of what it is named after; `profiles` is there from the start."""
+    """
+    A number that grows with each change of what it is named after. `profiles` and `greetings` are always there.
+    """
 
     __tablename__ = "counters"
 
@@ -144,6 +147,25 @@ class ProfileVersion(Table):
     test_callers: Mapped[list[str] | None]
 
     number: Mapped[NumberRow] = relationship(back_populates="versions")
+
+
+class GreetingRow(Table):
+    """
+    A greeting as the model spoke it, to be played in later calls: raw mu-law at 8 kHz.
+
+    `key` is a hash of what it depends on: the rest up to `text`. `voice` None: the model's own.
+    """
+
+    __tablename__ = "greetings"
+
+    key: Mapped[str] = mapped_column(Hash, primary_key=True)
+    version: Mapped[str] = mapped_column(Hash, index=True)
+    provider: Mapped[str] = mapped_column(String(100))
+    model: Mapped[str] = mapped_column(String(200))
+    voice: Mapped[str | None] = mapped_column(String(100))
+    text: Mapped[str]
+    audio: Mapped[bytes] = mapped_column(LargeBinary)
+    created_at: Mapped[datetime] = mapped_column(index=True)
 
 
 class CallRow(Table):

@@ -85,6 +85,7 @@ from phonebot.web.desk import CallDesk, Watch
 from phonebot.web.draining import Draining
 from phonebot.web.editing import ProfileEditor
 from phonebot.web.feed import Feed
+from phonebot.web.greetings import Greetings
 from phonebot.web.hangups import HangUps
 from phonebot.web.headers import SecurityHeaders, unforeseen
 from phonebot.web.held import HeldCalls
@@ -171,6 +172,7 @@ def create_app(
     lookups = Lookups(workshop, lambda result: metrics.lookups.labels(result).inc())
     caps, bell = caps_of(settings, store, metrics, feed.process)
     account, statuses = account_of(settings), Statuses()
+    greetings = Greetings(store.greetings if store else None)
     hang_ups = HangUps(statuses, account, lambda known: metrics.hang_ups.labels(known).inc())
     legs = Legs(account, TransferUrls(public_url, secret_key))
     clips = clips_of(settings)
@@ -207,6 +209,7 @@ def create_app(
         guardroom=Guardroom(workshop),
         lookups=lookups,
         histories=Histories(HistoryStore(store.database) if store else None),
+        greetings=greetings,
         hooks=hooks,
         hang_ups=hang_ups,
         transfers=transfers,
@@ -285,6 +288,7 @@ def create_app(
             await running.enter_async_context(caps.running())
             await running.enter_async_context(calls.writer)
             await running.enter_async_context(lookups)
+            await running.enter_async_context(greetings.running())
             await running.enter_async_context(board.running())
             if calling:
                 await running.enter_async_context(calling.running())

@@ -48,6 +48,8 @@ from phonebot.tools.workshop import NEEDS_GA, Equipment, Workshop
 from phonebot.transfers.after import Resumed, Returned, Transfers
 from phonebot.web.admission import Admission, Arrival
 from phonebot.web.feed import Feed
+from phonebot.web.greeting_taking import GreetingTaker
+from phonebot.web.greetings import Greetings, Spoken
 from phonebot.web.hangups import HangUps
 from phonebot.web.held import HeldCall, HeldCalls
 from phonebot.web.histories import Histories
@@ -68,11 +70,13 @@ Watch = Callable[[Start], Journal]
 class Decided:
     """
     How one call is answered. `order` is why we made it, `message` what an answering machine is told; "": nothing.
+    `spoken`: what its greeting depends on, where the model speaks it and it is to be kept; None: it is not.
     """
 
     plan: CallPlan
     order: OutboundCall | None
     message: str
+    spoken: Spoken | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +98,7 @@ class CallDesk:
     guardroom: Guardroom
     lookups: Lookups
     histories: Histories
+    greetings: Greetings
     hooks: tuple[Hook, ...]
     hang_ups: HangUps
     transfers: Transfers
@@ -141,13 +146,16 @@ class CallDesk:
             # The model's socket does not wait for what is looked up: only its session does.
             if profile.lookup or profile.history:
                 route.open_early()
-            decided = await self._decide(start, arrival, equipment)
+            decided = await self._decide(start, arrival, equipment, endpoint.name)
             connect_model = _connecting(start.call_sid, route, equipment)
             about = self._about(start, arrival, endpoint)
             await self._hold(socket, reader, start, arrival, about, decided, equipment, connect_model)
 
-    async def _decide(self, start: Start, arrival: Arrival, equipment: Equipment) -> Decided:
-        """How a call is answered, by its profile and what is known of its caller and the time."""
+    async def _decide(self, start: Start, arrival: Arrival, equipment: Equipment, provider: str) -> Decided:
+        """
+        How a call is answered, by its profile and what is known of its caller and the time. `provider` is whose
+        model it will have, as far as is known.
+        """
         profile, resumed = arrival.profile, arrival.resumed
         found, history = await asyncio.gather(
             self.lookups.found(start.call_sid, profile, arrival.caller, arrival.number),
@@ -162,8 +170,10 @@ class CallDesk:
         else:
             answered = answer(known, now)
         values = {**(found.values if found else {}), **answered.values, **({HISTORY: history} if history else {})}
+        spoken = None if resumed else Spoken.of(answered.profile, provider, self.model)
+        kept = self.greetings.of(spoken) if spoken else ""
         plan = plan_for(
-            answered.profile,
+            answered.profile.with_greeting_clip(kept) if kept else answered.profile,
             caller=arrival.caller,
             number=arrival.number,
             now=answered.now,
@@ -184,7 +194,9 @@ class CallDesk:
             log.error("call %.40r, profile %r: %s", start.call_sid, profile.name, problem)
         if found and found.problem:
             plan = replace(plan, problems=(*plan.problems, found.problem))
-        return Decided(plan, order, _message(profile, arrival, answered, values))
+        # In the browser drafts are tried, most of which nobody saves.
+        to_keep = None if kept or arrival.kind == "browser" else spoken
+        return Decided(plan, order, _message(profile, arrival, answered, values), to_keep)
 
     def _about(self, start: Start, arrival: Arrival, endpoint: Endpoint) -> About:
         """What the call log says of a call at its head."""
@@ -248,6 +260,14 @@ class CallDesk:
         )
         journals = (*journals, journal, figures, told, departure, capped, *(watch(start) for watch in self.watch))
         bridge = Bridge(Call(plan), start, socket, reader, connect_model, journals, toolbox, guard)
+        if spoken := decided.spoken:
+            taker = GreetingTaker(
+                plan,
+                spoken.provider,
+                lambda audio: self.greetings.keep(spoken, audio),
+                lambda: bridge.detach(taker),
+            )
+            bridge.attach(taker)
         hooks = HookTasks(self.hooks, told.events, call_for, self.metrics)
         try:
             with (

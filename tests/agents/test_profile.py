@@ -37,6 +37,7 @@ EVERY_KEY: dict[str, object] = {
     "language": "de-DE",
     "greeting": "Hello",
     "greeting_audio": "hello.wav",
+    "greeting_cache": False,
     "prompt": "It is {now}.",
     "voice": "marin",
     "model": "gpt-realtime-2.1",

@@ -1,7 +1,7 @@
 """
 What is done to a number as a whole.
 
-    GET  /console/numbers/{number}/manage      how long its calls' content is kept; export; delete   (viewer)
+    GET  /console/numbers/{number}/manage      how long its calls are kept; greetings; export; delete   (viewer)
     POST /console/numbers/{number}/retention   keep it for so many days                              (operator)
     POST /console/numbers/{number}/delete      the number and its versions, once it was typed        (operator)
 """
@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from phonebot.store.greetings import GreetingStore
 from phonebot.store.numbers import NumberStore
 from phonebot.web.console.frame import Frame
 from phonebot.web.console.guard import Guard, Visitor
@@ -23,8 +24,9 @@ NOT_DAYS = f"It must be a whole number of days from 1 to {MAX_RETENTION_DAYS}, o
 class ManagePages:
     """Retention and the end of a number."""
 
-    def __init__(self, numbers: NumberStore, guard: Guard, frame: Frame) -> None:
+    def __init__(self, numbers: NumberStore, greetings: GreetingStore, guard: Guard, frame: Frame) -> None:
         self._numbers = numbers
+        self._greetings = greetings
         self._guard = guard
         self._frame = frame
 
@@ -40,7 +42,8 @@ class ManagePages:
         ]
 
     async def _show(self, request: Request, visitor: Visitor) -> Response:
-        return await self._page(request, visitor, kept=request.query_params.get("kept") == "yes")
+        told = {name: request.query_params.get(name) == "yes" for name in ("kept", "dropped")}
+        return await self._page(request, visitor, **told)
 
     async def _retain(self, request: Request, visitor: Visitor) -> Response:
         number, typed = request.path_params["number"], visitor.form.get("days", "").strip()
@@ -59,6 +62,7 @@ class ManagePages:
 
     async def _page(self, request: Request, visitor: Visitor, status: int = 200, **values: object) -> Response:
         number = request.path_params["number"]
+        entry = await self._numbers.entry(number)
         return self._frame.page(
             request,
             "number_manage.html",
@@ -68,7 +72,8 @@ class ManagePages:
             tab="manage",
             number=number,
             page=page_of(number),
-            entry=await self._numbers.entry(number),
+            entry=entry,
+            greetings=await self._greetings.of(entry.answering),
             may_edit=visitor.user.may("operator"),
             **values,
         )

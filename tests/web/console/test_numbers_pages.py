@@ -2,16 +2,19 @@
 
 import json
 import re
+from datetime import UTC, datetime
 from html import unescape
 from pathlib import Path
 
 import pytest
 from console_driver import Answer, Visit
+from yarl import URL
 
 from phonebot.agents.form_fields import FIELDS
 from phonebot.audio import wav
 from phonebot.errors import NotStored
 from phonebot.store.audit import Actor, AuditStore
+from phonebot.store.greetings import Kept
 from phonebot.store.store import Store
 from phonebot.web.console.guard import MAX_FORM_FIELDS
 
@@ -212,6 +215,25 @@ async def test_retention_is_set_and_a_number_is_deleted_once_it_was_typed(operat
     assert [row.who for row in noted] == ["operator"]
 
 
+async def test_a_kept_greeting_is_heard_and_dropped(operator: Visit, roles: Store) -> None:
+    await roles.numbers.save(NUMBER, TABLE, "one", ADA)
+    at = datetime(2026, 11, 27, tzinfo=UTC)
+    for key, version in (("aa", "one"), ("bb", "of another number")):
+        kept = Kept(key, version, "openai", "gpt-realtime-2.1", None, "Hello & welcome", b"\x51" * 16_000, at)
+        await roles.greetings.keep(kept)
+    page = await operator.get(f"{PAGE}/manage")
+    assert "“Hello &amp; welcome”" in page.text
+    assert "2.0 s, the model's own voice" in unescape(page.text)
+    async with operator.http.get(URL(f"{operator.url}{PAGE}/greetings/aa.wav", encoded=True)) as heard:
+        assert (heard.status, heard.headers["content-type"]) == (200, "audio/wav")
+        assert wav.parse(await heard.read(), "it").duration_ms == 2_000
+    assert (await operator.get(f"{PAGE}/greetings/bb.wav")).status == 404
+    gone = await operator.send(f"{PAGE}/manage", f"{PAGE}/greetings/drop", {})
+    assert gone.status == 303
+    assert "Dropped" in (await operator.get(f"{PAGE}/manage?dropped=yes")).text
+    assert await roles.greetings.keys() == ["bb"]
+
+
 async def test_a_viewer_sees_all_and_changes_nothing(visit: Visit, roles: Store) -> None:
     await roles.numbers.save(NUMBER, TABLE, "one", ADA)
     await visit.sign_in("viewer")
@@ -219,7 +241,16 @@ async def test_a_viewer_sees_all_and_changes_nothing(visit: Visit, roles: Store)
     assert (page.status, '<fieldset class="plain" disabled>' in page.text) == (200, True)
     for absent in ("phonebot-phone", "data-save-button", "number.js"):
         assert absent not in page.text
-    for path in ("", "/check", "/table", "/versions/1/roll-back", "/versions/1/release", "/retention", "/delete"):
+    for path in (
+        "",
+        "/check",
+        "/table",
+        "/versions/1/roll-back",
+        "/versions/1/release",
+        "/retention",
+        "/delete",
+        "/greetings/drop",
+    ):
         assert (await visit.send(PAGE, PAGE + path, {"name": "x", "typed": NUMBER})).status == 403
     for path in (LIST, f"{LIST}/import"):
         assert (await visit.send(LIST, path, {"number": NUMBER})).status == 403

@@ -14,6 +14,20 @@ MOMENT = sa.DateTime(timezone=True)
 
 def upgrade() -> None:
     op.create_table(
+        "greetings",
+        sa.Column("key", sa.String(length=64), nullable=False),
+        sa.Column("version", sa.String(length=64), nullable=False),
+        sa.Column("provider", sa.String(length=100), nullable=False),
+        sa.Column("model", sa.String(length=200), nullable=False),
+        sa.Column("voice", sa.String(length=100), nullable=True),
+        sa.Column("text", sa.Text(), nullable=False),
+        sa.Column("audio", sa.LargeBinary(), nullable=False),
+        sa.Column("created_at", MOMENT, nullable=False),
+        sa.PrimaryKeyConstraint("key", name="pk_greetings"),
+    )
+    op.create_index("ix_greetings_created_at", "greetings", ["created_at"])
+    op.create_index("ix_greetings_version", "greetings", ["version"])
+    op.create_table(
         "api_tokens",
         sa.Column("id", ID, nullable=False),
         sa.Column("name", sa.String(length=100), nullable=False),
@@ -93,7 +107,7 @@ def upgrade() -> None:
         sa.Column("value", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("name", name="pk_counters"),
     )
-    op.bulk_insert(counters, [{"name": "profiles", "value": 0}])
+    op.bulk_insert(counters, [{"name": name, "value": 0} for name in ("profiles", "greetings")])
     op.create_table(
         "alarms",
         sa.Column("day", sa.Date(), nullable=False),
