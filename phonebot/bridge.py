@@ -13,6 +13,7 @@ first, and reported; a carrier that lets too much wait is given up.
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from time import monotonic
 from typing import Protocol
 
 from phonebot.call.actions import (
@@ -33,6 +34,7 @@ from phonebot.call.call import Call
 from phonebot.call.clock import MediaClock
 from phonebot.call.inputs import (
     AnsweredBy,
+    AnswerSent,
     CallerAudioDropped,
     CapReached,
     CarrierClosed,
@@ -183,6 +185,8 @@ class Bridge:
         self._ended = asyncio.Event()
         # Call time at which dropped audio may be reported again.
         self._report_ms = 0
+        self.read_s = 0.0
+        """When the model's newest event was read, by time.monotonic."""
         # When the call wants its next Tick, as far as `_keep_time` knows; `_sooner` tells it of an earlier one.
         self._armed_ms = 0
         self._sooner = asyncio.Event()
@@ -227,6 +231,10 @@ class Bridge:
     def is_answered_by(self, answered: AnsweredBy) -> None:
         """The carrier has found out who answered. Nothing happens when the call has ended."""
         self._feed(answered)
+
+    def note(self, sent: AnswerSent) -> None:
+        """How long an answer took us: it is known later, since what took so long is being told of still."""
+        self._tasks.create_task(self._take(sent))
 
     def cap(self, reached: CapReached) -> None:
         """What calls may cost in a day is spent. Nothing happens when the call has ended."""
@@ -335,8 +343,8 @@ class Bridge:
         """A function has run. In a task of the call: should the core fail by it, the call does."""
         self._tasks.create_task(self._take(result))
 
-    async def _take(self, result: ToolResult) -> None:
-        self._feed(result)
+    async def _take(self, received: Input) -> None:
+        self._feed(received)
 
     def _report_backlog(self, now: int) -> None:
         """Let the call know of what could not be sent."""
@@ -438,6 +446,7 @@ class Bridge:
                 received: Input = await connection.receive()
             except ModelProtocolError as error:
                 received = ModelFault(str(error))
+            self.read_s = monotonic()
             self._feed(received)
 
     async def _write_model(self, connection: ModelConnection, outbox: ModelOutbox) -> None:

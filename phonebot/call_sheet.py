@@ -119,6 +119,8 @@ def _turn(turn: TurnRow) -> tuple[Text, Text]:
         text.append(f"  ✂ heard {_seconds(turn.heard_ms)} of {_seconds(turn.of_ms)}", "yellow")
     if turn.latency_ms is not None:
         text.append(f"  after {_seconds(turn.latency_ms)}", "dim")
+    if turn.model_ms is not None:
+        text.append(f", of it the model {_seconds(turn.model_ms)}", "dim")
     if turn.typed_by:
         way = "as an instruction" if turn.who == "instruction" else "for the caller"
         text.append(f"  by {turn.typed_by}, {way}", "dim")

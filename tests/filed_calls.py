@@ -134,6 +134,7 @@ def _filed(chance: random.Random, number: int, at: datetime) -> Filed:
         "errors": int(outcome == "model_failed") + int(chance.random() < 0.01),
         "latency_p50_ms": latencies[len(latencies) // 2] if latencies else None,
         "latency_p95_ms": latencies[-1] if latencies else None,
+        "round_trip_ms": 20 + number % 40,
         "has_audio": False,
         "storage_key": None,
         "note": "Wants to be called back on Monday." if chance.random() < 0.02 else "",
@@ -175,8 +176,13 @@ def _bot(chance: random.Random, text: str, at_ms: int, latency_ms: int | None) -
 
 
 def _turn(who: str, text: str, start_ms: int, end_ms: int, **terms: Any) -> dict[str, Any]:
+    latency_ms = terms.get("latency_ms")
     empty = {"unheard_text": "", "cut": False, "heard_ms": None, "of_ms": None, "latency_ms": None, "item_id": None}
-    return {"who": who, "text": text, "start_ms": start_ms, "end_ms": end_ms, **empty, **terms}
+    parts = {
+        "model_ms": None if latency_ms is None else latency_ms * 6 // 10,
+        "ours_us": None if latency_ms is None else 200 + latency_ms % 97,
+    }
+    return {"who": who, "text": text, "start_ms": start_ms, "end_ms": end_ms, **empty, **parts, **terms}
 
 
 def _usage(bot: list[dict[str, Any]]) -> list[dict[str, Any]]:

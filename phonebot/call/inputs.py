@@ -171,6 +171,17 @@ class Checked(Frozen, frozen=True):
     problem: str | None = None
 
 
+class AnswerSent(Frozen, frozen=True):
+    """
+    The carrier's socket was given the first audio of a response `took_us` microseconds after it was read.
+
+    The call makes nothing of it: it is for those who read its log.
+    """
+
+    response_id: str
+    took_us: int
+
+
 class Tick(Frozen, frozen=True):
     """Call time reached `Call.wakeup_ms`."""
 
@@ -196,6 +207,7 @@ Input: TypeAlias = (
     | AnsweredBy
     | CapReached
     | ServiceStops
+    | AnswerSent
     | Tick
     | Event
 )

@@ -65,6 +65,7 @@ def _call(summary: Summary, key: str, call_sid: str) -> CallRow:
         errors=_integer(summary.errors),
         latency_p50_ms=percentile(latencies, 50),
         latency_p95_ms=percentile(latencies, 95),
+        round_trip_ms=_ms(summary.round_trip_ms),
         has_audio=summary.has_audio,
         storage_key=key,
         note=_text(header.note),
@@ -83,6 +84,8 @@ def _turn(number: int, turn: TurnSaid) -> TurnRow:
         start_ms=_ms(turn.start_ms),
         end_ms=_ms(turn.end_ms),
         latency_ms=_ms(turn.latency_ms),
+        model_ms=_ms(turn.model_ms),
+        ours_us=_ms(turn.ours_us),
         item_id=_text(turn.item_id, 200),
         typed_by=_text(turn.typed_by, 100),
     )

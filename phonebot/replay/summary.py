@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from phonebot.audio.base64 import base64_length
 from phonebot.audio.g711 import FRAME_MS
@@ -36,6 +37,7 @@ from phonebot.realtime.events import (
     Usage,
 )
 from phonebot.replay.account import transcriptions
+from phonebot.replay.answer_times import answer_times, round_trip_ms
 from phonebot.replay.log import BOT_FILE, CALLER_FILE, Header
 from phonebot.replay.reader import CallLog, Step, read
 from phonebot.replay.talk import Talk, talk_of
@@ -57,7 +59,8 @@ class TurnSaid(Struct, frozen=True, kw_only=True):
     `text` is what was heard; of one that was `cut`, `unheard_text` is how it would have gone on, as far as that was
     known. `of_ms`: how much speech the bot had made, of which `heard_ms` were heard; None for the caller.
     `latency_ms`: from the caller's last sound to the first that he heard of this answer; None: it is not the first
-    line of an answer. `typed_by`: nobody said it, but this person or program typed it.
+    line of an answer. Of that `model_ms` were the model's and `ours_us` microseconds ours (answer_times.py); None:
+    the log does not tell. `typed_by`: nobody said it, but this person or program typed it.
     """
 
     who: LineRole
@@ -70,6 +73,8 @@ class TurnSaid(Struct, frozen=True, kw_only=True):
     start_ms: int | None = None
     end_ms: int | None = None
     latency_ms: int | None = None
+    model_ms: int | None = None
+    ours_us: int | None = None
     typed_by: str = ""
 
 
@@ -118,6 +123,7 @@ class Summary(Struct, frozen=True, kw_only=True):
     that is played again counts once. Of it `heard_ms` were heard. `interruptions`: times that the caller stopped
     it. `corrections`: items that the model was told to cut or to forget because they were not heard in full.
     `errors`: troubles that did not end the call, sessions of the model's that were lost among them.
+    `round_trip_ms`: to the carrier and back; None: nothing has measured it.
     """
 
     header: Header
@@ -136,6 +142,7 @@ class Summary(Struct, frozen=True, kw_only=True):
     interruptions: int = 0
     corrections: int = 0
     errors: int = 0
+    round_trip_ms: int | None = None
 
     @property
     def latencies_ms(self) -> list[int]:
@@ -183,6 +190,7 @@ def summarised(log: CallLog, is_recorded: bool = True) -> Summary:
         interruptions=sum(isinstance(action, BargeIn) for action in actions),
         corrections=len(_corrected(actions)),
         errors=sum(_is_error(action) for action in actions),
+        round_trip_ms=round_trip_ms(log.steps),
     )
 
 
@@ -203,7 +211,7 @@ def _length_ms(utterances: Sequence[Utterance]) -> int:
 
 
 def _turns(log: CallLog, talk: Talk, speech: dict[str, _Speech]) -> Iterator[TurnSaid]:
-    texts = _texts(log.steps)
+    texts, times = _texts(log.steps), answer_times(log.steps)
     waiting = list(talk.answers)
     for step in log.steps:
         for action in step.actions:
@@ -211,7 +219,9 @@ def _turns(log: CallLog, talk: Talk, speech: dict[str, _Speech]) -> Iterator[Tur
                 continue
             when = talk.items.get(action.item_id)
             answer = _taken(waiting, when) if when and action.role == "bot" else None
-            yield _turn(action, when, answer, texts.get(action.item_id, ""), speech)
+            turn = _turn(action, when, answer, texts.get(action.item_id, ""), speech)
+            took = times.get(action.item_id)
+            yield replace(turn, model_ms=took.model_ms, ours_us=took.ours_us) if took else turn
 
 
 def _turn(

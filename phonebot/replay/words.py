@@ -181,6 +181,7 @@ _INPUTS: dict[type[Struct], Callable[[Any], str]] = {
     happens.ServiceStops: lambda it: "the process ends, and the call " + ("moves" if it.goes_on else "with it"),
     happens.CapReached: lambda it: f"the cap {it.cap} is reached: {it.spent_usd:.2f} of {it.most_usd:.2f} dollars",
     happens.Checked: lambda it: f"guardrail {it.guardrail}: {_looked(it)}",
+    happens.AnswerSent: lambda it: f"the first audio of {it.response_id} was sent after {it.took_us / 1000:.2f} ms",
     happens.Tick: lambda _: "a tick",
     model.ErrorEvent: lambda it: f"the model reports: {quoted(it.error.message)}",
     model.SpeechStarted: lambda it: f"the model hears the caller speak, at {_seconds(it.audio_start_ms)} of him",

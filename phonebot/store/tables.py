@@ -218,6 +218,7 @@ class CallRow(Table):
     errors: Mapped[int] = mapped_column(default=0)
     latency_p50_ms: Mapped[int | None]
     latency_p95_ms: Mapped[int | None]
+    round_trip_ms: Mapped[int | None]
     has_audio: Mapped[bool] = mapped_column(default=False)
     storage_key: Mapped[str | None] = mapped_column(String(300), unique=True)
     note: Mapped[str] = mapped_column(Text, default="")
@@ -336,7 +337,8 @@ class TurnRow(Table):
     A line of the transcript, in ms of the call. `text` is what was heard; the rest of a cut one is `unheard_text`.
 
     `of_ms`: how much speech the bot had made, of which `heard_ms` were heard. `latency_ms`: of the bot's answer,
-    from the caller's last word on; None for other lines. `typed_by`: who typed it; "" if it was said.
+    from the caller's last word on; None for other lines. Of that `model_ms` were the model's and `ours_us`, in
+    microseconds, ours. `typed_by`: who typed it; "" if it was said.
     """
 
     __tablename__ = "turns"
@@ -362,6 +364,8 @@ class TurnRow(Table):
     start_ms: Mapped[int | None]
     end_ms: Mapped[int | None]
     latency_ms: Mapped[int | None]
+    model_ms: Mapped[int | None]
+    ours_us: Mapped[int | None]
     item_id: Mapped[str | None] = mapped_column(String(200))
     typed_by: Mapped[str] = mapped_column(String(100), default="")
 

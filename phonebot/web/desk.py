@@ -47,6 +47,7 @@ from phonebot.tools.typist import Typist
 from phonebot.tools.workshop import NEEDS_GA, Equipment, Workshop
 from phonebot.transfers.after import Resumed, Returned, Transfers
 from phonebot.web.admission import Admission, Arrival
+from phonebot.web.answer_clock import AnswerClock
 from phonebot.web.feed import Feed
 from phonebot.web.greeting_taking import GreetingTaker
 from phonebot.web.greetings import Greetings, Spoken
@@ -259,6 +260,8 @@ class CallDesk:
             arrival.number, profile, profile.model or self.model, plan.tariff, lambda reached: bridge.cap(reached)
         )
         journals = (*journals, journal, figures, told, departure, capped, *(watch(start) for watch in self.watch))
+        clock = AnswerClock(lambda: bridge.read_s, lambda sent: bridge.note(sent))
+        journals = (*journals, clock)
         bridge = Bridge(Call(plan), start, socket, reader, connect_model, journals, toolbox, guard)
         if spoken := decided.spoken:
             taker = GreetingTaker(

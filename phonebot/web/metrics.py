@@ -29,7 +29,7 @@ from phonebot.call.actions import (
     Tell,
     Trouble,
 )
-from phonebot.call.inputs import CallerAudioDropped, Checked, Input
+from phonebot.call.inputs import AnswerSent, CallerAudioDropped, Checked, Input
 from phonebot.carrier.messages import Media
 from phonebot.realtime.events import ErrorDetail, ErrorEvent, ResponseCreated, TruncateItem
 from phonebot.realtime.severity import already_shorter_ms
@@ -51,6 +51,7 @@ BROKEN_OFF = ("stream_lost", "moved", "process_gone")
 TURNED_AWAY: tuple[TurnedAway, ...] = (*get_args(Reason), "closed", "spent", "stopping")
 DELIVERIES = ("delivered", "failed", "refused")
 AWAY_S = (0.1, 0.25, 0.5, 1, 1.5, 2.5, 4, 8)
+OURS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1)
 MAX_GUARDRAILS = 200
 """So many names of guardrails have a figure of their own: each costs memory here and where it is scraped."""
 OTHERS = "(others)"
@@ -88,6 +89,12 @@ class Metrics:
             "phonebot_model_away_seconds",
             "How long a call was without a model before it had one again.",
             buckets=AWAY_S,
+            registry=self.registry,
+        )
+        self.ours = Histogram(
+            "phonebot_answer_seconds",
+            "From reading the first audio of a response until the carrier's socket had it.",
+            buckets=OURS_S,
             registry=self.registry,
         )
         self.dropped = self._counter("caller_frames_dropped", "Frames a slow model's connection did not take.")
@@ -201,6 +208,8 @@ class CallMetrics:
         match received:
             case ErrorEvent(error) if _refuses_truncation(error):
                 metrics.refused.inc()
+            case AnswerSent(took_us=took_us):
+                metrics.ours.observe(took_us / 1e6)
             case CallerAudioDropped(frames):
                 metrics.dropped.inc(frames)
             case Checked(problem=str()):

@@ -70,6 +70,7 @@ class Call(_Row):
     errors: int = Field(ge=0)
     latency_p50_ms: Milliseconds | None
     latency_p95_ms: Milliseconds | None
+    round_trip_ms: Milliseconds | None = Field(description="To the carrier and back, the quickest of the call.")
     has_audio: bool = Field(description="Whether its audio was recorded.")
     note: str
     tags: list[str]
@@ -80,7 +81,8 @@ class CallTurn(_Row):
     A line of the transcript, in ms of the call. `text` is what was heard; the rest of a cut one is `unheard_text`.
 
     Of `of_ms` of the bot's speech `heard_ms` were heard. `latency_ms`: of the bot's answer, from the caller's last
-    word on; null for other lines. `typed_by`: who typed it, in the caller's place or as an instruction; "" if it
+    word on; null for other lines. Of that `model_ms` were the model's and `ours_us` microseconds the service's.
+    `typed_by`: who typed it, in the caller's place or as an instruction; "" if it
     was said.
     """
 
@@ -94,6 +96,8 @@ class CallTurn(_Row):
     start_ms: int | None
     end_ms: int | None
     latency_ms: int | None
+    model_ms: int | None
+    ours_us: int | None
     item_id: str | None
     typed_by: str
 

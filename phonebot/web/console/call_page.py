@@ -32,6 +32,7 @@ from phonebot.store.messages import MessageStore
 from phonebot.store.numbers import NumberStore
 from phonebot.store.tables import CallRow, ToolCallRow, TurnRow, UsageRow
 from phonebot.web.console.afterwards import after_view
+from phonebot.web.console.answer_parts import answer_parts
 from phonebot.web.console.calls_page import PATH
 from phonebot.web.console.frame import Frame
 from phonebot.web.console.guard import Guard, Visitor
@@ -192,6 +193,7 @@ class CallPage:
             ending=ending(call.outcome),
             said=said_in(call),
             usage=tokens_of(call.usage),
+            answers=answer_parts(call),
             number_url=known and f"console/numbers/{quote(known[0], safe='+')}",
             version=known and known[1],
             log=log,

@@ -24,6 +24,15 @@ def seconds(ms: float | None) -> str:
     return f"{ms / 1000:.{digits}f} s"
 
 
+def brief(ms: float | None) -> str:
+    """A time of which less than a ms counts, too: 0.24 ms, 3.1 ms, 64 ms, 1.3 s."""
+    if ms is None:
+        return NONE
+    if ms >= 1_000:
+        return seconds(ms)
+    return f"{ms:.{0 if ms >= 9.95 or ms == 0 else 1 if ms >= 0.995 else 2}f} ms"
+
+
 def minutes(ms: float | None) -> str:
     """A sum of calls' lengths, in minutes: 0.4, 12, 1,204."""
     if ms is None:
@@ -57,5 +66,6 @@ def moment_exactly(at: datetime) -> str:
 
 
 FILTERS: dict[str, Callable[..., Any]] = {
-    each.__name__: each for each in (length_of, seconds, minutes, money, percent, count, moment, moment_exactly)
+    each.__name__: each
+    for each in (length_of, seconds, brief, minutes, money, percent, count, moment, moment_exactly)
 }
