@@ -9,7 +9,7 @@ from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar
 
 import typer
 import uvloop
@@ -27,11 +27,14 @@ from phonebot.storing import database
 if TYPE_CHECKING:  # each command imports what it needs: `phonebot --help` is there at once
     from phonebot.bench.accuracy_report import AccuracyReport
     from phonebot.bench.capacity_report import CapacityReport, LimitReport
+    from phonebot.bench.cost_report import CostReport
     from phonebot.bench.faults_report import FaultsReport
     from phonebot.bench.report import LatencyReport
     from phonebot.calibration.figures import Figures
     from phonebot.settings import Settings
     from phonebot.simulator.script import Script
+
+    Report: TypeAlias = AccuracyReport | CapacityReport | CostReport | FaultsReport | LatencyReport | LimitReport
 
 T = TypeVar("T")
 
@@ -480,9 +483,17 @@ def faults(
     _show(report, json)
 
 
-def _show(
-    report: "AccuracyReport | CapacityReport | FaultsReport | LatencyReport | LimitReport", json: Path | None
-) -> None:
+@bench.command()
+def cost(json: JsonFile = None) -> None:
+    """What each way of saving saves of what a call costs, by the embedded model's count of tokens."""
+    from phonebot.bench.cost import measure_cost
+
+    with errors.status("measuring"):
+        report = measure_cost()
+    _show(report, json)
+
+
+def _show(report: "Report", json: Path | None) -> None:
     console.print(report.table())
     if json:
         json.write_text(report.to_json() + "\n")

@@ -323,6 +323,12 @@ SECTIONS = (
                 unit="ms",
                 types=(_LOCAL,),
             ),
+            _switch(
+                "turn_detection.withhold_silence",
+                "Withhold silence",
+                "What of the caller's audio is no speech is not sent to the model, and not paid for.",
+                types=(_LOCAL, _KEYS),
+            ),
             Field(
                 "turn_detection.prefix_padding_ms",
                 "Audio before the turn",

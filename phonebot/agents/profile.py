@@ -162,7 +162,8 @@ class LocalVad(_Table):
 
     A pause of less than 100 ms cannot end a turn, since no service takes less audio than that. What lies before a
     turn is sent in one go: much of it would be dropped as a backlog. A silent line on which noise sets in sounds
-    like 80 ms of speech: with more than that wanted it begins no turn.
+    like 80 ms of speech: with more than that wanted it begins no turn. `withhold_silence`: what of a turn is no
+    speech is not sent to the model.
     """
 
     type: Annotated[Literal["local"], Field(description=_DETECTIONS)] = "local"
@@ -178,12 +179,18 @@ class LocalVad(_Table):
     ] = 100
     interrupt_response: _Switch = True
     create_response: _Switch = True
+    withhold_silence: _Switch = False
 
 
 class NoVad(_Table):
-    """Nobody decides when the caller speaks: he ends his turn with a key."""
+    """
+    Nobody decides when the caller speaks: he ends his turn with a key.
+
+    `withhold_silence`: what of the time since the last one is no speech is not sent to the model.
+    """
 
     type: Annotated[Literal["none"], Field(description=_DETECTIONS)] = "none"
+    withhold_silence: _Switch = False
 
 
 TurnDetection: TypeAlias = Annotated[

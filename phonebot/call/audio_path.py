@@ -24,16 +24,16 @@ class CallerLeg:
         # When the newest frame ended, on the stream's clock; None until there was one.
         self._end_ms: int | None = None
 
-    def feed(self, payload: str, timestamp_ms: int) -> list[str]:
+    def feed(self, payload: str, timestamp_ms: int, most_gap_ms: int = MAX_GAP_MS) -> list[str]:
         """
         A frame stamped `timestamp_ms`: what to append for it, in order; perhaps nothing yet.
 
         A carrier may send nothing while the line is silent. The model counts only what it is sent, so a gap is
-        filled with silence: without it a pause would end no turn.
+        filled with silence, `most_gap_ms` at most: without it a pause would end no turn.
         """
         frames = [payload]
-        if self._end_ms is not None and timestamp_ms - self._end_ms >= MIN_GAP_MS:
-            gap_ms = min(timestamp_ms - self._end_ms, MAX_GAP_MS)
+        if self._end_ms is not None and timestamp_ms - self._end_ms >= MIN_GAP_MS and most_gap_ms:
+            gap_ms = min(timestamp_ms - self._end_ms, most_gap_ms)
             frames.insert(0, base64_silence(gap_ms * BYTES_PER_MS["pcmu"]))
         self._end_ms = timestamp_ms + base64_length(payload) // BYTES_PER_MS["pcmu"]
         return self._in_model_format(frames)

@@ -9,13 +9,13 @@ sent to the session, a turn's padding before it and its silence after it include
               silence that ends it; then it is committed (Realtime API, turn detection switched off).
     KeyEar    sends everything, and commits it when the caller presses the key that ends his turn.
 
-An answer is not asked for here: `answers` says whether one is wanted at the end of a turn.
+Either may leave out silence of what it sends (withholding.py). An answer is not asked for here: `answers` says
+whether one is wanted at the end of a turn.
 """
 
 from binascii import a2b_base64
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass
 from math import ceil
 from typing import Protocol, TypeAlias
 
@@ -23,8 +23,9 @@ from phonebot.agents.profile import END_KEY
 from phonebot.audio.base64 import base64_length
 from phonebot.audio.g711 import FRAME_MS
 from phonebot.audio.vad import SpeechDetector
-from phonebot.call.audio_path import MIN_GAP_MS, CallerLeg
-from phonebot.call.plan import LocalTurns, Turns
+from phonebot.call.audio_path import MAX_GAP_MS, MIN_GAP_MS, CallerLeg
+from phonebot.call.plan import KeyTurns, LocalTurns, Turns
+from phonebot.call.withholding import Frame, Gate, Passed
 from phonebot.realtime.events import (
     BYTES_PER_MS,
     AppendAudio,
@@ -66,7 +67,7 @@ class Ear(Protocol):
 def ear_for(turns: Turns, leg: CallerLeg, model_format: AudioFormat) -> Ear:
     """The ear that finds `turns`; `leg` brings the caller's audio into the session's `model_format`."""
     line = _Line(leg, model_format)
-    return LocalEar(turns, line) if isinstance(turns, LocalTurns) else KeyEar(line)
+    return LocalEar(turns, line) if isinstance(turns, LocalTurns) else KeyEar(turns, line)
 
 
 class _Line:
@@ -81,8 +82,16 @@ class _Line:
     def sent_ms(self) -> int:
         return self._sent_bytes // self._bytes_per_ms
 
-    def append(self, payload: str, timestamp_ms: int) -> list[Heard]:
-        return self._counted(self._leg.feed(payload, timestamp_ms))
+    def append(self, payload: str, timestamp_ms: int, gap_ms: int = MAX_GAP_MS) -> list[Heard]:
+        """`gap_ms`: so much of a gap before it is filled at most."""
+        return self._counted(self._leg.feed(payload, timestamp_ms, gap_ms))
+
+    def append_all(self, passed: Iterable[Passed]) -> list[Heard]:
+        return [
+            heard
+            for each in passed
+            for heard in self.append(each.frame.payload, each.frame.timestamp_ms, each.gap_ms)
+        ]
 
     def finish(self, silence_ms: int = 0) -> list[Heard]:
         """A turn is over: the rest of it, and `silence_ms` that the carrier did not send."""
@@ -100,19 +109,26 @@ class KeyEar:
     """
     The caller ends his turn with `#`. While the bot speaks any key stops it, and does nothing else.
 
-    What he says meanwhile is kept: all audio since the last turn belongs to the next one.
+    What he says meanwhile is kept: all audio since the last turn belongs to the next one, or all that sounds like
+    speech.
     """
 
     answers = True
     takes_keys = True
     due_ms: int | None = None
 
-    def __init__(self, line: _Line) -> None:
+    def __init__(self, turns: KeyTurns, line: _Line) -> None:
         self._line = line
         self._committed_ms = 0  # of the audio sent
+        # What leaves out silence, and what finds it; None: it is sent.
+        self._withheld = (Gate(), SpeechDetector()) if turns.withhold_silence else None
 
     def hear(self, payload: str, timestamp_ms: int, now: int) -> list[Heard]:
-        return self._line.append(payload, timestamp_ms)
+        if self._withheld is None:
+            return self._line.append(payload, timestamp_ms)
+        gate, detector = self._withheld
+        frame = Frame(payload, timestamp_ms, _end_ms(payload, timestamp_ms))
+        return self._line.append_all(gate.hear(frame, any(detector.feed(a2b_base64(payload)))))
 
     def press(self, digit: str, bot_speaks: bool) -> list[Heard]:
         begin = SpeechStarted(self._committed_ms)
@@ -129,15 +145,6 @@ class KeyEar:
 
     def tick(self, now: int) -> list[Heard]:
         return []
-
-
-@dataclass(frozen=True, slots=True)
-class _Kept:
-    """A frame that belongs to a turn if one begins soon enough after it."""
-
-    payload: str
-    timestamp_ms: int
-    end_ms: int
 
 
 class LocalEar:
@@ -162,7 +169,7 @@ class LocalEar:
         # The newest of them as bits, the newest one the lowest; 1 is speech. Outside turns only.
         self._recent = 0
         # What came last, outside turns: enough for the padding before a turn and the speech that began it.
-        self._kept: deque[_Kept] = deque()
+        self._kept: deque[Frame] = deque()
         self._padding_ms = turns.prefix_padding_ms
         self._kept_ms = turns.prefix_padding_ms + self._window * FRAME_MS
         # When the newest frame ended, on the stream's clock; None: no frame came, or the stream paused.
@@ -171,15 +178,19 @@ class LocalEar:
         self._turn_ms = 0
         self._silence_ms = 0  # since the last speech
         self._overlong = False  # a turn was ended though the speech went on, and no pause came yet
+        # What leaves out silence within a turn; None: it is sent.
+        self._gate = Gate() if turns.withhold_silence else None
 
     def hear(self, payload: str, timestamp_ms: int, now: int) -> list[Heard]:
         heard = self._pass_over(timestamp_ms - self._end_ms) if self._end_ms is not None else []
-        end_ms = self._end_ms = timestamp_ms + base64_length(payload) // BYTES_PER_MS["pcmu"]
-        if self._in_turn:
+        end_ms = self._end_ms = _end_ms(payload, timestamp_ms)
+        frames = self._detector.feed(a2b_base64(payload))
+        if not self._in_turn:
+            self._keep(Frame(payload, timestamp_ms, end_ms))
+        elif self._gate is None:
             heard += self._line.append(payload, timestamp_ms)
         else:
-            self._keep(_Kept(payload, timestamp_ms, end_ms))
-        frames = self._detector.feed(a2b_base64(payload))
+            heard += self._line.append_all(self._gate.hear(Frame(payload, timestamp_ms, end_ms), any(frames)))
         for later, speech in zip(range(len(frames) - 1, -1, -1), frames, strict=True):
             heard += self._advance(speech, end_ms - later * FRAME_MS)
         self.due_ms = now + self._silence_left_ms + STALL_MS if self._in_turn else None
@@ -206,11 +217,13 @@ class LocalEar:
         if self._in_turn and gap_ms >= self._silence_left_ms:
             return self._end_turn(self._silence_left_ms)
         self._silence_ms += gap_ms
+        if self._gate:
+            self._gate.pass_over(gap_ms)
         self._recent = 0
         self._overlong = False
         return []
 
-    def _keep(self, frame: _Kept) -> None:
+    def _keep(self, frame: Frame) -> None:
         self._kept.append(frame)
         while self._kept[0].end_ms <= frame.end_ms - self._kept_ms:
             self._kept.popleft()
@@ -237,10 +250,20 @@ class LocalEar:
             if frame.end_ms > begin_ms:
                 heard += self._line.append(frame.payload, frame.timestamp_ms)
         self._kept.clear()
+        if self._gate:
+            self._gate.open()
         return heard
 
     def _end_turn(self, silence_ms: int = 0) -> list[Heard]:
         """`silence_ms` of what ends the turn was not sent by the carrier."""
         self._in_turn = False
+        if self._gate:
+            silence_ms = min(silence_ms, self._gate.missing_ms)
+            self._kept.extend(self._gate.take_held())
         rest = self._line.finish(silence_ms)
         return [*rest, CommitAudio(), SpeechStopped(self._line.sent_ms)]
+
+
+def _end_ms(payload: str, timestamp_ms: int) -> int:
+    """When a frame ends, on the stream's clock."""
+    return timestamp_ms + base64_length(payload) // BYTES_PER_MS["pcmu"]

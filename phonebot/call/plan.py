@@ -32,7 +32,8 @@ class LocalTurns(Frozen, frozen=True):
 
     `threshold`, from 0 to 1, is how far speech has to stand out from the line's noise: 3 dB to 15 dB. A turn begins
     with `min_speech_ms` of speech, and with the `prefix_padding_ms` of audio before it; it ends after
-    `silence_duration_ms` without speech (100 at least: less cannot be committed).
+    `silence_duration_ms` without speech (100 at least: less cannot be committed). `withhold_silence`: within it the
+    model is sent speech, and a little before and behind it: see withholding.py.
     """
 
     threshold: float = 0.5
@@ -40,6 +41,7 @@ class LocalTurns(Frozen, frozen=True):
     silence_duration_ms: int = 500
     min_speech_ms: int = 100
     create_response: bool = True
+    withhold_silence: bool = False
 
     @property
     def above_noise_db(self) -> float:
@@ -47,7 +49,12 @@ class LocalTurns(Frozen, frozen=True):
 
 
 class KeyTurns(Frozen, frozen=True):
-    """Nobody listens for the caller's turns: he ends them with a key."""
+    """
+    Nobody listens for the caller's turns: he ends them with a key. `withhold_silence`: the model is sent speech,
+    and a little before and behind it, instead of all that was to be heard.
+    """
+
+    withhold_silence: bool = False
 
 
 Turns: TypeAlias = LocalTurns | KeyTurns
@@ -491,8 +498,8 @@ def _turns(profile: Profile) -> Turns | None:
         case LocalVad() as table:
             turns: LocalTurns = _wire(table, LocalTurns)
             return turns
-        case NoVad():
-            return KeyTurns()
+        case NoVad(withhold_silence=withholds):
+            return KeyTurns(withholds)
     return None
 
 

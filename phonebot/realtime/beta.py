@@ -19,8 +19,8 @@ TEMPERATURES = 0.6, 1.2  # the allowed range; beyond it the whole update is refu
 
 class BetaCodec(Codec):
     """
-    MCP tools, reasoning and `parallel_tool_calls` do not exist here and are left out. So is `truncation`, which late
-    servers alone know: one unknown key makes others refuse the whole update.
+    MCP tools, reasoning and `parallel_tool_calls` do not exist here and are left out. So is `truncation`, which
+    late servers alone know: one unknown key makes others refuse the whole update.
     """
 
     dialect = "beta"

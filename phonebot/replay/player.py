@@ -128,12 +128,16 @@ def check_playable(log: CallLog) -> None:
     """Raises LogError for a log that cannot be played: what its core heard was not kept, or is hidden."""
     if log.header.unplayable:
         raise LogError(HEADER_FILE, None, log.header.unplayable)
-    if not log.header.audio and isinstance(log.plan.turns, LocalTurns):
-        raise LogError(
-            EVENTS_FILE,
-            None,
-            "this call's turns were found in the caller's audio, which was not recorded: it cannot be replayed",
-        )
+    turns = log.plan.turns
+    if turns is None or log.header.audio:
+        return
+    problem = ""
+    if isinstance(turns, LocalTurns):
+        problem = "this call's turns were found in the caller's audio"
+    elif turns.withhold_silence:
+        problem = "what the model was sent was found in the caller's audio"
+    if problem:
+        raise LogError(EVENTS_FILE, None, f"{problem}, which was not recorded: it cannot be replayed")
 
 
 def same(kept: Sequence[Action], found: Sequence[Action]) -> bool:

@@ -346,11 +346,11 @@ def test_a_text_is_taken_up_to_its_length(key: str, limit: int) -> None:
         (
             {"turn_detection": {"type": "local", "idle_timeout_ms": 6000}},
             "turn_detection.idle_timeout_ms is not a known key; allowed are type, threshold, prefix_padding_ms, "
-            "silence_duration_ms, min_speech_ms, interrupt_response, create_response",
+            "silence_duration_ms, min_speech_ms, interrupt_response, create_response, withhold_silence",
         ),
         (
             {"turn_detection": {"type": "none", "create_response": True}},
-            "turn_detection.create_response is not a known key; allowed are type",
+            "turn_detection.create_response is not a known key; allowed are type, withhold_silence",
         ),
         (
             {"transcription": True},

@@ -190,7 +190,7 @@ rules = st.fixed_dictionaries(
 @given(
     readies,
     st.sampled_from([None, "Hello."]),
-    st.sampled_from([None, LocalTurns(), KeyTurns()]),
+    st.sampled_from([None, LocalTurns(), LocalTurns(withhold_silence=True), KeyTurns(), KeyTurns(True)]),
     st.sampled_from([(), (Clip("Hello there.", frame(3_000), "clip"),)]),
     cautions,
     st.one_of(st.just(()), guardrails),

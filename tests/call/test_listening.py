@@ -10,6 +10,7 @@ from phonebot.audio.g711 import pcm_to_ulaw, ulaw_to_pcm
 from phonebot.call.audio_path import CallerLeg
 from phonebot.call.listening import MAX_TURN_MS, PAUSE_MS, STALL_MS, Ear, Heard, ear_for
 from phonebot.call.plan import KeyTurns, LocalTurns, Turns
+from phonebot.call.withholding import AFTER_MS, BEFORE_MS
 from phonebot.realtime.events import (
     BYTES_PER_MS,
     AppendAudio,
@@ -327,3 +328,84 @@ def test_with_a_detector_keys_mean_nothing() -> None:
     line.press("#")
     line.press("#", bot_speaks=True)
     assert line.told == [SpeechStarted(0)]
+
+
+# ------------------------------------------------------------------------------------------- silence withheld
+
+THRIFTY = LocalTurns(withhold_silence=True)
+
+
+def test_of_the_silence_that_ends_a_turn_the_model_is_sent_what_may_hold_a_weak_ending() -> None:
+    thrifty, line = Line(THRIFTY), Line(LocalTurns())
+    for each in (thrifty, line):
+        each.be_quiet(1_000)
+        each.say(HOURS)
+        each.be_quiet(1_000)
+    assert line.sent.startswith(thrifty.sent)
+    assert line.sent_ms - thrifty.sent_ms == 500 - AFTER_MS
+    # The turn ends when it did; positions count what was sent.
+    assert [at_ms for at_ms, _ in thrifty.heard] == [at_ms for at_ms, _ in line.heard]
+    assert thrifty.told == [SpeechStarted(0), CommitAudio(), SpeechStopped(int(thrifty.sent_ms))]
+
+
+@pytest.mark.parametrize("pause_ms", [200, 1_000, 3_000])
+def test_a_long_pause_within_a_turn_is_sent_as_a_short_one_and_no_word_is_cut(pause_ms: int) -> None:
+    line = Line(LocalTurns(silence_duration_ms=4_000, withhold_silence=True))
+    first, second = spoken(1_000), HOURS[BEGIN_MS * 8 : END_MS * 8]
+    line.say(first)
+    line.be_quiet(pause_ms)
+    line.say(second)
+    line.be_quiet(4_100)
+    assert first in line.sent
+    assert second in line.sent
+    between = line.sent.index(second) - line.sent.index(first) - len(first)
+    assert between // 8 == pytest.approx(min(pause_ms, BEFORE_MS + AFTER_MS), abs=80)
+    assert line.told == [SpeechStarted(0), CommitAudio(), SpeechStopped(int(line.sent_ms))]
+
+
+@pytest.mark.parametrize("model_format", ["pcmu", "pcm24k"])
+def test_what_was_withheld_at_the_end_of_a_turn_is_the_padding_of_the_next_one(model_format: AudioFormat) -> None:
+    line = Line(LocalTurns(silence_duration_ms=500, withhold_silence=True), model_format)
+    line.say(HOURS[: END_MS * 8])
+    line.be_quiet(520)
+    before_ms = line.sent_ms
+    line.say(HOURS[BEGIN_MS * 8 :])
+    line.be_quiet(1_000)
+    _, _, first, second, _, last = line.told
+    assert (first, second) == (SpeechStopped(int(before_ms)), SpeechStarted(int(before_ms)))
+    assert last == SpeechStopped(int(line.sent_ms))
+    spoken_ms = END_MS - BEGIN_MS
+    assert line.sent_ms - before_ms == pytest.approx(BEFORE_MS + spoken_ms + AFTER_MS, abs=100)
+
+
+def test_a_gap_of_the_carriers_is_filled_no_further_than_a_pause_is_sent() -> None:
+    line = Line(LocalTurns(silence_duration_ms=2_000, withhold_silence=True))
+    line.say(spoken(1_000))
+    line.send_nothing(1_500)
+    line.say(spoken(1_000))
+    line.send_nothing(2_300)
+    assert line.told[-1] == SpeechStopped(int(line.sent_ms))
+    assert line.sent_ms == pytest.approx(1_000 + BEFORE_MS + AFTER_MS + 1_000 + AFTER_MS, abs=60)
+
+
+@pytest.mark.parametrize("frame_bytes", [80, 160, 400, 1_600])
+def test_silence_is_withheld_of_frames_of_any_length(frame_bytes: int) -> None:
+    line = Line(THRIFTY)
+    line.say(HOURS + SILENCE * 8_000, frame_bytes)
+    assert HOURS[BEGIN_MS * 8 : END_MS * 8 - 400] in line.sent
+    assert line.sent_ms == pytest.approx(300 + END_MS - BEGIN_MS + AFTER_MS, abs=40 + frame_bytes // 4)
+
+
+def test_by_keys_what_is_no_speech_is_withheld() -> None:
+    line = Line(KeyTurns(withhold_silence=True))
+    line.be_quiet(5_000)
+    line.say(HOURS)
+    line.be_quiet(20_000)
+    line.press("#")
+    words = HOURS[BEGIN_MS * 8 : END_MS * 8]
+    assert words in line.sent
+    assert line.sent_ms == pytest.approx(BEFORE_MS + END_MS - BEGIN_MS + AFTER_MS, abs=100)
+    assert line.told == [SpeechStarted(0), CommitAudio(), SpeechStopped(int(line.sent_ms))]
+    line.be_quiet(5_000)
+    line.press("#")  # he has said nothing
+    assert len(line.told) == 3
