@@ -135,7 +135,10 @@ class Items:
         if item.final_text is None and not item.text:
             return []
         self.forget(item)
-        return [Line("bot", item.item_id, item.heard_text(), cut=True, heard_ms=item.heard_ms)]
+        heard = item.heard_text()
+        if item.is_clip and not heard:
+            return []  # it was not said
+        return [Line("bot", item.item_id, heard, cut=True, heard_ms=item.heard_ms)]
 
     def forget(self, item: SpokenItem) -> None:
         """The item is final."""

@@ -385,6 +385,7 @@ def test_a_clip_of_which_no_word_was_heard_was_not_said() -> None:
     driver.run(200)
     assert heard_ms(driver, FILLER) > 0
     assert driver.told(CreateItem) == []
+    assert driver.did(Line) == []
 
 
 def test_a_clip_without_words_is_played_and_not_told() -> None:
