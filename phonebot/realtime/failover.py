@@ -98,6 +98,15 @@ class Failover:
         """Who would be asked first now."""
         return self.next_of(self.providers)
 
+    @property
+    def order(self) -> tuple[Provider, ...]:
+        """All of them, as they would be asked now."""
+        untried, ordered = list(self.providers), list[Provider]()
+        while untried:
+            ordered.append(self.next_of(untried))
+            untried.remove(ordered[-1])
+        return tuple(ordered)
+
     def next_of(self, untried: Sequence[Provider]) -> Provider:
         """Which one to ask: the first that is worth it, else the one that will be soonest."""
         now = _now()

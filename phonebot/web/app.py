@@ -422,9 +422,11 @@ def afterwards_of(
 ) -> AfterWork:
     """What is done after the calls of this deployment."""
 
-    def model(name: str | None) -> tuple[str, Endpoint]:
-        provider = failover.first
-        return name or text_model(settings, provider), text_endpoint(settings, provider, name)
+    def models(name: str | None) -> list[tuple[str, Endpoint]]:
+        return [
+            (name or text_model(settings, provider), text_endpoint(settings, provider, name))
+            for provider in failover.order
+        ]
 
     links = Links(
         lambda call_sid: f"{public_url}/console/calls/{call_sid}",
@@ -436,7 +438,7 @@ def afterwards_of(
         store.calls,
         store.messages,
         WishBook(store.numbers),
-        Scribe(model, prices),
+        Scribe(models, prices),
         Courier(workshop.client, settings.secrets, links),
         who=process_name(),
         counted=lambda result: metrics.deliveries.labels(result).inc(),

@@ -9,7 +9,11 @@ from pathlib import Path
 
 import pytest
 from service_driver import (
+    LONG_ANSWER,
     MODEL_KEY,
+    PATIENCE_S,
+    PROFILE,
+    SHORT_ANSWER,
     SPEECH,
     Clerk,
     Ear,
@@ -22,13 +26,17 @@ from service_driver import (
 )
 from websockets.asyncio.server import ServerConnection
 
+from phonebot.agents.after_call import Summary
 from phonebot.call.actions import Line, ModelDropped
 from phonebot.call.inputs import ModelReady
+from phonebot.errors import NotStored
 from phonebot.realtime import failover
 from phonebot.realtime.events import ResponseDone
 from phonebot.simulator.caller import HangUp, Say, WaitForHangUp, WaitForQuiet
 from phonebot.simulator.outputs import Faults
 from phonebot.simulator.server import ModelServer, serve
+from phonebot.store.database import Database
+from phonebot.store.store import Store
 
 pytestmark = pytest.mark.slow
 
@@ -95,6 +103,34 @@ async def test_a_caller_is_answered_by_the_next_provider(
         await service.stop()
     log = service.log()
     assert (log.header.outcome, log.header.provider) == ("caller_hung_up", "p1")
+
+
+@pytest.mark.parametrize("key", ["RIGHT", "WRONG"])
+async def test_what_is_wanted_after_a_call_is_written_by_the_next_provider(
+    start_service: StartService, sqlite: Database, tmp_path: Path, key: str
+) -> None:
+    store = await Store.open(f"sqlite:///{sqlite.name}", (tmp_path / "calls").as_uri())
+    async with model(Faults(refuse_key=key == "WRONG")) as refusing, model() as good:
+        first = nowhere() if key == "RIGHT" else refusing.url
+        profile = PROFILE.model_copy(update={"summary": Summary()})
+        terms = settings_for(tmp_path, first, good.url, key=key)
+        service = await start_service(model_url=good.url, profile=profile, store=store, **terms)
+        record = await service.dial(*ANSWERED)
+        assert record.passed, record
+        async with asyncio.timeout(PATIENCE_S):
+            while (after := await summary_of(store, record.call_sid)) is None:
+                await asyncio.sleep(0.02)
+        assert after in (LONG_ANSWER, SHORT_ANSWER)
+        await service.stop()
+    await store.close()
+
+
+async def summary_of(store: Store, call_sid: str) -> str | None:
+    try:
+        call = await store.calls.get(call_sid)
+    except NotStored:
+        return None
+    return call.after.summary if call.after else None
 
 
 async def test_a_call_that_no_provider_takes_ends_and_its_log_names_each(
