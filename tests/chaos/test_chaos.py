@@ -23,7 +23,6 @@ from chaos_driver import (
     LevelVoice,
     Numberer,
     PitchEar,
-    Trouble,
     believed_ms,
     caller_lines,
     heard_ms,
@@ -49,8 +48,6 @@ BROKEN = 31903  # the server broke the connection: so it looks to a carrier whos
 MOST_TOO_MUCH_MS = 60
 WAY_MS = 2 * FAR_MS
 MOST_TOO_LITTLE_MS = 120
-# While nothing comes from the carrier its clock is taken to go on, and what it was sent to play: that is a guess.
-STANDS_STILL: frozenset[Trouble] = frozenset({"the stream is half open", "the stream stands still for a second"})
 
 
 class Mistakes(logging.Handler):
@@ -203,7 +200,7 @@ def _heard(call: ChaosCall) -> Iterator[str]:
         error_ms = belief[level] - truth[level]
         # What was on its way when the stream was lost is heard by nobody, and no mark tells so.
         most_ms = MOST_TOO_MUCH_MS + (WAY_MS if call.trouble in LOSES_THE_STREAM else 0)
-        if error_ms > most_ms and call.trouble not in STANDS_STILL:
+        if error_ms > most_ms:
             yield f"of level {level} {belief[level]} ms are believed to be heard, and {truth[level]} ms were"
         if error_ms < -MOST_TOO_LITTLE_MS and call.trouble == "none":
             yield f"of level {level} {truth[level]} ms were heard, and {belief[level]} ms are believed to be"
