@@ -60,7 +60,8 @@ def _facts(call: CallRow) -> Iterator[tuple[str, str]]:
     yield "model", ", ".join(dict.fromkeys(filter(None, [call.model, call.provider]))) or "none"
     tokens = sum(u.input_text + u.input_audio + u.input_image + u.output_text + u.output_audio for u in call.usage)
     price = "unknown, no price of this model is known" if call.cost_usd is None else _price(call.cost_usd)
-    yield "cost", f"{price}; {tokens:,} tokens"
+    rate = call.cost_per_minute_usd
+    yield "cost", f"{price}{'' if rate is None else f', {_price(rate)} a minute'}; {tokens:,} tokens"
     if call.latency_p50_ms is not None:
         yield "answers", f"half within {_seconds(call.latency_p50_ms)}, 95 % within {_seconds(call.latency_p95_ms)}"
     heard = f"{_seconds(call.heard_ms)} of {_seconds(call.generated_ms)} heard"
@@ -164,7 +165,7 @@ def _price(usd: float | None) -> str:
 
 def facts(call: CallRow) -> dict[str, Any]:
     """All of a call's row but what only the database needs."""
-    return _columns(call, "id", "storage_key")
+    return _columns(call, "id", "storage_key") | {"cost_per_minute_usd": call.cost_per_minute_usd}
 
 
 def whole(call: CallRow) -> dict[str, Any]:

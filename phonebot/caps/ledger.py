@@ -52,6 +52,11 @@ class Ledger:
         return self.own.get(number, 0.0) + self._others.get(number, 0.0)
 
     @property
+    def by_number(self) -> dict[str, float]:
+        """The same of each number that has had a call."""
+        return {number: self.of(number) for number in {*self.own, *self._others}}
+
+    @property
     def total(self) -> float:
         """What all calls have cost."""
         return sum(self.own.values()) + sum(self._others.values())

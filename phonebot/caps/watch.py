@@ -80,7 +80,7 @@ class DayCaps:
         alarm: Callable[[CapAlarm], object],
         today: Callable[[], date] = lambda: datetime.now(UTC).date(),
     ) -> None:
-        self._most_usd = most_usd
+        self.most_usd = most_usd
         self._process, self._store, self._alarm, self._today = process, store, alarm, today
         self._ledger = Ledger(today())
         self._calls: set[Watched] = set()
@@ -90,6 +90,16 @@ class DayCaps:
         self._away = False
 
     @property
+    def day(self) -> date:
+        """Today."""
+        return self._of_today().day
+
+    @property
+    def by_number(self) -> dict[str, float]:
+        """What the calls of each number have cost today, as far as it is known here."""
+        return self._of_today().by_number
+
+    @property
     def spent_usd(self) -> float:
         """What all calls have cost today, as far as it is known here."""
         return self._of_today().total
@@ -97,7 +107,7 @@ class DayCaps:
     @property
     def is_spent(self) -> bool:
         """What all calls may cost today is spent."""
-        return self._most_usd is not None and self.spent_usd >= self._most_usd
+        return self.most_usd is not None and self.spent_usd >= self.most_usd
 
     def reached(self, number: str, profile: Profile) -> CapReached | None:
         """The cap for which a new call of a number is not answered; None: it is."""
@@ -124,7 +134,7 @@ class DayCaps:
 
     def _spending(self, profile: Profile, model: str, tariff: Tariff) -> Spending | None:
         if tariff.model is None:
-            is_capped = self._most_usd is not None or profile.max_cost_per_day_usd is not None
+            is_capped = self.most_usd is not None or profile.max_cost_per_day_usd is not None
             if is_capped and model not in self._unknown:
                 self._unknown.add(model)
                 log.warning("calls of the model %.60s count for no cap: no price is known", model)
@@ -144,14 +154,14 @@ class DayCaps:
         ledger = self._of_today()
         if most_usd is not None and ledger.of(number) >= most_usd:
             yield CapReached("number_day", ledger.of(number), most_usd)
-        if self._most_usd is not None and ledger.total >= self._most_usd:
-            yield CapReached("day", ledger.total, self._most_usd)
+        if self.most_usd is not None and ledger.total >= self.most_usd:
+            yield CapReached("day", ledger.total, self.most_usd)
 
     def _judge(self) -> None:
         """Raise alarms, and let calls know that have to end."""
         ledger = self._of_today()
-        if self._most_usd is not None:
-            self._raise("day", None, ledger.total, self._most_usd)
+        if self.most_usd is not None:
+            self._raise("day", None, ledger.total, self.most_usd)
         for call in list(self._calls):
             if call.most_usd is not None:
                 self._raise("number_day", call.number, ledger.of(call.number), call.most_usd)

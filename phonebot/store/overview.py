@@ -15,13 +15,13 @@ from datetime import date
 from math import ceil
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, String, cast, func, select
+from sqlalchemy import ColumnElement, String, case, cast, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import GenericFunction
 
-from phonebot.store.tables import CallRow, TurnRow
+from phonebot.store.tables import CallRow, TurnRow, per_minute
 
 Key = TypeVar("Key")
 
@@ -29,7 +29,8 @@ Key = TypeVar("Key")
 @dataclass(frozen=True, slots=True)
 class Figures:
     """
-    Of some calls. `cost_usd` is that of the `priced` ones, whose model has a price; None: no call has one.
+    Of some calls. `cost_usd` is that of the `priced` ones, whose model has a price, and which took `priced_ms`;
+    None: no call has one.
 
     Latencies are of single answers, from the caller's last word to the first sound that he heard: half of them
     were not above p50, 95 in a hundred not above p95 (nearest rank). None: there were no answers.
@@ -46,10 +47,15 @@ class Figures:
     heard_ms: int = 0
     corrections: int = 0
     errors: int = 0
+    priced_ms: int = 0
 
     @property
     def minutes(self) -> float:
         return self.duration_ms / 60_000
+
+    @property
+    def cost_per_minute_usd(self) -> float | None:
+        return per_minute(self.cost_usd, self.priced_ms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +134,7 @@ _SUMS = (
     func.count(),
     func.sum(CallRow.duration_ms),
     func.count(CallRow.cost_usd),
+    func.sum(case((CallRow.cost_usd.is_not(None), CallRow.duration_ms))),
     func.sum(CallRow.cost_usd),
     func.sum(CallRow.interruptions),
     func.sum(CallRow.generated_ms),
@@ -140,12 +147,13 @@ _SUMS = (
 def _figures(rows: Iterable[Sequence[Any]], latencies: Counter[int]) -> Figures:
     """Added up, of rows of `_SUMS`."""
     added = [sum(value or 0 for value in column) for column in zip(*rows, strict=True)] or [0] * len(_SUMS)
-    calls, duration_ms, priced, cost_usd, *further = added
+    calls, duration_ms, priced, priced_ms, cost_usd, *further = added
     interruptions, generated_ms, heard_ms, corrections, errors = map(int, further)
     return Figures(
         calls=calls,
         duration_ms=int(duration_ms),
         priced=priced,
+        priced_ms=int(priced_ms),
         cost_usd=float(cost_usd) if priced else None,
         latency_p50_ms=percentile(latencies, 50),
         latency_p95_ms=percentile(latencies, 95),

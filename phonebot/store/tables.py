@@ -237,6 +237,11 @@ class CallRow(Table):
     after: Mapped["AfterRow | None"] = relationship(passive_deletes=True, cascade="all, delete-orphan")
 
     @property
+    def cost_per_minute_usd(self) -> float | None:
+        """None: the model has no price, or the call took no time."""
+        return per_minute(self.cost_usd, self.duration_ms or 0)
+
+    @property
     def caller(self) -> str:
         """The other side: who called, or whom we called."""
         return self.to_number if self.kind == "outbound" else self.from_number
@@ -640,3 +645,8 @@ class AuditRow(Table):
     before: Mapped[dict[str, Any] | None]
     after: Mapped[dict[str, Any] | None]
     address: Mapped[str] = mapped_column(String(100), default="")
+
+
+def per_minute(usd: float | None, ms: int) -> float | None:
+    """What a minute cost; None: it is not known what it cost, or there was none."""
+    return None if usd is None or not ms else usd * 60_000 / ms

@@ -10,6 +10,7 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -29,6 +30,7 @@ from phonebot.audio.canned import Clips
 from phonebot.call.plan import Recovery, plan_for
 from phonebot.callbook import CallBook
 from phonebot.caps.bell import Bell
+from phonebot.caps.today import Today, today_of
 from phonebot.caps.watch import DayCaps
 from phonebot.carrier.messages import MAX_MESSAGE_BYTES
 from phonebot.deployment import (
@@ -261,8 +263,9 @@ def create_app(
     if store and book and calling:
         editor = ProfileEditor(store.numbers, settings.audio, workshop.known)
         found = checkup_of(settings, store, public_url, failover.providers)
-        console = Console(store, book, editor, found, secret_key, urls, board, calling.orders, stopping)
-        api = [_api(store, book, editor, found, board, calling.orders, stopping, secret_key, public_url)]
+        today = partial(today_of, caps, numbers.profile_for)
+        console = Console(store, book, editor, found, secret_key, urls, board, calling.orders, stopping, today)
+        api = [_api(store, book, editor, found, board, calling.orders, stopping, today, secret_key, public_url)]
 
     async def healthz(request: Request) -> Response:
         return PlainTextResponse("ok")
@@ -339,6 +342,7 @@ def _api(
     board: Board,
     orders: Orders,
     stopping: asyncio.Event,
+    today: Callable[[], Today],
     secret_key: str,
     public_url: str,
 ) -> BaseRoute:
@@ -346,7 +350,7 @@ def _api(
     from phonebot.web.api.api import PATH, create_api
 
     api = create_api(
-        store, book, editor, found, board, orders, stopping, secret_key=secret_key, public_url=public_url
+        store, book, editor, found, board, orders, stopping, today, secret_key=secret_key, public_url=public_url
     )
     mount = Mount(PATH, api)
     # All below it is the API's to answer: Starlette's own pattern ends at a line break.

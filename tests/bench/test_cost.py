@@ -48,12 +48,20 @@ def test_by_key_silence_withheld_saves_what_passes_between_turns() -> None:
     assert withheld.responses == sent.responses
 
 
-def test_a_context_that_is_cut_is_paid_for_up_to_its_limit() -> None:
+def test_a_context_that_is_cut_is_paid_for_up_to_its_limit_and_each_cut_is_paid_for() -> None:
+    """A cut has the rest read uncached: where caching works, a limit that a short call reaches makes it dearer."""
     talk = Held(asks(20))
-    whole = bill_of(hold(talk))
-    cut = bill_of(hold(talk.with_profile(truncation={"post_instructions": 500, "retention_ratio": 0.5})))
-    assert cut.uncached_usd < whole.uncached_usd / 2
-    assert cut.responses == whole.responses == 21
+    whole, half, most = (
+        bill_of(hold(each))
+        for each in (
+            talk,
+            talk.with_profile(truncation={"post_instructions": 1_000, "retention_ratio": 0.5}),
+            talk.with_profile(truncation={"post_instructions": 1_000, "retention_ratio": 0.8}),
+        )
+    )
+    assert half.uncached_usd < most.uncached_usd < whole.uncached_usd * 0.6
+    assert whole.usd < half.usd < most.usd
+    assert whole.responses == half.responses == most.responses == 21
 
 
 def test_functions_of_one_response_are_answered_once_after_all_of_them() -> None:

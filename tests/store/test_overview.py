@@ -40,21 +40,26 @@ async def test_figures_are_added_up_by_day_and_number_and_in_all(calls: CallStor
     await file(calls, "CA2", MONDAY + DAY / 2, (700,), cost_usd=None, **figures)
     await file(calls, "CA3", MONDAY + DAY / 2, number=SHOP)
     await file(calls, "CA4", MONDAY + DAY, (100,), cost_usd=0.5)
-    desk = Figures(2, 60_000, 1, 0.25, 700, 900, 4, 10_000, 8000, 2, 2)
+    desk = Figures(2, 60_000, 1, 0.25, 700, 900, 4, 10_000, 8000, 2, 2, 30_000)
+    tuesday = Figures(1, 30_000, 1, 0.5, 100, 100, priced_ms=30_000)
     assert await calls.overview(MONDAY, MONDAY + 7 * DAY) == Overview(
-        Figures(4, 120_000, 2, 0.75, 500, 900, 4, 10_000, 8000, 2, 2),
+        Figures(4, 120_000, 2, 0.75, 500, 900, 4, 10_000, 8000, 2, 2, 60_000),
         (
             DayFigures(date(2026, 11, 23), DESK, desk),
             DayFigures(date(2026, 11, 23), SHOP, Figures(1, 30_000)),
-            DayFigures(date(2026, 11, 24), DESK, Figures(1, 30_000, 1, 0.5, 100, 100)),
+            DayFigures(date(2026, 11, 24), DESK, tuesday),
         ),
         {
-            date(2026, 11, 23): Figures(3, 90_000, 1, 0.25, 700, 900, 4, 10_000, 8000, 2, 2),
-            date(2026, 11, 24): Figures(1, 30_000, 1, 0.5, 100, 100),
+            date(2026, 11, 23): Figures(3, 90_000, 1, 0.25, 700, 900, 4, 10_000, 8000, 2, 2, 30_000),
+            date(2026, 11, 24): tuesday,
         },
-        {DESK: Figures(3, 90_000, 2, 0.75, 500, 900, 4, 10_000, 8000, 2, 2), SHOP: Figures(1, 30_000)},
+        {
+            DESK: Figures(3, 90_000, 2, 0.75, 500, 900, 4, 10_000, 8000, 2, 2, 60_000),
+            SHOP: Figures(1, 30_000),
+        },
     )
-    assert desk.minutes == 1
+    assert (desk.minutes, desk.cost_per_minute_usd) == (1, 0.5)  # the other call has no price
+    assert Figures(1, 30_000).cost_per_minute_usd is None
 
 
 async def test_an_overview_has_the_calls_of_its_span_and_number_alone(calls: CallStore) -> None:

@@ -1,5 +1,7 @@
 """Calls to the whole service that nobody speaks in, that last too long, or that cost too much."""
 
+from pathlib import Path
+
 import pytest
 from service_driver import LONG_ANSWER, PROFILE, SPEECH, TOKEN, Service, StartService, form_of_call
 from switchboard_driver import COLLEAGUE, LINE
@@ -76,6 +78,29 @@ async def test_a_model_without_a_price_is_not_watched_and_its_call_says_so(
     (witness,) = service.witnesses
     assert witness.troubles == ["max_cost_usd is not watched: no price of the model my-own is known"]
     assert not witness.saw(LimitReached)
+
+
+OWN_PRICES = """
+as_of = 2026-12-01
+
+[models."my-own"]
+text = { input = 1000, output = 1000 }
+audio = { input = 1000, output = 1000 }
+"""
+
+
+async def test_a_model_with_a_price_of_the_operators_own_is_watched_and_shown_beside_its_caps(
+    start_service: StartService, tmp_path: Path
+) -> None:
+    (tmp_path / "own.toml").write_text(OWN_PRICES)
+    profile = profile_of(model="my-own", max_cost_usd=0.001, max_cost_per_day_usd=50, max_call_s=20)
+    service = await start_service(profile=profile, PHONEBOT_PRICES=str(tmp_path / "own.toml"))
+    record = await service.dial(WaitForHangUp())
+    assert (record.outcome, record.passed) == ("bot hung up", True)
+    (witness,) = service.witnesses
+    (reached,) = witness.saw(LimitReached)
+    assert (reached.limit, reached.most) == ("cost", 0.001)
+    assert reached.used > 0.001
 
 
 # ------------------------------------------------------------------------------------------- caps of a day

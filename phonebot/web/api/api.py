@@ -8,7 +8,7 @@ FastAPI takes 0.2 s to import: whoever has no store does without.
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from phonebot.callbook import CallBook
+from phonebot.caps.today import Today
 from phonebot.outbound.orders import Orders
 from phonebot.store.annotations import Annotations
 from phonebot.store.audit import AuditStore
@@ -65,12 +66,14 @@ def create_api(
     board: Board,
     orders: Orders,
     stopping: asyncio.Event,
+    today: Callable[[], Today],
     *,
     secret_key: str,
     public_url: str,
 ) -> FastAPI:
     """
-    `board` is where calls in progress are seen; once `stopping` is set, nobody watches them any more.
+    `board` is where calls in progress are seen; once `stopping` is set, nobody watches them any more. `today` tells
+    what calls have cost.
 
     `secret_key` signs links by which users choose their passwords, which the console takes.
     """
@@ -95,6 +98,7 @@ def create_api(
         checkup,
         orders,
         public_url,
+        today,
     )
     return api
 

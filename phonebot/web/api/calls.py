@@ -61,6 +61,7 @@ class Call(_Row):
     answered: bool
     outcome: str | None = Field(description="How it ended.", examples=[get_args(Outcome)[0]])
     cost_usd: CostUsd
+    cost_per_minute_usd: CostUsd
     caller_talk_ms: Milliseconds
     bot_talk_ms: Milliseconds
     interruptions: int = Field(ge=0, description="Times that the caller stopped the bot's audio.")

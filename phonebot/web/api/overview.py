@@ -30,7 +30,9 @@ class Figures(BaseModel):
     calls: int
     duration_ms: int
     priced: int
+    priced_ms: int = Field(description="How long these were.")
     cost_usd: float | None
+    cost_per_minute_usd: float | None = Field(description="Of the priced ones.")
     latency_p50_ms: int | None
     latency_p95_ms: int | None
     interruptions: int
@@ -57,6 +59,37 @@ class Overview(BaseModel):
 
     total: Figures
     days: list[DayFigures]
+
+
+class SpentByNumber(BaseModel):
+    """What the calls of a number have cost, and may. null: it has no cap."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    number: str = Field(examples=[DESK])
+    spent_usd: float
+    most_usd: float | None
+
+
+class Today(BaseModel):
+    """
+    What all calls have cost on this day of UTC, those in progress included, and may. null: there is no cap.
+
+    `numbers` are those whose calls have cost something.
+    """
+
+    model_config = ConfigDict(from_attributes=True)
+
+    day: date
+    spent_usd: float
+    most_usd: float | None
+    numbers: list[SpentByNumber]
+
+
+@router.get("/overview/today", operation_id="getSpentToday", **terms("read"))
+async def get_spent_today(parts: UsedParts) -> Today:
+    """What calls have cost today beside their caps, of all processes as they told within the last two seconds."""
+    return Today.model_validate(parts.today())
 
 
 @router.get("/overview", operation_id="getOverview", **terms("read"))

@@ -1,12 +1,14 @@
 """What the routes work with: made once, found by each request."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Annotated, TypeAlias
 
 from fastapi import Depends, Request
 
 from phonebot.callbook import CallBook
+from phonebot.caps.today import Today
 from phonebot.outbound.orders import Orders
 from phonebot.store.annotations import Annotations
 from phonebot.store.audit import AuditStore
@@ -35,6 +37,7 @@ class Parts:
     checkup: Checkup
     orders: Orders
     public_url: str
+    today: Callable[[], Today]
     heavy: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(HEAVY_AT_ONCE))
     checking: asyncio.Lock = field(default_factory=asyncio.Lock)
 

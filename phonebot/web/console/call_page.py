@@ -25,6 +25,7 @@ from phonebot.callbook import CallBook
 from phonebot.errors import NotStored, StoreError, StoreUnavailable
 from phonebot.replay.log import LogError
 from phonebot.replay.reader import read
+from phonebot.replay.summary import TRANSCRIPTION
 from phonebot.store.after import AfterStore, NothingToDo
 from phonebot.store.annotations import AnnotationRefused, Annotations
 from phonebot.store.audit import Actor
@@ -56,7 +57,10 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """Of all responses; cached ones are part of the input ones."""
+    """
+    Of all responses; cached ones are part of the input ones. `cost_usd` is theirs; None: no price is known.
+    `beside` is what else the call has cost, by what it was for.
+    """
 
     responses: int
     input_text: int
@@ -65,6 +69,8 @@ class Tokens:
     cached_audio: int
     output_text: int
     output_audio: int
+    cost_usd: float | None
+    beside: tuple[tuple[str, float | None], ...]
 
 
 class CallPage:
@@ -230,10 +236,22 @@ def said_in(call: CallRow) -> list[Said]:
     return lines
 
 
+BESIDE = {
+    TRANSCRIPTION: "Writing down what the caller said",
+    "summary": "The summary",
+    "extract": "The data taken from it",
+}
+"""What stands in the place of a response's id, and what it was for."""
+
+
 def tokens_of(usage: Iterable[UsageRow]) -> Tokens:
-    rows = list(usage)
+    usage = list(usage)
+    rows = [row for row in usage if row.response_id not in BESIDE]
+    priced = [row.cost_usd for row in rows if row.cost_usd is not None]
+    beside = tuple((BESIDE[row.response_id], row.cost_usd) for row in usage if row.response_id in BESIDE)
     names = ("input_text", "input_audio", "cached_text", "cached_audio", "output_text", "output_audio")
-    return Tokens(len(rows), *(sum(getattr(row, name) for row in rows) for name in names))
+    counts = {name: sum(getattr(row, name) for row in rows) for name in names}
+    return Tokens(len(rows), cost_usd=sum(priced) if priced else None, beside=beside, **counts)
 
 
 def sid_of(request: Request) -> str:

@@ -13,13 +13,14 @@ The console: where its parts meet.
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from phonebot.callbook import CallBook
+from phonebot.caps.today import Today
 from phonebot.outbound.orders import Orders
 from phonebot.store.annotations import Annotations
 from phonebot.store.audit import AuditStore
@@ -52,7 +53,10 @@ from phonebot.web.editing import ProfileEditor
 
 
 class Console:
-    """`urls` are those by which the service is reached, the public one first. `stopping`: see LivePages."""
+    """
+    `urls` are those by which the service is reached, the public one first. `stopping`: see LivePages. `today` tells
+    what calls have cost.
+    """
 
     def __init__(
         self,
@@ -65,6 +69,7 @@ class Console:
         board: Board,
         orders: Orders,
         stopping: asyncio.Event,
+        today: Callable[[], Today],
     ) -> None:
         urls = tuple(urls)
         links = OneTimeLinks(store.database, secret_key)
@@ -74,7 +79,7 @@ class Console:
         self._pages = (
             Login(store.users, store.sessions, links, guard, frame),
             LivePages(board, guard, frame, stopping),
-            OverviewPage(store.calls, guard, frame),
+            OverviewPage(store.calls, today, guard, frame),
             CallList(book, store.calls, Snippets(store.database), guard, frame),
             CallPage(book, Annotations(store.database), store.after, store.messages, store.numbers, guard, frame),
             CallFiles(book, guard, frame),

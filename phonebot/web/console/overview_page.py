@@ -1,5 +1,6 @@
 """
-What the calls of some days came to: figures, compared with as many days before, and charts of each day.
+What the calls of some days came to: figures, compared with as many days before, and charts of each day; and what
+calls have cost today, beside what they may.
 
     GET /console/overview?days=30&number=             (viewer)
     GET /console/overview?from=2026-11-01&to=2026-11-27
@@ -7,7 +8,7 @@ What the calls of some days came to: figures, compared with as many days before,
 Days are those of UTC: a day is the same for everyone who looks at it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Literal
@@ -18,6 +19,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from phonebot.caps.today import Today
 from phonebot.store.calls import CallStore
 from phonebot.store.overview import Figures, Overview
 from phonebot.store.tables import NUMBER_CHARACTERS
@@ -87,12 +89,14 @@ class OverviewPage:
     def __init__(
         self,
         calls: CallStore,
+        today: Callable[[], Today],
         guard: Guard,
         frame: Frame,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._guard = guard
         self._calls = calls
+        self._today = today
         self._frame = frame
         self._clock = clock
 
@@ -117,6 +121,7 @@ class OverviewPage:
             number=number,
             numbers=[*numbers, number] if number and number not in numbers else numbers,
             has_calls=bool(numbers),
+            today=self._today(),
             total=now.total,
             tiles=tiles(now.total, before.total),
             charts=charts(period.all_days, now),
@@ -162,7 +167,7 @@ def tiles(now: Figures, before: Figures) -> list[Tile]:
         Tile(
             "Cost",
             figures.money(now.cost_usd),
-            f"{unpriced:,} calls without a list price" if unpriced else "",
+            ", ".join(_of_cost(now.cost_per_minute_usd, unpriced)),
             _growth(now.cost_usd, before.cost_usd),
             "",
         ),
@@ -204,6 +209,13 @@ def tiles(now: Figures, before: Figures) -> list[Tile]:
     ]
 
 
+def _of_cost(per_minute_usd: float | None, unpriced: int) -> Iterator[str]:
+    if per_minute_usd is not None:
+        yield f"{figures.money(per_minute_usd)} a minute"
+    if unpriced:
+        yield f"{unpriced:,} calls without a price"
+
+
 def charts(days: list[date], overview: Overview) -> list[Chart]:
     of = [overview.by_day.get(day, NOTHING) for day in days]
     return [
@@ -219,7 +231,14 @@ def charts(days: list[date], overview: Overview) -> list[Chart]:
             figures.seconds,
             "From the caller's last word to the first sound of the answer that he heard: at most",
         ),
-        bars("Cost", days, [each.cost_usd for each in of], figures.money, "At list price", whole=False),
+        bars(
+            "Cost",
+            days,
+            [each.cost_usd for each in of],
+            figures.money,
+            "Of calls whose model has a price",
+            whole=False,
+        ),
         bars("Interruptions", days, [each.interruptions for each in of], figures.count),
         lines(
             "Speech that was heard",

@@ -50,6 +50,7 @@ async def test_a_call_has_its_turns_tool_calls_and_usage(api: Api) -> None:
     await api.file_call("CA0")
     call = (await api.get("/calls/CA0")).json
     assert (call["duration_ms"], call["cost_usd"], call["tags"]) == (30_000, 0.05, ["vip"])
+    assert call["cost_per_minute_usd"] == 0.1
     assert [(turn["text"], turn["unheard_text"], turn["heard_ms"]) for turn in call["turns"]] == [
         ("Hel", "lo", 300),
         ("a table for four", "", None),
@@ -168,6 +169,9 @@ async def test_the_overview_adds_up_days_and_numbers(api: Api) -> None:
     span = {"since": "2026-11-27T00:00:00Z", "until": "2026-11-28T00:00:00Z"}
     told = (await api.get("/overview", **span)).json
     assert (told["total"]["calls"], told["total"]["duration_ms"], told["total"]["cost_usd"]) == (2, 60_000, 0.1)
+    assert (told["total"]["priced_ms"], told["total"]["cost_per_minute_usd"]) == (60_000, 0.1)
+    today = (await api.get("/overview/today")).json
+    assert (today["spent_usd"], today["most_usd"], today["numbers"]) == (0, None, [])
     assert [(day["day"], day["number"], day["figures"]["calls"]) for day in told["days"]] == [
         ("2026-11-27", DESK, 2)
     ]

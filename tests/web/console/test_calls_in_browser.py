@@ -1,7 +1,7 @@
 """Past calls in a real browser: found, heard, noted and deleted, and what they came to."""
 
 import shutil
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -44,7 +44,9 @@ async def test_a_call_is_found_heard_noted_and_deleted(
     await fill(store.database, 400, days=60)
     await file_fixture(store, tmp_path / "calls", "interrupted-twice", SID)
     await file_fixture(store, tmp_path / "calls", "backchannel", "CA" + "b" * 32, NEWEST - timedelta(minutes=20))
-    service = await start_service(model_url=NOWHERE, store=store)
+    elsewhere = {"+15550100002": 1.25, "+15550100003": 0.5}
+    await store.spending.put("another process", datetime.now(UTC).date(), elsewhere)
+    service = await start_service(model_url=NOWHERE, store=store, PHONEBOT_MAX_COST_PER_DAY_USD="50")
     async with browser(tmp_path / "silence.wav") as context:
         await context.add_init_script(WATCH_POLICY)
         shown = PhonePage(await context.new_page())
@@ -59,6 +61,9 @@ async def test_a_call_is_found_heard_noted_and_deleted(
         # The overview: a day of a chart is reached by keys and told.
         await page.wait_for_url(f"**/console/overview?{PERIOD}")
         await shown.photograph("overview")
+        spent = await page.locator(".today").inner_text()
+        assert "$1.75 of $50.00 that all calls may cost, 4 %" in spent
+        assert [await row.inner_text() for row in await page.locator(".today tbody th").all()] == [*elsewhere]
         await page.locator(".chart-slot[tabindex='0']").first.focus()
         await page.keyboard.press("ArrowLeft")
         told = await page.locator("[data-told]").first.inner_text()
