@@ -201,7 +201,11 @@ class Carrier:
         self._pacer: asyncio.Task[None]
 
     async def __aenter__(self) -> "Carrier":
-        self._http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=OPEN_TIMEOUT_S))
+        self._http = aiohttp.ClientSession(
+            # A request must not meet a connection that the server is about to close as idle.
+            connector=aiohttp.TCPConnector(force_close=True),
+            timeout=aiohttp.ClientTimeout(total=OPEN_TIMEOUT_S),
+        )
         self._pacer = asyncio.create_task(self._pace())
         return self
 

@@ -16,7 +16,7 @@ from phonebot.bench.subject import Subject
 
 GOAL_MS = 20  # the length of a frame
 GROWTH = 1.25
-FINE = 20  # the answer is good to one in so many calls
+FINE, FINEST = 20, 5  # the answer is good to one in so many calls, or to so many
 Verdict: TypeAlias = Literal["fits", "late", "load"]
 Measure: TypeAlias = Callable[[int], Awaitable[Run]]
 """Measures so many calls."""
@@ -80,7 +80,7 @@ async def search(server: str, at: Measure, first: int, most: int) -> tuple[list[
             fits = calls
         else:
             more, bound = calls, judged
-        if more - fits <= max(1, fits // FINE):
+        if more - fits <= max(FINEST, fits // FINE):
             return runs, Found(server, fits, more if bound != "asked" else None, bound)
         calls = (fits + more) // 2 if bound != "asked" else min(most, max(fits + 1, round(fits * GROWTH)))
 
