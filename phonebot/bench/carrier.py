@@ -77,8 +77,11 @@ class Stream(Receiver):
         to_caller: Tally,
         faults: list[str],
         on_clear: Callable[[], None],
+        on_audio: Callable[[], None],
     ) -> None:
-        self._on_clear = on_clear
+        self._on_clear, self._on_audio = on_clear, on_audio
+        self.start_after_ms = 0.0
+        """From the request to the voice webhook to the start of the stream."""
         self._wire: Wire
         self._asked_ns = asked_ns  # when the voice webhook was asked
         self._first_audio_ms: asyncio.Future[float] = asyncio.get_running_loop().create_future()
@@ -96,6 +99,7 @@ class Stream(Receiver):
 
     def start(self, parameters: dict[str, str]) -> None:
         """Say whose call this is. Audio may flow from here on."""
+        self.start_after_ms = (time.monotonic_ns() - self._asked_ns) / 1e6
         self._write('{"event":"connected","protocol":"Call","version":"1.0.0"}')
         body = {
             "streamSid": self._stream_sid,
@@ -164,6 +168,7 @@ class Stream(Receiver):
         match message:
             case _Media(media=body):
                 self._to_caller.arrive(body.payload)
+                self._on_audio()
                 self._play(body.payload)
             case _Mark(mark=mark) if self._played_s <= time.monotonic():
                 self._echo(mark.name)  # Twilio echoes a mark on an empty queue at once
@@ -216,15 +221,21 @@ class Carrier:
         with suppress(asyncio.CancelledError):
             await self._pacer
 
-    async def dial(self, from_number: str = FROM_NUMBER, on_clear: Callable[[], None] = lambda: None) -> Stream:
+    async def dial(
+        self,
+        from_number: str = FROM_NUMBER,
+        on_clear: Callable[[], None] = lambda: None,
+        on_audio: Callable[[], None] = lambda: None,
+    ) -> Stream:
         """
-        Make a call: ask the voice webhook, open the stream. `on_clear` is called when a clear arrives.
+        Make a call: ask the voice webhook, open the stream. `on_clear` is called when a clear arrives, `on_audio`
+        with each piece of audio.
 
         Raises PhonebotError when the server does not take the call.
         """
         call_sid = f"CA{uuid4().hex}"
         asked_ns = time.monotonic_ns()
-        stream = Stream(call_sid, asked_ns, self._to_model, self._to_caller, self.faults, on_clear)
+        stream = Stream(call_sid, asked_ns, self._to_model, self._to_caller, self.faults, on_clear, on_audio)
         try:
             url, parameters = await self._ask_webhook(call_sid, from_number)
             await connect(url, stream, USER_AGENT, OPEN_TIMEOUT_S)

@@ -18,6 +18,9 @@ import msgspec
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from phonebot.bench.scenario import TABOO
+from phonebot.call.actions import Action
+from phonebot.call.inputs import AnswerSent, Input
+from phonebot.carrier.messages import Start
 from phonebot.realtime.connection import ModelConnection
 from phonebot.realtime.events import Event, SpeechStarted, SpokenTextDelta
 
@@ -33,10 +36,37 @@ class Took(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Reacted(msgspec.Struct, frozen=True):
-    """The clears of each call in their order, and how late each beat was, in ms."""
+    """
+    The clears of each call in their order, and how late each beat was, in ms.
+
+    `answers_ms`: how long the first audio of each answer took to pass through, by call and in their order.
+    """
 
     clears: tuple[tuple[Took, ...], ...]
     beats_late_ms: tuple[float, ...]
+    answers_ms: tuple[tuple[float, ...], ...] = ()
+
+
+class _AnswersOfCall:
+    """A bridge's journal, which keeps what the service itself has measured of the call's answers."""
+
+    def __init__(self) -> None:
+        self.took_ms: list[float] = []
+
+    def happened(self, now: int, received: Input, actions: list[Action]) -> None:
+        if type(received) is AnswerSent:
+            self.took_ms.append(received.took_us / 1000)
+
+
+class Answers:
+    """Those of all calls, in the order of their streams."""
+
+    def __init__(self) -> None:
+        self.calls: list[_AnswersOfCall] = []
+
+    def watch(self, start: Start) -> _AnswersOfCall:
+        self.calls.append(_AnswersOfCall())
+        return self.calls[-1]
 
 
 class _Call:
@@ -63,8 +93,9 @@ _CALL: ContextVar[_Call] = ContextVar("call")
 class Reactions:
     """The app, timed. Its record since it was last asked for is at PATH."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, answers: Answers | None = None) -> None:
         self._app = app
+        self._answers = answers or Answers()
         self._calls: list[_Call] = []
         self._beats_late_ms: list[float] = []
         self._due_s: float | None = None  # of the next beat
@@ -94,7 +125,13 @@ class Reactions:
         return timed
 
     async def _answer(self, send: Send) -> None:
-        record = Reacted(tuple(tuple(call.clears) for call in self._calls), tuple(self._beats_late_ms))
+        record = Reacted(
+            tuple(tuple(call.clears) for call in self._calls),
+            tuple(self._beats_late_ms),
+            tuple(tuple(call.took_ms) for call in self._answers.calls),
+        )
+        for answered in self._answers.calls:
+            answered.took_ms.clear()
         for call in self._calls:
             call.clears.clear()
         self._beats_late_ms.clear()

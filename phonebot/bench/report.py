@@ -91,6 +91,51 @@ class ClearsUnderLoad(msgspec.Struct, frozen=True):
         )
 
 
+class FirstWord(msgspec.Struct, frozen=True):
+    """
+    How soon a caller hears the first word, from the request to the voice webhook and from the stream's start.
+
+    `kept`: the greeting is played, as the model spoke it to the first caller; otherwise the model speaks it.
+    """
+
+    kept: bool
+    from_webhook: Delays
+    from_start: Delays
+    faults: tuple[str, ...]
+
+    def __str__(self) -> str:
+        who = "a kept greeting is played" if self.kept else "the model speaks, 300 ms after its session was made"
+        return (
+            f"first word, in ms (p50 / p99), {who}: {self.from_start} after the start of the stream, "
+            f"{self.from_webhook} after the webhook was asked"
+        )
+
+
+class AnswersUnderLoad(msgspec.Struct, frozen=True):
+    """
+    Where the time goes from the end of the caller's speech to the first frame of the answer, by whom (answers.py).
+
+    `lost` answers never arrived. `others_busy`: what other processes took of the server's core (None: it had none).
+    """
+
+    calls: int
+    model: Delays
+    ours: Delays
+    network: Delays
+    lost: int
+    others_busy: float | None
+    faults: tuple[str, ...]
+
+    def __str__(self) -> str:
+        others = "" if self.others_busy is None else f"; others on the server's core {self.others_busy:.0%}"
+        return (
+            f"answers in {self.calls} calls at once, from the end of the caller's speech to the first frame, "
+            f"in ms (p50 / p99): model {self.model}, phonebot {self.ours} ({self.ours.max_ms:.2f} at most), "
+            f"network, here the loopback and the load, {self.network} "
+            f"({self.ours.count} answers, {self.lost} lost){others}"
+        )
+
+
 class Run(msgspec.Struct, frozen=True):
     """
     One server under one load.
@@ -157,15 +202,18 @@ class LatencyReport(Report, frozen=True):
     """
     How much later audio arrives because of the server, and how soon a caller hears something.
 
-    `guardrail`: how soon playback stops for one, from the model's delta with the offending words; None: that was
-    not measured.
+    `guardrail`: how soon playback stops for one, from the model's delta with the offending words; `answers`: where
+    their time goes; `first_words`: without and with a kept greeting. None, or empty: that was not measured.
     """
 
     guardrail: ClearsUnderLoad | None = None
+    answers: AnswersUnderLoad | None = None
+    first_words: tuple[FirstWord, ...] = ()
 
     @property
     def faults(self) -> tuple[str, ...]:
-        return (*super().faults, *(self.guardrail.faults if self.guardrail else ()))
+        further = (self.guardrail, self.answers, *self.first_words)
+        return (*super().faults, *(fault for each in further if each for fault in each.faults))
 
     def table(self) -> Table:
         title = f"{self.runs[0].calls} calls, times in ms (p50 / p99)"
@@ -177,9 +225,10 @@ class LatencyReport(Report, frozen=True):
             table.add_row(
                 run.server, str(run.to_model), str(run.to_caller), str(run.first_audio), str(run.fault_count)
             )
+        lines = [str(each) for each in (*self.first_words, self.answers) if each]
         if self.guardrail:
-            return self.captioned(table, f"guardrail, from its words to the {self.guardrail}")
-        return self.captioned(table)
+            lines.append(f"guardrail, from its words to the {self.guardrail}")
+        return self.captioned(table, *lines)
 
 
 def percentile(ordered: Sequence[float], percent: int) -> float:

@@ -29,7 +29,7 @@ from phonebot.agents.guardrails import Guardrail
 from phonebot.agents.numbers import Numbers
 from phonebot.agents.profile import Profile
 from phonebot.bench.processes import cpu_s, family, resident_mb
-from phonebot.bench.reaction import PATH, Reacted, Reactions
+from phonebot.bench.reaction import PATH, Answers, Reacted, Reactions
 from phonebot.bench.relay import create_relay
 from phonebot.bench.scenario import TABOO
 from phonebot.bench.service import service
@@ -56,6 +56,7 @@ class Subject(msgspec.Struct, frozen=True):
     """
     Which server. The rest is phonebot's: whether it keeps logs, what it says first, what the model is told.
 
+    `keeps_greeting`: later callers are greeted with what the model said to the first.
     `prompt` may hold `{caller}`, so that a model can tell the calls apart; None: the built-in one. With `timed` the
     process measures its own reactions too (reaction.py). `guarded`: a guardrail stops the bot when it says TABOO.
     `workers`: it is `phonebot serve` with so many, wherever the system places them, and with a database; none of
@@ -65,6 +66,7 @@ class Subject(msgspec.Struct, frozen=True):
     kind: Kind
     log: bool = True
     greeting: str | None = None
+    keeps_greeting: bool = False
     prompt: str | None = None
     timed: bool = False
     guarded: bool = False
@@ -253,15 +255,17 @@ def _app(order: _Order) -> ASGIApp:
         },
         env_file=None,
     )
-    profile = Profile(greeting=order.subject.greeting)
+    profile = Profile(greeting=order.subject.greeting, greeting_cache=order.subject.keeps_greeting)
     if order.subject.prompt is not None:
         profile = profile.model_copy(update={"prompt": order.subject.prompt})
     if order.subject.guarded:
         # The delta that holds the words always completes a step.
         taboo = Guardrail(name="taboo", words=[TABOO.strip()], debounce_characters=10)
         profile = profile.model_copy(update={"guardrails": [taboo]})
-    app = create_app(settings, Numbers.single(profile), writer=None if order.subject.log else _NoWriter())
-    return Reactions(app) if order.subject.timed else app
+    answers = Answers()
+    watch, writer = (answers.watch,) if order.subject.timed else (), None if order.subject.log else _NoWriter()
+    app = create_app(settings, Numbers.single(profile), watch, writer=writer)
+    return Reactions(app, answers) if order.subject.timed else app
 
 
 if __name__ == "__main__":

@@ -51,7 +51,7 @@ from phonebot.call.inputs import (
 )
 from phonebot.call.lines import Lines
 from phonebot.call.manners import Manners
-from phonebot.call.plan import CallPlan, Clip
+from phonebot.call.plan import CallPlan
 from phonebot.call.recovery import Recovery
 from phonebot.call.tools import Tools
 from phonebot.call.turns import Turn
@@ -61,8 +61,7 @@ from phonebot.carrier.messages import Dtmf, Mark, Media, Start, Stop
 from phonebot.realtime import events
 from phonebot.realtime.events import AppendAudio
 
-OPENS_MS = 15  # less than the frame of 20 ms within which a caller is to be greeted
-FRAME_MS = 20
+CLOCKLESS_TICK_MS = 5  # what was sent before the carrier's clock was known is dated to so much: see `_set_clock`
 CARRIER_FAULTS = 20  # more refused messages than this are no accident
 SILENT_CARRIER_MS = 60_000  # a stream that says nothing for so long is dead, whatever its socket says
 
@@ -100,8 +99,8 @@ class Call:
         self._lines = Lines(self._talk.dialogue, bool(plan.session.transcription))
         self._manners = Manners(plan.no_input, self._talk, self._tools, self._typed)
         self._winding_up = WindingUp(plan, self._talk)
-        # Of what is played first: what was not begun yet, once the stream has started.
-        self._opening: tuple[Clip, ...] = ()
+        # Of what is played first: what was not begun yet.
+        self._opening = plan.opening
         # It was begun before the carrier's clock was known, and call time has come so far since; None: it was not.
         self._early_ms: int | None = None
         self._carrier_faults = 0
@@ -191,8 +190,10 @@ class Call:
     # ------------------------------------------------------------------------------ the carrier
 
     def _start(self, start: Start, now: int) -> list[Action]:
-        self._opening = self.plan.opening
-        return [*map(Trouble, self.plan.problems), *self._recovery.start(now)]
+        opened: list[Action] = []
+        if self._opening and not self._talk.notice:
+            opened, self._early_ms = self._open(now), now
+        return [*opened, *map(Trouble, self.plan.problems), *self._recovery.start(now)]
 
     def _media(self, media: Media, now: int) -> list[Action]:
         if media.timestamp_ms > now + WILD_STAMP_MS:
@@ -227,11 +228,7 @@ class Call:
         return self._talk.end("stream_lost", now)
 
     def _open(self, now: int) -> list[Action]:
-        """
-        Play what the call begins with, where it is not played yet; where nothing is, measure the line.
-
-        It begins with the first frame, which tells the carrier's clock, or after OPENS_MS without one.
-        """
+        """Play what the call begins with, where it is not played yet; where nothing is, measure the line."""
         if self._talk.notice:
             return self._talk.ledger.ping(now)
         opening, self._opening = self._opening, ()
@@ -244,33 +241,18 @@ class Call:
         return actions + self._talk.ledger.ping(now)
 
     @property
-    def _opens_soon(self) -> bool:
-        """There is something to begin with, and neither a frame of the caller nor a notice's end has begun it."""
-        return bool(self._opening) and self._carrier_ms < 0 and not self._talk.notice
-
-    @property
     def _unheard_due_ms(self) -> int:
         """When a Tick is due to a carrier that has sent no frame yet."""
-        if self._opens_soon:
-            return OPENS_MS
         if self._early_ms is not None and self._early_ms < LATE_START_MS:
-            return self._early_ms + FRAME_MS  # so that `_set_clock` knows to a frame how long ago it was begun
+            return self._early_ms + CLOCKLESS_TICK_MS
         return self._carrier_ms + SILENT_CARRIER_MS
-
-    def _open_early(self, now: int) -> list[Action]:
-        if self._early_ms is not None:
-            self._early_ms = now
-        if not (self._opens_soon and now >= OPENS_MS):
-            return []
-        self._early_ms = now
-        return self._open(now)
 
     def _set_clock(self, media: Media, now: int) -> None:
         """
         The first frame tells the carrier's clock, to which call time jumps, unless that frame came late (clock.py).
 
-        What was sent before then was sent later than it seemed, by all of the jump: less than a frame of it has
-        really passed, and is taken to be none, since the line is better taken for quick than for slow.
+        What was sent before then was sent later than it seemed, by all of the jump. Of that some ms may really have
+        passed, up to the next Tick; they are taken to be none: the line is better taken for quick than for slow.
         """
         if self._early_ms is not None and not ahead_ms(media.timestamp_ms, now):
             self._talk.ledger.postpone(now - self._early_ms)
@@ -354,9 +336,10 @@ class Call:
     def _tick(self, tick: Tick, now: int) -> list[Action]:
         if now >= self._carrier_ms + SILENT_CARRIER_MS:
             return self._talk.hang_up(1001, "stream_lost", now)
-        opened = self._open_early(now) if self._carrier_ms < 0 else []
+        if self._early_ms is not None and self._carrier_ms < 0:
+            self._early_ms = now
         wound_up = self._winding_up.tick(now) if now >= self._winding_up.due_ms else []
-        return opened + (wound_up if self._talk.ended else wound_up + self._pass_time(now))
+        return wound_up if self._talk.ended else wound_up + self._pass_time(now)
 
     def _pass_time(self, now: int) -> list[Action]:
         if self._talk.answer_due_ms is not None and now >= self._talk.answer_due_ms:

@@ -58,9 +58,13 @@ def test_workers_are_measured_with_all_their_processes() -> None:
 
 
 def test_latency_measures_both_directions_and_the_first_audio() -> None:
-    report = measure_latency(1, 2.0, warmup_s=0.0, greeted=2, guarded=0)
+    report = measure_latency(1, 2.0, warmup_s=0.0, greeted=2, guarded=0, asked=0)
 
     assert report.faults == ()
+    spoken, kept = report.first_words
+    assert (spoken.kept, spoken.from_start.count, kept.kept, kept.from_start.count) == (False, 2, True, 2)
+    assert spoken.from_start.p50_ms > 300, "the model takes that long"
+    assert report.answers is None
     relay, phonebot = report.runs
     assert relay.first_audio.count == 0
     assert phonebot.first_audio.count == 2
