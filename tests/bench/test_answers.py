@@ -14,6 +14,6 @@ def test_of_each_answer_that_counts_the_parts_are_measured(monkeypatch: pytest.M
         found = run(measure_answers(2, cores))
     assert (found.faults, found.lost) == ((), 0)
     assert found.model.count == found.ours.count == found.network.count == 2
-    assert found.model.p50_ms >= THINKS_MS
+    assert found.model.p50_ms > THINKS_MS / 2
     assert found.ours.p50_ms > 0
     assert "2 calls at once" in str(found)
