@@ -243,7 +243,12 @@ async def file_fixture(store: Store, calls_dir: Path, name: str, sid: str, start
     account, both = account_of(log), legs(log)
     turns = list(_turns_of(log, account, both))
     usage = [
-        UsageRow(sequence=number, at_ms=step.now_ms, **_tokens(step.input.response.usage))
+        UsageRow(
+            sequence=number,
+            at_ms=step.now_ms,
+            cost_usd=LISTED.tariff("gpt-realtime-2.1").of(step.input.response.usage),
+            **_tokens(step.input.response.usage),
+        )
         for number, step in enumerate((step for step in log.steps if isinstance(step.input, ResponseDone)), 1)
         if isinstance(step.input, ResponseDone) and step.input.response.usage
     ]
