@@ -14,7 +14,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from time import monotonic
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 from phonebot.call.actions import (
     Action,
@@ -54,7 +54,7 @@ from phonebot.call.inputs import (
 from phonebot.call.plan import Clip
 from phonebot.call.turns import Turn
 from phonebot.carrier.messages import Media, Start, StreamReader, StreamWriter
-from phonebot.errors import CarrierError, ModelError, ModelProtocolError, ModelUnreachable
+from phonebot.errors import CarrierError, ModelError, ModelUnreachable
 from phonebot.hidden_keys import HiddenKeys
 from phonebot.outbox import CarrierOutbox, ModelOutbox
 from phonebot.realtime.connection import ModelConnection
@@ -74,9 +74,11 @@ class StreamClosed(Exception):
 
 
 class CarrierSocket(Protocol):
-    """The carrier's WebSocket, accepted. `receive` and `send` raise `StreamClosed` once it has ended."""
+    """The carrier's WebSocket, accepted. `hear` and `send` raise `StreamClosed` once it has ended."""
 
-    async def receive(self) -> str | bytes: ...
+    async def hear(self, heard: Callable[[str | bytes], None]) -> NoReturn:
+        """Each message goes to `heard`, as soon as it has arrived. Raises what `heard` raises, too."""
+        ...
 
     async def send(self, message: str) -> None: ...
 
@@ -376,17 +378,17 @@ class Bridge:
     # ---------------------------------------------------------------------------------- the carrier's socket
 
     async def _read_carrier(self) -> None:
-        while True:
-            try:
-                message = await self._socket.receive()
-            except StreamClosed as closed:
-                self._feed(CarrierClosed(closed.code))
-                return
-            try:
-                received: Input = self._reader.receive(message)
-            except CarrierError as error:
-                received = CarrierFault(str(error), counts=not error.harmless)
-            self._feed(received)
+        try:
+            await self._socket.hear(self._heard)
+        except StreamClosed as closed:
+            self._feed(CarrierClosed(closed.code))
+
+    def _heard(self, message: str | bytes) -> None:
+        try:
+            received: Input = self._reader.receive(message)
+        except CarrierError as error:
+            received = CarrierFault(str(error), counts=not error.harmless)
+        self._feed(received)
 
     def _send(self, message: str, put: Callable[[str], None]) -> None:
         """Send at once what the socket takes, unless something waits before it; else `put` it into the outbox."""
@@ -431,7 +433,7 @@ class Bridge:
                 self._feed(ready)
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._write_model(link.connection, link.outbox))
-                await self._read_model(link.connection)
+                await self._listen(link, link.connection)
         except* ModelError as errors:
             if self._model is link:
                 self._model = None
@@ -440,14 +442,13 @@ class Bridge:
             if link.connection:
                 await link.connection.close()
 
-    async def _read_model(self, connection: ModelConnection) -> None:
-        while True:
-            try:
-                received: Input = await connection.receive()
-            except ModelProtocolError as error:
-                received = ModelFault(str(error))
-            self.read_s = monotonic()
-            self._feed(received)
+    async def _listen(self, link: ModelLink, connection: ModelConnection) -> None:
+        def heard(event: Input) -> None:
+            if self._model is link:
+                self.read_s = monotonic()
+                self._feed(event)
+
+        await connection.listen(heard, lambda error: heard(ModelFault(str(error))))
 
     async def _write_model(self, connection: ModelConnection, outbox: ModelOutbox) -> None:
         while True:

@@ -4,7 +4,7 @@ import asyncio
 import json
 from base64 import b64encode
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import pytest
 from driver import PLAN
@@ -37,7 +37,7 @@ from phonebot.call.inputs import (
 )
 from phonebot.call.plan import CallPlan, Recovery
 from phonebot.carrier.messages import Media, Start, StreamReader
-from phonebot.errors import ModelRefused, ModelUnreachable
+from phonebot.errors import ModelProtocolError, ModelRefused, ModelUnreachable
 from phonebot.outbox import MAX_CALLER_MS
 from phonebot.realtime.connection import ModelConnection
 from phonebot.realtime.events import (
@@ -68,11 +68,12 @@ class Socket:
         self.takes = asyncio.Event()
         self.takes.set()
 
-    async def receive(self) -> str | bytes:
-        message = await self.coming.get()
-        if isinstance(message, Exception):
-            raise message
-        return message
+    async def hear(self, heard: Callable[[str | bytes], None]) -> NoReturn:
+        while True:
+            message = await self.coming.get()
+            if isinstance(message, Exception):
+                raise message
+            heard(message)
 
     async def send(self, message: str) -> None:
         await self.takes.wait()
@@ -100,11 +101,15 @@ class Model:
     async def connect(self, session: Session) -> tuple[ModelConnection, ModelReady]:
         return cast(ModelConnection, self), ModelReady(session)
 
-    async def receive(self) -> Event:
-        event = await self.coming.get()
-        if isinstance(event, Exception):
-            raise event
-        return event
+    async def listen(self, heard: Callable[[Event], None], wrong: Callable[[ModelProtocolError], None]) -> NoReturn:
+        while True:
+            event = await self.coming.get()
+            if isinstance(event, ModelProtocolError):
+                wrong(event)
+            elif isinstance(event, Exception):
+                raise event
+            else:
+                heard(event)
 
     async def send(self, command: Command) -> None:
         await self.takes.wait()

@@ -11,11 +11,12 @@ PACKAGE = Path(__file__).parent.parent / "phonebot"
 # What each part may import of ours, besides its own modules. What stands for a package stands for all of it.
 ALLOWED: dict[str, tuple[str, ...]] = {
     "errors": (),
+    "frames": (),
     "discretion": ("errors",),
     "settings": ("errors",),
     "audio": ("errors",),
     "carrier": ("errors", "audio"),
-    "realtime": ("errors", "audio"),
+    "realtime": ("errors", "frames", "audio"),
     "agents": ("errors",),
     "agents.numbers": ("audio.recordings",),  # beside what is allowed to the rest of agents
     "call": ("carrier.messages", "realtime.events", "realtime.severity", "realtime.prices", "agents", "audio"),
@@ -52,6 +53,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "agents",
         "audio",
         "errors",
+        "frames",
         "hooks",
         "outbound",
         "transfers",

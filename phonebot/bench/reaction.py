@@ -4,15 +4,18 @@ How soon the service acts on an interruption or a guardrail, measured inside its
     app = Reactions(create_app(...))    # in the process under test; nothing of it runs anywhere else
 
 What counts is the time from the model's word that the caller speaks, or from its words that a guardrail stops it
-for, as soon as that was read (`ModelConnection.receive` returned), until the server's transport has the clear (its
-ASGI `send` returned). Unlike the same seen from outside it holds nothing of the loopback and of the load. With it
-is noted how much CPU time the thread used for it: the rest is other processes' and other threads'. Beside it stands
-how late the event loop is with a timer, which shows what keeps it from its work.
+for, as soon as that was read (`ModelConnection.listen` passes it on), until the server's transport has the clear
+(`Stream.send_now`, or its ASGI `send`, returned). Unlike the same seen from outside it holds nothing of the
+loopback and of the load. With it is noted how much CPU time the thread used for it: the rest is other processes'
+and other threads'. Beside it stands how late the event loop is with a timer, which shows what keeps it from its
+work.
 """
 
 import asyncio
 import time
+from collections.abc import Callable
 from contextvars import ContextVar
+from typing import NoReturn
 
 import msgspec
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -21,8 +24,10 @@ from phonebot.bench.scenario import TABOO
 from phonebot.call.actions import Action
 from phonebot.call.inputs import AnswerSent, Input
 from phonebot.carrier.messages import Start
+from phonebot.errors import ModelProtocolError
 from phonebot.realtime.connection import ModelConnection
 from phonebot.realtime.events import Event, SpeechStarted, SpokenTextDelta
+from phonebot.web.streams import Stream
 
 PATH = "/bench/reactions"
 BEAT_MS = 10  # how often the loop is asked; its timers are good to a ms
@@ -76,6 +81,11 @@ class _Call:
         self.read: _Moment | None = None
         self.clears: list[Took] = []
 
+    def wrote(self, message: str) -> None:
+        if self.read and message.startswith('{"event":"clear"'):
+            self.clears.append(self.read.until_now())
+            self.read = None
+
 
 class _Moment:
     """Now: in the time that passes, and in the CPU time of this thread. Asking for it lets no other thread run."""
@@ -99,28 +109,44 @@ class Reactions:
         self._calls: list[_Call] = []
         self._beats_late_ms: list[float] = []
         self._due_s: float | None = None  # of the next beat
+        self._beating: asyncio.TimerHandle | None = None
         _time_receiving()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._due_s is None:
             self._arm()
         if scope["type"] == "websocket":
-            await self._app(scope, receive, self._timed(send))
+            await self._app(scope, receive, self._timed(Stream.of(scope), send))
         elif scope["type"] == "http" and scope["path"] == PATH:
             await self._answer(send)
         else:
             await self._app(scope, receive, send)
+            if scope["type"] == "lifespan":
+                self.close()
 
-    def _timed(self, send: Send) -> Send:
+    def close(self) -> None:
+        """The loop is not asked any more."""
+        if self._beating:
+            self._beating.cancel()
+
+    def _timed(self, stream: Stream | None, send: Send) -> Send:
         call = _Call()
         self._calls.append(call)
         _CALL.set(call)  # the tasks of this call inherit it
+        if stream:
+            send_now = stream.send_now
+
+            def timed_now(text: str) -> bool:
+                sent = send_now(text)
+                if sent:
+                    call.wrote(text)
+                return sent
+
+            stream.send_now = timed_now  # type: ignore[method-assign]
 
         async def timed(message: Message) -> None:
             await send(message)
-            if call.read and message.get("text", "").startswith('{"event":"clear"'):
-                call.clears.append(call.read.until_now())
-                call.read = None
+            call.wrote(message.get("text", ""))
 
         return timed
 
@@ -140,7 +166,7 @@ class Reactions:
 
     def _arm(self) -> None:
         self._due_s = time.perf_counter() + BEAT_MS / 1000
-        asyncio.get_running_loop().call_later(BEAT_MS / 1000, self._beat)
+        self._beating = asyncio.get_running_loop().call_later(BEAT_MS / 1000, self._beat)
 
     def _beat(self) -> None:
         assert self._due_s is not None, "a beat was armed"
@@ -154,12 +180,18 @@ def _is_cause(event: Event) -> bool:
 
 def _time_receiving() -> None:
     """From now on each model connection of this process notes when it has read what a clear follows."""
-    receive = ModelConnection.receive
+    listen = ModelConnection.listen
 
-    async def timed(connection: ModelConnection) -> Event:
-        event = await receive(connection)
-        if _is_cause(event) and (call := _CALL.get(None)):
-            call.read = _Moment()
-        return event
+    async def timed(
+        connection: ModelConnection, heard: Callable[[Event], None], wrong: Callable[[ModelProtocolError], None]
+    ) -> NoReturn:
+        call = _CALL.get(None)
 
-    ModelConnection.receive = timed  # type: ignore[method-assign, assignment]
+        def noted(event: Event) -> None:
+            if call and _is_cause(event):
+                call.read = _Moment()
+            heard(event)
+
+        await listen(connection, noted, wrong)
+
+    ModelConnection.listen = timed  # type: ignore[method-assign, assignment]

@@ -8,14 +8,14 @@ connection is a new, empty session.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, NoReturn
 
 import msgspec
 from msgspec import UNSET, UnsetType, structs
 
-from phonebot.errors import ModelProtocolError, ModelRefused, ModelUnreachable
+from phonebot.errors import ModelError, ModelProtocolError, ModelRefused, ModelUnreachable
 from phonebot.realtime import wire
 from phonebot.realtime.beta import BETA
 from phonebot.realtime.codec import Codec, dumps
@@ -152,12 +152,37 @@ class ModelConnection:
         ModelRefused, and an error after which no session will be granted (key, quota) is as if it had ended.
         """
         try:
-            event = self._codec.decode(await self._line.read())
+            text = await self._line.read()
         except ModelRefused as refusal:
-            self.was_refused = True
-            if self.replaceable:
-                raise ModelUnreachable(refusal.problem, refusal.code) from None
-            raise
+            raise self._not_granted(refusal) from None
+        return self._event(text)
+
+    async def listen(self, heard: Callable[[Event], None], wrong: Callable[[ModelProtocolError], None]) -> NoReturn:
+        """
+        Each event goes to `heard` and each malformed message to `wrong`, as soon as it has arrived.
+
+        Raises what `receive` raises when the session has ended, and what they raise.
+        """
+
+        def take(text: str) -> None:
+            try:
+                event = self._event(text)
+            except ModelProtocolError as error:
+                wrong(error)
+            else:
+                heard(event)
+
+        try:
+            await self._line.listen(take, wrong)
+        except ModelRefused as refusal:
+            raise self._not_granted(refusal) from None
+
+    def _not_granted(self, refusal: ModelRefused) -> ModelError:
+        self.was_refused = True
+        return ModelUnreachable(refusal.problem, refusal.code) if self.replaceable else refusal
+
+    def _event(self, text: str) -> Event:
+        event = self._codec.decode(text)
         _log.debug("< %s", type(event).__name__)
         match event:
             case ErrorEvent():

@@ -11,12 +11,12 @@ import re
 import socket as sockets
 import ssl
 import sys
+from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import Any, NoReturn, cast
 from urllib.parse import urlsplit
 
 import msgspec
-from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as open_socket
 from websockets.exceptions import (
     ConnectionClosed,
@@ -33,10 +33,11 @@ from websockets.protocol import State
 from websockets.typing import Subprotocol
 
 from phonebot.errors import ModelError, ModelProtocolError, ModelRefused, ModelUnreachable
+from phonebot.frames import ClientTexts
 from phonebot.realtime.events import ErrorDetail
-from phonebot.realtime.frame import ClientFrames
 from phonebot.realtime.providers import Endpoint, masked
 from phonebot.realtime.severity import close_meaning, close_severity, severity
+from phonebot.realtime.socket import Socket
 
 ROOM_BYTES = 16 * 1024  # half of what the library lets wait before a send blocks
 SEND_TIMEOUT_S = 5.0  # by then the socket holds seconds of the caller's audio
@@ -63,10 +64,10 @@ _library_log.setLevel(logging.INFO)
 class Line:
     """The socket in texts. Its faults become ours, without our key in them."""
 
-    def __init__(self, endpoint: Endpoint, socket: ClientConnection) -> None:
+    def __init__(self, endpoint: Endpoint, socket: Socket) -> None:
         self.endpoint = endpoint
         self._socket = socket
-        self._frames = ClientFrames()
+        self._frames = ClientTexts()
         self._closed_by_us = False
         self._parting: ErrorDetail | None = None  # an error after which services close
 
@@ -80,6 +81,22 @@ class Line:
             raise ModelProtocolError(f"message: {len(message)} bytes of binary, where only text is allowed")
         return message
 
+    async def listen(self, heard: Callable[[str], None], wrong: Callable[[ModelProtocolError], None]) -> NoReturn:
+        """Each message goes to `heard`, as soon as it has arrived; what `read` would say of one to `wrong`."""
+        self._socket.listen(heard)
+        try:
+            while True:
+                try:
+                    heard(await self.read())
+                except ModelProtocolError as error:
+                    wrong(error)
+        except ModelError:
+            if failure := self._socket.failure:
+                raise failure from None
+            raise
+        finally:
+            self._socket.listen(None)
+
     def write_now(self, text: str) -> bool:
         """Send a message without waiting. False, and nothing is sent, when that cannot be: then use `write`."""
         socket = self._socket
@@ -90,7 +107,7 @@ class Line:
         if transport.get_write_buffer_size() > ROOM_BYTES:
             return False
         # Whole messages only: the library never has a fragmented one under way that this could come between.
-        transport.write(self._frames.text(text))
+        transport.write(self._frames.make(text))
         return True
 
     async def write(self, text: str) -> None:
@@ -177,6 +194,7 @@ async def open_line(endpoint: Endpoint, timeout_s: float) -> Line:
             endpoint.url,
             additional_headers=list(endpoint.headers),
             subprotocols=[Subprotocol(each) for each in endpoint.subprotocols] or None,
+            create_connection=Socket,
             compression=None,  # base64 audio hardly shrinks, and every frame would wait for it
             open_timeout=timeout_s,
             ping_interval=PING_INTERVAL_S,
@@ -204,14 +222,14 @@ async def open_line(endpoint: Endpoint, timeout_s: float) -> Line:
         raise ModelUnreachable(f"{name} did not open a session within {timeout_s:g} s") from None
     except OSError as fault:
         raise ModelUnreachable(f"{name} cannot be reached: {fault.strerror or fault}") from fault
-    _limit_unacknowledged(socket)
-    return Line(endpoint, socket)
+    _limit_unacknowledged(socket.transport)
+    return Line(endpoint, cast(Socket, socket))
 
 
-def _limit_unacknowledged(socket: ClientConnection) -> None:
+def _limit_unacknowledged(transport: asyncio.Transport) -> None:
     """Let the system break a connection whose peer acknowledges nothing (tcp(7), TCP_USER_TIMEOUT: Linux alone)."""
     if sys.platform == "linux":
-        tcp: sockets.socket = socket.transport.get_extra_info("socket")
+        tcp: sockets.socket = transport.get_extra_info("socket")
         tcp.setsockopt(sockets.IPPROTO_TCP, sockets.TCP_USER_TIMEOUT, UNACKNOWLEDGED_MS)
 
 

@@ -103,13 +103,14 @@ from phonebot.web.profiles import Answering
 from phonebot.web.recordings import PATH as RECORDINGS
 from phonebot.web.recordings import RecordingDoor
 from phonebot.web.roster import Roster
+from phonebot.web.streams import Stream
 from phonebot.web.webhooks import Door, Webhooks
 
 # One place for how the app is served: the benchmark's yardstick is served alike.
 SERVER_OPTIONS: dict[str, Any] = {
     "loop": "uvloop",
     "http": PatientProtocol,  # h11: it bounds the head of a request, which httptools does not
-    "ws": "websockets-sansio",
+    "ws": Stream,
     "ws_max_size": MAX_MESSAGE_BYTES,
     "ws_per_message_deflate": False,
     "ws_ping_interval": None,  # media is the heartbeat, and a carrier need not answer pings

@@ -7,8 +7,9 @@ model session is opened before both.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from typing import NoReturn
 
 from starlette.types import Message, Receive, Scope, Send
 
@@ -19,6 +20,7 @@ from phonebot.web.admission import Admission, Admitted, Arrival, Gate, Refused
 from phonebot.web.crowds import Bounds, Crowds, Party
 from phonebot.web.live import LiveCalls
 from phonebot.web.pace import Pace
+from phonebot.web.streams import FAILED, Stream
 from phonebot.web.webhooks import Door
 
 log = logging.getLogger(__name__)
@@ -27,6 +29,11 @@ START_TIMEOUT_S = 5.0  # the start message follows the connection at once
 MAX_WAITING = 1_000
 """Streams whose start message is waited for. The carrier's come from anywhere: no address has its own bound."""
 SUBPROTOCOL = "audio.twilio.com"  # offered by some clients; one that was not offered must not be answered
+
+
+class _TooMuch(Exception):
+    """More came on a stream than a call can have."""
+
 
 HoldCall = Callable[["MediaSocket", StreamReader, Start, Admission], Awaitable[None]]
 Answer = Callable[["MediaSocket", StreamReader, Start, Arrival], Awaitable[None]]
@@ -37,12 +44,19 @@ class MediaSocket:
     """
     A bridge's carrier socket, straight on the server (ASGI, WebSocket).
 
-    No class stands between: each frame passes here on its own.
+    No class stands between: each frame passes here on its own. Where the server is ours, it passes in the loop's
+    turn in which it arrives, past ASGI (streams.py).
     """
 
-    def __init__(self, receive: Receive, send: Send, flooded: Callable[[], None] = lambda: None) -> None:
-        """`flooded` is told when the stream is closed since too much comes on it."""
-        self._receive, self._send = receive, send
+    def __init__(
+        self,
+        receive: Receive,
+        send: Send,
+        flooded: Callable[[], None] = lambda: None,
+        stream: Stream | None = None,
+    ) -> None:
+        """`flooded` is told when the stream is closed since too much comes on it. `stream` None: it is ASGI's."""
+        self._receive, self._send, self._stream = receive, send, stream
         self._pace, self._flooded = Pace(), flooded
         self._ended = False  # nothing more can be read or sent
 
@@ -64,37 +78,45 @@ class MediaSocket:
         if message["type"] == "websocket.disconnect":
             self._ended = True
             raise StreamClosed(message.get("code") or 1005)
+        if message["type"] == FAILED:
+            if isinstance(message["error"], _TooMuch):
+                await self._refuse_flood()
+            raise message["error"]
         text: str | None = message.get("text")
         content = message.get("bytes", b"") if text is None else text
         if self._pace.exceeded_by(len(content)):
-            log.warning("a stream was closed: more came on it than a call can have")
-            self._flooded()
-            await self.close(1008)
-            raise StreamClosed(1008)
+            await self._refuse_flood()
         return content
+
+    async def hear(self, heard: Callable[[str | bytes], None]) -> NoReturn:
+        """Each message goes to `heard`, until the end. Raises `StreamClosed` then, and what `heard` raises."""
+
+        def pass_on(text: str) -> None:
+            if self._pace.exceeded_by(len(text)):
+                raise _TooMuch
+            heard(text)
+
+        try:
+            if self._stream:
+                self._stream.listen(pass_on)
+            while True:
+                heard(await self.receive())
+        finally:
+            if self._stream:
+                self._stream.listen(None)
+
+    async def _refuse_flood(self) -> NoReturn:
+        log.warning("a stream was closed: more came on it than a call can have")
+        self._flooded()
+        await self.close(1008)
+        raise StreamClosed(1008)
 
     async def send(self, message: str) -> None:
         await self._give({"type": "websocket.send", "text": message})
 
     def send_now(self, message: str) -> bool:
-        """
-        Send without waiting. False, and nothing is sent, when that cannot be: then use `send`.
-
-        The server's `send` waits for room in the socket's buffer first, and then no more (uvicorn, the WebSocket
-        implementation that SERVER_OPTIONS names). So its first step either is the whole of it or has done nothing.
-        """
-        if self._ended:
-            return False
-        sending = self._send({"type": "websocket.send", "text": message})
-        assert isinstance(sending, Coroutine), "the server's send is an async function"
-        try:
-            sending.send(None)
-        except StopIteration:
-            return True
-        except (OSError, RuntimeError):
-            return False  # closed: `send` will say so
-        sending.close()
-        return False
+        """Send without waiting. False, and nothing is sent, when that cannot be: then use `send`."""
+        return not self._ended and self._stream is not None and self._stream.send_now(message)
 
     async def close(self, code: int) -> None:
         if not self._ended:
@@ -136,7 +158,7 @@ class MediaEndpoint:
         self._hold = hold
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        socket = MediaSocket(receive, send, self._flooded)
+        socket = MediaSocket(receive, send, self._flooded, Stream.of(scope))
         if not self._door.lets_stream_in(scope):
             log.warning("a stream without a valid signature was refused")
             self._forged()
