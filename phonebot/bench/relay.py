@@ -1,7 +1,8 @@
 """
 The yardstick: a relay that moves the audio from socket to socket and does nothing else.
 
-It is served as phonebot is (`phonebot.web.app.SERVER_OPTIONS`) and speaks to the model through the same library.
+It is served as phonebot is (`phonebot.web.app.SERVER_OPTIONS`), but by uvicorn's own WebSocket implementation, and
+speaks to the model through the same library, without our short way for messages (phonebot/frames.py).
 Nothing is parsed: the payload is cut out of the text. It keeps no record, sends no marks, hears no interruption and
 trusts both sides, so no service that does its work can cost less.
 """

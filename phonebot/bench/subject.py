@@ -18,7 +18,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import aiohttp
 import msgspec
@@ -199,11 +199,16 @@ def main(order_json: str) -> None:
         os.sched_setaffinity(0, {order.core})
     listener = socket.socket(fileno=order.socket)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(_app(order), listener))
+        runner.run(_serve(_app(order), listener, **_server_options(order.subject)))
 
 
-async def _serve(app: ASGIApp, listener: socket.socket) -> None:
-    server = server_for(app)
+def _server_options(subject: Subject) -> dict[str, Any]:
+    """How it is served otherwise than phonebot: the relay by the quickest of uvicorn's own implementations."""
+    return {"ws": "websockets-sansio"} if subject.kind == "relay" else {}
+
+
+async def _serve(app: ASGIApp, listener: socket.socket, **options: Any) -> None:
+    server = server_for(app, **options)
     server.stop_on_signals()
     loop = asyncio.get_running_loop()
 
