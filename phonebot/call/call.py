@@ -106,13 +106,26 @@ class Call:
         self._carrier_faults = 0
         self._carrier_ms = -1  # when the carrier was last heard of; -1: not yet
         self._receive = self._receivers()
+        # A frame of the caller's is passed on, and changes nothing else; and when a Tick is due while frames come.
+        self._is_plain, self._due_ms = False, self._next_due_ms()
 
     def receive(self, received: Input, now: int) -> list[Action]:
         """What is to be done now that `received` has happened, in this order."""
         if self._talk.ended:
             return []
-        receive = self._receive.get(type(received))
-        actions = receive(received, now) if receive else []
+        if self._is_plain and type(received) is Media:
+            actions = self._media(received, now)
+            if _only_passes_on(actions):
+                return actions  # fifty times a second
+        else:
+            receive = self._receive.get(type(received))
+            actions = receive(received, now) if receive else []
+        actions = self._finish(self._follow_up(actions, now), now)
+        self._is_plain, self._due_ms = self._will_pass_on(), self._next_due_ms()
+        return actions
+
+    def _follow_up(self, actions: list[Action], now: int) -> list[Action]:
+        """The same, with what else comes of it, whatever it was."""
         if self._talk.notice:
             actions += self._heed_notice(now)
         if self._typed.unanswered and not self._talk.ended:
@@ -129,12 +142,18 @@ class Call:
             self._manners.watch(now)
         if self._caller.guards:
             self._caller.note_playback(actions, now)
-        return self._finish(actions, now)
+        return actions
+
+    def _will_pass_on(self) -> bool:
+        """Nobody looks at the caller's frames, nor at the time that passes with each, but for `wakeup_ms`."""
+        waits = self._talk.notice or self._typed.unanswered or self._talk.farewell or self._tools.running
+        looks = self._guardrails.looks or self._caller.keys_in or self._manners.watches or self._caller.listens
+        return not (waits or looks or self._talk.ended)
 
     def _finish(self, actions: list[Action], now: int) -> list[Action]:
         """The same as the model can be told it: nothing while there is none, and later what that was."""
-        if len(actions) == 1 and isinstance(only := actions[0], Tell) and isinstance(only.command, AppendAudio):
-            return actions  # fifty times a second
+        if _only_passes_on(actions):
+            return actions
         actions += self._recovery.watch(now)
         dialogue = self._talk.dialogue
         dialogue.note(actions)
@@ -164,10 +183,14 @@ class Call:
     @property
     def wakeup_ms(self) -> int | None:
         """When a Tick is due."""
-        talk = self._talk
-        if talk.ended:
+        if self._talk.ended:
             return None
-        due_ms = self._carrier_ms + SILENT_CARRIER_MS if self._carrier_ms >= 0 else self._unheard_due_ms
+        silent_ms = self._carrier_ms + SILENT_CARRIER_MS if self._carrier_ms >= 0 else self._unheard_due_ms
+        return silent_ms if self._due_ms is None or silent_ms < self._due_ms else self._due_ms
+
+    def _next_due_ms(self) -> int | None:
+        """When a Tick is due, should the carrier not fall silent."""
+        talk = self._talk
         dues = (
             talk.notice.due_ms if talk.notice else None,
             talk.farewell.due_ms if talk.farewell else None,
@@ -182,10 +205,7 @@ class Call:
             self._caller.due_ms,
             self._errands.due_ms if self._tools.running else None,
         )
-        for other_ms in dues:
-            if other_ms is not None and other_ms < due_ms:
-                due_ms = other_ms
-        return due_ms
+        return min((due_ms for due_ms in dues if due_ms is not None), default=None)
 
     # ------------------------------------------------------------------------------ the carrier
 
@@ -398,3 +418,8 @@ class Call:
             events.OutputItemDone: self._answers.item_done,
             events.ResponseDone: self._response_done,
         }
+
+
+def _only_passes_on(actions: list[Action]) -> bool:
+    """All that comes of a frame is that the model hears it."""
+    return len(actions) == 1 and isinstance(only := actions[0], Tell) and isinstance(only.command, AppendAudio)

@@ -329,6 +329,11 @@ class Caller:
         return heard + (self._decide(self._interruptions.tick(now), now) if self._interruptions else [])
 
     @property
+    def listens(self) -> bool:
+        """His frames are looked at here, for his turns or for what interrupts the bot."""
+        return self._ear is not None or self._interruptions is not None
+
+    @property
     def guards(self) -> bool:
         """The bot's own voice coming back is to be told from the caller's."""
         return self._interruptions is not None and self._interruptions.guards
