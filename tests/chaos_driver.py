@@ -262,7 +262,8 @@ def believed_ms(logs: Iterable[CallLog]) -> Counter[int]:
     """How much of each level was heard, as the logs of the call have it."""
     believed: Counter[int] = Counter()
     for log in logs:
-        received: Counter[str] = Counter()
+        openings = {clip.clip_id: clip.audio for clip in log.plan.opening if clip.clip_id}
+        received = Counter({item_id: base64_length(audio) for item_id, audio in openings.items()})
         cuts: dict[str, Cut] = {}
         lines: dict[str, Line] = {}
         for step in log.steps:
@@ -274,6 +275,9 @@ def believed_ms(logs: Iterable[CallLog]) -> Counter[int]:
                 elif isinstance(action, Line) and action.role == "bot":
                     lines[action.item_id] = action
         levels = _levels(log)
+        # Of a kept greeting there is a line if any of it was heard, and none if the stream has ended before.
+        for item_id in openings.keys() - lines.keys() - cuts.keys():
+            del received[item_id]
         for item_id, length in received.items():
             level = levels.get(item_id)
             if level is not None:
@@ -284,11 +288,11 @@ def believed_ms(logs: Iterable[CallLog]) -> Counter[int]:
 def _levels(log: CallLog) -> dict[str, int]:
     """The level of each item, by its first sound."""
     levels: dict[str, int] = {}
-    for step in log.steps:
-        if isinstance(step.input, AudioDelta) and step.input.item_id not in levels:
-            code = a2b_base64(step.input.audio)[:1]
-            if code and code[0] in LEVELS:
-                levels[step.input.item_id] = LEVELS.index(code[0])
+    spoken = [(step.input.item_id, step.input.audio) for step in log.steps if isinstance(step.input, AudioDelta)]
+    for item_id, audio in [*((clip.clip_id, clip.audio) for clip in log.plan.opening), *spoken]:
+        code = a2b_base64(audio)[:1]
+        if item_id and item_id not in levels and code and code[0] in LEVELS:
+            levels[item_id] = LEVELS.index(code[0])
     return levels
 
 
