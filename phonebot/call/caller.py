@@ -74,12 +74,12 @@ class Caller:
 
     def _pass_on(self, media: Media, now: int) -> list[Action]:
         self.kept.hear(media)
-        return self._append(media, now) if self._talk.items.model else []
+        return self._append(media.payload, media.timestamp_ms, now) if self._talk.items.model else []
 
-    def _append(self, media: Media, now: int) -> list[Action]:
+    def _append(self, payload: str, stamp_ms: int, now: int) -> list[Action]:
         if self._ear:
-            return self._follow(self._ear.hear(media.payload, media.timestamp_ms, now), now)
-        return [Tell(events.AppendAudio(audio)) for audio in self._leg.feed(media.payload, media.timestamp_ms)]
+            return self._follow(self._ear.hear(payload, stamp_ms, now), now)
+        return [Tell(events.AppendAudio(audio)) for audio in self._leg.feed(payload, stamp_ms)]
 
     def _listen(self, interruptions: Interruptions, media: Media, now: int) -> tuple[list[Action], Media]:
         """What a frame decides, and the frame as the model may hear it."""
@@ -96,7 +96,7 @@ class Caller:
 
     def hear_again(self, now: int) -> list[Action]:
         """The model hears what was kept for it."""
-        return [action for media in self.kept.take() for action in self._append(media, now)]
+        return [action for frame in self.kept.take() for action in self._append(*frame, now)]
 
     def lose_model(self, now: int, unheard_ms: int) -> list[Action]:
         """Nobody hears him any more: what he is saying is kept, and nobody finds his turns."""

@@ -13,9 +13,11 @@ is no model, nobody tells of his turns: whether he speaks is then found out here
 the model seemed to be there and was not, which is found out seconds later.
 """
 
-from binascii import a2b_base64
+from binascii import a2b_base64, b2a_base64
 from collections import deque
 from dataclasses import dataclass
+
+from msgspec import Struct
 
 from phonebot.audio.g711 import FRAME_MS
 from phonebot.audio.vad import ABOVE_NOISE_DB
@@ -27,6 +29,13 @@ MAX_FRAMES = 1_000  # 20 s: ten of a turn, and ten without a model
 UNSURE_FRAMES = 300  # 6 s: within that a connection that leads nowhere is found out
 EXPECTED_FRAMES = 150  # 3 s: by then a new session has told of the speech in what it has heard again
 MIN_SPEECH_MS = 100
+
+
+class _Frame(Struct, frozen=True, gc=False):
+    """One of his: half as large as the message that it came in, and there are 300 of them in each call."""
+
+    stamp_ms: int
+    audio: bytes
 
 
 @dataclass(slots=True)
@@ -49,7 +58,7 @@ class KeptAudio:
         self._held = max(self._before, UNSURE_FRAMES)  # between turns
         self.dropped = 0
         self.speaks = self.spoke = False
-        self._frames: deque[Media] = deque(maxlen=MAX_FRAMES)
+        self._frames: deque[_Frame] = deque(maxlen=MAX_FRAMES)
         self._count = 0  # of all frames so far
         # Of those that are done, the last one had ended by this frame.
         self._end = 0
@@ -62,16 +71,17 @@ class KeptAudio:
 
     def hear(self, media: Media) -> None:
         """A frame of his."""
+        frame = _Frame(media.timestamp_ms, a2b_base64(media.payload))
         if self._meter:
-            self._listen(self._meter, media)
+            self._listen(self._meter, frame)
             self.dropped += len(self._frames) == MAX_FRAMES
-        self._frames.append(media)
+        self._frames.append(frame)
         self._count += 1
         if self._expected and self._count > self._expected_until:
             self._forget(self._expected)
 
-    def _listen(self, meter: SpeechMeter, media: Media) -> None:
-        meter.hear(a2b_base64(media.payload), media.timestamp_ms)
+    def _listen(self, meter: SpeechMeter, frame: _Frame) -> None:
+        meter.hear(frame.audio, frame.stamp_ms)
         self.speaks = meter.reached
         self.spoke = self.spoke or meter.reached
 
@@ -137,15 +147,19 @@ class KeptAudio:
         self.speaks, self.dropped, self._expected = False, 0, None
         unheard = min(unheard_ms // FRAME_MS, self._held)
         self._trim(max(self._before, unheard))
-        for media in list(self._frames)[-unheard:] if unheard else ():
-            self._listen(self._meter, media)
+        for frame in list(self._frames)[-unheard:] if unheard else ():
+            self._listen(self._meter, frame)
 
-    def take(self) -> tuple[Media, ...]:
-        """There is a model: what it is to hear. It is kept on until that is done, should this one be lost, too."""
+    def take(self) -> list[tuple[str, int]]:
+        """
+        There is a model: what it is to hear, as base64, each frame with its timestamp in ms.
+
+        It is kept on until that is done, should this one be lost, too.
+        """
         self._meter, self.speaks = None, False
         self._expected = _Turn("", self._count - len(self._frames))
         self._turns, self._expected_until = [self._expected], self._count + EXPECTED_FRAMES
-        return tuple(self._frames)
+        return [(b2a_base64(frame.audio, newline=False).decode(), frame.stamp_ms) for frame in self._frames]
 
     def drop(self) -> None:
         """There is a model, and what was said before is not for it."""
