@@ -251,6 +251,7 @@ def test_nothing_that_may_happen_makes_the_core_raise(
         now += wait_ms
         check(call.receive(happening, now))
         assert (call.wakeup_ms is None) == call.ended
+        assert call.ended or call._due_ms == call._next_due_ms()  # also behind a frame that was passed on
         if call.wakeup_ms is not None and call.wakeup_ms <= now:  # else the shell would tick for ever
             check(call.receive(Tick(), now))
             assert call.wakeup_ms is None or call.wakeup_ms > now
