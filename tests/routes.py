@@ -28,6 +28,7 @@ IN_PATH = {
     "sequence": "1",
     "call_sid": "CA1",
     "name": "nobody",
+    "key": "none",
     "token": "none",
     "path": "console.css",
 }

@@ -6,6 +6,7 @@ from base64 import b64decode
 from collections import deque
 from itertools import pairwise
 from pathlib import Path
+from statistics import median
 
 import pytest
 from browser_driver import NARROW, REFUSE_8000, PhonePage, browser, phrase, recording
@@ -144,7 +145,9 @@ async def test_what_the_microphone_hears_arrives_and_keys_and_mute_do_what_they_
         await check_quiet(phone)
     assert [key.digit for key in witness.saw(Dtmf)] == ["5", "#"]
     loud = [frame for frame in heard_frames(witness) if is_loud(frame)]
-    assert pitch_hz(b"".join(loud[20:90])) == pytest.approx(TONE_HZ, rel=0.01)
+    # Where the browser had no time for a moment there is a gap: at another rate every part sounds otherwise.
+    parts = [pitch_hz(b"".join(loud[at : at + 14])) for at in range(20, 90, 14)]
+    assert median(parts) == pytest.approx(TONE_HZ, rel=0.01)
     check_line(witness)
     await service.stop()
     assert service.log().header.outcome == "caller_hung_up"
