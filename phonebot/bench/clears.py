@@ -26,14 +26,13 @@ TURNS = 4  # the first one, in which calls are still being dialled, does not cou
 @dataclass(frozen=True, slots=True)
 class Cause:
     """
-    What stops the bot, once in each `turn`: the event for which `stops` is true. `asked`: see Play.
+    What stops the bot, once in each `turn`: the event for which `stops` is true.
 
     A turn takes `period_ms`; the calls' turns begin evenly spread over it.
     """
 
     turn: tuple[Step, ...]
     stops: Callable[[Json], bool]
-    asked: bool = False
     period_ms: int = 5000
 
 
@@ -47,7 +46,6 @@ GUARDRAIL = Cause(
     # Once he has spoken, guardrails that tripped before are forgiven.
     (Reply((5000,), says=TABOO, says_at_ms=2000), Pause(2500), Speak(500), Pause(2000)),
     lambda event: event["type"] == "response.output_audio_transcript.delta" and TABOO in event["delta"],
-    asked=True,
 )
 """The bot says what it must not, and the delta in which it does is looked at."""
 
@@ -94,9 +92,9 @@ async def measure_clears(subject: Subject, calls: int, cores: Cores, cause: Caus
     """Stop the bot in `calls` calls of a timed subject, three times in each that count. Takes half a minute."""
     within_s = 3 * (TURNS + 1) * cause.period_ms / 1000  # three times what it takes
     stopped = {f"+{FIRST_NUMBER + number}": _Stopped(cause) for number in range(calls)}
+    # The caller's last words have no answer: phonebot tells him to wait, and asks for one.
     plays = {
-        number: Play(_steps(cause, index), call, asked=cause.asked)
-        for index, (number, call) in enumerate(stopped.items())
+        number: Play(_steps(cause, index), call, asked=True) for index, (number, call) in enumerate(stopped.items())
     }
     async with AsyncExitStack() as stack:
         model = await stack.enter_async_context(serve_script(plays))
