@@ -9,17 +9,15 @@ Where the time of an answer goes, with many calls at once: from the end of the c
 `ours` is what the service measures in every call (`AnswerSent`), so it is what its metrics and the console show.
 """
 
-import asyncio
 import time
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 
 from phonebot.bench.carrier import Carrier
 from phonebot.bench.events import Json
 from phonebot.bench.load import Cores, Usage
-from phonebot.bench.model import GOLDEN
 from phonebot.bench.report import MAX_FAULTS, AnswersUnderLoad, Delays
 from phonebot.bench.scenario import Pause, Reply, Speak, Step
-from phonebot.bench.scripted import Play, serve_script
+from phonebot.bench.scripted import Play, Silent, repeated, serve_script, until_done
 from phonebot.bench.stamps import Tally
 from phonebot.bench.subject import Subject, running
 
@@ -29,30 +27,6 @@ PERIOD_MS = 3_000
 THINKS_MS = 300
 TURN: tuple[Step, ...] = (Speak(600), Pause(THINKS_MS), Reply((1_000,)), Pause(PERIOD_MS - 600 - THINKS_MS))
 ANSWERING = Subject("phonebot", prompt="{caller}", timed=True)
-
-
-class Silent:
-    """Directs a model to whose answers nobody has to listen."""
-
-    def __init__(self) -> None:
-        self.problem: str | None = "it did not come to its end"
-        self.done = asyncio.Event()
-
-    async def until_heard(self, item: int, ms: float) -> None:
-        raise AssertionError("nobody listens here")
-
-    async def freeze(self, ms: int) -> None:
-        raise AssertionError("nothing stands still here")
-
-    async def speak(self, ms: int) -> None:
-        """Nothing has to be said: the model hears what the script says."""
-
-    def wrote(self, event: Json) -> None:
-        """Nothing follows from it."""
-
-    def finished(self, problem: str | None) -> None:
-        self.problem = problem
-        self.done.set()
 
 
 class _Asked(Silent):
@@ -84,7 +58,10 @@ async def measure_answers(calls: int, cores: Cores) -> AnswersUnderLoad:
     """Ask in `calls` calls at once, five times in each that count. Takes half a minute."""
     within_s = 3 * (TURNS + 1) * PERIOD_MS / 1000  # three times what it takes
     asked = {f"+{FIRST_NUMBER + number}": _Asked() for number in range(calls)}
-    plays = {number: Play(_steps(index), call, asked=True) for index, (number, call) in enumerate(asked.items())}
+    plays = {
+        number: Play(repeated(TURN, TURNS, PERIOD_MS, index), call, asked=True)
+        for index, (number, call) in enumerate(asked.items())
+    }
     async with AsyncExitStack() as stack:
         model = await stack.enter_async_context(serve_script(plays))
         server = await stack.enter_async_context(running(ANSWERING, model.url, cores.server))
@@ -92,10 +69,7 @@ async def measure_answers(calls: int, cores: Cores) -> AnswersUnderLoad:
         for number, call in asked.items():
             await carrier.dial(number, on_audio=call.arrived)
         begin = Usage.now(server, cores)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(within_s):
-                for call in asked.values():
-                    await call.done.wait()
+        await until_done(asked.values(), within_s)
         used = begin.until(Usage.now(server, cores))
         took_ms = (await server.reactions()).answers_ms
         problems = [call.problem for call in asked.values() if call.problem]
@@ -117,9 +91,3 @@ async def measure_answers(calls: int, cores: Cores) -> AnswersUnderLoad:
 def _paired(call: _Asked, took_ms: tuple[float, ...]) -> list[tuple[float, float]]:
     """The way of each answer that counts, and what of it was ours: both are in the order of the answers."""
     return list(zip(call.way_ms, took_ms, strict=False))[1:]
-
-
-def _steps(index: int) -> tuple[Step, ...]:
-    """Again and again a question and its answer; those of all calls are evenly spread in time."""
-    first_ms = round(index * GOLDEN % 1 * PERIOD_MS)
-    return (Pause(first_ms), *TURNS * TURN, Pause(PERIOD_MS - first_ms))

@@ -3,19 +3,17 @@ How long a clear takes with many calls at once: from the model's word to the car
 and what of it the service itself takes. The word is that the caller speaks, or what a guardrail stops the bot for.
 """
 
-import asyncio
 import time
 from collections.abc import Callable
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from phonebot.bench.carrier import Carrier
 from phonebot.bench.events import Json
 from phonebot.bench.load import Cores, Usage
-from phonebot.bench.model import GOLDEN
 from phonebot.bench.report import MAX_FAULTS, ClearsUnderLoad, Delays, Reaction
 from phonebot.bench.scenario import CUT, TABOO, Pause, Reply, Speak, Step
-from phonebot.bench.scripted import Play, serve_script
+from phonebot.bench.scripted import Play, Silent, repeated, serve_script, until_done
 from phonebot.bench.stamps import Tally
 from phonebot.bench.subject import Subject, running
 
@@ -50,26 +48,16 @@ GUARDRAIL = Cause(
 """The bot says what it must not, and the delta in which it does is looked at."""
 
 
-class _Stopped:
+class _Stopped(Silent):
     """A call in which the bot is stopped again and again: directs its model, and sees its clears arrive."""
 
     def __init__(self, cause: Cause) -> None:
+        super().__init__()
         self._cause = cause
         self.delays_ms: list[float] = []
         self.stops = 0  # that count
-        self.problem: str | None = "it did not come to its end"
-        self.done = asyncio.Event()
         self._turns = 0
         self._stopped_s: float | None = None  # when the word was written that a clear has to follow
-
-    async def until_heard(self, item: int, ms: float) -> None:
-        raise AssertionError("nobody listens here")
-
-    async def freeze(self, ms: int) -> None:
-        raise AssertionError("nothing stands still here")
-
-    async def speak(self, ms: int) -> None:
-        """Nothing has to be said: the model hears what the script says."""
 
     def wrote(self, event: Json) -> None:
         if self._cause.stops(event):
@@ -83,10 +71,6 @@ class _Stopped:
             self.delays_ms.append((time.monotonic() - self._stopped_s) * 1000)
             self._stopped_s = None
 
-    def finished(self, problem: str | None) -> None:
-        self.problem = problem
-        self.done.set()
-
 
 async def measure_clears(subject: Subject, calls: int, cores: Cores, cause: Cause = SPEECH) -> ClearsUnderLoad:
     """Stop the bot in `calls` calls of a timed subject, three times in each that count. Takes half a minute."""
@@ -94,7 +78,8 @@ async def measure_clears(subject: Subject, calls: int, cores: Cores, cause: Caus
     stopped = {f"+{FIRST_NUMBER + number}": _Stopped(cause) for number in range(calls)}
     # The caller's last words have no answer: phonebot tells him to wait, and asks for one.
     plays = {
-        number: Play(_steps(cause, index), call, asked=True) for index, (number, call) in enumerate(stopped.items())
+        number: Play(repeated(cause.turn, TURNS, cause.period_ms, index), call, asked=True)
+        for index, (number, call) in enumerate(stopped.items())
     }
     async with AsyncExitStack() as stack:
         model = await stack.enter_async_context(serve_script(plays))
@@ -105,10 +90,7 @@ async def measure_clears(subject: Subject, calls: int, cores: Cores, cause: Caus
         carrier.late_ms.clear()
         await server.reactions()  # what came of dialling does not count
         begin = Usage.now(server, cores)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(within_s):
-                for call in stopped.values():
-                    await call.done.wait()
+        await until_done(stopped.values(), within_s)
         used = begin.until(Usage.now(server, cores))
         late_ms = Delays.of(carrier.late_ms)
         reacted = await server.reactions()
@@ -129,9 +111,3 @@ async def measure_clears(subject: Subject, calls: int, cores: Cores, cause: Caus
         frames_late_ms=late_ms,
         faults=faults,
     )
-
-
-def _steps(cause: Cause, index: int) -> tuple[Step, ...]:
-    """Again and again a reply and what stops it; those of all calls are evenly spread in time."""
-    first_ms = round(index * GOLDEN % 1 * cause.period_ms)
-    return (Pause(first_ms), *TURNS * cause.turn, Pause(cause.period_ms - first_ms))

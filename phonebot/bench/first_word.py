@@ -8,12 +8,11 @@ import asyncio
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
-from phonebot.bench.answers import Silent
 from phonebot.bench.carrier import Carrier, Stream
 from phonebot.bench.load import Cores
 from phonebot.bench.report import MAX_FAULTS, Delays, FirstWord
 from phonebot.bench.scenario import Pause, Reply, Step
-from phonebot.bench.scripted import Play, serve_script
+from phonebot.bench.scripted import Play, Silent, serve_script
 from phonebot.bench.stamps import Tally
 from phonebot.bench.subject import Subject, running
 from phonebot.errors import PhonebotError

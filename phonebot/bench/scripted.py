@@ -11,7 +11,7 @@ Events and commands travel `delay_ms`, in order, as over a network.
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import count
@@ -24,6 +24,7 @@ from websockets.exceptions import ConnectionClosed
 from phonebot.bench import events
 from phonebot.bench.belief import Belief
 from phonebot.bench.events import Json
+from phonebot.bench.model import GOLDEN
 from phonebot.bench.scenario import Done, Freeze, Heard, Pause, Reply, Speak, Step
 from phonebot.bench.tones import tone
 from phonebot.realtime.events import AudioFormat
@@ -58,6 +59,44 @@ class Director(Protocol):
 
     def finished(self, problem: str | None) -> None:
         """All steps were done, or why not; the session goes on until the service ends it."""
+
+
+class Silent:
+    """Directs a model to whose answers nobody has to listen."""
+
+    def __init__(self) -> None:
+        self.problem: str | None = "it did not come to its end"
+        self.done = asyncio.Event()
+
+    async def until_heard(self, item: int, ms: float) -> None:
+        raise AssertionError("nobody listens here")
+
+    async def freeze(self, ms: int) -> None:
+        raise AssertionError("nothing stands still here")
+
+    async def speak(self, ms: int) -> None:
+        """Nothing has to be said: the model hears what the script says."""
+
+    def wrote(self, event: Json) -> None:
+        """Nothing follows from it."""
+
+    def finished(self, problem: str | None) -> None:
+        self.problem = problem
+        self.done.set()
+
+
+async def until_done(calls: Iterable[Silent], within_s: float) -> None:
+    """Wait for their scripts to end, no longer than this."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(within_s):
+            for call in calls:
+                await call.done.wait()
+
+
+def repeated(turn: tuple[Step, ...], times: int, period_ms: int, place: int) -> tuple[Step, ...]:
+    """The same turn again and again; those of all calls, each at its own `place`, are evenly spread in time."""
+    first_ms = round(place * GOLDEN % 1 * period_ms)
+    return (Pause(first_ms), *times * turn, Pause(period_ms - first_ms))
 
 
 @dataclass(slots=True)

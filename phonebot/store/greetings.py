@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import Select, delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -60,9 +60,8 @@ class GreetingStore:
 
     async def keys(self) -> list[str]:
         """Which there are, the newest first."""
-        newest = select(GreetingRow.key).order_by(GreetingRow.created_at.desc(), GreetingRow.key).limit(MOST)
         async with self._database.in_time(DEADLINE_S), self._database.read() as session:
-            return list(await session.scalars(newest))
+            return list(await session.scalars(_newest()))
 
     async def audio(self, key: str) -> bytes | None:
         """Of one; None: there is none by this key, or not any more."""
@@ -86,11 +85,10 @@ class GreetingStore:
         insert = sqlite.insert if self._database.is_sqlite else postgresql.insert
         values = {name: getattr(kept, name) for name in GreetingRow.__table__.columns.keys()}  # noqa: SIM118
         new = insert(GreetingRow).values(values).on_conflict_do_nothing().returning(GreetingRow.key)
-        newest = select(GreetingRow.key).order_by(GreetingRow.created_at.desc(), GreetingRow.key).limit(MOST)
         async with self._database.in_time(DEADLINE_S), self._database.begin() as session:
             is_new = await session.scalar(new) is not None
             if is_new:
-                await session.execute(delete(GreetingRow).where(GreetingRow.key.not_in(newest)))
+                await session.execute(delete(GreetingRow).where(GreetingRow.key.not_in(_newest())))
                 await _count(session)
         return is_new
 
@@ -103,6 +101,11 @@ class GreetingStore:
                 audit.note(session, actor, "greeting.drop", number, before={"greetings": texts})
                 await _count(session)
         return len(texts)
+
+
+def _newest() -> Select[str]:
+    """The keys of those that may be kept, the newest first."""
+    return select(GreetingRow.key).order_by(GreetingRow.created_at.desc(), GreetingRow.key).limit(MOST)
 
 
 async def forget_strays(session: AsyncSession) -> None:

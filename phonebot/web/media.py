@@ -79,8 +79,6 @@ class MediaSocket:
             self._ended = True
             raise StreamClosed(message.get("code") or 1005)
         if message["type"] == FAILED:
-            if isinstance(message["error"], _TooMuch):
-                await self._refuse_flood()
             raise message["error"]
         text: str | None = message.get("text")
         content = message.get("bytes", b"") if text is None else text
@@ -101,6 +99,8 @@ class MediaSocket:
                 self._stream.listen(pass_on)
             while True:
                 heard(await self.receive())
+        except _TooMuch:
+            await self._refuse_flood()
         finally:
             if self._stream:
                 self._stream.listen(None)

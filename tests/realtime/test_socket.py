@@ -1,10 +1,11 @@
 """The client's WebSocket with its short way, and a server that cuts what it sends as it likes."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+from closure import until
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.frames import Close, Frame, Opcode
@@ -64,12 +65,6 @@ async def connected(server: Server) -> AsyncIterator[Socket]:
     finally:
         listening.close()
         await listening.wait_closed()
-
-
-async def until(is_so: Callable[[], object]) -> None:
-    async with asyncio.timeout(10):
-        while not is_so():
-            await asyncio.sleep(0.005)
 
 
 @pytest.mark.parametrize("piece", [1, 3, 100, 1_000_000])

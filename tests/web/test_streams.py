@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 import uvicorn
+from closure import until
 from starlette.types import Receive, Scope, Send
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
@@ -59,12 +60,6 @@ async def served(app: App) -> AsyncIterator[ClientConnection]:
     finally:
         server.should_exit = True
         await serving
-
-
-async def until(is_so: Callable[[], object]) -> None:
-    async with asyncio.timeout(10):
-        while not is_so():
-            await asyncio.sleep(0.005)
 
 
 def frame(client: ClientConnection, *frames: Frame) -> None:
