@@ -220,7 +220,7 @@ async def test_a_call_is_found_by_its_numbers_and_its_time(scene: Scene, account
 
 
 async def test_an_api_that_is_not_there_is_unreachable_and_surely_did_nothing() -> None:
-    async with CarrierAccount(ACCOUNT_SID, AUTH_TOKEN, "http://127.0.0.1:9", deadline_s=0.5) as account:
+    async with CarrierAccount(ACCOUNT_SID, AUTH_TOKEN, "http://127.0.0.1:9", deadline_s=2) as account:
         with pytest.raises(CarrierUnreachable, match=r"http://127.0.0.1:9 cannot be reached: check") as caught:
             await account.create_call(
                 COLLEAGUE, LINE, url="http://a", status_callback="http://a", ring_s=1, limit_s=1
@@ -249,7 +249,7 @@ async def test_an_answer_that_is_none_of_the_apis_is_no_answer(answer: web.Respo
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-        async with CarrierAccount(ACCOUNT_SID, AUTH_TOKEN, url, deadline_s=0.5) as account:
+        async with CarrierAccount(ACCOUNT_SID, AUTH_TOKEN, url, deadline_s=2) as account:
             with pytest.raises(AccountError) as caught:
                 await asyncio.wait_for(account.call_state("CA1"), 5)
     finally:

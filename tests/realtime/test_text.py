@@ -142,8 +142,8 @@ async def test_a_model_that_falls_silent_is_given_up_in_time_and_asked_anew() ->
     minds = Answers(Say("One.")), Answers(Say("Two."))
     async with model(*minds, faults=Faults(stall_after_ms=0)) as (session, _):
         for mind in minds:
-            with pytest.raises(ModelUnreachable, match=r"gateway gave no answer within 0\.2 s"):
-                await session.ask("Well?", "a", timeout_s=0.2)
+            with pytest.raises(ModelUnreachable, match="gateway gave no answer within 1 s"):
+                await session.ask("Well?", "a", timeout_s=1)
             assert len(mind.contexts) == 1
 
 
