@@ -85,6 +85,10 @@ class Delays:
         self._true_trips_ms: deque[float] = deque(maxlen=8)
         self._first_ms: int | None = None  # when the first frame came
         self._newest_ms = 0  # and the newest
+        self.resumed_ms: int | None = None
+        """When the first frame came after a time in which nothing did, of a carrier that sends all the time."""
+        self.unsure_ms = 0
+        """What was sent after that, and before `resumed_ms`, may have been held up, too."""
         self._loses_marks = False  # a mark was never echoed though a later one was
         self._spread_ms = 0.0  # how slow one echo was compared with another
         self._buffers_ms: deque[int] = deque(maxlen=8)
@@ -104,6 +108,8 @@ class Delays:
         self._stamp_ms = self._boundary_ms(stamp_ms)
         if self._first_ms is None:
             self._first_ms = now
+        if now > self._newest_ms + STILL_MS and self._is_steady(now - self._newest_ms):
+            self.resumed_ms, self.unsure_ms = now, self.reached_ms
         self._newest_ms = now
         bucket = now // JITTER_BUCKET_MS
         newest, lateness_ms = self._lateness_ms[-1]
@@ -158,8 +164,12 @@ class Delays:
 
     def stands_still(self, now: int) -> bool:
         """Nothing comes from a carrier that sends all the time: nor need anything of ours have got there."""
-        is_steady = self._stamps > KNOWN_STAMPS and not self._pauses
-        return is_steady and now > self._newest_ms + STILL_MS + self.jitter_ms
+        silent_ms = now - self._newest_ms
+        return self._is_steady(silent_ms) and silent_ms > STILL_MS + self.jitter_ms
+
+    def _is_steady(self, silent_ms: int) -> bool:
+        """The carrier sends all the time, as far as it shows; the longer it is silent, the fewer frames show it."""
+        return self._stamps > (KNOWN_STAMPS if silent_ms < HELD_UP_MS else CLOCK_FRAMES) and not self._pauses
 
     @property
     def reached_ms(self) -> int:

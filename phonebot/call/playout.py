@@ -247,6 +247,9 @@ class PlayoutLedger:
     def arrive(self, stamp_ms: int, now: int) -> None:
         """A frame of the caller stamped `stamp_ms` arrived: what comes next was sent after it."""
         in_turn = self._delays.arrive(stamp_ms, now)
+        if self._delays.resumed_ms == now:
+            for run in (self._run, *(closed.run for closed in self._closed)):
+                run.hold_up(self._delays.unsure_ms)
         self._redate(self._closed, in_turn)
 
     def _redate(self, cleared: Iterable[Cleared], in_turn: bool) -> None:
@@ -518,7 +521,7 @@ class PlayoutLedger:
         if not self._delays.is_dated(now):
             self._redate((closed,), in_turn=False)
         # Where one shows that the clear has taken effect, it has for those that came with it.
-        in_effect = any(self._is_too_much(closed, echo) for echo in closed.undecided)
+        in_effect = self._are_too_many(closed) or any(self._is_too_much(closed, echo) for echo in closed.undecided)
         for echo in closed.undecided:
             if self._came_before(closed, echo, fence_ms):
                 self._confirm(closed.run, echo)
@@ -549,8 +552,8 @@ class PlayoutLedger:
         played_ms = at_ms if mark.bare else self._delays.less_lag(at_ms)
         before_clear = not in_effect and at_ms < closed.cleared_ms + self._delays.surest_trip_ms
         in_doubt_ms = due_ms - FRAME_MS - STAMP_JITTER_MS
-        # Whatever the round trips seem to say.
-        too_much = self._is_too_much(closed, echo)
+        # Whatever the round trips seem to say; or due for so long that it can only be the clear that has caused it.
+        too_much = self._is_too_much(closed, echo) or (in_effect and run.came_late(mark, played_ms, *self._late()))
         if not too_much and (before_clear or mark.position == run.confirmed or played_ms >= due_ms):
             if not (before_clear or closed.surely):
                 closed.surely = run.copy()  # one that the clear has caused, a frame sooner, would look the same
@@ -563,6 +566,17 @@ class PlayoutLedger:
             mark.answered = True
         # In between both may be: what was reckoned is a lower bound, good to a frame. It stands, and so it is one
         # frame at most that may be missing, while a burst of flushed echoes can't pull each other forward.
+
+    def _late(self) -> tuple[Reckoning, float]:
+        """By what the audio before a mark is reckoned, and how long after that its echo is no slow one."""
+        delays = self._delays
+        return delays.likely, FRAME_MS + self._tolerance_ms(0) + delays.mark_lag_ms
+
+    def _are_too_many(self, closed: Cleared) -> bool:
+        """Whether echoes that came in one go are of more audio than plays meanwhile: some the clear has caused."""
+        positions = [echo.mark.position for echo in closed.undecided if not echo.is_doubtful and echo.is_dated]
+        length_ms = (max(positions) - min(positions)) / BYTES_PER_MS if positions else 0.0
+        return length_ms > 2 * FRAME_MS + self._delays.spread_ms + self._delays.mark_lag_ms
 
     def _is_too_much(self, closed: Cleared, echo: Echo) -> bool:
         """Whether an echo is of audio that can't have played by then: so the clear, if sent, has caused it."""
@@ -607,7 +621,9 @@ class PlayoutLedger:
         effect_ms = (first_ms + last_ms) / 2  # nothing tells which: so it is at most half of that wrong
         position = run.whole_frames(run.position(effect_ms, delays.likely))
         if run.flushed_ms is not None:
-            position = min(position, run.limit)
+            resumed_ms = delays.likely.takes_effect_ms(delays.resumed_ms) if delays.resumed_ms else None
+            at_most = run.at_most(effect_ms, resumed_ms, *self._late())
+            position = min(position, run.whole_frames(at_most))
         elif delays.silence_tells:
             # The fence came behind all that was echoed before it, however long it travelled.
             tolerance_ms = self._tolerance_ms(0) + delays.mark_lag_ms

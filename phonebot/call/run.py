@@ -40,7 +40,8 @@ class Pending:
     A mark sent and not yet answered. All audio of its run before `position` was sent before it.
 
     A `bare` one has no audio of its own before it: it was sent because the queue may be empty. `probe`: it surely
-    is. `answered`: its echo came after a clear, and so close to its time that it tells nothing.
+    is. `answered`: its echo came after a clear, and so close to its time that it tells nothing. `held_up`: the
+    network stood still, so the audio before it may have come late, to an empty queue.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Pending:
     bare: bool = False
     probe: bool = False
     answered: bool = False
+    held_up: bool = False
 
 
 class Run:
@@ -143,6 +145,32 @@ class Run:
         self.flushed_ms = at_ms
         self.limit = mark.position if mark else self.sent
 
+    def came_late(self, mark: Pending, at_ms: float, reckoning: Reckoning, slow_ms: float) -> bool:
+        """
+        Whether the audio right before a pending mark came late, if it had not played by `at_ms`.
+
+        It should have ended more than `slow_ms` ago, and longer ago than it lasts if nobody has seen the network
+        stand still.
+        """
+        for pending, begin_ms, end_ms in self.schedule(reckoning):
+            if pending.position > self.confirmed:
+                late_ms = slow_ms if pending.held_up else max(slow_ms, end_ms - begin_ms)
+                return mark.position == pending.position and at_ms > end_ms + late_ms
+        return False
+
+    def at_most(self, effect_ms: float, resumed_ms: float | None, reckoning: Reckoning, slow_ms: float) -> int:
+        """
+        The most that can have played when a clear took effect that flushed the marks from `limit` on.
+
+        Of audio that came late it is what plays from `resumed_ms` on, when what we send got through again; None:
+        nothing tells when that was, so none of it is claimed.
+        """
+        flushed = next((mark for mark in self.marks if mark.position == self.limit), None)
+        if flushed is None or not self.came_late(flushed, effect_ms, reckoning, slow_ms):
+            return self.limit
+        played_ms = effect_ms - max(resumed_ms, self.confirmed_ms) if resumed_ms is not None else 0.0
+        return min(self.confirmed + int(max(played_ms, 0.0) * BYTES_PER_MS), self.limit)
+
     def held_back(self, at_ms: float, reckoning: Reckoning, tolerance_ms: float, perhaps_ms: int = 0) -> int:
         """
         The most that can have played at `at_ms`, seeing which marks have been answered by then.
@@ -154,7 +182,7 @@ class Run:
         """
         firm = self.anchored
         for mark, begin_ms, end_ms in self.schedule(reckoning):
-            firm = firm and not mark.bare
+            firm = firm and not (mark.bare or mark.held_up)
             # One that was there when the echo right before it was sent would have come with that: it is lost.
             if firm or (mark.position == self.confirmed and self.anchored and begin_ms <= self.confirmed_ms):
                 continue
@@ -247,6 +275,11 @@ class Run:
         if self.met_empty_ms is not None:
             self.met_empty_ms += by_ms
 
+    def hold_up(self, since_ms: float) -> None:
+        """What was sent after `since_ms` may have been held up by the network."""
+        for mark in self.marks:
+            mark.held_up = mark.held_up or mark.sent_ms > since_ms
+
     def is_too_much(self, mark: Pending, at_ms: float, uneven_ms: float) -> bool:
         """
         The audio before a pending mark can't have played by `at_ms`: nothing plays faster than real time.
@@ -259,8 +292,10 @@ class Run:
     def is_firm(self, mark: Pending) -> bool:
         """Whether the audio before a pending mark follows without a gap on audio known to have played."""
         for pending in self.marks:
-            if pending.bare or pending is mark:
-                return self.anchored and not pending.bare
+            if pending.bare or pending.held_up:
+                return False
+            if pending is mark:
+                return self.anchored
         raise AssertionError("only a pending mark is asked for")
 
     def find(self, name: str) -> Pending | None:

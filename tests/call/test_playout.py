@@ -210,11 +210,13 @@ def test_what_was_heard_is_exact_after_our_process_stood_still(seed: int) -> Non
     assert abs(driver.believed_ms(a=8_000)["a"] - driver.heard_ms("a")) <= 20
 
 
-@pytest.mark.parametrize("after_ms", [200, 900, 1_900, 30_000])
-def test_audio_that_a_dead_network_holds_is_not_taken_for_heard(after_ms: int) -> None:
+@pytest.mark.parametrize(
+    ("begun_ms", "after_ms"), [(1_000, 200), (1_000, 900), (1_000, 1_900), (1_000, 30_000), (0, 1_900), (0, 30_000)]
+)
+def test_audio_that_a_dead_network_holds_is_not_taken_for_heard(begun_ms: int, after_ms: int) -> None:
     """It was sent, and would have been played by now: nothing shows that it has arrived."""
     driver = CallDriver(network=NEAR)
-    driver.run(1_000)
+    driver.run(begun_ms)
     driver.say("a", 400, "resp_1")
     driver.run(300)
     driver.hold_network(60_000)
@@ -247,6 +249,31 @@ def test_audio_that_a_network_held_for_a_second_is_not_taken_for_heard_before_it
     driver.run(100)
     driver.feed(SpeechStopped(1_300))
     assert driver.believed_ms(a=1_000)["a"] <= driver.heard_ms("a") + 20
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("held_ms", [200, 400, 1_000])
+@pytest.mark.parametrize("begun_ms", [50, 150, 200, 250])
+@pytest.mark.parametrize("after_ms", [0, 40, 100, 200, 300])
+def test_audio_that_a_network_held_in_mid_answer_is_known_by_when_it_got_through_again(
+    after_ms: int, begun_ms: int, held_ms: int, seed: int
+) -> None:
+    """The queue ran dry. When the rest came is known to its way down, and soon, by its echoes, to a frame."""
+    driver = CallDriver(network=Network(80, 20, 80, 40), seed=seed)
+    driver.say("before", 600, "resp_0")
+    driver.run(1_500)
+    driver.begin("a")
+    driver.more("a", 400)
+    driver.run(begun_ms)
+    driver.hold_network(held_ms)
+    driver.more("a", 200)
+    driver.run(60)
+    driver.more("a", 600)
+    driver.end("a")
+    driver.run(held_ms - 60 + after_ms)
+    interrupt(driver)
+    too_much_ms = driver.believed_ms(a=1_200)["a"] - driver.heard_ms("a")
+    assert -100 <= too_much_ms <= (80 if after_ms < 100 else 20)
 
 
 @given(st.integers(0, 5_000))

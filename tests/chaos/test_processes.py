@@ -29,7 +29,7 @@ pytestmark = [
     pytest.mark.skipif(not CALLS, reason="make chaos does it"),
 ]
 
-AT_ONCE = 4
+AT_ONCE = 8
 BROKEN = 31903  # Twilio: the server broke the connection
 SPOKEN = 3
 
