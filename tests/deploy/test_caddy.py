@@ -1,0 +1,94 @@
+"""The Caddyfile, as Caddy understands it."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from deploy_files import DEPLOY, lacks
+
+CADDYFILE = DEPLOY / "caddy" / "Caddyfile"
+REMEDY = "caddy is not installed: apt-get install caddy"
+SINCE_2_7 = "stream_close_delay"
+"""Debian 12 has an older Caddy, which does not know it."""
+NS_PER_S = 1_000_000_000
+
+
+@pytest.fixture(scope="module")
+def caddy(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
+    """The program, and the file, without what this version does not know."""
+    program = shutil.which("caddy")
+    if program is None:
+        lacks(REMEDY)
+    said = subprocess.run([program, "version"], capture_output=True, text=True, check=True).stdout
+    version = re.search(r"v?(\d+)\.(\d+)", said)
+    assert version, said
+    text = CADDYFILE.read_text("utf-8")
+    if (int(version[1]), int(version[2])) < (2, 7):
+        text = re.sub(rf"^\s*{SINCE_2_7} .*\n", "", text, flags=re.MULTILINE)
+    file = tmp_path_factory.mktemp("caddy") / "Caddyfile"
+    file.write_text(text)
+    return program, file
+
+
+def run(caddy: tuple[str, Path], command: str, **environment: str) -> str:
+    program, file = caddy
+    home = {name: str(file.parent) for name in ("HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME")}
+    done = subprocess.run(
+        [program, command, "--adapter", "caddyfile", "--config", str(file)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PATH": os.environ["PATH"], **home, **environment},
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout + done.stderr if command == "validate" else done.stdout
+
+
+def found(tree: Any, key: str, value: str | None = None) -> list[dict[str, Any]]:
+    """The tables in a tree of JSON that have this key, with this value if one is given."""
+    inner = tree.values() if isinstance(tree, dict) else tree if isinstance(tree, list) else ()
+    here = [tree] if isinstance(tree, dict) and key in tree and value in (None, tree[key]) else []
+    return [*here, *(each for part in inner for each in found(part, key, value))]
+
+
+def proxies_of(caddy: tuple[str, Path], **environment: str) -> list[dict[str, Any]]:
+    """Those of calls, and those of the console."""
+    proxies = found(json.loads(run(caddy, "adapt", **environment)), "handler", "reverse_proxy")
+    assert len(proxies) == 2
+    return proxies
+
+
+def test_caddy_takes_the_file(caddy: tuple[str, Path]) -> None:
+    assert "Valid configuration" in run(caddy, "validate")
+
+
+def test_calls_go_to_any_process_and_the_console_to_the_same(caddy: tuple[str, Path]) -> None:
+    processes = {"UPSTREAMS": "a:8080 b:8080", "HEALTH_PATH": "/readyz"}
+    calls, console = proxies_of(caddy, **processes)
+    assert [each["dial"] for each in calls["upstreams"]] == ["a:8080", "b:8080"]
+    policies = [proxy["load_balancing"]["selection_policy"]["policy"] for proxy in (calls, console)]
+    assert policies == ["least_conn", "cookie"]
+    (routed,) = found(json.loads(run(caddy, "adapt", **processes)), "path")
+    assert routed["path"] == ["/twilio/*", "/api/*", "/recordings/*", "/healthz"]
+
+
+def test_one_process_is_asked_whether_it_lives_and_several_whether_they_take_calls(caddy: tuple[str, Path]) -> None:
+    """A single one that drains has to be asked still how its last calls go on."""
+    for environment, path in (({}, "/healthz"), ({"HEALTH_PATH": "/readyz"}, "/readyz")):
+        for proxy in proxies_of(caddy, **environment):
+            assert proxy["health_checks"]["active"]["uri"] == path
+            assert proxy["health_checks"]["active"]["interval"] <= 5 * NS_PER_S
+
+
+def test_what_comes_goes_on_at_once_and_no_stream_has_a_limit(caddy: tuple[str, Path]) -> None:
+    for proxy in proxies_of(caddy):
+        assert proxy["flush_interval"] == -1
+        assert "stream_timeout" not in proxy
+        assert proxy["transport"].keys() == {"protocol", "dial_timeout"}
+        assert proxy["load_balancing"]["try_duration"] > proxy["transport"]["dial_timeout"]
+    assert f"{SINCE_2_7} 4h" in CADDYFILE.read_text("utf-8"), "the longest call that a profile may allow"
