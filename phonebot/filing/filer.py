@@ -113,6 +113,11 @@ class Filer:
             with suppress(RuntimeError):  # the loop has ended: the next process finds the log
                 self._loop.call_soon_threadsafe(self._add, folder.name)
 
+    @property
+    def waiting(self) -> int:
+        """Calls that are to be filed, as far as it is known; at most MAX_WAITING."""
+        return len(self._waiting)
+
     async def idle(self) -> None:
         """Wait until all is filed that was found or finished before."""
         await self._idle.wait()

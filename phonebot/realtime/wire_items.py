@@ -20,6 +20,9 @@ from phonebot.realtime.events import (
     Usage,
 )
 
+MAX_TOKENS = 10_000_000  # of one response: a hundred times what a model takes in
+MAX_SECONDS = 86_400.0  # of a caller's turn
+
 
 def index(value: int | str | None) -> int:
     """An index in a list; absent means the first. Some manuals show it as text."""
@@ -30,6 +33,11 @@ def index(value: int | str | None) -> int:
     if value.isascii() and value.isdigit() and len(value) < 10:
         return int(value)
     raise ValidationError(f"Expected `int`, got {value[:40]!r} - at an index")
+
+
+def tokens(number: int | None) -> int:
+    """How many; absent means none. What no response can have is the nearest that one can: it is to be paid."""
+    return min(max(number or 0, 0), MAX_TOKENS)
 
 
 def one_of(value: str | None, literal: Any, otherwise: Any) -> Any:
@@ -168,18 +176,18 @@ class _Usage(Struct):
         input_, output = self.input_token_details or _InputTokens(), self.output_token_details or _OutputTokens()
         cached = input_.cached_tokens_details or _CachedTokens()
         return Usage(
-            total=self.total_tokens or 0,
-            input=self.input_tokens or 0,
-            output=self.output_tokens or 0,
-            input_text=input_.text_tokens or 0,
-            input_audio=input_.audio_tokens or 0,
-            input_image=input_.image_tokens or 0,
-            cached=input_.cached_tokens or 0,
-            cached_text=cached.text_tokens or 0,
-            cached_audio=cached.audio_tokens or 0,
-            cached_image=cached.image_tokens or 0,
-            output_text=output.text_tokens or 0,
-            output_audio=output.audio_tokens or 0,
+            total=tokens(self.total_tokens),
+            input=tokens(self.input_tokens),
+            output=tokens(self.output_tokens),
+            input_text=tokens(input_.text_tokens),
+            input_audio=tokens(input_.audio_tokens),
+            input_image=tokens(input_.image_tokens),
+            cached=tokens(input_.cached_tokens),
+            cached_text=tokens(cached.text_tokens),
+            cached_audio=tokens(cached.audio_tokens),
+            cached_image=tokens(cached.image_tokens),
+            output_text=tokens(output.text_tokens),
+            output_audio=tokens(output.audio_tokens),
         )
 
 
@@ -189,7 +197,8 @@ class WireTranscriptionUsage(Struct):
     seconds: float | None = None
 
     def usage(self) -> TranscriptionUsage:
-        return TranscriptionUsage(self.input_tokens or 0, self.output_tokens or 0, self.seconds or 0)
+        seconds = min(max(self.seconds or 0, 0), MAX_SECONDS)
+        return TranscriptionUsage(tokens(self.input_tokens), tokens(self.output_tokens), seconds)
 
 
 class _StatusDetails(Struct):

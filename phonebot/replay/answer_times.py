@@ -3,6 +3,7 @@ Where the time of each answer went, from the log: who was waited for, the model 
 
     times = answer_times(log.steps)         # by the item in which the answer begins
     round_trip_ms(log.steps)                # between us and the carrier
+    watch.see(now_ms, received, actions)    # the same while a call goes on: an AnswerWatch is told what happens
 
 From the moment at which the caller's turn is known to be over, the log has all there is in ms of call time. What is
 shorter, from reading the first audio of a response to handing it to the carrier's socket, the service has measured
@@ -14,8 +15,8 @@ from collections.abc import Iterable, Sequence
 
 from msgspec import Struct
 
-from phonebot.call.actions import PlayAudio, SendMark, Tell
-from phonebot.call.inputs import AnswerSent
+from phonebot.call.actions import Action, PlayAudio, SendMark, Tell
+from phonebot.call.inputs import AnswerSent, Input
 from phonebot.carrier.messages import Mark, Media
 from phonebot.realtime.events import (
     AudioCommitted,
@@ -43,19 +44,48 @@ class AnswerTimes(Struct, frozen=True, kw_only=True):
     ours_us: int
 
 
+class FirstAudio(Struct, frozen=True, kw_only=True):
+    """
+    The first audio of an answer to a turn of the caller's; all in ms of the call.
+
+    The turn was known to be over at `turn_end_ms`, the answer was asked for at `asked_ms`, its audio was read at
+    `read_ms` and sent at `sent_ms`.
+    """
+
+    item_id: str
+    response_id: str
+    turn_end_ms: int
+    asked_ms: int
+    read_ms: int
+    sent_ms: int
+
+    @property
+    def model_ms(self) -> int:
+        """For how long the model was waited for."""
+        return self.read_ms - self.asked_ms
+
+    @property
+    def waited_ms(self) -> int:
+        """For how long the caller was kept waiting, as far as it is known here."""
+        return self.sent_ms - self.turn_end_ms
+
+
 def answer_times(steps: Sequence[Step]) -> dict[str, AnswerTimes]:
     """Of each answer to a turn of the caller's, by the id of the item in which it begins."""
     found: dict[str, AnswerTimes] = {}
-    watch = _Watch()
+    watch = AnswerWatch()
     took_us = {step.input.response_id: step.input.took_us for step in steps if isinstance(step.input, AnswerSent)}
     for step in steps:
-        if times := watch.see(step, took_us):
-            found[times[0]] = times[1]
+        if first := watch.see(step.now_ms, step.input, step.actions):
+            ours_us = (first.waited_ms - first.model_ms) * 1000 + took_us.get(first.response_id, 0)
+            found[first.item_id] = AnswerTimes(
+                turn_end_ms=first.turn_end_ms, model_ms=first.model_ms, ours_us=ours_us
+            )
     return found
 
 
-class _Watch:
-    """What has happened since the caller's turn began."""
+class AnswerWatch:
+    """What has happened since the caller's turn began. Frames that only pass to the model it need not see."""
 
     def __init__(self) -> None:
         self._begin_anew()
@@ -66,39 +96,45 @@ class _Watch:
         # The first audio of the answer: of which item and response, and when it was read.
         self._first: tuple[str, str, int] | None = None
 
-    def see(self, step: Step, took_us: dict[str, int]) -> tuple[str, AnswerTimes] | None:
-        """The item and the times of an answer whose first audio is sent in this step."""
-        match step.input:
+    def see(self, now_ms: int, received: Input, actions: Sequence[Action]) -> FirstAudio | None:
+        """The first audio of an answer, where it is sent in this step."""
+        match received:
             case SpeechStarted():
                 self._begin_anew()
             case SpeechStopped() | AudioCommitted() if self._turn_end_ms is None:
-                self._turn_end_ms = step.now_ms
+                self._turn_end_ms = now_ms
             case ResponseCreated() if self._waits and self._asked_ms is None:
                 self._asked_ms = self._turn_end_ms  # the service answers by itself
             case AudioDelta(response_id=response_id, item_id=item_id) if self._waits:
-                self._first = item_id, response_id, step.now_ms
-        for action in step.actions:
+                self._first = item_id, response_id, now_ms
+        for action in actions:
             match action:
                 case Tell(CommitAudio()) if self._first is None:
-                    self._turn_end_ms, self._asked_ms = step.now_ms, None
+                    self._turn_end_ms, self._asked_ms = now_ms, None
                 case Tell(CreateResponse()) if self._waits and self._asked_ms is None:
-                    self._asked_ms = step.now_ms
+                    self._asked_ms = now_ms
                 case PlayAudio() if self._first:
-                    return self._sent(self._first, step.now_ms, took_us)
+                    return self._sent(self._first, now_ms)
         return None
 
     @property
     def _waits(self) -> bool:
         return self._turn_end_ms is not None and self._first is None
 
-    def _sent(self, first: tuple[str, str, int], sent_ms: int, took_us: dict[str, int]) -> tuple[str, AnswerTimes]:
+    def _sent(self, first: tuple[str, str, int], sent_ms: int) -> FirstAudio:
         item_id, response_id, read_ms = first
         assert self._turn_end_ms is not None, "an answer is waited for from there on"
         end_ms = self._turn_end_ms
         asked_ms = end_ms if self._asked_ms is None else self._asked_ms
-        ours_us = (asked_ms - end_ms + sent_ms - read_ms) * 1000 + took_us.get(response_id, 0)
         self._begin_anew()
-        return item_id, AnswerTimes(turn_end_ms=end_ms, model_ms=read_ms - asked_ms, ours_us=ours_us)
+        return FirstAudio(
+            item_id=item_id,
+            response_id=response_id,
+            turn_end_ms=end_ms,
+            asked_ms=asked_ms,
+            read_ms=read_ms,
+            sent_ms=sent_ms,
+        )
 
 
 def round_trip_ms(steps: Iterable[Step]) -> int | None:

@@ -99,6 +99,7 @@ from phonebot.web.media import MediaEndpoint
 from phonebot.web.metrics import Admit, Metrics
 from phonebot.web.model_figures import ModelFigures
 from phonebot.web.patience import PatientProtocol
+from phonebot.web.process_figures import ProcessFigures
 from phonebot.web.profiles import Answering
 from phonebot.web.recordings import PATH as RECORDINGS
 from phonebot.web.recordings import RecordingDoor
@@ -171,6 +172,13 @@ def create_app(
     expiry = Expiry(store.calls, book) if store and book else None
     writer = writer or (Writer(folder, finished=filer.finished) if filer else Writer(folder))
     metrics.incomplete_logs.set_function(lambda: writer.incomplete)
+    ProcessFigures(
+        metrics.registry,
+        calls_limit=settings.max_calls,
+        is_draining=lambda: live.draining,
+        is_cut_off=lambda: board.is_cut_off,
+        unfiled=lambda: filer.waiting if filer else 0,
+    )
     hooks = load_hooks(settings.hooks) if hooks is None else hooks
     lookups = Lookups(workshop, lambda result: metrics.lookups.labels(result).inc())
     caps, bell = caps_of(settings, store, metrics, feed.process)

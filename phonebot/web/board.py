@@ -102,6 +102,11 @@ class Board:
 
     # ------------------------------------------------------------------------------ other processes
 
+    @property
+    def is_cut_off(self) -> bool:
+        """The database is away: neither side learns of the other's calls."""
+        return self._publisher is not None and self._publisher.is_away
+
     def stops_taking(self) -> None:
         """Let the others know that this process takes no new calls."""
         if self._publisher:

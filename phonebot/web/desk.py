@@ -233,7 +233,7 @@ class CallDesk:
         recorder = self.writer.recorder(about, audio=profile.record, from_start=not plan.notice)
         recorder.plan(plan)
         journal = CallLog(recorder, lambda outcome: self._ended(start.call_sid, arrival, outcome))
-        figures = CallMetrics(self.metrics)
+        figures = CallMetrics(self.metrics, plan, about.provider or "", profile.model or self.model)
         resumed = arrival.resumed.standing.resumed if arrival.resumed else 0
         told = self.feed.begin(about, plan, audible=profile.record, resumed=resumed)
         self.live.begun(start.call_sid)

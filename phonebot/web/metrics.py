@@ -1,8 +1,8 @@
 """
 What the calls of this process have come to, counted for Prometheus.
 
-A `Metrics` is the process's; each call has a `CallMetrics`, which the bridge tells all that happens. What each
-figure means is in docs/metrics.md.
+A `Metrics` is the process's; each call has a `CallMetrics`, which the bridge tells what happens. What each figure
+means is in docs/metrics.md.
 """
 
 from collections.abc import Awaitable, Callable, Sized
@@ -15,27 +15,36 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from phonebot.bridge import Journal
 from phonebot.call.actions import (
     Action,
     BargeIn,
     Cut,
+    FalseAlarm,
     GuardrailTripped,
     Limit,
     LimitReached,
+    Line,
+    LineRole,
     ModelDropped,
     Outcome,
     Recovered,
     Settled,
+    StopTool,
     Tell,
     Trouble,
 )
-from phonebot.call.inputs import AnswerSent, CallerAudioDropped, Checked, Input
-from phonebot.carrier.messages import Media
+from phonebot.call.inputs import CallerAudioDropped, Checked, Input, ToolResult
+from phonebot.call.plan import CallPlan
 from phonebot.realtime.events import ErrorDetail, ErrorEvent, ResponseCreated, TruncateItem
 from phonebot.realtime.severity import already_shorter_ms
 from phonebot.tools.lookup import Result
 from phonebot.web.crowds import Reason
+from phonebot.web.delays import CallDelays, Delays
 from phonebot.web.hangups import HangUp
+from phonebot.web.label_names import LabelNames
+from phonebot.web.model_use import CallModelUse, ModelUse, Names
+from phonebot.web.past_frames import PastFrames
 from phonebot.web.webhooks import TurnedAway
 
 # Whoever sends one of these has passed a proxy: the peer's address says nothing of where he is.
@@ -51,11 +60,10 @@ BROKEN_OFF = ("stream_lost", "moved", "process_gone")
 TURNED_AWAY: tuple[TurnedAway, ...] = (*get_args(Reason), "closed", "spent", "stopping")
 DELIVERIES = ("delivered", "failed", "refused")
 AWAY_S = (0.1, 0.25, 0.5, 1, 1.5, 2.5, 4, 8)
-OURS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1)
 MAX_GUARDRAILS = 200
-"""So many names of guardrails have a figure of their own: each costs memory here and where it is scraped."""
-OTHERS = "(others)"
-
+"""So many names of guardrails have a figure of their own."""
+FALSE_ALARMS = ("echo", "short", "empty", "backchannel")
+TOOL_CALLS = ("done", "failed", "stopped")
 
 NOT_LOCAL = "metrics are for clients on this machine, or with a token that has the scope read"
 
@@ -91,11 +99,13 @@ class Metrics:
             buckets=AWAY_S,
             registry=self.registry,
         )
-        self.ours = Histogram(
-            "phonebot_answer_seconds",
-            "From reading the first audio of a response until the carrier's socket had it.",
-            buckets=OURS_S,
-            registry=self.registry,
+        self.delays, self.use = Delays(self.registry), ModelUse(self.registry)
+        self.lines = self._counter("lines", "Lines of transcripts, by who said them.", "role", get_args(LineRole))
+        self.false_alarms = self._counter(
+            "false_alarms", "What was taken for speech of a caller and was none.", "why", FALSE_ALARMS
+        )
+        self.tool_calls = self._counter(
+            "tool_calls", "Functions that models called, by what came of it.", "result", TOOL_CALLS
         )
         self.dropped = self._counter("caller_frames_dropped", "Frames a slow model's connection did not take.")
         self.deliveries = self._counter(
@@ -127,7 +137,7 @@ class Metrics:
             ("guardrail", "then"),
             registry=self.registry,
         )
-        self._guardrails: set[str] = set()
+        self._guardrails = LabelNames(MAX_GUARDRAILS)
         in_progress = Gauge("phonebot_calls_in_progress", "Calls in progress.", registry=self.registry)
         in_progress.set_function(lambda: len(live))
         # Of all processes, as the last look at the database said.
@@ -167,9 +177,7 @@ class Metrics:
 
     def tripped(self, guardrail: str, then: str) -> None:
         """Operators name guardrails: the names of some are counted each, those of the rest together."""
-        if len(self._guardrails) < MAX_GUARDRAILS:
-            self._guardrails.add(guardrail)
-        self._trips.labels(guardrail if guardrail in self._guardrails else OTHERS, then).inc()
+        self._trips.labels(self._guardrails.of(guardrail), then).inc()
 
     def route(self, admit: Admit | None) -> Route:
         """`GET /metrics`, for clients on this machine and those that `admit` lets in; None: nobody else."""
@@ -184,21 +192,36 @@ class Metrics:
         return Route("/metrics", answer)
 
 
-class CallMetrics:
-    """A bridge's journal that counts what happens to its call."""
+class CallMetrics(PastFrames):
+    """
+    A bridge's journal of all that is counted of its call, and that tells `further` the same, past the frames.
+
+    `provider` and `model`: whose model the call begins with, as the operator names them.
+    """
+
+    def __init__(
+        self, metrics: Metrics, plan: CallPlan, provider: str, model: str, further: tuple[Journal, ...] = ()
+    ) -> None:
+        self._metrics = metrics
+        self._delays = CallDelays(metrics.delays)
+        use = CallModelUse(metrics.use, Names.of(plan, provider, model), plan.tariff)
+        super().__init__((_Counting(metrics), self._delays, use, *further))
+        metrics.started.inc()
+
+    def ended(self, outcome: Outcome) -> None:
+        self._metrics.ended.labels(outcome).inc()
+        self._delays.ended()
+
+
+class _Counting:
+    """Counts what happens to a call, past its frames."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
         # The caller has interrupted, and the model has begun another answer since.
         self._interrupted = self._answered = False
-        metrics.started.inc()
-
-    def ended(self, outcome: Outcome) -> None:
-        self._metrics.ended.labels(outcome).inc()
 
     def happened(self, now: int, received: Input, actions: list[Action]) -> None:
-        if type(received) is Media and len(actions) == 1 and type(actions[0]) is Tell:
-            return  # fifty times a second
         self._count_input(received)
         for action in actions:
             self._count(action)
@@ -208,8 +231,8 @@ class CallMetrics:
         match received:
             case ErrorEvent(error) if _refuses_truncation(error):
                 metrics.refused.inc()
-            case AnswerSent(took_us=took_us):
-                metrics.ours.observe(took_us / 1e6)
+            case ToolResult(problem=problem):
+                metrics.tool_calls.labels("done" if problem is None else "failed").inc()
             case CallerAudioDropped(frames):
                 metrics.dropped.inc(frames)
             case Checked(problem=str()):
@@ -220,11 +243,12 @@ class CallMetrics:
     def _count(self, action: Action) -> None:
         metrics = self._metrics
         match action:
-            case BargeIn():
-                metrics.interruptions.inc()
-                self._interrupted, self._answered = True, False
-            case Cut():
-                metrics.cuts.labels(action.settled).inc()
+            case BargeIn() | Cut() | FalseAlarm() | Tell():
+                self._count_interruption(action)
+            case Line(role):
+                metrics.lines.labels(role).inc()
+            case StopTool():
+                metrics.tool_calls.labels("stopped").inc()
             case GuardrailTripped():
                 metrics.tripped(action.guardrail, action.then)
             case LimitReached(limit):
@@ -236,6 +260,17 @@ class CallMetrics:
                 metrics.dropped.inc(frames)
             case Trouble():
                 metrics.troubles.inc()
+
+    def _count_interruption(self, action: BargeIn | Cut | FalseAlarm | Tell) -> None:
+        metrics = self._metrics
+        match action:
+            case BargeIn():
+                metrics.interruptions.inc()
+                self._interrupted, self._answered = True, False
+            case Cut():
+                metrics.cuts.labels(action.settled).inc()
+            case FalseAlarm(why):
+                metrics.false_alarms.labels(why).inc()
             case Tell(TruncateItem()) if self._answered:
                 metrics.late.inc()
 

@@ -72,6 +72,11 @@ class Publisher:
         self._away = False
         held.begun = held.over = self.wake
 
+    @property
+    def is_away(self) -> bool:
+        """The last write did not come about."""
+        return self._away
+
     async def run(self) -> None:
         """Until it is cancelled; then `finish`."""
         loop = asyncio.get_running_loop()

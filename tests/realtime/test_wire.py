@@ -11,6 +11,7 @@ from msgspec import UNSET
 from phonebot.errors import ModelProtocolError
 from phonebot.realtime import events as e
 from phonebot.realtime.wire import EVENT_TYPES, decode, dialect_of
+from phonebot.realtime.wire_items import MAX_TOKENS
 
 PLACE = {"response_id": "resp_1", "item_id": "item_1", "output_index": 1, "content_index": 2}
 
@@ -374,3 +375,11 @@ def test_echo_with_words_from_the_future_leaves_them_unsaid() -> None:
 )
 def test_dialect_shows_in_the_first_session(session: dict[str, Any], dialect: str | None) -> None:
     assert dialect_of(json.dumps({"type": "session.created", "session": session})) == dialect
+
+
+@pytest.mark.parametrize(("told", "taken"), [(-5, 0), (7, 7), (10**400, MAX_TOKENS)])
+def test_a_number_of_tokens_that_no_response_can_have_is_the_nearest_that_one_can(told: int, taken: int) -> None:
+    """It is reckoned with: what is too big for that would end the call."""
+    event = read("response.done", response={"id": "resp_1", "status": "completed", "usage": {"input_tokens": told}})
+    assert isinstance(event, e.ResponseDone)
+    assert event.response.usage == e.Usage(input=taken)
