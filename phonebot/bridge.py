@@ -11,10 +11,11 @@ first, and reported; a carrier that lets too much wait is given up.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
+from contextvars import copy_context
 from time import monotonic
-from typing import NoReturn, Protocol
+from typing import Any, NoReturn, Protocol
 
 from phonebot.call.actions import (
     Action,
@@ -179,6 +180,8 @@ class Bridge:
         self._loop = asyncio.get_running_loop()
         self._clock = MediaClock(self._local_ms())
         self._tasks = asyncio.TaskGroup()  # `run` enters it
+        # The call's. What the carrier's socket calls runs in the server's: what begins there is given this one.
+        self._context = copy_context()
         self._to_carrier = CarrierOutbox()
         # The session that the call has, or asked for; None: none. What another one still says is not heard.
         self._model: ModelLink | None = None
@@ -236,7 +239,7 @@ class Bridge:
 
     def note(self, sent: AnswerSent) -> None:
         """How long an answer took us: it is known later, since what took so long is being told of still."""
-        self._tasks.create_task(self._take(sent))
+        self._begin(self._take(sent))
 
     def cap(self, reached: CapReached) -> None:
         """What calls may cost in a day is spent. Nothing happens when the call has ended."""
@@ -314,14 +317,14 @@ class Bridge:
             case CloseStream():
                 self._to_carrier.close(action.code)
             case RunTool() | StopTool() | Check():
-                self._begin_beside(action)
+                self._context.copy().run(self._begin_beside, action)
             case Ended():
                 self._ended.set()
 
     def _open_model(self, session: Session) -> None:
         self._close_model()
         link = self._model = ModelLink()
-        link.task = self._tasks.create_task(self._hold_model(session, link))
+        link.task = self._begin(self._hold_model(session, link))
 
     def _close_model(self) -> None:
         """It comes with every end. The connection is closed beside what follows."""
@@ -343,7 +346,11 @@ class Bridge:
 
     def _answered(self, result: ToolResult) -> None:
         """A function has run. In a task of the call: should the core fail by it, the call does."""
-        self._tasks.create_task(self._take(result))
+        self._begin(self._take(result))
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """A task of the call."""
+        return self._tasks.create_task(work, context=self._context.copy())
 
     async def _take(self, received: Input) -> None:
         self._feed(received)

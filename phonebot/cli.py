@@ -8,6 +8,7 @@ import sys
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:  # each command imports what it needs: `phonebot --help` is th
     from phonebot.bench.faults_report import FaultsReport
     from phonebot.bench.report import LatencyReport
     from phonebot.calibration.figures import Figures
+    from phonebot.discretion import Form
     from phonebot.settings import Settings
     from phonebot.simulator.script import Script
 
@@ -115,10 +117,21 @@ def serve(
 
     given = {key: value for key, value in {"host": host, "port": port}.items() if value is not None}
     settings = load().model_copy(update=given)
-    set_up_logging(settings.log_level, secrets_of(settings), settings.log_personal_data)
+    set_up_logging(settings.log_level, secrets_of(settings), settings.log_personal_data, form=settings.log_format)
     settings.check_for_serving(dev)
     if code := run(_serve(settings, dev, workers)):
         raise typer.Exit(code)
+
+
+def _tell(form: "Form", line: str, style: str | None = None) -> None:
+    """Tell whoever starts the service, in the form of its log. A link to sign in by is for him, and so is whole."""
+    if form == "text":
+        # For copying: it may run over the edge, but must not be broken.
+        errors.print(line, style=style, soft_wrap=True, markup=False)
+        return
+    from phonebot.discretion import as_json
+
+    errors.file.write(f"{as_json(line, __name__)}\n")
 
 
 async def _serve(settings: "Settings", dev: bool, workers: int) -> int:
@@ -138,13 +151,14 @@ async def _serve(settings: "Settings", dev: bool, workers: int) -> int:
     from phonebot.web.app import create_app
 
     workshop, hooks = workshop_for(settings), load_hooks(settings.hooks)
+    tell = partial(_tell, settings.log_format)
     async with AsyncExitStack() as resources:
         if dev:
             settings = settings.model_copy(update={"twilio_auth_token": None})
             if not settings.has_model:
                 model = await resources.enter_async_context(embedded_model())
                 settings = settings.model_copy(update={"model_url": model.url})
-            errors.print("[bold yellow]DEVELOPMENT MODE: no signature is checked; loopback only[/bold yellow]")
+            tell("DEVELOPMENT MODE: no signature is checked; loopback only", "bold yellow")
         if settings.secret_key is None:  # in development alone; here, since one-time links are signed with it too
             settings = settings.model_copy(update={"secret_key": SecretStr(secrets.token_urlsafe(32))})
         # Also where workers have their own: the tables are made, and a file of profiles is taken in, once.
@@ -154,15 +168,14 @@ async def _serve(settings: "Settings", dev: bool, workers: int) -> int:
         listener = listen(settings.host, settings.port)
         public_url = settings.public_url or local_url(settings.host, listener.getsockname()[1])
         settings = settings.model_copy(update={"public_url": public_url})
-        errors.print(f"phonebot {__version__} listens on {settings.host}:{listener.getsockname()[1]}")
-        errors.print(f"voice webhook: {public_url}/twilio/voice")
-        errors.print(f"console: {public_url}/")
+        tell(f"phonebot {__version__} listens on {settings.host}:{listener.getsockname()[1]}")
+        tell(f"voice webhook: {public_url}/twilio/voice")
+        tell(f"console: {public_url}/")
         assert settings.secret_key is not None
         path = await one_time_path(store, settings.secret_key.get_secret_value(), settings.admin_password, dev)
         if path:
-            errors.print("sign in by this link, once, within an hour:")
-            # For copying: it may run over the edge, but must not be broken.
-            errors.print(f"{public_url}{path}", soft_wrap=True, highlight=False, markup=False)
+            tell("sign in by this link, once, within an hour:")
+            tell(f"{public_url}{path}")
         if workers > 1:
             from phonebot.workers import Workers
 

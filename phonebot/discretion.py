@@ -1,8 +1,10 @@
 """
 What of the service's log nobody is to read: secrets never, callers' numbers and words only where that is allowed.
 
-    set_up_logging("info", secrets=["sk-..."], personal=False)
+    set_up_logging("info", secrets=["sk-..."], personal=False, form="json")
     log.warning("call %.40r: %s failed: %s", call_sid, name, Personal(problem))
+
+A line is text for people, or one object of JSON, which names the call it belongs to (log_context.py).
 
 A number shows its first and last digits: +15550100001 is +1555***0001. The message of an exception may quote what a
 caller said, so of most there is the type alone, and where it was raised. With `personal`, and at the level debug,
@@ -11,14 +13,20 @@ the log has all but the secrets.
 
 import logging
 import re
+import time
 import traceback
 from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import IO, Any, ClassVar, Literal, TypeAlias
 
+import msgspec
+
 from phonebot.errors import PhonebotError
+from phonebot.log_context import current_call
 
 Level: TypeAlias = Literal["debug", "info", "warning", "error"]
+Form: TypeAlias = Literal["text", "json"]
 
 FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 HIDDEN = "***"
@@ -60,7 +68,10 @@ class DiscreetFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         record.exc_text = None  # it may have been made by another formatter
-        text = super().format(record)
+        return self.discreet(super().format(record))
+
+    def discreet(self, text: str) -> str:
+        """The same without what is not to be read in it."""
         for secret in self._secrets:
             text = text.replace(secret, HIDDEN)
         text = _TOKENS.sub(rf"\g<before>{HIDDEN}", text)
@@ -71,6 +82,51 @@ class DiscreetFormatter(logging.Formatter):
         if Personal.shown:
             return str(super().formatException(ei))
         return "\n".join(_told(error)).rstrip("\n")
+
+
+class LogLine(msgspec.Struct, frozen=True, omit_defaults=True):
+    """
+    A line of the log as JSON. `time` is UTC's. `call_sid`: the call it belongs to, by the carrier's name; "": none.
+    `exception`: what was raised, and where, in several lines; "": nothing was.
+    """
+
+    time: str
+    level: str
+    logger: str
+    message: str
+    call_sid: str = ""
+    exception: str = ""
+
+
+class JsonFormatter(DiscreetFormatter):
+    """Formats a record as a LogLine. What is not to be read is taken out before JSON's escapes break it up."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        raised = [self.formatException(record.exc_info)] if record.exc_info else []
+        if record.stack_info:
+            raised.append(self.formatStack(record.stack_info))
+        line = LogLine(
+            time=_time(record.created),
+            level=record.levelname.lower(),
+            logger=record.name,
+            message=self._shown(record.getMessage()),
+            call_sid=self._shown(current_call()),
+            exception=self._shown("\n".join(raised)),
+        )
+        return msgspec.json.encode(line).decode()
+
+    def _shown(self, text: str) -> str:
+        # Half of a surrogate pair is a character to Python and none to JSON.
+        return self.discreet(text).encode("utf-8", "replace").decode()
+
+
+def as_json(message: str, logger: str) -> str:
+    """What whoever starts the service has to know, in the form of a LogLine, as it is."""
+    return msgspec.json.encode(LogLine(_time(time.time()), "info", logger, message)).decode()
+
+
+def _time(created_s: float) -> str:
+    return datetime.fromtimestamp(created_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def without_numbers(text: str) -> str:
@@ -103,16 +159,20 @@ def _frames(trace: TracebackType | None) -> list[str]:
 
 
 def set_up_logging(
-    level: Level = "info", secrets: Iterable[str] = (), personal: bool = False, stream: IO[str] | None = None
+    level: Level = "info",
+    secrets: Iterable[str] = (),
+    personal: bool = False,
+    stream: IO[str] | None = None,
+    form: Form = "text",
 ) -> None:
     """
-    Log to `stream` (None: standard error), from this level on, without `secrets`.
+    Log to `stream` (None: standard error), from this level on, without `secrets`, in this form.
 
     `personal`: at the level debug callers' numbers and words may be in it. The level is that of phonebot's own
     lines: libraries log at info at most, for below that some write what they send and receive.
     """
     handler = logging.StreamHandler(stream)
-    handler.setFormatter(DiscreetFormatter(secrets))
+    handler.setFormatter(JsonFormatter(secrets) if form == "json" else DiscreetFormatter(secrets))
     numeric = getattr(logging, level.upper())
     logging.basicConfig(level=max(numeric, logging.INFO), handlers=[handler], force=True)
     logging.getLogger("phonebot").setLevel(numeric)

@@ -361,6 +361,9 @@ class Settings(BaseModel):
     )
     """From which level on the service's lines are logged."""
 
+    log_format: Annotated[Literal["text", "json"], Allowed("text or json")] = "text"
+    """How a line of the log looks: text for people, or a JSON object for who collects them, see observing.md."""
+
     log_personal_data: Annotated[bool, Allowed("true or false")] = False
     """Whether the log may hold numbers and words of callers, at the level `debug` alone. See security.md."""
 

@@ -124,7 +124,7 @@ def _told(code: int) -> str:
 def work(settings: Settings, listener: socket.socket, number: int) -> None:
     """The life of a worker. A terminal's Ctrl-C reaches it, too, but it is the supervisor who decides."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    set_up_logging(settings.log_level, secrets_of(settings), settings.log_personal_data)
+    set_up_logging(settings.log_level, secrets_of(settings), settings.log_personal_data, form=settings.log_format)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_serve(settings, listener, number))

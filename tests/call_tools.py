@@ -1,6 +1,7 @@
 """Functions for the models of tests: PHONEBOT_TOOLS=call_tools."""
 
 import asyncio
+import logging
 from contextlib import suppress
 from typing import Annotated
 
@@ -79,3 +80,10 @@ async def never_ends(text: str) -> bool:
     with suppress(asyncio.CancelledError):
         await asyncio.Event().wait()
     return True
+
+
+@tool
+async def look_into_it() -> str:
+    """Uses a library that logs."""
+    logging.getLogger("of.a.library").warning("it was looked into")
+    return "Nothing found."

@@ -1,15 +1,19 @@
 """What may be read in a log."""
 
 import io
+import json
 import logging
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import get_args
 
 import pytest
 
 from phonebot.deployment import secrets_of
-from phonebot.discretion import NOT_SHOWN, DiscreetFormatter, Level, Personal, set_up_logging, without_numbers
+from phonebot.discretion import NOT_SHOWN, DiscreetFormatter, Form, Level, Personal, set_up_logging, without_numbers
 from phonebot.errors import StoreUnavailable
+from phonebot.log_context import within_call
 from phonebot.settings import load
 
 SECRET = "sk-very-secret-0123456789"
@@ -28,11 +32,21 @@ def logging_as_before() -> Iterator[None]:
     Personal.shown = False
 
 
-def logged(level: Level = "debug", personal: bool = False) -> io.StringIO:
+FORMS: tuple[Form, ...] = get_args(Form)
+
+
+def logged(
+    level: Level = "debug", personal: bool = False, form: Form = "text", secret: str = SECRET
+) -> io.StringIO:
     """What is logged from now on."""
     stream = io.StringIO()
-    set_up_logging(level, [SECRET, "short"], personal, stream)
+    set_up_logging(level, [secret, "short"], personal, stream, form)
     return stream
+
+
+def lines(stream: io.StringIO) -> list[dict[str, str]]:
+    """What was logged as JSON."""
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
 
 
 @pytest.mark.parametrize(
@@ -65,8 +79,9 @@ def test_numbers_of_callers_show_their_ends_alone_and_other_figures_are_whole(te
     ],
 )
 @pytest.mark.parametrize("personal", [False, True])
-def test_secrets_are_in_no_line_whatever_is_allowed(line: str, personal: bool) -> None:
-    stream = logged(personal=personal)
+@pytest.mark.parametrize("form", FORMS)
+def test_secrets_are_in_no_line_whatever_is_allowed(line: str, personal: bool, form: Form) -> None:
+    stream = logged(personal=personal, form=form)
     logging.getLogger("phonebot.any").warning("%s", line)
     logging.getLogger("of.a.library").warning("%s", line)
     with suppress(ValueError):
@@ -85,12 +100,13 @@ def _fail(line: str) -> None:
         raise ValueError(line) from error
 
 
-def test_what_callers_say_is_shown_at_debug_and_only_where_it_is_allowed() -> None:
+@pytest.mark.parametrize("form", FORMS)
+def test_what_callers_say_is_shown_at_debug_and_only_where_it_is_allowed(form: Form) -> None:
     """Numbers, what stands for personal data, and what exceptions quote."""
     levels: tuple[Level, ...] = ("debug", "info")
     for level in levels:
         for personal in (False, True):
-            stream = logged(level, personal)
+            stream = logged(level, personal, form)
             log = logging.getLogger("phonebot.any")
             try:
                 raise ValueError(SAID)
@@ -177,3 +193,37 @@ def test_the_secrets_of_a_deployment_are_all_that_are_secret_in_its_settings() -
         *("the secret key", "the admin password", "p@ssword", "p%40ssword", "the auth token", "the openai key"),
         *("the azure key", "the azure token", "gateway-key", "the crm secret"),
     }
+
+
+# ------------------------------------------------------------------------------------------- as JSON
+
+
+def test_a_line_of_json_has_its_time_level_logger_and_message_and_its_call_if_it_has_one() -> None:
+    stream, log = logged(form="json"), logging.getLogger("of.a.library")
+    log.warning("it took %d s", 3)
+    with within_call("CA" + "1" * 32):
+        log.error('two\nlines, "quoted", and half a pair \ud800')
+    alone, of_call = lines(stream)
+    said = datetime.fromisoformat(alone.pop("time"))
+    assert said.utcoffset() == timedelta(0)
+    assert abs(datetime.now(UTC) - said) < timedelta(minutes=1)
+    assert alone == {"level": "warning", "logger": "of.a.library", "message": "it took 3 s"}
+    assert of_call["call_sid"] == "CA" + "1" * 32
+    assert of_call["message"] == 'two\nlines, "quoted", and half a pair ?'
+
+
+def test_what_was_raised_is_in_the_line_itself() -> None:
+    stream = logged(form="json")
+    with suppress(ValueError):
+        _fail("a disk is full")
+    (line,) = lines(stream)
+    assert line["message"] == "it failed"
+    assert line["exception"].splitlines()[0] == "Traceback (most recent call last):"
+    assert line["exception"].splitlines()[-1] == "builtins.OSError: a disk is full"
+
+
+def test_a_secret_that_json_writes_otherwise_is_hidden_as_well() -> None:
+    stream = logged(form="json", secret='quote"back\\slash')
+    logging.getLogger("phonebot.any").error('the key is quote"back\\slash')
+    (line,) = lines(stream)
+    assert line["message"] == "the key is ***"

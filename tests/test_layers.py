@@ -12,7 +12,8 @@ PACKAGE = Path(__file__).parent.parent / "phonebot"
 ALLOWED: dict[str, tuple[str, ...]] = {
     "errors": (),
     "frames": (),
-    "discretion": ("errors",),
+    "discretion": ("errors", "log_context"),
+    "log_context": (),
     "settings": ("errors",),
     "audio": ("errors",),
     "carrier": ("errors", "audio"),
@@ -43,6 +44,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "filing": ("callbook", "store", "replay", "errors"),
     "web": (
         "discretion",
+        "log_context",
         "bridge",
         "call",
         "callbook",

@@ -439,6 +439,7 @@ def test_each_row_of_the_table_says_what_is_allowed_and_what_it_means() -> None:
         "PHONEBOT_CARRIER_MARK_SPREAD_MS": "0",
         "PHONEBOT_MODEL_AUTH": "bearer",
         "PHONEBOT_LOG_LEVEL": "info",
+        "PHONEBOT_LOG_FORMAT": "text",
         "PHONEBOT_LOG_PERSONAL_DATA": "False",
         "PHONEBOT_MODEL_PATIENCE_S": "8",
         "PHONEBOT_MAX_CALLS": "1000",

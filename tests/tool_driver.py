@@ -5,10 +5,31 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from aiohttp import web
-from service_driver import Witness
+from service_driver import SHORT_ANSWER, Witness
 
 from phonebot.call.call import Call as Core
 from phonebot.replay.reader import CallLog, agrees
+from phonebot.simulator.mind import Call, Context
+from phonebot.simulator.mind import Say as Speak
+
+
+class Waiter:
+    """A mind that calls functions at the first utterance, and says what comes of them."""
+
+    def __init__(self, *calls: Call) -> None:
+        self._calls = calls
+        self._called = False
+
+    def answer(self, context: Context) -> tuple[Speak | Call, ...]:
+        newest = context.history[-1] if context.history else None
+        if context.heard is None and newest and newest.role == "tool":
+            return (Speak(f"Told {newest.text[:30]}"),)
+        if context.heard is None and newest and newest.role == "system":  # the caller has agreed
+            return self._calls
+        if self._called:
+            return (Speak(SHORT_ANSWER),)
+        self._called = True
+        return self._calls
 
 
 def bot_lines(witness: Witness) -> list[str]:

@@ -117,6 +117,7 @@ SERVER_OPTIONS: dict[str, Any] = {
     "ws_ping_interval": None,  # media is the heartbeat, and a carrier need not answer pings
     "proxy_headers": False,  # a client is who connects: nothing here believes what headers say of him
     "access_log": False,
+    "reset_contextvars": True,  # a connection that proxies share must not keep which call a request was about
     "server_header": False,
     "lifespan": "on",
     "timeout_graceful_shutdown": 10,  # for those who do not take the end of what they asked for

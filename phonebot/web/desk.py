@@ -32,6 +32,7 @@ from phonebot.carrier.messages import Start, StreamReader
 from phonebot.guardrails.guardroom import Guardroom
 from phonebot.hooks.hook import Hook, LiveCall
 from phonebot.hooks.running import HookTasks
+from phonebot.log_context import belongs_to_call, bound, within_call
 from phonebot.outbound.briefing import briefed
 from phonebot.realtime.connection import ModelConnection
 from phonebot.realtime.events import Session
@@ -117,6 +118,7 @@ class CallDesk:
 
     async def hold(self, socket: MediaSocket, reader: StreamReader, start: Start, admission: Admission) -> None:
         """A call from the carrier, until it has ended: its number's profile answers."""
+        belongs_to_call(start.call_sid)  # its task has nothing else to do
         if before := self.held.get(start.call_sid):
             log.warning("call %.40r comes again: the stream it had is taken for lost", start.call_sid)
             before.lose()
@@ -138,6 +140,10 @@ class CallDesk:
 
     async def answer(self, socket: MediaSocket, reader: StreamReader, start: Start, arrival: Arrival) -> None:
         """One call, by whatever way it came, until it has ended."""
+        with within_call(start.call_sid):
+            await self._answer(socket, reader, start, arrival)
+
+    async def _answer(self, socket: MediaSocket, reader: StreamReader, start: Start, arrival: Arrival) -> None:
         profile = arrival.profile
         route = self.failover.route(profile.model or self.model)
         endpoint = route.endpoint
@@ -232,7 +238,7 @@ class CallDesk:
             self.remember(profile)
         recorder = self.writer.recorder(about, audio=profile.record, from_start=not plan.notice)
         recorder.plan(plan)
-        journal = CallLog(recorder, lambda outcome: self._ended(start.call_sid, arrival, outcome))
+        journal = CallLog(recorder, bound(lambda outcome: self._ended(start.call_sid, arrival, outcome)))
         figures = CallMetrics(self.metrics, plan, about.provider or "", profile.model or self.model)
         resumed = arrival.resumed.standing.resumed if arrival.resumed else 0
         told = self.feed.begin(about, plan, audible=profile.record, resumed=resumed)
@@ -252,7 +258,7 @@ class CallDesk:
         def call_for(hook: str) -> LiveCall:
             return LiveCall(context, hook, told.events, typist, bridge.hang_up)
 
-        departure = Departure(lambda outcome: self.transfers.ended(start.call_sid, outcome, told.standing()))
+        departure = Departure(bound(lambda outcome: self.transfers.ended(start.call_sid, outcome, told.standing())))
         callee = Callee(profile.outbound, decided.message, lambda found: bridge.is_answered_by(found))
         # The callee is first: how the call ended is told by the next, and needs what he had.
         journals: tuple[Journal, ...] = (callee,) if outgoing else ()

@@ -24,6 +24,7 @@ from phonebot.caps.watch import DayCaps
 from phonebot.carrier import twiml
 from phonebot.carrier.account import FINAL
 from phonebot.carrier.signature import form_is_signed, signed_url, stream_is_signed
+from phonebot.log_context import belongs_to_call
 from phonebot.replay.log import Kind
 from phonebot.transfers.after import Returned, Transfers
 from phonebot.transfers.urls import TOKEN, Ticket
@@ -285,7 +286,9 @@ class Webhooks:
         """The fields of a request that the carrier signed; None for any other."""
         fields = await _fields(request)
         if self._door.lets_in(request, fields):
-            return dict(fields)
+            form = dict(fields)
+            belongs_to_call(form.get("CallSid", ""))  # each request has a task of its own
+            return form
         self._forged()
         return None
 

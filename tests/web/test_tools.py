@@ -8,7 +8,7 @@ import call_tools
 import pytest
 from aiohttp import web
 from service_driver import PROFILE, SHORT_ANSWER, SPEECH, Service, StartService, until
-from tool_driver import bot_lines, check_replay, shop
+from tool_driver import Waiter, bot_lines, check_replay, shop
 
 from phonebot.agents.profile import Profile
 from phonebot.call.actions import BargeIn, Line, RunTool, StopTool
@@ -21,25 +21,6 @@ from phonebot.simulator.mind import Say as Speak
 QUESTION = Say(SPEECH, "a question")
 QUIET = WaitForQuiet(300)
 FILLER = "One moment please, I look it up for you."
-
-
-class Waiter:
-    """A mind that calls functions at the first utterance, and says what comes of them."""
-
-    def __init__(self, *calls: Call) -> None:
-        self._calls = calls
-        self._called = False
-
-    def answer(self, context: Context) -> tuple[Speak | Call, ...]:
-        newest = context.history[-1] if context.history else None
-        if context.heard is None and newest and newest.role == "tool":
-            return (Speak(f"Told {newest.text[:30]}"),)
-        if context.heard is None and newest and newest.role == "system":  # the caller has agreed
-            return self._calls
-        if self._called:
-            return (Speak(SHORT_ANSWER),)
-        self._called = True
-        return self._calls
 
 
 def answered_by(*tools: object) -> Profile:
