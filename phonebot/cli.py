@@ -320,6 +320,31 @@ def _replay_live(logs: list[Path], expect: Path | None, html: Path | None) -> bo
 
 
 @app.command()
+def doctor(
+    dev: Annotated[bool, typer.Option("--dev", help="Look for what `serve --dev` needs.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what was found as JSON.")] = False,
+) -> None:
+    """
+    Check settings, database, storage, public URL, Twilio and models; exit code 1 if something failed.
+
+    Nothing is changed: a file that is written to the storage is deleted again. A session is opened with each model,
+    without audio.
+    """
+    from phonebot.deployment import secrets_of
+    from phonebot.doctor import report
+    from phonebot.doctor.command import Scrubber, look
+
+    found, survey = run(look(dev, errors))
+    scrub = Scrubber(secrets_of(survey.settings))
+    if as_json:
+        print(report.as_json(found, scrub))  # noqa: T201  (for a script to read)
+    else:
+        report.show(console, found, scrub)
+    if not found.is_well:
+        raise typer.Exit(1)
+
+
+@app.command()
 def calibrate(
     listen: Annotated[
         bool, typer.Option("--listen", help="Measure the first call to this service's public URL, of any carrier.")

@@ -11,6 +11,7 @@ from twilio.rest.api.v2010.account.incoming_phone_number import (  # type: ignor
     IncomingPhoneNumberInstance,
 )
 
+from phonebot.carrier.linkage import ATTRIBUTES, linkage
 from phonebot.carrier.refusals import remedy_for
 from phonebot.errors import PhonebotError
 
@@ -42,9 +43,8 @@ def link(number: str, public_url: str, account_sid: str, auth_token: str, api_ur
     """
     Let a number of the account call this service at `public_url`; what changed, nothing if it did already.
 
-    Calls go to the voice webhook, and once more if that fails: behind a load balancer another process answers then.
-    An application or a SIP trunk on the number makes Twilio ignore both (Twilio, IncomingPhoneNumber resource). An
-    application is taken off, a trunk is refused. Raises LinkFailed.
+    An application or a SIP trunk on the number makes Twilio ask no webhook (Twilio, IncomingPhoneNumber resource).
+    An application is taken off, a trunk is refused. Raises LinkFailed.
     """
     http = TwilioHttpClient(timeout=TIMEOUT_S)
     client = Client(account_sid, auth_token, http_client=http)
@@ -62,7 +62,7 @@ def link(number: str, public_url: str, account_sid: str, auth_token: str, api_ur
             )
         changes = list(_changes(owned, public_url))
         if changes:
-            owned.update(**{_KEYS[change.name]: change.after for change in changes})
+            owned.update(**{ATTRIBUTES[change.name]: change.after for change in changes})
     except TwilioException as error:
         raise LinkFailed(_refusal(error)) from error
     except OSError as error:  # requests' errors are among these
@@ -80,21 +80,8 @@ def _refusal(error: TwilioException) -> str:
     return f"Twilio refuses it with error {code or 'unknown'}{f', {said:.200}' if said else ''}: {remedy}"
 
 
-_KEYS = {
-    "VoiceUrl": "voice_url",
-    "VoiceMethod": "voice_method",
-    "VoiceFallbackUrl": "voice_fallback_url",
-    "VoiceFallbackMethod": "voice_fallback_method",
-    "StatusCallback": "status_callback",
-    "StatusCallbackMethod": "status_callback_method",
-    "VoiceApplicationSid": "voice_application_sid",
-}
-
-
 def _changes(owned: IncomingPhoneNumberInstance, public_url: str) -> Iterator[Change]:
-    voice, status = f"{public_url}/twilio/voice", f"{public_url}/twilio/status"
-    wanted = dict(zip(_KEYS, (voice, "POST", voice, "POST", status, "POST", ""), strict=True))
-    for name, after in wanted.items():
-        before = getattr(owned, _KEYS[name]) or ""
+    for name, after in linkage(public_url).items():
+        before = getattr(owned, ATTRIBUTES[name]) or ""
         if before != after:
             yield Change(name, before, after)

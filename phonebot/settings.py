@@ -511,6 +511,22 @@ class Settings(BaseModel):
 _FIELDS = {_variable(name): field for name, field in Settings.model_fields.items()}
 
 
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """
+    The settings as far as they can be used, and what cannot: a sentence for each problem.
+
+    `wrong`: the variables whose values are not taken. `given`: the names of all that are set, in `env_file` those
+    in it.
+    """
+
+    settings: Settings
+    problems: tuple[str, ...]
+    wrong: frozenset[str]
+    given: frozenset[str]
+    in_file: frozenset[str]
+
+
 def load(environ: Mapping[str, str] | None = None, env_file: str | Path | None = ".env") -> Settings:
     """
     The settings of `environ` (None: this process's environment) and of `env_file`, if there is such a file.
@@ -518,27 +534,41 @@ def load(environ: Mapping[str, str] | None = None, env_file: str | Path | None =
     The file has lines `NAME=value`, with or without quotes; values are taken as they are, `$` included. Raises
     SettingsError with one sentence for each setting: its name, what is wrong and what is allowed.
     """
-    in_file = {} if env_file is None else _read_env_file(Path(env_file))
+    survey = look_through(environ, env_file)
+    if survey.problems:
+        raise SettingsError(*survey.problems)
+    return survey.settings
+
+
+def look_through(environ: Mapping[str, str] | None = None, env_file: str | Path | None = ".env") -> Survey:
+    """The same as `load`, for who wants to know all that is wrong and goes on with the rest."""
+    problems = list[str]()
+    try:
+        in_file = {} if env_file is None else _read_env_file(Path(env_file))
+    except SettingsError as error:
+        in_file, problems = {}, list(error.problems)
     in_environ = {name: value for name, value in (os.environ if environ is None else environ).items() if value}
-    problems = [
+    problems += [
         *(_unknown(name, "") for name in in_environ if _is_unknown(name)),
         *(_unknown(name, f" ({env_file})") for name in in_file if _is_unknown(name)),
     ]
     everything = {**in_file, **in_environ}
     given = {name: value for name, value in everything.items() if name in _FIELDS}
+    wrong = set[str]()
     try:
         settings = Settings.model_validate(given)
-        settings._secrets.update(
-            (name.removeprefix(SECRET_PREFIX), SecretStr(value))
-            for name, value in everything.items()
-            if _is_secret(name)
-        )
     except ValidationError as error:
         # Each has the name of a variable in its place: Settings has no fields within fields.
         problems.extend(_sentence(str(fault["loc"][0]), fault) for fault in error.errors())
-    if problems:
-        raise SettingsError(*problems)
-    return settings
+        wrong = {str(fault["loc"][0]) for fault in error.errors()}
+        settings = Settings.model_validate({name: value for name, value in given.items() if name not in wrong})
+    settings._secrets.update(
+        (name.removeprefix(SECRET_PREFIX), SecretStr(value))
+        for name, value in everything.items()
+        if _is_secret(name)
+    )
+    ours = {name for name in everything if name in _FIELDS or _is_secret(name)}
+    return Survey(settings, tuple(problems), frozenset(wrong), frozenset(ours), frozenset(in_file))
 
 
 def _read_env_file(path: Path) -> dict[str, str]:

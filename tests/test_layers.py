@@ -40,7 +40,8 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "clinic": ("tools",),
     "callbook": ("store", "replay", "errors"),
     "messages": ("agents", "errors", "store", "tools"),
-    "checkup": ("errors", "realtime", "store"),
+    "recognition": (),
+    "checkup": ("errors", "carrier", "realtime", "store", "recognition"),
     "filing": ("callbook", "store", "replay", "errors"),
     "web": (
         "discretion",
@@ -51,6 +52,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "caps",
         "carrier",
         "checkup",
+        "recognition",
         "realtime",
         "agents",
         "audio",
@@ -82,6 +84,7 @@ TOP = frozenset(
         "demo",
         "deployment",
         "dialling",
+        "doctor",
         "happenings",
         "linking",
         "message_sheet",
@@ -103,6 +106,10 @@ REHEARSING = frozenset({"rehearsal.live", "rehearsal.live_command", "rehearsal.s
 SEE_SETTINGS = frozenset(
     {
         *("deployment", "web.app", "serving", "cli", "demo.service", "bench.fault_calls", "bench.subject"),
+        *(
+            f"doctor.{name}"
+            for name in ("command", "examination", "parts", "profiles", "settings", "service", "models")
+        ),
         *("dialling", "numbering", "recalling", "receiving", "storing", "workers"),
         *REHEARSING,
     }

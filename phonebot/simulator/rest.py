@@ -6,10 +6,11 @@ Twilio's REST API of one account: who may ask, what is logged and refused, and t
         ...                                         # a client is given twilio.url
         twilio.requests                             # all that it was asked
 
-That is all there is to numbers; a `switchboard` adds calls, conferences and recordings.
+That, and the account itself, is all there is; a `switchboard` adds calls, conferences and recordings.
 
-Written from Twilio, "IncomingPhoneNumber resource", "Twilio's response" and the error dictionary. Stricter than
-Twilio where a client could not notice its mistake: a parameter that is not documented is refused.
+Written from Twilio, "Account resource", "IncomingPhoneNumber resource", "Twilio's response" and the error
+dictionary. Stricter than Twilio where a client could not notice its mistake: a parameter that is not documented is
+refused.
 """
 
 import asyncio
@@ -17,6 +18,8 @@ from base64 import b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from typing import Protocol, TypeAlias
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -87,11 +90,14 @@ class RestServer:
         self.numbers: list[Number] = [] if numbers is None else numbers
         self.requests: list[tuple[str, str, dict[str, str]]] = []
         self.faults: list[RestFault] = []
+        self.status, self.type = "active", "Full"  # of the account
+        self.ahead_s = 0.0  # by how much the carrier's clock is ahead of this machine's
         self.closing = asyncio.Event()  # those who wait for an answer that never comes may go
         self._account_sid = account_sid
         credentials = b64encode(f"{account_sid}:{auth_token}".encode()).decode()
         self._credentials = f"Basic {credentials}"  # RFC 7617, section 2
         self._routes: list[tuple[str, str, Handler]] = [
+            ("GET", ".json", self._fetch),
             ("GET", "/IncomingPhoneNumbers.json", self._list),
             ("POST", "/IncomingPhoneNumbers/{sid}.json", self._update),
         ]
@@ -102,10 +108,14 @@ class RestServer:
 
     def app(self) -> web.Application:
         app = web.Application()
+        app.on_response_prepare.append(self._date)
         for method, path, handler in self._routes:
             app.router.add_route(method, self.path + path, self._answering(handler))
         app.router.add_route("*", "/{rest:.*}", self._answering(_nothing))
         return app
+
+    async def _date(self, request: web.Request, response: web.StreamResponse) -> None:
+        response.headers["Date"] = format_datetime(datetime.now(UTC) + timedelta(seconds=self.ahead_s), usegmt=True)
 
     def _answering(self, handler: Handler) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         async def answer(request: web.Request) -> web.StreamResponse:
@@ -145,6 +155,12 @@ class RestServer:
             await self.closing.wait()
             raise Refused(503, 20503, "closing")
         raise Refused(fault.answer, *FAULTS[fault.answer])
+
+    async def _fetch(self, request: web.Request, given: dict[str, str]) -> web.Response:
+        """Twilio, Account resource."""
+        know(given, frozenset())
+        shown = {"sid": self._account_sid, "friendly_name": "Emulated", "status": self.status, "type": self.type}
+        return web.json_response(shown)
 
     async def _list(self, request: web.Request, given: dict[str, str]) -> web.Response:
         know(given, READABLE)

@@ -100,6 +100,11 @@ class Recordings:
         """Let its threads end once they have done what they are at. Nothing can be asked of it afterwards."""
         self._threads.shutdown(wait=False)
 
+    @property
+    def folder(self) -> Path | None:
+        """Where they are kept on this machine; None: elsewhere."""
+        return self._folder
+
     def are_in(self, folder: Path) -> bool:
         """Whether this folder is where the files are kept: what lies there need not be put."""
         return self._folder is not None and _same(folder, self._folder)

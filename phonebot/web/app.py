@@ -14,13 +14,13 @@ from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
+from pydantic import SecretStr
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 
-from phonebot import checkup
 from phonebot.after.delivery import Courier, Links
 from phonebot.after.texts import Scribe
 from phonebot.after.wishes import WishBook
@@ -33,6 +33,9 @@ from phonebot.caps.bell import Bell
 from phonebot.caps.today import Today, today_of
 from phonebot.caps.watch import DayCaps
 from phonebot.carrier.messages import MAX_MESSAGE_BYTES
+from phonebot.checkup import account as checked_account
+from phonebot.checkup import address, keeping, models
+from phonebot.checkup.check import together
 from phonebot.deployment import (
     account_of,
     bounds_of,
@@ -90,6 +93,7 @@ from phonebot.web.feed import Feed
 from phonebot.web.greetings import Greetings
 from phonebot.web.hangups import HangUps
 from phonebot.web.headers import SecurityHeaders, unforeseen
+from phonebot.web.health import liveness
 from phonebot.web.held import HeldCalls
 from phonebot.web.histories import Histories
 from phonebot.web.left_behind import LeftBehind
@@ -277,9 +281,6 @@ def create_app(
         console = Console(store, book, editor, found, secret_key, urls, board, calling.orders, stopping, today)
         api = [_api(store, book, editor, found, board, calling.orders, stopping, today, secret_key, public_url)]
 
-    async def healthz(request: Request) -> Response:
-        return PlainTextResponse("ok")
-
     async def readyz(request: Request) -> Response:
         return PlainTextResponse("draining", 503) if live.draining else PlainTextResponse("ready")
 
@@ -320,7 +321,7 @@ def create_app(
             Route("/twilio/whisper", webhooks.whisper, methods=["POST"]),
             Route("/twilio/whisper/key", webhooks.whisper_key, methods=["POST"]),
             WebSocketRoute("/twilio/media", media),
-            Route("/healthz", healthz),
+            Route("/healthz", liveness(secret_key)),
             Route("/readyz", readyz),
             metrics.route(_reading(store) if store else None),
             *_pages(phone, console, authorise),
@@ -402,26 +403,35 @@ def checkup_of(settings: Settings, store: Store, public_url: str, providers: Seq
         now = datetime.now().astimezone()
         return plan_for(Profile(), caller="", number="", now=now, carrier=traits_for(settings)).session
 
-    token = settings.twilio_auth_token.get_secret_value() if settings.twilio_auth_token else ""
+    async def ours() -> list[str]:
+        try:
+            return [entry.number for entry in await store.numbers.entries()]
+        except StoreError:  # the check of the database tells of it
+            return []
+
+    token, secret_key = (_revealed(secret) for secret in (settings.twilio_auth_token, settings.secret_key))
     return Checkup(
         (
-            checkup.database(store.database),
-            checkup.storage(store.recordings),
-            *(
-                checkup.model(endpoint(each), f"Model provider {each.name}" if named else "Model")
-                for each in providers
-            ),
-            checkup.twilio(settings.twilio_account_sid, token, settings.twilio_api_url, public_url),
-            checkup.public_url(public_url),
+            keeping.database(store.database),
+            keeping.storage(store.recordings),
+            keeping.data_folder(settings.data_dir, str(settings.data_dir)),
+            keeping.disk(settings.data_dir, str(settings.data_dir)),
+            *(models.model(endpoint(each), f"Model {each.name}" if named else "Model") for each in providers),
+            checked_account.twilio(settings.twilio_account_sid, token, settings.twilio_api_url, public_url, ours),
+            address.public_url(address.Address(public_url, secret_key, token)),
         ),
-        checkup.together(
+        together(
             "Model session",
             [
-                checkup.model_session(endpoint(each), session, each.name if named else "Model session")
+                models.model_session(endpoint(each), session, each.name if named else "Model session")
                 for each in providers
             ],
         ),
     )
+
+
+def _revealed(secret: SecretStr | None) -> str | None:
+    return secret.get_secret_value() if secret else None
 
 
 def afterwards_of(

@@ -56,31 +56,9 @@ class ProfileEditor:
             )
         self._check_recording(number, table)
         profile = read_table(table, number, self._recordings)
-        if problems := self._unknown(profile):
+        if problems := lacking(profile, self._known):
             raise ProfileError(number, *problems)
         return profile
-
-    def _unknown(self, profile: Profile) -> list[str]:
-        """What the profile names that the deployment does not have."""
-        if self._known is None:
-            return []
-        problems = [
-            *self._known.lacks(profile.tool_lists()),
-            *guardrails.problems(profile.guardrail_lists(), self._known),
-        ]
-        if lookup := profile.lookup:
-            problems += self._known.lacking("lookup", lookup.secrets, lookup.url)
-        if destination := profile.messages.destination:
-            problems += destination.lacks("messages", self._known)
-        return problems + (list(profile.after_call.problems(self._known)) if profile.after_call else [])
-
-    def _checked(self, written: Mapping[str, Written], source: str) -> Mapping[str, Written]:
-        """Raises ProfileError for `source` where a profile names what the deployment does not have."""
-        if problems := [
-            f"[{number}] {problem}" for number, each in written.items() for problem in self._unknown(each.profile)
-        ]:
-            raise ProfileError(source, *problems)
-        return written
 
     def _check_recording(self, source: str, table: Mapping[str, Any]) -> None:
         """A stored profile names a recording of the folder: whoever edits it may read no other file."""
@@ -136,7 +114,7 @@ class ProfileEditor:
         for table in tables.values():
             if isinstance(table, dict):
                 self._check_recording(source, table)
-        return self._checked(read_tables(tables, source, self._recordings), source)
+        return _checked(read_tables(tables, source, self._recordings), source, self._known)
 
     async def import_file(self, path: Path, actor: Actor) -> list[Saved]:
         """Save all profiles of a TOML file, or none if one is wrong; recordings that it names are copied."""
@@ -173,7 +151,7 @@ class ProfileEditor:
 
     def _read(self, path: Path) -> dict[str, Written]:
         """The profiles of a file, naming recordings of our folder in place of those that lie beside the file."""
-        written = self._checked(read_file(path), str(path))
+        written = check_file(path, self._known)
         return {number: self._with_own_recording(each, path) for number, each in written.items()}
 
     def _with_own_recording(self, written: Written, path: Path) -> Written:
@@ -205,6 +183,41 @@ class ProfileEditor:
                 copy.write(file.read_bytes())
             Path(copy.name).rename(self._recordings / name)
         return name
+
+
+def check_file(path: Path, known: Known | None) -> Mapping[str, Written]:
+    """
+    The profiles of a TOML file, by number or `default`.
+
+    `known`: what the deployment has for them to name; None: that is not looked at.
+
+    Raises ProfileError with a sentence for each problem in it.
+    """
+    return _checked(read_file(path), str(path), known)
+
+
+def lacking(profile: Profile, known: Known | None) -> list[str]:
+    """What the profile names that the deployment does not have; nothing where that is not known."""
+    if known is None:
+        return []
+    problems = [
+        *known.lacks(profile.tool_lists()),
+        *guardrails.problems(profile.guardrail_lists(), known),
+    ]
+    if lookup := profile.lookup:
+        problems += known.lacking("lookup", lookup.secrets, lookup.url)
+    if destination := profile.messages.destination:
+        problems += destination.lacks("messages", known)
+    return problems + (list(profile.after_call.problems(known)) if profile.after_call else [])
+
+
+def _checked(written: Mapping[str, Written], source: str, known: Known | None) -> Mapping[str, Written]:
+    """Raises ProfileError for `source` where a profile names what the deployment does not have."""
+    if problems := [
+        f"[{number}] {problem}" for number, each in written.items() for problem in lacking(each.profile, known)
+    ]:
+        raise ProfileError(source, *problems)
+    return written
 
 
 def without_none(table: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,8 +3,8 @@
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
-from phonebot.checkup import Check as FoundCheck
-from phonebot.checkup import Probe, State, run
+from phonebot.checkup.check import Check as FoundCheck
+from phonebot.checkup.check import Probe, State, run
 from phonebot.web.api.parts import Parts, UsedParts
 from phonebot.web.api.route import ApiRoute, terms
 
@@ -12,7 +12,7 @@ router = APIRouter(route_class=ApiRoute, tags=["health"])
 
 
 class Check(BaseModel):
-    """What was found: `off` is what this deployment does not use."""
+    """What was found: `skipped` is what was not looked at, and why."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -30,7 +30,7 @@ class Health(BaseModel):
 
 @router.get("/health", operation_id="getHealth", **terms("read"))
 async def get_health(parts: UsedParts) -> Health:
-    """Look at the database, the storage, the model's and the carrier's service, and the public URL: at most 8 s."""
+    """Look at what is kept, the models' and the carrier's services, and the public URL: at most 24 s."""
     return Health(checks=[Check.model_validate(check) for check in await _found(parts, *parts.checkup.probes)])
 
 

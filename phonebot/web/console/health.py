@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from phonebot.checkup import Check, Probe, run
+from phonebot.checkup.check import Check, Probe, run
 from phonebot.web.console.frame import Frame
 from phonebot.web.console.guard import Guard, Visitor
 

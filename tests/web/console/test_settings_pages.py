@@ -164,9 +164,12 @@ async def test_the_health_is_checked_when_the_page_asks_for_it(visit: Visit) -> 
     assert states == [
         ("Database", "OK"),
         ("Storage of calls", "OK"),
+        ("Data folder", "OK"),
+        ("Disk", "OK"),
         ("Model", "Failed"),
-        ("Twilio", "Not used"),
+        ("Twilio account", "Skipped"),
         ("Public URL", "Warning"),
+        ("Media stream", "OK"),
     ]
     assert "<html" not in part.text
     assert "<html" in (await visit.get(f"{SETTINGS}/checks")).text

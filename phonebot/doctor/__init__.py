@@ -1,0 +1,1 @@
+"""`phonebot doctor`: all that a deployment needs, looked at in one go; what is wrong, with its remedy."""

@@ -1,0 +1,126 @@
+"""A session with each model that calls may be answered by, as those calls would open it; and what they cost."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from phonebot.agents.numbers import DEFAULT
+from phonebot.agents.profile import Profile
+from phonebot.call.plan import plan_for
+from phonebot.checkup.check import Check, Probe, known, skipped
+from phonebot.checkup.models import model_session, of_prices
+from phonebot.deployment import text_endpoint, text_model, traits_for
+from phonebot.errors import SettingsError
+from phonebot.realtime.events import Session
+from phonebot.realtime.failover import Provider
+from phonebot.realtime.prices import PriceTable
+from phonebot.settings import Settings
+
+TEXTS = "Text model"
+MOST_SESSIONS = 6  # of a provider
+
+_TEXT = Session(modality="text", turn_detection=None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """What differs between sessions of one provider that it may refuse."""
+
+    model: str
+    voice: str | None
+    transcription: str | None
+
+
+def session_probes(
+    settings: Settings, profiles: Mapping[str, Profile], providers: tuple[Provider, ...]
+) -> list[Probe]:
+    """One for each provider and each kind of session that profiles want; `MOST_SESSIONS` of a provider."""
+    wanted = dict[_Kind, tuple[str, Profile]]()
+    for number, profile in {DEFAULT: Profile(), **profiles}.items():
+        wanted.setdefault(_kind(settings, profile), (number, profile))
+    kinds = list(wanted.items())
+    probes = [
+        _session(settings, provider, kind, number, profile, len(kinds) > 1)
+        for provider in providers
+        for kind, (number, profile) in kinds[:MOST_SESSIONS]
+    ]
+    if len(kinds) > MOST_SESSIONS:
+        more = skipped(
+            "More models", f"not tried: {len(kinds) - MOST_SESSIONS} more kinds of sessions of a provider"
+        )
+        probes.append(known(more))
+    return probes
+
+
+def text_probes(
+    settings: Settings, profiles: Mapping[str, Profile], providers: tuple[Provider, ...]
+) -> list[Probe]:
+    """One for each provider and each model that writes after calls, or looks at what is said."""
+    models = _text_models(profiles)
+    if not models:
+        return [known(skipped(TEXTS, "not used: no profile has summary, extract or a guardrail that asks"))]
+    return [_text(settings, provider, model) for provider in providers for model in sorted(models, key=str)]
+
+
+def prices(
+    settings: Settings, profiles: Mapping[str, Profile], providers: tuple[Provider, ...], table: PriceTable
+) -> Check:
+    """Whether what calls cost can be reckoned."""
+    all_profiles = [Profile(), *profiles.values()] if DEFAULT not in profiles else list(profiles.values())
+    models = {profile.model or settings.model for profile in all_profiles}
+    for model in _text_models(profiles):
+        models |= {name for provider in providers for name in _text_names(settings, provider, model)}
+    capped = settings.max_cost_per_day_usd is not None or any(
+        profile.max_cost_usd or profile.max_cost_per_day_usd for profile in all_profiles
+    )
+    return of_prices(table, sorted(models), capped)
+
+
+def _kind(settings: Settings, profile: Profile) -> _Kind:
+    transcription = profile.transcription.model if profile.transcription else None
+    return _Kind(profile.model or settings.model, profile.voice, transcription)
+
+
+def _session(
+    settings: Settings, provider: Provider, kind: _Kind, number: str, profile: Profile, several: bool
+) -> Probe:
+    def session() -> Session:
+        now, traits = datetime.now().astimezone(), traits_for(settings)
+        plan = plan_for(profile, caller="", number=number, now=now, carrier=traits, model=settings.model)
+        return provider.session(plan.session)
+
+    probe = model_session(lambda: provider.endpoint_for(kind.model), session, f"Model {provider.name}")
+    return _led_by(probe, f"{kind.model} of {number}" if several else kind.model)
+
+
+def _text(settings: Settings, provider: Provider, model: str | None) -> Probe:
+    probe = model_session(lambda: text_endpoint(settings, provider, model), lambda: _TEXT, TEXTS)
+    return _led_by(probe, "".join(_text_names(settings, provider, model)) or provider.name)
+
+
+def _text_names(settings: Settings, provider: Provider, model: str | None) -> Iterator[str]:
+    try:
+        yield model or text_model(settings, provider)
+    except SettingsError:  # the session's check tells of it
+        return
+
+
+def _text_models(profiles: Mapping[str, Profile]) -> set[str | None]:
+    """What profiles name for texts; None: the deployment's."""
+    found = set[str | None]()
+    for profile in profiles.values():
+        found |= {wish.model for wish in (profile.summary, profile.extract) if wish}
+        if any(entry.ask for entries in profile.guardrail_lists().values() for entry in entries):
+            found.add(None)
+    return found
+
+
+def _led_by(probe: Probe, what: str) -> Probe:
+    """The same, and its sentence says of what it is."""
+
+    async def look() -> Check:
+        check = await probe.look()
+        assert isinstance(check, Check), "a session is one check"
+        return replace(check, sentence=f"{what}: {check.sentence}")
+
+    return replace(probe, look=look)
