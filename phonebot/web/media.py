@@ -71,6 +71,13 @@ class MediaSocket:
             await self.receive()
             await self._give({"type": "websocket.close"})
 
+    async def send_elsewhere(self) -> None:
+        """Instead of accepting: the answer is 503, for which a proxy asks another process (RFC 9110, 15.6.4)."""
+        with suppress(StreamClosed):
+            await self.receive()
+            await self._give({"type": "websocket.http.response.start", "status": 503, "headers": []})
+            await self._give({"type": "websocket.http.response.body", "body": b"stopping"})
+
     async def receive(self) -> str | bytes:
         if self._ended:
             raise StreamClosed(1006)
@@ -169,8 +176,8 @@ class MediaEndpoint:
             await socket.refuse()
             return
         if self._live.draining:
-            log.info("a stream was refused: the service is stopping")
-            await socket.refuse()
+            log.info("a stream was sent elsewhere: the service is stopping")
+            await socket.send_elsewhere()
             return
         with self._live.holding(), suppress(StreamClosed):
             await socket.accept(SUBPROTOCOL if SUBPROTOCOL in scope["subprotocols"] else None)

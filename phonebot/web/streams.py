@@ -44,6 +44,12 @@ class Stream(WebSocketsSansIOProtocol):
         if hasattr(self, "scope"):  # else it was no handshake
             cast(dict[str, Any], self.scope["extensions"])[EXTENSION] = self
 
+    async def send(self, message: Any) -> None:
+        await super().send(message)
+        # An answer in place of the handshake is its end, which uvicorn takes for a mistake of the application's.
+        if message["type"] == "websocket.http.response.body" and not message.get("more_body", False):
+            self.handshake_complete = True
+
     def data_received(self, data: bytes) -> None:
         if self._texts and self.handshake_complete:
             self._texts.receive(data)

@@ -75,7 +75,7 @@ async def test_a_call_whose_next_stream_is_refused_is_sent_back_and_told_to_hold
     for _ in range(MAX_RESUMED + 2):
         _, twiml = await service.post("/twilio/after", CallStatus="in-progress")
         service.app.state.live.draining = True
-        assert await service.refused_stream() == 403
+        assert await service.refused_stream() == 503
         service.app.state.live.draining = False
         told.append(ElementTree.fromstring(twiml).findtext("./Say"))
     assert told == [None] + [WAIT] * (MAX_RESUMED + 1)

@@ -341,8 +341,8 @@ async def test_a_service_that_drains_refuses_new_calls_and_keeps_those_in_progre
     assert (status, APOLOGY in twiml, "<Stream" in twiml) == (200, True, False)
     with pytest.raises(InvalidStatus) as refusal:
         await service.open_stream()
-    assert refusal.value.response.status_code == 403
-    # The carrier then asks what to do with the call whose stream was refused.
+    assert refusal.value.response.status_code == 503  # a proxy asks another process then
+    # Without one, the carrier then asks what to do with the call whose stream was refused.
     _, twiml = await service.post("/twilio/after", CallSid="CA" + "9" * 32)
     assert GOODBYE in twiml
     assert len(service.live) == 1

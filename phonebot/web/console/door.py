@@ -89,6 +89,10 @@ class PhoneDoor:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         socket = PhoneSocket(receive, send)
+        if self._live.draining:
+            log.info("a browser's stream was sent elsewhere: the service is stopping")
+            await socket.send_elsewhere()
+            return
         try:
             user = await self._user(HTTPConnection(scope))
         except Refused as error:
@@ -100,8 +104,6 @@ class PhoneDoor:
             await self._let_in(socket, user)
 
     async def _user(self, connection: HTTPConnection) -> str:
-        if self._live.draining:
-            raise Refused("the service is stopping")
         if self._origins.url(connection) is None:
             raise Refused(f"its page's origin is {connection.headers.get('origin', 'not named')[:100]!r}")
         user = await self._authorise(connection)

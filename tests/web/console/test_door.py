@@ -144,7 +144,7 @@ async def test_a_session_does_not_open_the_carriers_door(service: Service) -> No
 
 async def test_a_service_that_is_stopping_lets_nobody_in(service: Service) -> None:
     service.live.draining = True
-    assert await refused(Page(service)) == 403
+    assert await refused(Page(service)) == 503
 
 
 async def test_without_a_login_there_is_no_phone(start_service: StartService) -> None:
