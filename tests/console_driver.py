@@ -1,13 +1,13 @@
 """A browser without a browser: it keeps cookies, follows nothing by itself, and fills in forms."""
 
 import re
+import ssl
 from dataclasses import dataclass
 from html import unescape
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 import aiohttp
-from service_driver import Service
 from sign_in import PASSWORD
 
 
@@ -30,13 +30,25 @@ class Answer:
         return unescape(found[1])
 
 
-class Visit:
-    """A browser that visits a service."""
+class Site(Protocol):
+    """What can be visited."""
 
-    def __init__(self, service: Service) -> None:
+    url: str
+
+
+class Visit:
+    """
+    A browser that visits a service. `origin` is what its pages believe to be that of the service; None: its URL.
+    `trusted` knows the certificate, True: of those that the system knows.
+    """
+
+    def __init__(self, service: Site, origin: str | None = None, trusted: ssl.SSLContext | bool = True) -> None:
         self._service = service
+        self._origin = origin
         self.url = service.url
-        self.http = aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True))
+        self.http = aiohttp.ClientSession(
+            cookie_jar=aiohttp.CookieJar(unsafe=True), connector=aiohttp.TCPConnector(ssl=trusted)
+        )
 
     async def __aenter__(self) -> Self:
         return self
@@ -52,7 +64,7 @@ class Visit:
     async def post(self, path: str, fields: dict[str, str], origin: str | None = "ours", **headers: str) -> Answer:
         """`origin` None: the browser names none."""
         if origin is not None:
-            headers["Origin"] = self._service.url if origin == "ours" else origin
+            headers["Origin"] = (self._origin or self._service.url) if origin == "ours" else origin
         return await self.ask("POST", path, data=fields, headers=headers)
 
     async def ask(self, method: str, path: str, **terms: object) -> Answer:

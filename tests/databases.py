@@ -85,7 +85,7 @@ def postgres_server() -> Iterator[PostgresServer]:
         (data / "pg_hba.conf").write_text(
             "host all phonebot 127.0.0.1/32 trust\nhost all all 127.0.0.1/32 scram-sha-256\n"
         )
-        server = PostgresServer(folder, where, _free_port())
+        server = PostgresServer(folder, where, free_port())
         server.start()
         try:
             yield server
@@ -95,7 +95,7 @@ def postgres_server() -> Iterator[PostgresServer]:
         shutil.rmtree(folder)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         port: int = bound.getsockname()[1]

@@ -108,12 +108,15 @@ class Running:
 
 @dataclass
 class Fleet:
+    """`port` is where callers dial, `public_url` as what the processes know that; None: they know it as it is."""
+
     folder: Path
     model: ModelServer
     database_url: str
     database: Database
     live: LiveStore
     port: int = 0
+    public_url: str | None = None
     processes: list[Running] = field(default_factory=list)
     _calls: list[asyncio.Task[CallRecord]] = field(default_factory=list)
 
@@ -147,7 +150,7 @@ class Fleet:
             "PHONEBOT_DATABASE_URL": self.database_url,
             "PHONEBOT_DATA_DIR": str(self.folder / data_dir),
             "PHONEBOT_PROFILES": str(self.folder / "profiles.toml"),
-            "PHONEBOT_PUBLIC_URL": self.url,
+            "PHONEBOT_PUBLIC_URL": self.public_url or self.url,
             "PHONEBOT_SECRET_KEY": SECRET_KEY,
             "PHONEBOT_MODEL_URL": self.model.url,
             "PHONEBOT_MODEL_TOKEN": MODEL_KEY,
@@ -175,7 +178,12 @@ class Fleet:
     def call(self, *steps: Any, on_event: Callable[[Event], None] | None = None) -> "asyncio.Task[CallRecord]":
         """Somebody calls, beside the test."""
         caller = dial(
-            f"{self.url}/twilio/voice", Caller(*steps), auth_token=TOKEN, max_call_s=60, on_event=on_event
+            f"{self.url}/twilio/voice",
+            Caller(*steps),
+            auth_token=TOKEN,
+            public_url=self.public_url,
+            max_call_s=60,
+            on_event=on_event,
         )
         self._calls.append(asyncio.create_task(caller))
         return self._calls[-1]
