@@ -21,6 +21,35 @@ def test_every_test_that_a_document_names_exists() -> None:
     assert missing == []
 
 
+PAGES = sorted((ROOT / "docs").glob("*.md"))
+IN_DEPLOY = re.compile(r"deploy/[\w./@-]*\w")
+
+
+def test_every_file_of_deploy_that_is_named_exists() -> None:
+    naming = [*PAGES, ROOT / "README.md", *(path for path in (ROOT / "deploy").rglob("*") if path.is_file())]
+    named = {name for page in naming for name in IN_DEPLOY.findall(page.read_text("utf-8"))}
+    assert len(named) > 10
+    # What an operator makes of the example.
+    mine = "deploy/kubernetes/overlays/production"
+    assert sorted(name for name in named if not ((ROOT / name).exists() or name.startswith(mine))) == []
+
+
+def test_every_link_between_documents_leads_somewhere() -> None:
+    for page in (*PAGES, ROOT / "README.md"):
+        for link in re.findall(r"\]\((?!https?://)([^)#]+)(?:#[^)]*)?\)", page.read_text("utf-8")):
+            assert (page.parent / link).exists(), f"{page.name}: {link}"
+
+
+def test_every_document_is_found_from_the_readme() -> None:
+    found, looked_through = {ROOT / "README.md"}, set[Path]()
+    while todo := found - looked_through:
+        page = todo.pop()
+        looked_through.add(page)
+        names = re.findall(r"\b([\w-]+\.md)\b", page.read_text("utf-8"))
+        found |= {path for name in names if (path := ROOT / "docs" / name) in PAGES}
+    assert set(PAGES) <= found
+
+
 def _code(file: str) -> str:
     path = ROOT / "tests" / file if "/" in file else ROOT / "tests" / "call" / file
     return path.read_text() if path.is_file() else ""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from deploy_files import DEPLOY, SECRETS, check_serves, leaving_s
+from deploy_files import DEPLOY, check_serves, env_file, filled, leaving_s
 
 from phonebot.workers import SET_UP_WRONGLY
 
@@ -15,7 +15,6 @@ FOLDER = DEPLOY / "systemd"
 ONE, TWO = FOLDER / "phonebot.service", FOLDER / "phonebot@.service"
 MOST_EXPOSED = 20
 """In tenths, as `systemd-analyze security` counts: 0 to 20 is what it calls OK."""
-PUBLIC_URL = {"PHONEBOT_PUBLIC_URL": "https://bot.example.com"}
 
 both = pytest.mark.parametrize("unit", [ONE, TWO], ids=lambda path: path.name)
 
@@ -68,10 +67,12 @@ def test_a_service_can_reach_little_but_its_folder_and_the_network(
 @both
 def test_a_service_starts_with_its_environment(unit: Path) -> None:
     environment = environment_of(unit)
-    check_serves({name: text.replace("%i", "8081") for name, text in environment.items()} | SECRETS | PUBLIC_URL)
+    example = env_file(FOLDER / "phonebot.env.example")
+    check_serves({name: text.replace("%i", "8081") for name, text in environment.items()} | filled(example))
     assert environment["PHONEBOT_DATA_DIR"] == f"/var/lib/{value(unit, 'StateDirectory')}"
     assert environment["PHONEBOT_HOST"] == "127.0.0.1", "the proxy alone reaches it"
     assert value(unit, "EnvironmentFile") == "/etc/phonebot/phonebot.env", "secrets are in a file of their own"
+    assert not environment.keys() & example.keys(), "what is in the file would hold, and not what is here"
 
 
 @both
