@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from contextvars import copy_context
 from time import monotonic
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn, Protocol, runtime_checkable
 
 from phonebot.call.actions import (
     Action,
@@ -94,10 +94,20 @@ class Journal(Protocol):
     """
     Is told all that happens, in order, and what came of it: nothing where the call failed.
 
-    It must not block: it stands in the way of each frame.
+    It must not block: what follows waits for it. Of the frames of which nothing comes but that the model hears
+    them, fifty in a second, only a `FrameJournal` is told.
     """
 
     def happened(self, now: int, received: Input, actions: list[Action]) -> None: ...
+
+
+@runtime_checkable
+class FrameJournal(Journal, Protocol):
+    """Is told of each frame."""
+
+    def passed_on(self, now: int, received: Input, actions: list[Action]) -> None:
+        """Instead of `happened`: `actions` is that the model is told of audio, and no more."""
+        ...
 
 
 class Toolbox(Protocol):
@@ -170,7 +180,9 @@ class Bridge:
         self._reader = reader
         self._writer = StreamWriter(start.stream_sid)
         self._connect = connect
-        self._journals = journals
+        self._journals: tuple[Journal, ...] = ()
+        self._frame_journals: tuple[FrameJournal, ...] = ()
+        self._let_know(journals)
         # None: the plan has no functions, so none is called.
         self._toolbox = toolbox
         # None: the plan has no guardrails.
@@ -265,10 +277,14 @@ class Bridge:
 
     def attach(self, journal: Journal) -> None:
         """Tell this one, too, from now on."""
-        self._journals = (*self._journals, journal)
+        self._let_know((*self._journals, journal))
 
     def detach(self, journal: Journal) -> None:
-        self._journals = tuple(each for each in self._journals if each is not journal)
+        self._let_know(tuple(each for each in self._journals if each is not journal))
+
+    def _let_know(self, journals: tuple[Journal, ...]) -> None:
+        self._journals = journals
+        self._frame_journals = tuple(each for each in journals if isinstance(each, FrameJournal))
 
     # ---------------------------------------------------------------------------------- the core
 
@@ -276,28 +292,38 @@ class Bridge:
         """Let the call know, and do what it asks for. What the sockets still say after its end is dropped."""
         if self._call.ended:
             return
-        local_ms = self._local_ms()
-        if isinstance(received, Media):
-            now = self._clock.arrive(local_ms, received.timestamp_ms)
-        else:
-            now = self._clock.now(local_ms)
+        now = self._time_of(received)
         if self._hidden:
             received = self._hidden.hide(received, now)
         actions: list[Action] = []
+        passed_on = False
         try:
             actions = self._call.receive(received, now)
             if self._hidden:
                 self._hidden.follow(actions)
             for action in actions:
                 self._perform(action)
+            passed_on = type(received) is Media and _is_audio_for_model(actions)
         finally:
-            for journal in self._journals:
-                journal.happened(now, received, actions)
-        due_ms = self._call.wakeup_ms
-        if due_ms is not None and due_ms < self._armed_ms:
-            self._sooner.set()
+            if not passed_on:
+                self._tell_journals(now, received, actions)
+        if passed_on:
+            for each in self._frame_journals:
+                each.passed_on(now, received, actions)
+        else:
+            self._wake_in_time()
         if self._to_carrier.overfull or self._to_model.dropped or self._to_model.overfull:
             self._report_backlog(now)
+
+    def _time_of(self, received: Input) -> int:
+        """Call time."""
+        if type(received) is Media:
+            return self._clock.arrive(self._local_ms(), received.timestamp_ms)
+        return self._clock.now(self._local_ms())
+
+    def _tell_journals(self, now: int, received: Input, actions: list[Action]) -> None:
+        for journal in self._journals:
+            journal.happened(now, received, actions)
 
     def _perform(self, action: Action) -> None:
         """Do what an action asks for. Those that are not here are for people and the log."""
@@ -366,6 +392,12 @@ class Bridge:
         elif now >= self._report_ms:
             self._report_ms = now + REPORT_MS
             self._feed(CallerAudioDropped(self._to_model.take_dropped()))
+
+    def _wake_in_time(self) -> None:
+        """What happened may want an earlier Tick than the one that is waited for."""
+        due_ms = self._call.wakeup_ms
+        if due_ms is not None and due_ms < self._armed_ms:
+            self._sooner.set()
 
     async def _keep_time(self) -> None:
         while (due_ms := self._call.wakeup_ms) is not None:
@@ -462,6 +494,11 @@ class Bridge:
             await connection.send(await outbox.get())
             if outbox.dropped and outbox.empty:  # it has caught up: the rest of the report
                 self._feed(CallerAudioDropped(outbox.take_dropped()))
+
+
+def _is_audio_for_model(actions: list[Action]) -> bool:
+    """All that comes of something is that the model hears audio."""
+    return len(actions) == 1 and type(only := actions[0]) is Tell and type(only.command) is AppendAudio
 
 
 def _lost(error: Exception) -> ModelLost:

@@ -119,6 +119,8 @@ class Witness:
             # The sessions of calls that run side by side differ in nothing but their ids.
             self.session = next((s for s in self._model.sessions if s.id == received.session.id), None)
 
+    passed_on = happened
+
     def saw(self, kind: type[T]) -> list[T]:
         """The inputs or actions of this kind, in order."""
         return [each for each in self.history if isinstance(each, kind)]

@@ -36,7 +36,7 @@ from phonebot.call.inputs import (
     ToolResult,
 )
 from phonebot.call.plan import CallPlan, Recovery
-from phonebot.carrier.messages import Media, Start, StreamReader
+from phonebot.carrier.messages import Media, Start, Stop, StreamReader
 from phonebot.errors import ModelProtocolError, ModelRefused, ModelUnreachable
 from phonebot.outbox import MAX_CALLER_MS
 from phonebot.realtime.connection import ModelConnection
@@ -134,6 +134,9 @@ class Notes:
     def happened(self, now: int, received: Input, actions: list[Action]) -> None:
         self.inputs.append(received)
         self.did += actions
+
+    def passed_on(self, now: int, received: Input, actions: list[Action]) -> None:
+        self.happened(now, received, actions)
 
     def all(self, *kinds: type) -> list[Any]:
         return [each for each in (*self.inputs, *self.did) if isinstance(each, kinds)]
@@ -235,6 +238,30 @@ async def test_a_journal_is_told_what_happens_while_it_is_attached() -> None:
     shell.hang_up()
     await shell.ended()
     assert [type(received) for received in notes.inputs] == [Media]
+
+
+class Turns:
+    """A journal that wants no frames."""
+
+    def __init__(self) -> None:
+        self.inputs: list[Input] = []
+
+    def happened(self, now: int, received: Input, actions: list[Action]) -> None:
+        self.inputs.append(received)
+
+
+async def test_of_frames_that_the_model_hears_and_nothing_else_comes_of_only_a_journal_of_frames_is_told() -> None:
+    turns = Turns()
+    shell = Shell(journals=(turns,))
+    await shell.seen(ModelReady)
+    for number in range(1, 6):
+        shell.frame(number)
+    await shell.seen(Media, 5)
+    shell.hang_up()
+    await shell.ended()
+    kinds = [type(received) for received in turns.inputs]
+    assert {ModelReady, Stop} <= set(kinds)
+    assert kinds.count(Media) == 1  # with the first one the line is measured
 
 
 async def test_frames_and_commands_go_out_in_the_order_of_the_actions() -> None:

@@ -24,6 +24,11 @@ class CallerLeg:
         # When the newest frame ended, on the stream's clock; None until there was one.
         self._end_ms: int | None = None
 
+    @property
+    def is_plain(self) -> bool:
+        """Frames without a gap between them are passed on as they are."""
+        return self._transcoder is None and self._end_ms is not None
+
     def feed(self, payload: str, timestamp_ms: int, most_gap_ms: int = MAX_GAP_MS) -> list[str]:
         """
         A frame stamped `timestamp_ms`: what to append for it, in order; perhaps nothing yet.

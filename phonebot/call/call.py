@@ -25,6 +25,7 @@ from typing import Any
 from phonebot.call.actions import Action, Tell, Trouble
 from phonebot.call.agents import Agents
 from phonebot.call.answers import Answers
+from phonebot.call.audio_path import MIN_GAP_MS
 from phonebot.call.caller import Caller
 from phonebot.call.clock import LATE_START_MS, WILD_STAMP_MS, ahead_ms
 from phonebot.call.conversation import Conversation
@@ -62,6 +63,7 @@ from phonebot.realtime import events
 from phonebot.realtime.events import AppendAudio
 
 CLOCKLESS_TICK_MS = 5  # what was sent before the carrier's clock was known is dated to so much: see `_set_clock`
+MOST_ASIDE = 16  # frames: 5 kB of a call
 CARRIER_FAULTS = 20  # more refused messages than this are no accident
 SILENT_CARRIER_MS = 60_000  # a stream that says nothing for so long is dead, whatever its socket says
 
@@ -106,23 +108,43 @@ class Call:
         self._carrier_faults = 0
         self._carrier_ms = -1  # when the carrier was last heard of; -1: not yet
         self._receive = self._receivers()
-        # A frame of the caller's is passed on, and changes nothing else; and when a Tick is due while frames come.
+        # A frame of the caller's is passed on, and decides nothing; and when a Tick is due while such frames come.
         self._is_plain, self._due_ms = False, self._next_due_ms()
+        # Such frames, and when they came, that have yet to be taken down: all but the passing on can wait until
+        # something is decided, and costs less for some together.
+        self._aside: list[tuple[Media, int]] = []
+        self._stamp_ms = 0  # of the newest frame
 
     def receive(self, received: Input, now: int) -> list[Action]:
         """What is to be done now that `received` has happened, in this order."""
+        if self._is_plain and type(received) is Media and self._follows(received, now):
+            return self._pass_on(received, now)  # fifty times a second
+        self._take_down()
         if self._talk.ended:
             return []
-        if self._is_plain and type(received) is Media:
-            actions = self._media(received, now)
-            if _only_passes_on(actions):
-                return actions  # fifty times a second
-        else:
-            receive = self._receive.get(type(received))
-            actions = receive(received, now) if receive else []
+        receive = self._receive.get(type(received))
+        actions = receive(received, now) if receive else []
         actions = self._finish(self._follow_up(actions, now), now)
         self._is_plain, self._due_ms = self._will_pass_on(), self._next_due_ms()
         return actions
+
+    def _follows(self, media: Media, now: int) -> bool:
+        """Nothing is missing before this frame, nor is its time none."""
+        return 0 <= media.timestamp_ms - self._stamp_ms < MIN_GAP_MS and media.timestamp_ms <= now + WILD_STAMP_MS
+
+    def _pass_on(self, media: Media, now: int) -> list[Action]:
+        self._stamp_ms, self._carrier_ms = media.timestamp_ms, now
+        self._aside.append((media, now))
+        if len(self._aside) == MOST_ASIDE:
+            self._take_down()
+        return [Tell(AppendAudio(media.payload))]
+
+    def _take_down(self) -> None:
+        """The frames that were put aside: of none comes more than was done already."""
+        if self._aside:
+            aside, self._aside = self._aside, []
+            for media, at_ms in aside:
+                self._media(media, at_ms)
 
     def _follow_up(self, actions: list[Action], now: int) -> list[Action]:
         """The same, with what else comes of it, whatever it was."""
@@ -147,8 +169,9 @@ class Call:
     def _will_pass_on(self) -> bool:
         """Nobody looks at the caller's frames, nor at the time that passes with each, but for `wakeup_ms`."""
         waits = self._talk.notice or self._typed.unanswered or self._talk.farewell or self._tools.running
-        looks = self._guardrails.looks or self._caller.keys_in or self._manners.watches or self._caller.listens
-        return not (waits or looks or self._talk.ended)
+        looks = self._guardrails.looks or self._caller.keys_in or self._manners.watches
+        has_begun = self._carrier_ms >= 0 and not self._talk.ended
+        return has_begun and self._caller.passes_on and not (waits or looks)
 
     def _finish(self, actions: list[Action], now: int) -> list[Action]:
         """The same as the model can be told it: nothing while there is none, and later what that was."""
@@ -221,6 +244,7 @@ class Call:
         first, self._carrier_ms = self._carrier_ms < 0, now
         if first:
             self._set_clock(media, now)
+        self._stamp_ms = media.timestamp_ms
         self._talk.ledger.arrive(media.timestamp_ms, now)
         opened = self._open(now) if first else []
         heard = self._caller.hear(media, now)

@@ -329,9 +329,10 @@ class Caller:
         return heard + (self._decide(self._interruptions.tick(now), now) if self._interruptions else [])
 
     @property
-    def listens(self) -> bool:
-        """His frames are looked at here, for his turns or for what interrupts the bot."""
-        return self._ear is not None or self._interruptions is not None
+    def passes_on(self) -> bool:
+        """The model hears his frames as they are, and nobody looks at them here."""
+        looks = self._ear is not None or self._interruptions is not None or self._talk.is_deaf
+        return self._talk.items.model is not None and self._leg.is_plain and not looks
 
     @property
     def guards(self) -> bool:

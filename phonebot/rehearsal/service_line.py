@@ -45,6 +45,8 @@ class _Journal:
     def happened(self, now: int, received: Input, actions: list[Action]) -> None:
         self._happened.append(Happening(now, received, tuple(actions)))
 
+    passed_on = happened
+
 
 class ServiceLine:
     """A `Line` to a service of its own, which `close` stops."""

@@ -64,6 +64,7 @@ MAX_EVENTS_BYTES = 64 * 1024 * 1024
 MAX_AUDIO_BYTES = wav.DATA_LIMIT_BYTES
 """Of each audio file."""
 MAX_BLOCK_FRAMES = 50
+MOST_ASIDE = 16  # frames: 8 kB of a call
 MAX_LEFT_OVER = FRAME_BYTES - 1
 OWN_AUDIO = "="  # the model was told the frame's own audio
 
@@ -266,6 +267,8 @@ class LogEncoder:
             BOT_FILE: bytearray(),
             MODEL_FILE: bytearray(),
         }
+        # Frames that were passed on as they are, and have yet to be encoded.
+        self._aside: list[tuple[int, Media, Sequence[Action]]] = []
         # What was taken already.
         self._taken: dict[AudioFile, int] = dict.fromkeys(self._audio, 0)
         self._events_bytes = 0
@@ -277,6 +280,7 @@ class LogEncoder:
 
     @property
     def counts(self) -> Counts:
+        """Of what was taken."""
         return Counts(self._frames, self._inputs, self._actions)
 
     def plan(self, plan: CallPlan) -> None:
@@ -285,6 +289,27 @@ class LogEncoder:
 
     def happened(self, now: int, received: Input, actions: Sequence[Action]) -> None:
         """`received` happened at call time `now`, and `actions` came of it."""
+        if type(received) is Media and _is_own(received, actions):
+            # Fifty times a second: encoded a few at a time, which costs less for each.
+            self._aside.append((now, received, actions))
+            if len(self._aside) == MOST_ASIDE:
+                self._take_down()
+            return
+        self._take_down()
+        self._encode(now, received, actions)
+
+    def _take_down(self) -> None:
+        """What was put aside."""
+        while self._aside:
+            self._encode(*self._aside.pop(0))
+
+    def give_up(self) -> int:
+        """Forget what was put aside, since it can't be encoded; returns how much that was."""
+        count = len(self._aside)
+        self._aside.clear()
+        return count
+
+    def _encode(self, now: int, received: Input, actions: Sequence[Action]) -> None:
         self._inputs += 1
         self._actions += len(actions)
         if isinstance(received, Media):
@@ -309,11 +334,13 @@ class LogEncoder:
     def drop_audio(self, reason: str) -> None:
         """Keep no audio from here on. `reason` is a sentence for the log's note."""
         if self._keep_audio or self._waits:
+            self._take_down()
             self._end_block()
             self._keep_audio, self._waits, self.note = False, False, reason
 
     def take(self) -> LogPart:
         """What has come since the last time."""
+        self._take_down()
         self._end_block()
         part = LogPart({name: bytes(audio) for name, audio in self._audio.items() if audio}, bytes(self._lines))
         for name, audio in self._audio.items():

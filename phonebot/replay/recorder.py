@@ -148,7 +148,7 @@ class Recorder:
         return self._closed
 
     def _fail(self, error: Exception) -> None:
-        self._lost += 1
+        self._lost += 1 + self._encoder.give_up()
         if isinstance(error, PhonebotError):
             problem = str(error)
         else:
@@ -162,7 +162,11 @@ class Recorder:
         if self._timer:
             self._timer.cancel()
             self._timer = None
-        part = self._encoder.take()
+        try:
+            part = self._encoder.take()
+        except Exception as error:
+            self._fail(error)
+            part = self._encoder.take()
         size = len(part.lines) + sum(map(len, part.audio.values()))
         self._given += size
         encoder = self._encoder

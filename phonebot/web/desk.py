@@ -377,3 +377,6 @@ class CallLog:
         if actions and isinstance(actions[-1], Ended):
             self.outcome = actions[-1].outcome
             self._ended(self.outcome)
+
+    def passed_on(self, now: int, received: Input, actions: list[Action]) -> None:
+        self._recorder.happened(now, received, actions)

@@ -50,7 +50,7 @@ from phonebot.call.actions import GuardrailTripped as Tripped
 from phonebot.call.inputs import Input, PlayClip, ToolResult
 from phonebot.call.plan import CallPlan
 from phonebot.call.turns import Turn
-from phonebot.carrier.messages import Dtmf, Media
+from phonebot.carrier.messages import Dtmf
 from phonebot.hooks.listeners import CallEvents
 from phonebot.realtime.events import Session, SpokenTextDelta, SpokenTextDone
 from phonebot.replay.log import About, Kind
@@ -450,8 +450,6 @@ class CallFeed:
         return standing_of(self.snapshot())
 
     def happened(self, now: int, received: Input, actions: list[Action]) -> None:
-        if type(received) is Media and len(actions) == 1 and type(actions[0]) is Tell:
-            return  # fifty times a second
         self._at_ms = now
         self.changes += 1
         self.unplayed.happened(received, actions)

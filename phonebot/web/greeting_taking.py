@@ -16,7 +16,6 @@ from phonebot.call.inputs import Input, ModelReady
 from phonebot.call.plan import MAX_CLIP_MS, CallPlan
 from phonebot.call.run import BYTES_PER_MS
 from phonebot.call.wording import plain, resembles
-from phonebot.carrier.messages import Media
 
 
 class GreetingTaker:
@@ -38,8 +37,6 @@ class GreetingTaker:
         self._is_ready = self._is_over = False
 
     def happened(self, now: int, received: Input, actions: list[Action]) -> None:
-        if type(received) is Media and len(actions) == 1:
-            return  # fifty times a second
         if type(received) is ModelReady:
             if self._is_ready or received.provider != self._provider:
                 self._end()

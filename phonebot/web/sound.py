@@ -92,6 +92,9 @@ class Tap:
             elif isinstance(action, ClearPlayback):
                 self._playing.clear()
 
+    def passed_on(self, now: int, received: Input, actions: list[Action]) -> None:
+        self.happened(now, received, actions)
+
     def close(self) -> None:
         """Nothing more comes. What waits can still be read."""
         self._over = True

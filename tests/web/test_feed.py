@@ -18,15 +18,14 @@ from phonebot.call.actions import (
     LimitReached,
     Line,
     StartRecording,
-    Tell,
     Trouble,
 )
 from phonebot.call.actions import GuardrailTripped as Tripped
 from phonebot.call.inputs import PlayClip, Tick
 from phonebot.call.plan import CallPlan, Clip
 from phonebot.call.turns import Turn
-from phonebot.carrier.messages import Dtmf, Media
-from phonebot.realtime.events import AppendAudio, Session, SpokenTextDelta, SpokenTextDone
+from phonebot.carrier.messages import Dtmf
+from phonebot.realtime.events import Session, SpokenTextDelta, SpokenTextDone
 from phonebot.replay.log import About
 from phonebot.web import feed as feeds
 from phonebot.web.feed import (
@@ -229,14 +228,6 @@ async def test_a_watcher_waits_until_something_happens_and_is_let_go_when_it_clo
     events.close()
     assert await reading is None
     assert call.listeners == []
-
-
-async def test_a_frame_makes_nothing_of_the_call() -> None:
-    feed = Feed()
-    call = feed.begin(ABOUT)
-    before = call.snapshot()
-    happen(call, 20, Tell(AppendAudio("AAAA")), received=Media(2, 1, 20, "AAAA"))
-    assert call.snapshot() == before
 
 
 async def test_the_text_of_a_clip_is_known_before_it_is_heard() -> None:
