@@ -51,7 +51,7 @@ TRANSFERS: frozenset[str | None] = frozenset(
 BROKEN_OFF: frozenset[str | None] = frozenset({"stream_lost", "moved", None})
 """After these it comes back to the bot, where nothing was decided."""
 MAX_RESUMED = 3
-"""So often it does in one call."""
+"""So often it does in one call, not counting when its process was told to stop."""
 COMES_BACK_S = 20.0
 """So long a call is sent back whose stream is refused, as by a process that stops; the caller is told to wait."""
 MAX_REMEMBERED = 200
@@ -175,12 +175,13 @@ class Transfers:
             how, standing = left.outcome, left.standing
         if how not in TRANSFERS:
             return None
-        if standing is None or how not in BROKEN_OFF or standing.resumed >= MAX_RESUMED:
+        # One that was moved had no trouble: it may be as often as processes are replaced.
+        resumed = (standing.resumed if standing else 0) + (how != "moved")
+        if standing is None or how not in BROKEN_OFF or resumed > MAX_RESUMED:
             return self.fails(call, profile, standing)
         self._counted(how or GONE)
         log.info("call %.40r comes back to the bot: %s", call.call_sid, how or GONE)
-        standing = replace(standing, resumed=standing.resumed + 1)
-        kept = Continuation("", standing=standing.cut(), since_s=self._clock())
+        kept = Continuation("", standing=replace(standing.cut(), resumed=resumed), since_s=self._clock())
         await self._continuations.keep(call.call_sid, kept)
         return Returned("", BROKE_OFF)
 

@@ -31,8 +31,8 @@ class Standing(Struct, frozen=True, omit_defaults=True):
     How far a call had come when it left a stream.
 
     `lines` were said, and heard. `agent` had the call, and spoke `language`, a tag; "": as its instructions say.
-    `resumed`: so often the call had come back to the bot since its connection broke off. `saying`: what the bot was
-    about to say, of which it is not known how much was heard.
+    `resumed`: so often the call had come back to the bot since its connection broke off, not counting when its
+    process was told to stop. `saying`: what the bot was about to say, of which it is not known how much was heard.
     """
 
     lines: tuple[tuple[LineRole, str], ...] = ()

@@ -186,7 +186,7 @@ async def test_a_call_that_broke_off_comes_back_with_what_was_said_whichever_pro
     assert isinstance(step, Returned)
     assert Returned.of(step.text) == step
     resumed = await other.resumed("CA1", step, PROFILE)
-    assert resumed.standing == replace(STANDING, resumed=1)
+    assert resumed.standing == replace(STANDING, resumed=0 if outcome == "moved" else 1)
     *said, why = resumed.earlier
     assert [(line.role, line.text) for line in said] == list(STANDING.lines)
     assert (why.role, why.text) == ("instruction", broke_off(STANDING))
@@ -204,6 +204,20 @@ async def test_a_call_comes_back_from_a_process_that_is_gone_so_often_and_then_r
         assert resumed.standing.resumed == times
         assert "I will look it up." in resumed.earlier[-1].text
     left["CA1"] = Left(None, replace(STANDING, resumed=MAX_RESUMED))
+    assert f"<Number>{COLLEAGUE}</Number>" in str(await transfers.go_on(CALL, PROFILE, None))
+
+
+async def test_a_call_comes_back_as_often_as_its_processes_are_told_to_stop(
+    deployment: Deployment, left: dict[str, Left]
+) -> None:
+    """Also one that may come back no more when its connection breaks off."""
+    transfers, standing = deployment.one.transfers, replace(STANDING, resumed=MAX_RESUMED)
+    for _ in range(MAX_RESUMED + 1):
+        left["CA1"] = Left("moved", standing)
+        step = await transfers.go_on(CALL, PROFILE, None)
+        assert isinstance(step, Returned)
+        standing = (await transfers.resumed("CA1", step, PROFILE)).standing
+    left["CA1"] = Left("stream_lost", standing)
     assert f"<Number>{COLLEAGUE}</Number>" in str(await transfers.go_on(CALL, PROFILE, None))
 
 
