@@ -23,6 +23,12 @@ class Authority:
 
     def server(self, lasts: timedelta = timedelta(days=90), name: str = "localhost") -> ssl.SSLContext:
         """What a server needs whose certificate is for `name` and is valid so long from now."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.certified(lasts, name))
+        return context
+
+    def certified(self, lasts: timedelta = timedelta(days=90), name: str = "localhost") -> Path:
+        """The same as a file, of the key and the certificate."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         certificate = self._signed(subject, key.public_key(), lasts, name=name)
@@ -35,9 +41,7 @@ class Authority:
             )
             + certificate.public_bytes(serialization.Encoding.PEM)
         )
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(file)
-        return context
+        return file
 
     def _signed(
         self,

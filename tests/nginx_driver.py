@@ -18,16 +18,12 @@ import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
+from certificates import Authority
 from closure import PATIENCE_S
 from console_driver import Site
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from databases import free_port
 
 EXAMPLE = Path(__file__).parent.parent / "deploy" / "nginx"
@@ -67,23 +63,9 @@ def lay_out(folder: Path, configuration: str) -> None:
     (folder / "phonebot.conf").write_text(configuration)
     (folder / "phonebot").mkdir()
     shutil.copy(EXAMPLE / "processes.conf", folder / "phonebot")
-    certificate, key = certify(HOST)
-    (folder / "phonebot" / "fullchain.pem").write_bytes(certificate)
-    (folder / "phonebot" / "privkey.pem").write_bytes(key)
-
-
-def certify(host: str) -> tuple[bytes, bytes]:
-    """A certificate for the host and for loopback, which vouches for itself, and its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, host)])
-    now = datetime.now(UTC)
-    names = x509.SubjectAlternativeName([x509.DNSName(host), x509.IPAddress(ip_address("127.0.0.1"))])
-    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-    builder = builder.not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
-    certificate = builder.add_extension(names, critical=False).sign(key, hashes.SHA256())
-    unencrypted = serialization.NoEncryption()
-    text, pem = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
-    return certificate.public_bytes(text), key.private_bytes(text, pem, unencrypted)
+    both = Authority(folder).certified(name=HOST)
+    for name in ("fullchain.pem", "privkey.pem"):
+        shutil.copy(both, folder / "phonebot" / name)
 
 
 def configured(folder: Path, port: int, secure_port: int, **seconds: int) -> str:
@@ -126,7 +108,8 @@ class Nginx:
         port, secure_port = free_port(), free_port()
         lay_out(folder, configured(folder, port, secure_port, **seconds))
         (folder / "phonebot" / "processes.conf").write_text(_listed(ports))
-        trusted = ssl.create_default_context(cafile=folder / "phonebot" / "fullchain.pem")
+        trusted = ssl.create_default_context(cafile=folder / "authority.pem")
+        trusted.check_hostname = False  # it is dialled by its address
         with (folder / "stderr").open("wb") as complaints:
             process = await asyncio.create_subprocess_exec(*_command(folder), stderr=complaints)
         front = cls(folder, port, secure_port, trusted, process)
