@@ -10,10 +10,12 @@ from pathlib import Path
 import aiohttp
 import pytest
 from nginx_driver import EXAMPLE, PUBLIC_URL, Nginx, checked, lay_out
+from phone_driver import Page, by_cookie
 from service_driver import RawStream, Service, StartService, until
 
 from phonebot.simulator.caller import HangUp, WaitForQuiet
 
+DRAFT = {"name": "Draft", "greeting": "This is the draft"}
 CALLS = ("CA" + "3" * 32, "CA" + "4" * 32, "CA" + "5" * 32)
 
 
@@ -22,7 +24,7 @@ async def pair(
     start_service: StartService, tmp_path: Path
 ) -> AsyncIterator[tuple[Service, Service, Nginx, Service]]:
     """Two processes, nginx in front of them, and what both are to who comes through it."""
-    first, second = [await start_service(public_url=PUBLIC_URL) for _ in range(2)]
+    first, second = [await start_service(public_url=PUBLIC_URL, authorise=by_cookie) for _ in range(2)]
     async with Nginx.serving(tmp_path, [_port(first), _port(second)]) as front:
         yield first, second, front, replace(second, url=front.url)
 
@@ -76,6 +78,23 @@ async def test_a_webhook_that_meets_a_process_that_has_gone_is_answered_by_anoth
     await first.stop()
     for call_sid in CALLS:
         assert await through.token(call_sid)
+
+
+async def test_a_profile_that_is_tried_before_it_is_saved_answers_whoever_tries_it(
+    pair: tuple[Service, Service, Nginx, Service],
+) -> None:
+    """It is kept by the process that it was sent to: a session stays with its own."""
+    *_, through = pair
+    page = Page(through, origin=PUBLIC_URL)
+    for session in ("one", "another", "a third", "a fourth", "a fifth"):
+        cookies = {"Cookie": f"session=ada; __Host-phonebot-form=f; __Host-phonebot={session}"}
+        status, ticket = await page.post({"number": "+15550100002", "profile": DRAFT}, **cookies)
+        assert status == 200
+        stream = await page.open(**cookies)
+        await stream.connected()
+        await stream.start(ticket["token"], ticket["call_sid"])
+        await _end(stream)
+        assert stream.socket.close_code == 1000, session
 
 
 async def test_a_call_lasts_longer_than_any_time_out_while_frames_come_and_not_without(
