@@ -38,7 +38,7 @@ def parts_of(settings: Settings) -> Parts:
         try:
             part = make()
         except (SettingsError, ProfileError) as error:
-            checks.extend(Check.of_problem(name, problem) for problem in error.problems)
+            checks.extend(_failed(name, problem) for problem in error.problems)
             return None
         if set_:
             checks.append(Check(name, "ok", told(part)))
@@ -63,3 +63,11 @@ def parts_of(settings: Settings) -> Parts:
         lambda providers: f"asked in this order: {', '.join(each.name for each in providers)}",
     )
     return Parts(checks, workshop.known if workshop else None, prices or LISTED, providers or ())
+
+
+def _failed(name: str, problem: str) -> Check:
+    """Some problems begin with the setting, and then tell of what it names."""
+    variable, _, told = problem.partition(": ")
+    if told and variable.isupper():
+        return Check(name, "failed", told, f"Correct {variable}, or what it names.")
+    return Check.of_problem(name, problem)

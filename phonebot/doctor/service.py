@@ -11,7 +11,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import aiohttp
 from starlette.applications import Starlette
 from starlette.routing import Route, WebSocketRoute
-from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from phonebot.checkup.check import Check
@@ -89,11 +88,10 @@ def _stand_in(settings: Settings) -> Starlette:
     assert settings.public_url, "nobody comes by a URL that is not known"
     door = Door(settings.public_url, [token.get_secret_value()] if token else [], settings.twilio_account_sid)
 
-    async def media(scope: Scope, receive: Receive, send: Send) -> None:
-        socket = WebSocket(scope, receive, send)
-        if door.lets_stream_in(scope):
-            await socket.accept()
-        await socket.close()
+    async def media(stream: WebSocket) -> None:
+        if door.lets_stream_in(stream.scope):
+            await stream.accept()
+        await stream.close()
 
     return Starlette(
         routes=[

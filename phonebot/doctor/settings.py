@@ -25,9 +25,9 @@ def settings_checks(survey: Survey, dev: bool, env_file: Path) -> list[Check]:
     ]
     if any(check.state == "failed" for check in found):
         return found
-    count = len(survey.given)
+    in_file = f", {len(survey.in_file)} of them in {env_file}" if survey.in_file else ""
     told = (
-        f"{count} {'is' if count == 1 else 'are'} set, {len(survey.in_file)} in {env_file}; all are known and valid"
+        f"{len(survey.given)} set{in_file}: all are known and valid" if survey.given else "none set: defaults hold"
     )
     return [Check(NAME, "ok", told), *found]
 
