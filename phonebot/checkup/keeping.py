@@ -97,9 +97,9 @@ def data_folder(folder: Path, shown: str) -> Probe:
     return Probe("Data folder", _in_thread(lambda: _data_folder(folder, shown)))
 
 
-def disk(folder: Path, shown: str) -> Probe:
+def disk(folder: Path) -> Probe:
     """How much room there is for calls."""
-    return Probe("Disk", _in_thread(lambda: of_room(shutil.disk_usage(_existing(folder)).free, shown)))
+    return Probe("Disk", _in_thread(lambda: of_room(shutil.disk_usage(_existing(folder)).free)))
 
 
 def _in_thread(look: Callable[[], Check]) -> "Callable[[], asyncio.Future[Check]]":
@@ -107,11 +107,11 @@ def _in_thread(look: Callable[[], Check]) -> "Callable[[], asyncio.Future[Check]
     return lambda: asyncio.ensure_future(asyncio.to_thread(look))
 
 
-def of_room(free_bytes: int, shown: str) -> Check:
+def of_room(free_bytes: int) -> Check:
     """What so much room for the data folder means."""
     hours = free_bytes // CALL_BYTES_PER_HOUR
-    told = f"{free_bytes / 1e9:.1f} GB free for {shown}: about {hours:,} hours of calls"
-    remedy = "Free some of its disk, keep calls for fewer days, or move PHONEBOT_DATA_DIR."
+    told = f"{free_bytes / 1e9:.1f} GB free, about {hours:,} hours of calls"
+    remedy = "Free some, keep calls for fewer days, or move PHONEBOT_DATA_DIR."
     if free_bytes < NO_ROOM_BYTES:
         return Check("Disk", "failed", told, remedy)
     return Check("Disk", "warning", told, remedy) if free_bytes < LITTLE_ROOM_BYTES else Check("Disk", "ok", told)

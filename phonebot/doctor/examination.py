@@ -144,7 +144,7 @@ def _kept(survey: Survey, resources: AsyncExitStack) -> list[Probe]:
             resources.callback(recordings.close)
             storage = keeping.storage(recordings)
     wrong = _wrong(survey, "Data folder", _FOLDER)
-    return [storage, wrong] if wrong else [storage, keeping.data_folder(folder, shown), keeping.disk(folder, shown)]
+    return [storage, wrong] if wrong else [storage, keeping.data_folder(folder, shown), keeping.disk(folder)]
 
 
 def _account(survey: Survey, profiles: Answering) -> Probe:

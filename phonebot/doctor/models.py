@@ -58,7 +58,7 @@ def text_probes(
     """One for each provider and each model that writes after calls, or looks at what is said."""
     models = _text_models(profiles)
     if not models:
-        return [known(skipped(TEXTS, "not used: no profile has summary, extract or a guardrail that asks"))]
+        return [known(skipped(TEXTS, "not used: no profile wants anything written"))]
     return [_text(settings, provider, model) for provider in providers for model in sorted(models, key=str)]
 
 

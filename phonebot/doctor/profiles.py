@@ -88,7 +88,12 @@ def _written(path: Path, known: Known | None, profiles: dict[str, Profile]) -> l
 
 
 def _problems(name: str, problems: list[str], remedy: str) -> list[Check]:
-    checks = [Check(name, "failed", problem, remedy) for problem in problems[:MOST_SHOWN]]
+    checks = [_problem(name, problem, remedy) for problem in problems[:MOST_SHOWN]]
     if len(problems) > MOST_SHOWN:
         checks.append(Check(name, "failed", f"{len(problems) - MOST_SHOWN} problems more", remedy))
     return checks
+
+
+def _problem(name: str, problem: str, remedy: str) -> Check:
+    told, _, allowed = problem.partition("; it must be ")
+    return Check(name, "failed", told, f"It must be {allowed}. {remedy}" if allowed else remedy)

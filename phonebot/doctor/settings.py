@@ -48,11 +48,11 @@ def _contradictions(survey: Survey) -> Iterator[Check]:
         told = f"PHONEBOT_ALARM_SIGN_WITH is {sign_with}, a secret that there is not"
         yield Check(NAME, "failed", told, f"Set {SECRET_PREFIX}{sign_with}, too.")
     if settings.secret_key and len(settings.secret_key.get_secret_value()) < SHORT_KEY:
-        told = f"PHONEBOT_SECRET_KEY has fewer than {SHORT_KEY} characters, which can be guessed"
-        yield Check(NAME, "warning", told, "Make a new one by `openssl rand -hex 32`.")
+        told = f"PHONEBOT_SECRET_KEY has fewer than {SHORT_KEY} characters"
+        yield Check(NAME, "warning", told, "It can be guessed: make a new one by `openssl rand -hex 32`.")
     account_sid = settings.twilio_account_sid
     if account_sid is not None and not _ACCOUNT_SID.fullmatch(account_sid):
-        told = "TWILIO_ACCOUNT_SID is not AC and 32 hexadecimal digits"
+        told = "TWILIO_ACCOUNT_SID is not AC and 32 hex digits"
         yield Check(NAME, "warning", told, "Copy the account SID from Twilio's console; SK... is that of a key.")
 
 

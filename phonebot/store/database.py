@@ -226,10 +226,7 @@ class Database:
         if revision == known.get_current_head():
             return
         if revision is not None and revision not in {script.revision for script in known.walk_revisions()}:
-            raise StoreTooNew(
-                f"the database {self.name} was made by a newer version of phonebot (its tables are at {revision}): "
-                "install that version, or restore a backup from before it"
-            )
+            raise too_new(self.name, revision)
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
         log.info("the tables of the database %s were brought to %s", self.name, known.get_current_head())
@@ -241,6 +238,14 @@ class Database:
 async def _close(connecting: "asyncio.Future[AsyncConnection]") -> None:
     with suppress(*_NO_CONNECTION):
         await (await connecting).close()
+
+
+def too_new(name: str, revision: str) -> StoreTooNew:
+    """For the database of this name, whose tables are at a migration that this version does not know."""
+    return StoreTooNew(
+        f"the database {name} was made by a newer version of phonebot (its tables are at {revision}): "
+        "install that version, or restore a backup from before it"
+    )
 
 
 def _parse(url: str) -> URL:

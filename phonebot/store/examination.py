@@ -13,8 +13,7 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import text
 
-from phonebot.errors import StoreTooNew
-from phonebot.store.database import MIGRATIONS, Database
+from phonebot.store.database import MIGRATIONS, Database, too_new
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +42,7 @@ async def examine(database: Database) -> Facts:
     if revision is None:
         return Facts(None, newest, 0.0, 0)
     if revision not in known:
-        raise StoreTooNew(
-            f"the database {database.name} was made by a newer version of phonebot (its tables are at {revision}): "
-            "install that version, or restore a backup from before it"
-        )
+        raise too_new(database.name, revision)
     started = time.perf_counter()
     async with database.begin() as session:
         took_ms = round((time.perf_counter() - started) * 1000)

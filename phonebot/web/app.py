@@ -415,7 +415,7 @@ def checkup_of(settings: Settings, store: Store, public_url: str, providers: Seq
             keeping.database(store.database),
             keeping.storage(store.recordings),
             keeping.data_folder(settings.data_dir, str(settings.data_dir)),
-            keeping.disk(settings.data_dir, str(settings.data_dir)),
+            keeping.disk(settings.data_dir),
             *(models.model(endpoint(each), f"Model {each.name}" if named else "Model") for each in providers),
             checked_account.twilio(settings.twilio_account_sid, token, settings.twilio_api_url, public_url, ours),
             address.public_url(address.Address(public_url, secret_key, token)),

@@ -126,9 +126,7 @@ async def test_a_data_folder_that_is_a_file_or_under_one_fails(tmp_path: Path) -
 
 
 async def test_the_room_is_told_in_hours_of_calls(tmp_path: Path) -> None:
-    assert (await found(disk(tmp_path / "not" / "there", "data"))).name == "Disk"
-    assert of_room(57_600_000_000, "data") == Check(
-        "Disk", "ok", "57.6 GB free for data: about 1,000 hours of calls"
-    )
-    assert [of_room(free, "data").state for free in (999_000_000, 99_000_000)] == ["warning", "failed"]
-    assert "PHONEBOT_DATA_DIR" in of_room(0, "data").remedy
+    assert (await found(disk(tmp_path / "not" / "there"))).name == "Disk"
+    assert of_room(57_600_000_000) == Check("Disk", "ok", "57.6 GB free, about 1,000 hours of calls")
+    assert [of_room(free).state for free in (999_000_000, 99_000_000)] == ["warning", "failed"]
+    assert "PHONEBOT_DATA_DIR" in of_room(0).remedy

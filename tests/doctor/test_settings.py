@@ -86,7 +86,7 @@ def test_a_file_that_cannot_be_read_hides_nothing_else(tmp_path: Path) -> None:
             "OPENAI_API_KEY has no effect, since AZURE_OPENAI_ENDPOINT is set",
         ),
         ({"PHONEBOT_SECRET_KEY": "short"}, "warning", "PHONEBOT_SECRET_KEY has fewer than 16 characters"),
-        ({"TWILIO_ACCOUNT_SID": "SK" + "1" * 32}, "warning", "TWILIO_ACCOUNT_SID is not AC and 32"),
+        ({"TWILIO_ACCOUNT_SID": "SK" + "1" * 32}, "warning", "TWILIO_ACCOUNT_SID is not AC and 32 hex digits"),
         ({"PHONEBOT_ALARM_SIGN_WITH": "BELL"}, "failed", "PHONEBOT_ALARM_SIGN_WITH is BELL, a secret that there"),
         (
             {"AZURE_OPENAI_ENDPOINT": "https://a.example.com"},
