@@ -55,6 +55,12 @@ class Manifests:
         return found
 
     @property
+    def settings(self) -> dict[str, str]:
+        """Those that are no secret, as its pods get them."""
+        data: dict[str, str] = self.one("ConfigMap", "phonebot-settings")["data"]
+        return data
+
+    @property
     def pod(self) -> Manifest:
         spec: Manifest = self.one("Deployment")["spec"]["template"]["spec"]
         return spec

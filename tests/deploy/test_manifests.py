@@ -6,10 +6,8 @@ from pathlib import Path
 
 import kubernetes_validate
 import pytest
-import yaml
 from deploy_files import (
     KUBERNETES,
-    OVERLAYS,
     SECRETS,
     Manifest,
     Manifests,
@@ -21,26 +19,14 @@ from deploy_files import (
     paths_of_the_service,
     rendered,
 )
-from prometheus_client import generate_latest
 
 from phonebot.call.call import SILENT_CARRIER_MS
 from phonebot.serving import AFTER_S
 from phonebot.web.draining import MOVES_S
-from phonebot.web.metrics import Metrics
 
-VERSIONS = ("1.30", kubernetes_validate.latest_version())
+VERSIONS = ("1.27", kubernetes_validate.latest_version())
 NGINX = "nginx.ingress.kubernetes.io"
 DOCKERFILE = (KUBERNETES.parents[1] / "Dockerfile").read_text("utf-8")
-
-
-@pytest.fixture(params=OVERLAYS)
-def manifests(request: pytest.FixtureRequest) -> Manifests:
-    return rendered(f"overlays/{request.param}")
-
-
-@pytest.fixture
-def production() -> Manifests:
-    return rendered("overlays/example-production")
 
 
 # ------------------------------------------------------------------------------ by the schemas
@@ -102,7 +88,7 @@ def _selectors(manifests: Manifests) -> list[dict[str, str]]:
 def test_every_way_to_a_pod_ends_at_the_port_it_listens_on(manifests: Manifests) -> None:
     (serving,) = manifests.pod["containers"]
     (port,) = serving["ports"]
-    assert str(port["containerPort"]) == settings_of(manifests)["PHONEBOT_PORT"]
+    assert str(port["containerPort"]) == manifests.settings["PHONEBOT_PORT"]
     assert f"PHONEBOT_PORT={port['containerPort']}" in DOCKERFILE
     for service in manifests.of("Service"):
         assert [each["targetPort"] for each in service["spec"]["ports"]] == [port["name"]]
@@ -122,15 +108,9 @@ def _paths(manifests: Manifests) -> list[Manifest]:
 # ------------------------------------------------------------------------------ the settings
 
 
-def settings_of(manifests: Manifests) -> dict[str, str]:
-    """Those that are no secret, as its pods get them."""
-    data: dict[str, str] = manifests.one("ConfigMap", "phonebot-settings")["data"]
-    return data
-
-
 def test_a_pod_starts_with_its_settings_and_secrets(manifests: Manifests) -> None:
     secrets = env_file(KUBERNETES / "secrets.env.example")
-    settings = settings_of(manifests)
+    settings = manifests.settings
     assert not settings.keys() & secrets.keys()
     assert secrets.keys() >= SECRETS.keys()
     check_serves(settings | filled(secrets))
@@ -142,7 +122,7 @@ def test_the_settings_of_a_service_by_its_name_are_kept_from_the_pod(manifests: 
 
 
 def test_the_host_is_that_of_the_public_url(manifests: Manifests) -> None:
-    host = settings_of(manifests)["PHONEBOT_PUBLIC_URL"].removeprefix("https://")
+    host = manifests.settings["PHONEBOT_PUBLIC_URL"].removeprefix("https://")
     for ingress in manifests.of("Ingress"):
         (rule,), (tls,) = ingress["spec"]["rules"], ingress["spec"]["tls"]
         assert (rule["host"], tls["hosts"]) == (host, [host])
@@ -226,7 +206,7 @@ def test_no_proxy_cuts_a_call_that_is_silent_and_none_keeps_what_is_told(manifes
 def test_a_pod_has_the_time_that_its_calls_need_to_end_or_to_move(manifests: Manifests) -> None:
     (serving,) = manifests.pod["containers"]
     (slept,) = re.findall(r"^sleep (\d+)$", " ".join(serving["lifecycle"]["preStop"]["exec"]["command"]))
-    needed_s = int(slept) + int(settings_of(manifests)["PHONEBOT_DRAIN_S"]) + leaving_s()
+    needed_s = int(slept) + int(manifests.settings["PHONEBOT_DRAIN_S"]) + leaving_s()
     assert leaving_s() >= MOVES_S + AFTER_S
     assert manifests.pod["terminationGracePeriodSeconds"] >= needed_s
     readiness = serving["readinessProbe"]
@@ -265,7 +245,7 @@ def test_a_pod_has_no_rights_and_writes_into_its_volumes_alone(manifests: Manife
             "capabilities": {"drop": ["ALL"]},
         }
         mounted = [each["mountPath"] for each in container["volumeMounts"]]
-        assert mounted == [settings_of(manifests)["PHONEBOT_DATA_DIR"], "/tmp"]
+        assert mounted == [manifests.settings["PHONEBOT_DATA_DIR"], "/tmp"]
         assert {"cpu", "memory"} <= container["resources"]["requests"].keys()
         assert "memory" in container["resources"]["limits"]
 
@@ -275,36 +255,6 @@ def test_the_spool_outlives_its_pod_and_is_seen_by_all(production: Manifests) ->
     (volume,) = (each for each in rendered("overlays/example-local-spool").pod["volumes"] if each["name"] == "data")
     assert volume["emptyDir"]
     assert "persistentVolumeClaim" not in volume
-
-
-# ------------------------------------------------------------------------------ scaling
-
-
-def test_the_autoscaler_goes_by_a_figure_that_there_is_and_the_adapter_passes_on(manifests: Manifests) -> None:
-    (metric,) = manifests.one("HorizontalPodAutoscaler")["spec"]["metrics"]
-    name = metric["pods"]["metric"]["name"]
-    assert f"\n{name} 0.0\n" in generate_latest(Metrics([]).registry).decode()
-    (rule,) = yaml.safe_load((KUBERNETES / "monitoring/adapter.yaml").read_text("utf-8"))["rules"]["custom"]
-    assert rule["seriesQuery"].partition("{")[0] == name
-    assert rule["name"]["as"] == name
-    assert set(rule["resources"]["overrides"]) == {"namespace", "pod"}
-    wanted = float(metric["pods"]["target"]["averageValue"])
-    assert wanted * 2 <= float(settings_of(manifests)["PHONEBOT_MAX_CALLS"]), (
-        "what comes while further pods start has a place"
-    )
-
-
-def test_prometheus_finds_the_pods_and_labels_them_as_the_adapter_asks(production: Manifests) -> None:
-    (job,) = yaml.safe_load((KUBERNETES / "monitoring/scrape.yaml").read_text("utf-8"))["scrape_configs"]
-    (discovered,) = job["kubernetes_sd_configs"]
-    labels = production.one("Deployment")["spec"]["template"]["metadata"]["labels"]
-    assert discovered["namespaces"]["names"] == [production.one("Deployment")["metadata"]["namespace"]]
-    kept = job["relabel_configs"][0]
-    (port,) = production.pod["containers"][0]["ports"]
-    assert kept["regex"] == f"{labels['app.kubernetes.io/name']};{port['name']}"
-    set_here = {each["target_label"] for each in job["relabel_configs"] if "target_label" in each}
-    assert set_here == {"namespace", "pod"}
-    assert job["authorization"]["credentials_file"], "figures are for who has a token"
 
 
 # ------------------------------------------------------------------------------ who talks to whom

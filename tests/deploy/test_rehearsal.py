@@ -5,6 +5,7 @@ container: without any right, in a working folder that cannot be written to.
 
 import asyncio
 import os
+import re
 import shutil
 import signal
 import sys
@@ -16,7 +17,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 from databases import PostgresServer
-from deploy_files import KUBERNETES, env_file, filled, rendered
+from deploy_files import KUBERNETES, Manifests, env_file, filled
 from service_driver import environment
 
 STARTS_S = 60.0  # on a machine with other work a process takes long to start
@@ -35,17 +36,15 @@ def image() -> Iterator[Path]:
 
 
 @pytest.fixture
-def pod(postgres: PostgresServer, image: Path) -> dict[str, str]:
+def pod(production: Manifests, postgres: PostgresServer, image: Path) -> dict[str, str]:
     """The environment of a pod, but for where the database, its folder and its port are here."""
-    manifests = rendered("overlays/example-production")
-    settings: dict[str, str] = manifests.one("ConfigMap", "phonebot-settings")["data"]
     here = {
         "PHONEBOT_DATABASE_URL": postgres.url(postgres.create()),
         "PHONEBOT_DATA_DIR": str(image / "data"),
         "PHONEBOT_HOST": "127.0.0.1",
         "PHONEBOT_DRAIN_S": "1",
     }
-    return settings | filled(env_file(KUBERNETES / "secrets.env.example")) | here
+    return production.settings | filled(env_file(KUBERNETES / "secrets.env.example")) | here
 
 
 def without_rights(command: tuple[str, ...]) -> tuple[str, ...]:
@@ -73,12 +72,11 @@ async def running(image: Path, pod: dict[str, str], *arguments: str) -> AsyncIte
 
 async def port_of(process: asyncio.subprocess.Process) -> int:
     assert process.stderr
-    told = b""
     async with asyncio.timeout(STARTS_S):
-        while b" listens on " not in told:
-            told = await process.stderr.readline()
-            assert told, "it ended before it listened"
-    return int(told.rpartition(b":")[2])
+        while line := await process.stderr.readline():
+            if told := re.search(r" listens on [\d.]+:(\d+)", line.decode()):
+                return int(told[1])
+    raise AssertionError("it ended before it listened")
 
 
 async def status(port: int, path: str) -> int:
