@@ -34,6 +34,12 @@ def test_every_file_of_deploy_that_is_named_exists() -> None:
     assert sorted(name for name in named if not ((ROOT / name).exists() or name.startswith(mine))) == []
 
 
+def test_every_link_between_documents_leads_somewhere() -> None:
+    for page in (*PAGES, ROOT / "README.md"):
+        for link in re.findall(r"\]\((?!https?://)([^)#]+)(?:#[^)]*)?\)", page.read_text("utf-8")):
+            assert (page.parent / link).exists(), f"{page.name}: {link}"
+
+
 def test_every_document_is_found_from_the_readme() -> None:
     found, looked_through = {ROOT / "README.md"}, set[Path]()
     while todo := found - looked_through:

@@ -21,7 +21,7 @@ import logging
 import os
 import secrets
 import socket
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager, suppress
 
 import msgspec
@@ -63,7 +63,7 @@ def process_name() -> str:
 class Board:
     """
     `feed` and `held` are the calls of this process, which takes new ones while `takes_calls` says so. `live` None:
-    there is no database. `has_ended`: whether another process is known to be dead.
+    there is no database. `has_ended`: whether another process is known to be dead; None: of none.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Board:
         held: HeldCalls,
         live: LiveStore | None = None,
         takes_calls: Callable[[], bool] = lambda: True,
-        has_ended: Callable[[str], bool] = lambda process: False,
+        has_ended: Callable[[str], Awaitable[bool]] | None = None,
     ) -> None:
         self._has_ended = has_ended
         self._takes_calls = takes_calls
@@ -121,7 +121,11 @@ class Board:
                 others = await self._live.taking_calls(self._feed.process)
         except (StoreError, TimeoutError):
             return False
-        return not all(map(self._has_ended, others))
+        # One after another: the first that is alive will do.
+        for process in others:
+            if self._has_ended is None or not await self._has_ended(process):
+                return True
+        return False
 
     def lose(self, call_sid: str) -> None:
         """The carrier says that a call's stream has ended. If it is held here, it has not been noticed yet."""

@@ -51,15 +51,15 @@ class LeftBehind:
         is_asked = False
         while True:
             standing = await self._live.standing(call_sid)
-            if standing is None or standing.outcome or self._is_dead(standing) or loop.time() >= until_s:
+            if standing is None or standing.outcome or await self._is_dead(standing) or loop.time() >= until_s:
                 return standing
             if not is_asked:
                 is_asked = True
                 await self._ask(call_sid)
             await asyncio.sleep(POLL_S)
 
-    def _is_dead(self, standing: Standing) -> bool:
-        return standing.silent_s >= DEAD_S or self._roster.has_ended(standing.process)
+    async def _is_dead(self, standing: Standing) -> bool:
+        return standing.silent_s >= DEAD_S or await self._roster.has_ended(standing.process)
 
     async def _ask(self, call_sid: str) -> None:
         """Should it hold the call still, its stream has ended unnoticed there."""

@@ -1,19 +1,22 @@
 """
 Which processes of this machine run: each holds a lock on a file of its own, which the system takes away with it.
 
-    with roster.enrolled():                     # this process runs
-        roster.has_ended("web-1/4711-ab12cd")   # True: it ran on this machine, and is dead
+    with roster.enrolled():                             # this process runs
+        await roster.has_ended("web-1/4711-ab12cd")     # True: it ran on this machine, and is dead
 
-So another process knows at once of one that was killed. Of those on other machines, or with another data folder,
-nothing is known here.
+So another process knows at once of one that was killed. Of those with another data folder nothing is known here.
+The folder may be one that several machines have, and then its file system may stand still: no call waits for it.
 """
 
+import asyncio
 import fcntl
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+LOOKS_S = 0.3
+"""So long the folder has to answer: else nothing is known."""
 KEPT = 100
 """Files of processes that ended without a word, the newest."""
 
@@ -23,6 +26,8 @@ class Roster:
 
     def __init__(self, folder: Path, process: str) -> None:
         self._folder, self._process = folder, process
+        # Those that look at a file, in threads. None is begun while one is stuck.
+        self._looking: set[asyncio.Future[bool]] = set()
 
     @contextmanager
     def enrolled(self) -> Iterator[None]:
@@ -42,9 +47,19 @@ class Roster:
             with suppress(OSError):
                 self._path(self._process).unlink()
 
-    def has_ended(self, process: str) -> bool:
-        """Whether it is known that this one runs no more."""
-        return process != self._process and _is_free(self._path(process))
+    async def has_ended(self, process: str) -> bool:
+        """Whether it is known that this one runs no more, within LOOKS_S."""
+        if process == self._process or (self._looking and not await self._looked(*self._looking)):
+            return False
+        looking = asyncio.ensure_future(asyncio.to_thread(_is_free, self._path(process)))
+        self._looking.add(looking)
+        looking.add_done_callback(self._looking.discard)
+        return await self._looked(looking) and looking.result()
+
+    async def _looked(self, *looking: asyncio.Future[bool]) -> bool:
+        """Whether these are done in time."""
+        _, stuck = await asyncio.wait(looking, timeout=LOOKS_S)
+        return not stuck
 
     def _tidy(self) -> None:
         """Remove the files of those that were killed long enough ago for nobody to ask about them any more."""
