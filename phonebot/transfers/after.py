@@ -42,6 +42,9 @@ log = logging.getLogger(__name__)
 CALLER_GONE = "The caller has hung up. Goodbye."
 BROKE_OFF = "broke_off"
 GONE = "process_gone"
+NOT_BEGUN = "not_begun"
+"""In place of an outcome: no process has had the call on a stream."""
+ANEW = "anew"
 MEETS_S = 3.0
 """So long after a colleague has gone his room's end may take to be told of."""
 TRANSFERS: frozenset[str | None] = frozenset(
@@ -74,13 +77,17 @@ class Returned:
     """
     The caller comes back to the bot: the transfer to a destination of this name came to nothing, and why.
 
-    `to` "": he was put through to nobody, but his connection broke off. `held_up`: he was sent back before, and no
-    stream came of it.
+    `to` "": he was put through to nobody, but his connection broke off, or the call `is_new`: it was on no stream
+    yet. `held_up`: he was sent back before, and no stream came of it.
     """
 
     to: str
     why: str
     held_up: bool = False
+
+    @property
+    def is_new(self) -> bool:
+        return self.why == ANEW
 
     @property
     def text(self) -> str:
@@ -95,7 +102,11 @@ class Returned:
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """What another process told of its call: how that had ended, None: it had not; and how far it had come."""
+    """
+    What is known of a call of another process: how it had ended, None: it had not; and how far it had come.
+
+    Its outcome is NOT_BEGUN where it is known that no process has had it.
+    """
 
     outcome: str | None
     standing: Standing
@@ -172,6 +183,10 @@ class Transfers:
             return self._held_up(call, profile, continuation)
         # Where its end is not known here, an `outcome` is an earlier stream's: the call has been elsewhere since.
         if standing is None and (left := await self._left(call.call_sid)):
+            if left.outcome == NOT_BEGUN and outcome is None:
+                log.info("call %.40r is sent to the bot again: no stream came", call.call_sid)
+                await self._continuations.keep(call.call_sid, Continuation("", since_s=self._clock(), is_new=True))
+                return Returned("", ANEW)
             how, standing = left.outcome, left.standing
         if how not in TRANSFERS:
             return None
@@ -190,7 +205,7 @@ class Transfers:
         if self._clock() - kept.since_s > COMES_BACK_S:
             return self.fails(call, profile, kept.standing)
         log.info("call %.40r is sent back to the bot again: no stream came", call.call_sid)
-        return Returned("", BROKE_OFF, held_up=True)
+        return Returned("", ANEW if kept.is_new else BROKE_OFF, held_up=True)
 
     def fails(self, call: Ticket, profile: Profile, standing: Standing | None = None) -> str:
         """What becomes of a caller with whom the bot cannot go on. `standing`: how far his call had come."""
@@ -260,6 +275,10 @@ class Transfers:
         if continuation := await self._continuations.of(ticket.call_sid):
             await self._continuations.keep(ticket.call_sid, replace(continuation, room="", leg=""))
         return Returned(ticket.to, why)
+
+    async def begun(self, call_sid: str) -> None:
+        """A call that `is_new` is on its first stream."""
+        await self._continuations.forget(call_sid)
 
     async def resumed(self, call_sid: str, returned: Returned, profile: Profile) -> Resumed:
         """A call is back on a stream: what was said before, and why it is, are to be told to the model, once."""

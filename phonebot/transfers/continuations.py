@@ -53,7 +53,7 @@ class Continuation(Struct, frozen=True, omit_defaults=True):
     off. `room` is where the two meet; "": the destination is rung.
 
     `leg` is the CallSid of the colleague who waits there. `summary` is what he is told. `since_s`: when the call
-    was sent back to the bot, in seconds since 1970; 0: it was not.
+    was sent back to the bot, in seconds since 1970; 0: it was not. `is_new`: it has yet to be with the bot.
     """
 
     to: str
@@ -62,6 +62,7 @@ class Continuation(Struct, frozen=True, omit_defaults=True):
     leg: str = ""
     standing: Standing = Standing()
     since_s: float = 0.0
+    is_new: bool = False
 
 
 _DECODER = msgspec.json.Decoder(Continuation)

@@ -483,7 +483,7 @@ def transfers_of(
 ) -> Transfers:
     """How calls of this process leave the bot, and come back; its functions may transfer them from now on."""
     continuations = Continuations(store.continuations if store else None)
-    left = LeftBehind(store.live, roster).of if store else nothing_left
+    left = LeftBehind(store.live, store.calls, roster).of if store else nothing_left
     transfers = Transfers(continuations, legs, board.tell, left, clips, metrics.came_back)
     board.hear(transfers.passed_on)
     if TransferCall.name in workshop.known.functions:

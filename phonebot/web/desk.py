@@ -134,7 +134,10 @@ class CallDesk:
         resumed: Resumed | None = None
         if admission.returned:
             returned = Returned.of(admission.returned)
-            resumed = await self.transfers.resumed(start.call_sid, returned, profile)
+            if returned.is_new:
+                await self.transfers.begun(start.call_sid)
+            else:
+                resumed = await self.transfers.resumed(start.call_sid, returned, profile)
         arrival = Arrival(admission.caller, admission.number, profile, admission.kind, resumed)
         await self.answer(socket, reader, start, arrival)
 

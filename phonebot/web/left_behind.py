@@ -3,7 +3,8 @@ What is known of a call that left its stream, though this process did not hold i
 
 The carrier asks how such a call goes on, and the process that held it may have ended it, lost it, or be dead. Its
 row in the database tells which; where it does not yet, that process is asked, and given a moment: an end is written
-at once, and a process of this machine that is dead is known to be (roster.py).
+at once, and a process of this machine that is dead is known to be (roster.py). A beginning is written at once, too:
+a call that has no row, and is not filed, was on no stream.
 """
 
 import asyncio
@@ -12,8 +13,10 @@ import logging
 import msgspec
 
 from phonebot.errors import NotStored, StoreError
+from phonebot.store.calls import CallStore
 from phonebot.store.live import CARRIER, LiveStore, Standing
-from phonebot.transfers.after import Left
+from phonebot.transfers.after import NOT_BEGUN, Left
+from phonebot.transfers.continuations import Standing as HowFar
 from phonebot.web.feed import Snapshot, standing_of
 from phonebot.web.roster import Roster
 
@@ -30,19 +33,27 @@ _SNAPSHOT = msgspec.json.Decoder(Snapshot)
 class LeftBehind:
     """Of the calls of other processes."""
 
-    def __init__(self, live: LiveStore, roster: Roster) -> None:
-        self._live, self._roster = live, roster
+    def __init__(self, live: LiveStore, calls: CallStore, roster: Roster) -> None:
+        self._live, self._calls, self._roster = live, calls, roster
 
     async def of(self, call_sid: str) -> Left | None:
         """None: nothing is known of it."""
         try:
             standing = await self._settled(call_sid)
             if standing is None:
-                return None
+                return None if await self._is_filed(call_sid) else Left(NOT_BEGUN, HowFar())
             return Left(standing.outcome, standing_of(_SNAPSHOT.decode(standing.snapshot)))
         except (StoreError, msgspec.DecodeError) as error:
             log.warning("what became of call %.40r in another process is not known: %s", call_sid, error)
             return None
+
+    async def _is_filed(self, call_sid: str) -> bool:
+        """Raises StoreError."""
+        try:
+            await self._calls.storage_key(call_sid)
+        except NotStored:
+            return False
+        return True
 
     async def _settled(self, call_sid: str) -> Standing | None:
         """How it stood, once that is not to change any more. Raises StoreError."""

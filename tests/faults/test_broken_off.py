@@ -2,6 +2,7 @@
 
 import errno
 import logging
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
@@ -12,6 +13,9 @@ from phonebot.audio.wav import WavWriter
 from phonebot.call.actions import Line
 from phonebot.realtime.events import AudioDelta, SpeechStarted
 from phonebot.simulator.caller import HangUp, Say, WaitForQuiet
+from phonebot.store.database import Database
+from phonebot.store.recordings import Recordings
+from phonebot.store.store import Store
 from phonebot.transfers.after import MAX_RESUMED
 from phonebot.transfers.wording import BROKE_OFF
 
@@ -88,6 +92,31 @@ async def test_a_call_whose_next_stream_is_refused_is_sent_back_and_told_to_hold
     _, log = service.logs()
     assert log.plan
     assert log.plan.earlier
+
+
+async def test_a_new_call_whose_first_stream_is_refused_is_sent_back_and_greeted(
+    start_service: StartService, sqlite: Database, tmp_path: Path
+) -> None:
+    """As by a process that is told to stop, where no proxy asks another one."""
+    service = await start_service(store=Store.of(sqlite, Recordings((tmp_path / "calls").as_uri())))
+    await service.token()
+    service.app.state.live.draining = True
+    assert await service.refused_stream() == 503
+    service.app.state.live.draining = False
+    token = await after(service)
+    assert token
+    stream = await on_stream(service, token)
+    (witness,) = service.witnesses
+    assert witness.session is not None
+    assert witness.session.lines[0].text == "Hi"
+    stream.vanish()
+    await until(lambda: not service.live)
+    again = await on_stream(service, await after(service) or "")  # as any call whose connection breaks off
+    await again.stop()
+    await again.closed()
+    assert await after(service) is None
+    await service.stop()
+    assert [bool(log.plan.earlier) for log in service.logs() if log.plan] == [False, True]
 
 
 async def test_a_stream_that_ended_unnoticed_is_given_up_when_the_carrier_says_so(

@@ -22,7 +22,7 @@ from phonebot.simulator.switchboard import ACCOUNT_SID, AUTH_TOKEN
 from phonebot.store.continuations import ContinuationStore
 from phonebot.store.database import Database
 from phonebot.transfers import after
-from phonebot.transfers.after import MAX_RESUMED, Left, Returned, Transfers
+from phonebot.transfers.after import MAX_RESUMED, NOT_BEGUN, Left, Returned, Transfers
 from phonebot.transfers.continuations import Continuation, Continuations, Standing
 from phonebot.transfers.legs import Leg, Legs
 from phonebot.transfers.urls import Ticket, TransferUrls
@@ -239,6 +239,26 @@ async def test_a_call_whose_stream_is_refused_is_sent_back_for_a_while_and_not_f
     told = await one.go_on(CALL, NOBODY, None)
     assert "Auf Wiederh\u00f6ren" in str(told)
     assert '<Say language="de-DE">' in str(told)
+
+
+async def test_a_call_whose_first_stream_is_refused_begins_anew_in_whichever_process_takes_it(
+    deployment: Deployment, left: dict[str, Left], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = deployment.one.transfers, deployment.other.transfers
+    left["CA1"] = Left(NOT_BEGUN, Standing())
+    step = await one.go_on(CALL, NOBODY, None)
+    assert isinstance(step, Returned)
+    assert (step.is_new, step.held_up) == (True, False)
+    assert await other.go_on(CALL, NOBODY, None) == Returned("", "anew", held_up=True)
+    assert Returned.of(step.text).is_new
+    await other.begun("CA1")
+    # From then on it is a call like others.
+    other.ended("CA1", "stream_lost", STANDING)
+    assert await other.go_on(CALL, NOBODY, "stream_lost") == Returned("", "broke_off")
+    await other.resumed("CA1", Returned("", "broke_off"), NOBODY)
+    assert isinstance(await one.go_on(CALL, NOBODY, None), Returned)
+    monkeypatch.setattr(after, "COMES_BACK_S", 0.0)
+    assert "Auf Wiederh\u00f6ren" in str(await other.go_on(CALL, NOBODY, None))
 
 
 async def test_how_an_earlier_stream_ended_does_not_count_once_the_call_was_elsewhere(

@@ -9,10 +9,12 @@ import pytest
 from sqlalchemy import update
 
 from phonebot.errors import StoreUnavailable
+from phonebot.store.calls import CallStore
 from phonebot.store.database import Database
 from phonebot.store.live import LiveCall, LiveStore, Standing
-from phonebot.store.tables import LiveProcess
-from phonebot.transfers.after import Left
+from phonebot.store.tables import CallRow, LiveProcess
+from phonebot.transfers.after import NOT_BEGUN, Left
+from phonebot.transfers.continuations import Standing as HowFar
 from phonebot.web import left_behind
 from phonebot.web.feed import Said, Snapshot, standing_of
 from phonebot.web.left_behind import LeftBehind
@@ -41,7 +43,7 @@ class Deployment:
     def __init__(self, database: Database, folder: Path) -> None:
         self.database, self.live = database, LiveStore(database)
         self.holder = Roster(folder, "host/1-aa")
-        self.asked = LeftBehind(self.live, Roster(folder, "host/2-bb"))
+        self.asked = LeftBehind(self.live, CallStore(database), Roster(folder, "host/2-bb"))
 
     async def write(self, outcome: str | None = None) -> list[str]:
         """The holder writes; what it was asked."""
@@ -107,10 +109,18 @@ async def test_one_that_says_nothing_is_not_waited_for_for_ever(
         assert await deployment.asked.of("CA1") == Left(None, standing_of(CALL))
 
 
-async def test_nothing_is_known_of_other_calls_nor_while_the_database_is_away(
+async def test_a_call_that_no_process_has_had_is_known_to_be_so_and_one_that_is_filed_is_not_taken_for_it(
+    deployment: Deployment,
+) -> None:
+    assert await deployment.asked.of("CA9") == Left(NOT_BEGUN, HowFar())
+    numbers = dict.fromkeys(("from_number", "to_number", "number"), "+15550100002")
+    await CallStore(deployment.database).file(CallRow(call_sid="CA9", started_at=CALL.started, **numbers))
+    assert await deployment.asked.of("CA9") is None
+
+
+async def test_nothing_is_known_of_calls_while_the_database_is_away(
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert await deployment.asked.of("CA9") is None
 
     async def away(*_: object) -> Standing | None:
         raise StoreUnavailable("it is away: wait")
