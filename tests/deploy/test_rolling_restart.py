@@ -19,9 +19,9 @@ import pytest
 from console_driver import Visit
 from databases import PostgresServer
 from nginx_driver import PUBLIC_URL, Nginx
-from process_driver import Fleet, Running
+from process_driver import STARTS_S, Fleet, Running
 from s3_driver import S3Server
-from service_driver import PATIENCE_S, SPEECH, TOKEN
+from service_driver import SPEECH, TOKEN
 from sign_in import PASSWORD
 
 from phonebot.audio import wav
@@ -120,15 +120,24 @@ class Deployment:
     async def everybody_tells(self, http: aiohttp.ClientSession, holders: set[int]) -> None:
         """Wait until each process, and whoever nginx asks, tells of calls in each of these processes."""
         asked = [f"http://127.0.0.1:{process.port}" for process in self.serving] + [self.front.secure_url]
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(STARTS_S):
             for url in asked:
                 while not holders <= {pid_of(call["process"]) for call in await self.live(http, url)}:
+                    await asyncio.sleep(0.1)
+
+    async def others_tell(self, http: aiohttp.ClientSession, stopping: Running) -> None:
+        """Wait until each process that goes on, and whoever nginx asks, tells of all who stay."""
+        going_on = [process for process in self.serving if process is not stopping]
+        asked = [f"http://127.0.0.1:{process.port}" for process in going_on] + [self.front.secure_url]
+        async with asyncio.timeout(STARTS_S):
+            for url in asked:
+                while not {*STAYS} <= {call["caller"] for call in await self.live(http, url)}:
                     await asyncio.sleep(0.1)
 
     async def page_tells(self, visit: Visit, holders: set[int]) -> None:
         """The console's page of live calls, too, by its events as they come."""
         seen = set[int]()
-        async with asyncio.timeout(PATIENCE_S), visit.http.get(f"{visit.url}/console/live/events") as events:
+        async with asyncio.timeout(STARTS_S), visit.http.get(f"{visit.url}/console/live/events") as events:
             assert events.status == 200
             while not holders <= seen:
                 line = await events.content.readline()
@@ -138,7 +147,7 @@ class Deployment:
 
     async def stays(self, http: aiohttp.ClientSession, number: str) -> dict[str, Any]:
         """The call of somebody who stays, once the bot has spoken to him in the process that he is in."""
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(STARTS_S):
             while True:
                 for call in await self.live(http, self.front.secure_url):
                     if call["caller"] == number and call["lines"]:
@@ -147,7 +156,7 @@ class Deployment:
 
     async def hang_up(self, http: aiohttp.ClientSession, number: str) -> None:
         """An operator ends the call, in whichever process it is."""
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(STARTS_S):
             while True:
                 for call in await self.live(http, self.front.secure_url):
                     if call["caller"] == number:
@@ -237,7 +246,7 @@ async def replace_all(
                 await old.says("stopping: calls in progress")
                 async with http.get(f"http://127.0.0.1:{old.port}/readyz") as ready:
                     assert (ready.status, await ready.text()) == (503, "draining")
-                await deployment.everybody_tells(http, {old.pid})
+            await deployment.others_tell(http, old)
             if old is not olds[-1]:
                 await deployment.join()
             assert await old.ended() == 0
@@ -268,7 +277,7 @@ async def check_what_is_kept(store: Store, book: CallBook, records: list[CallRec
     """Each part of each call is filed once, with what was said and a log that replays, in the storage alone."""
     parts = {record.call_sid: parts_of(record) for record in records}
     expected = sorted(sid for sids in parts.values() for sid in sids)
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(STARTS_S):
         while len(rows := (await store.calls.page(Filters(), limit=500)).calls) < len(expected):
             await asyncio.sleep(0.1)
     assert sorted(row.call_sid for row in rows) == expected
