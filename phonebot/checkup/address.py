@@ -40,6 +40,7 @@ _SIGNATURE = (
     "Give the service this TWILIO_AUTH_TOKEN and PHONEBOT_PUBLIC_URL, and let the proxy leave paths as they are."
 )
 _CERTIFICATE = "Renew it, or have the whole chain served (fullchain.pem); then reload the proxy."
+_WAIT = "Wait for their calls to end, and start the service again."
 _OTHER = "Correct PHONEBOT_PUBLIC_URL, or give all processes the same PHONEBOT_SECRET_KEY."
 
 
@@ -57,8 +58,9 @@ def public_url(address: Address) -> Probe:
 
     async def look() -> list[Check]:
         try:
-            private = await _private_address(address.url)
-        except OSError:
+            async with asyncio.timeout(STEP_S):
+                private = await _private_address(address.url)
+        except (OSError, TimeoutError):
             host = urlsplit(address.url).hostname
             return _cut_off(Check(URL, "failed", f"the name {host} is not known", _NAME), address)
         certificate = await _certificate(address.url)
@@ -184,8 +186,8 @@ async def _stream(address: Address) -> Check:
 
 def _of_refusal(status: int) -> Check:
     if status == 403:
-        return Check(
-            STREAM, "failed", f"{MEDIA_PATH} refuses our signature, or the service is stopping", _SIGNATURE
-        )
+        return Check(STREAM, "failed", f"{MEDIA_PATH} refuses our signature", _SIGNATURE)
+    if status == 503:
+        return Check(STREAM, "failed", f"{MEDIA_PATH} answers 503: every process is stopping", _WAIT)
     told = f"{MEDIA_PATH} answers {status}: no WebSocket gets through"
     return Check(STREAM, "failed", told, _UPGRADE)

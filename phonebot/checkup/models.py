@@ -17,7 +17,7 @@ from phonebot.realtime.providers import Endpoint
 
 SESSION_DEADLINE_S = 15.0
 
-_REFUSED = "Check the key, the model's name, and what the account may use."
+_REFUSED = "Check the key, the address, the model's name, and what the account may use."
 _NOT_REALTIME = "Name an address that speaks the Realtime protocol, and its dialect."
 _SLOW = "Calls wait as long for it: name a provider nearer by, or another one first."
 _FORMAT = "Calls work, but each costs more CPU, since its audio is transcoded."

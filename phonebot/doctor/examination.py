@@ -77,8 +77,9 @@ async def examine(survey: Survey, dev: bool, env_file: Path = ENV_FILE) -> Repor
         database, in_database = _database(survey, resources, facts.append)
         found_database = await run([in_database])
         parts = parts_of(settings)
-        # Whoever reads what was never made, makes it: an empty file.
-        numbers = NumberStore(database) if database is not None and facts and facts[0].revision else None
+        # Only where the tables are this version's. Whoever reads what was never made, makes it: an empty file.
+        has_tables = bool(facts) and facts[0].revision == facts[0].newest
+        numbers = NumberStore(database) if database is not None and has_tables else None
         profiles = await answering(settings, numbers, parts.known)
         here = await resources.enter_async_context(service(settings, stand_in=_is_away(settings, dev)))
         kept, account, url, sessions = await _sections(

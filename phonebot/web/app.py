@@ -33,8 +33,8 @@ from phonebot.caps.bell import Bell
 from phonebot.caps.today import Today, today_of
 from phonebot.caps.watch import DayCaps
 from phonebot.carrier.messages import MAX_MESSAGE_BYTES
-from phonebot.checkup import account as checked_account
 from phonebot.checkup import address, keeping, models
+from phonebot.checkup.account import twilio
 from phonebot.checkup.check import together
 from phonebot.deployment import (
     account_of,
@@ -417,7 +417,7 @@ def checkup_of(settings: Settings, store: Store, public_url: str, providers: Seq
             keeping.data_folder(settings.data_dir, str(settings.data_dir)),
             keeping.disk(settings.data_dir),
             *(models.model(endpoint(each), f"Model {each.name}" if named else "Model") for each in providers),
-            checked_account.twilio(settings.twilio_account_sid, token, settings.twilio_api_url, public_url, ours),
+            twilio(settings.twilio_account_sid, token, settings.twilio_api_url, public_url, ours),
             address.public_url(address.Address(public_url, secret_key, token)),
         ),
         together(

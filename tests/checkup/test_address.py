@@ -25,12 +25,13 @@ class Site:
     Answers at the public URL as the service does, except for what is told otherwise.
 
     `status` and `body` are those of /healthz, `key` the secret key that it has; `upgrades`: WebSockets get through;
-    `token` signs streams.
+    `token` signs streams; `stopping`: it takes none.
     """
 
     def __init__(self) -> None:
         self.status, self.body, self.headers = 200, "ok", dict[str, str]()
         self.key, self.token, self.upgrades = SECRET_KEY, TOKEN, True
+        self.stopping = False
         self.url = ""
 
     async def healthz(self, request: web.Request) -> web.Response:
@@ -41,6 +42,8 @@ class Site:
         if not self.upgrades:
             return web.Response(status=404)
         url = f"ws{self.url.removeprefix('http')}/twilio/media"
+        if self.stopping:
+            return web.Response(status=503)
         if request.headers.get("X-Twilio-Signature") != sign(self.token, url):
             return web.Response(status=403)
         stream = web.WebSocketResponse()
@@ -166,6 +169,13 @@ async def test_a_proxy_that_lets_no_websocket_through_fails() -> None:
         stream = (await found(site.url))[1]
     assert (stream.state, stream.sentence) == ("failed", "/twilio/media answers 404: no WebSocket gets through")
     assert "Upgrade" in stream.remedy
+
+
+async def test_a_service_that_is_stopping_says_so() -> None:
+    async with Site().serving() as site:
+        site.stopping = True
+        stream = (await found(site.url))[1]
+    assert (stream.state, stream.sentence) == ("failed", "/twilio/media answers 503: every process is stopping")
 
 
 async def test_a_service_with_another_token_refuses_our_signature() -> None:

@@ -32,7 +32,7 @@ async def test_a_model_is_reached_and_its_session_opened() -> None:
         assert opened.sentence.endswith("ga, pcmu in, pcmu out")
         refused = await found(model_session(lambda: endpoint("sk-wrong"), lambda: PCMU))
         assert (refused.state, "sk-wrong" in refused.sentence) == ("failed", False)
-        assert refused.remedy.startswith("Check the key, the model's name")
+        assert refused.remedy.startswith("Check the key, the address")
     gone = await found(model(endpoint))
     assert (gone.state, "connection refused" in gone.sentence) == ("failed", True)
     lost = await found(model_session(endpoint, lambda: PCMU))
