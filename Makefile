@@ -88,7 +88,7 @@ lock: $(VENV)/bin/pip
 	$(VENV)-lock/bin/pip install --quiet --disable-pip-version-check uv
 	$(UV) lock --quiet
 	$(UV) export --quiet --no-header --no-annotate --no-emit-project --format requirements-txt \
-	  --extra demo --no-default-groups --group build -o requirements.lock >/dev/null
+	  --extra demo --extra otel --no-default-groups --group build -o requirements.lock >/dev/null
 	$(UV) export --quiet --no-header --no-annotate --no-emit-project --format requirements-txt \
 	  --all-extras --all-groups -o requirements-dev.lock >/dev/null
 	rm -rf uv.lock $(VENV)-lock

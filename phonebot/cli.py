@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import secrets
 import signal
 import sys
@@ -148,6 +149,7 @@ async def _serve(settings: "Settings", dev: bool, workers: int) -> int:
         serve_until_signalled,
         stored_profiles,
     )
+    from phonebot.traces.setting_up import tracing_of
     from phonebot.web.app import create_app
 
     workshop, hooks = workshop_for(settings), load_hooks(settings.hooks)
@@ -181,7 +183,8 @@ async def _serve(settings: "Settings", dev: bool, workers: int) -> int:
 
             await used.aclose()
             return await Workers(settings, listener, workers).run()
-        app = create_app(settings, profiles, store=store, workshop=workshop, hooks=hooks)
+        traces = await resources.enter_async_context(tracing_of(os.environ))
+        app = create_app(settings, profiles, store=store, workshop=workshop, hooks=hooks, traces=traces)
         await serve_until_signalled(app, listener, settings.drain_s)
         return 0
 

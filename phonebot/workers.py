@@ -28,6 +28,7 @@ from phonebot.errors import PhonebotError, ProfileError, SettingsError
 from phonebot.hooks.registry import load_hooks
 from phonebot.serving import STOP_SIGNALS, listen, opened_store, serve_until_signalled, stored_profiles
 from phonebot.settings import Settings
+from phonebot.traces.setting_up import tracing_of
 from phonebot.web.app import create_app
 
 SHORTEST_S, LONGEST_S = 1.0, 30.0
@@ -140,11 +141,12 @@ async def _serve(settings: Settings, listener: socket.socket, number: int) -> No
     workshop, hooks = workshop_for(settings), load_hooks(settings.hooks)
     own = listen("127.0.0.1", settings.port + number if settings.port else 0)
     async with (
+        tracing_of(os.environ) as traces,
         opened_store(settings) as store,
         stored_profiles(settings, store, workshop.known) as profiles,
         _not_outliving_its_supervisor(),
     ):
-        app = create_app(settings, profiles, store=store, workshop=workshop, hooks=hooks)
+        app = create_app(settings, profiles, store=store, workshop=workshop, hooks=hooks, traces=traces)
         log.info("worker %d alone answers at http://127.0.0.1:%d", number, own.getsockname()[1])
         await serve_until_signalled(app, listener, settings.drain_s, own=own, signals=(signal.SIGTERM,))
 

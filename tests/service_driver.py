@@ -54,6 +54,7 @@ from phonebot.simulator.server import serve as serve_model
 from phonebot.simulator.session import Session
 from phonebot.simulator.signing import signature
 from phonebot.store.store import Store
+from phonebot.traces.setting_up import Traces
 from phonebot.web.app import create_app
 from phonebot.web.board import Board
 from phonebot.web.console.access import Authorise
@@ -160,13 +161,15 @@ class Service:
         minds: Callable[[], Mind] = Clerk,
         authorise: Authorise | None = None,
         store: Store | None = None,
+        traces: Traces | None = None,
         **settings: str,
     ) -> "Service":
         """
         `settings` are further variables; `public_url` is where the carrier believes the service to be.
         `numbers` say who answers; without them `profile` does. `send_buffer` is that of its connections, in bytes.
         `minds` makes the embedded model's, one for each session.
-        `authorise` says who may use the phone in the browser; with `store` there is the console.
+        `authorise` says who may use the phone in the browser; with `store` there is the console. `traces` are told
+        of each call.
         """
         async with AsyncExitStack() as starting:
             model = None
@@ -198,7 +201,12 @@ class Service:
 
             answering = numbers or Numbers.single(profile)
             app = create_app(
-                load(variables, env_file=None), answering, watch=(watch,), authorise=authorise, store=store
+                load(variables, env_file=None),
+                answering,
+                watch=(watch,),
+                authorise=authorise,
+                store=store,
+                traces=traces,
             )
             await starting.enter_async_context(running(app, listener))
             live, board = app.state.live, app.state.board

@@ -73,6 +73,7 @@ class Filer:
 
     While the database or the storage is away it waits, longer each time, and says so once. A log that cannot be
     read is filed with what its header says. `retry_s` is the first wait, `sweep_s` how often it looks around.
+    `filed` is told of each call that is filed, with the time.time_ns at which that began; None: nobody is.
     """
 
     def __init__(
@@ -86,8 +87,10 @@ class Filer:
         sweep_s: float = SWEEP_S,
         flush_s: float = FLUSH_S,
         afterwards: Afterwards | None = None,
+        filed: Callable[[str, int], None] | None = None,
     ) -> None:
         self._calls = calls
+        self._filed = filed
         self._afterwards = afterwards
         self._recordings = recordings
         self._spool = Spool(folder)
@@ -213,7 +216,7 @@ class Filer:
     async def _file(self, name: str) -> None:
         if await asyncio.to_thread(self._spool.state, name) != "free":
             return  # who writes it will tell, or another look
-        folder = self._spool.folder / name
+        folder, began_ns = self._spool.folder / name, time.time_ns()
         if name not in await self._calls.owners([name]):
             summary = await self._summary(folder)
             if summary is None or not await self._put(name, folder):
@@ -221,6 +224,8 @@ class Filer:
             if await self._file_rows(summary, name) == "deleted":
                 await self._remove(name)
                 return
+            if self._filed:
+                self._filed(summary.header.call_sid, began_ns)
         if not self._is_kept_here:
             await asyncio.to_thread(self._remove_copy, name)
 

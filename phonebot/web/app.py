@@ -71,6 +71,7 @@ from phonebot.store.store import Store
 from phonebot.tools.addresses import Hosts
 from phonebot.tools.client import HttpClient
 from phonebot.tools.workshop import Workshop
+from phonebot.traces.setting_up import Traces
 from phonebot.transfers.after import Transfers, nothing_left
 from phonebot.transfers.continuations import Continuations
 from phonebot.transfers.function import TransferCall
@@ -109,6 +110,7 @@ from phonebot.web.recordings import PATH as RECORDINGS
 from phonebot.web.recordings import RecordingDoor
 from phonebot.web.roster import Roster
 from phonebot.web.streams import Stream
+from phonebot.web.traced import traced
 from phonebot.web.webhooks import Door, Webhooks
 
 # One place for how the app is served: the benchmark's yardstick is served alike.
@@ -137,6 +139,7 @@ def create_app(
     store: Store | None = None,
     workshop: Workshop | None = None,
     hooks: tuple[Hook, ...] | None = None,
+    traces: Traces | None = None,
 ) -> Starlette:
     """
     The service for these settings and profiles. Without an auth token every request passes as the carrier's.
@@ -148,6 +151,7 @@ def create_app(
     console, for those who log in, and the API; past calls are in `state.book`, a CallBook (None without one).
     `authorise` says who may use the phone in the browser of a service without a store; without both there is none.
     `workshop` and `hooks` None: those of the settings; raises SettingsError where these name what there is not.
+    `traces`, which stay the caller's to close, are told of each call; None: nobody is.
     """
     public_url = settings.public_url or local_url(settings.host, settings.port)
     token = settings.twilio_auth_token
@@ -173,7 +177,8 @@ def create_app(
     inbox = Inbox(store.messages, settings.data_dir / "messages", afterwards.wake) if store and afterwards else None
     if inbox:
         workshop.bring(TakeMessage(inbox.take))
-    filer = Filer(store.calls, store.recordings, folder, afterwards=afterwards) if store else None
+    filed = partial(traces.add, "file") if traces else None
+    filer = Filer(store.calls, store.recordings, folder, afterwards=afterwards, filed=filed) if store else None
     expiry = Expiry(store.calls, book) if store and book else None
     writer = writer or (Writer(folder, finished=filer.finished) if filer else Writer(folder))
     metrics.incomplete_logs.set_function(lambda: writer.incomplete)
@@ -240,6 +245,7 @@ def create_app(
         clips=clips,
         prices=prices,
         remember=afterwards.book.remember if afterwards else None,
+        traces=traces,
     )
     told_of_status = (gate.told, statuses.told, transfers.caller_told)
     crowds = Crowds(bounds_of(settings))
@@ -313,8 +319,8 @@ def create_app(
 
     app = Starlette(
         routes=[
-            Route("/twilio/voice", webhooks.voice, methods=["POST"]),
-            Route("/twilio/after", webhooks.after, methods=["POST"]),
+            Route("/twilio/voice", traced(webhooks.voice, traces), methods=["POST"]),
+            Route("/twilio/after", traced(webhooks.after, traces), methods=["POST"]),
             Route("/twilio/closed", webhooks.closed, methods=["POST"]),
             Route("/twilio/status", webhooks.status, methods=["POST"]),
             Route("/twilio/amd", webhooks.answered_by, methods=["POST"]),

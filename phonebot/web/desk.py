@@ -46,6 +46,7 @@ from phonebot.store.outbound import OutboundCall
 from phonebot.tools.running import ToolContext
 from phonebot.tools.typist import Typist
 from phonebot.tools.workshop import NEEDS_GA, Equipment, Workshop
+from phonebot.traces.setting_up import Spans, Traces
 from phonebot.transfers.after import Resumed, Returned, Transfers
 from phonebot.web.admission import Admission, Arrival
 from phonebot.web.answer_clock import AnswerClock
@@ -86,7 +87,7 @@ class CallDesk:
     """
     `failover` finds a profile's model, whose name is `model` where it has none of its own; `writing` opens one
     that answers in writing. `prices` are those at which calls are reckoned. `remember` is given each profile that
-    answers; None: nothing is done after calls.
+    answers; None: nothing is done after calls. `traces` None: nobody traces calls.
     """
 
     numbers: Answering
@@ -115,6 +116,7 @@ class CallDesk:
     clips: Clips
     prices: PriceTable = LISTED
     remember: Callable[[Profile], None] | None = None
+    traces: Traces | None = None
 
     async def hold(self, socket: MediaSocket, reader: StreamReader, start: Start, admission: Admission) -> None:
         """A call from the carrier, until it has ended: its number's profile answers."""
@@ -153,13 +155,20 @@ class CallDesk:
         equipment = self.workshop.equip(profile, calls_servers=endpoint.dialect != "beta")
         async with AsyncExitStack() as stack:
             stack.push_async_callback(route.close)
+            spans: Spans | None = None
+            if self.traces:
+                spans = self.traces.call(start.call_sid, arrival.kind, arrival.resumed is not None)
+            if spans:
+                stack.callback(spans.close)
             # The model's socket does not wait for what is looked up: only its session does.
             if profile.lookup or profile.history:
                 route.open_early()
             decided = await self._decide(start, arrival, equipment, endpoint.name)
             connect_model = _connecting(start.call_sid, route, equipment)
             about = self._about(start, arrival, endpoint)
-            await self._hold(socket, reader, start, arrival, about, decided, equipment, connect_model)
+            if spans:
+                spans.decided(endpoint.name, profile.model or self.model, profile.name)
+            await self._hold(socket, reader, start, arrival, about, decided, equipment, connect_model, spans)
 
     async def _decide(self, start: Start, arrival: Arrival, equipment: Equipment, provider: str) -> Decided:
         """
@@ -233,6 +242,7 @@ class CallDesk:
         decided: Decided,
         equipment: Equipment,
         connect_model: ConnectModel,
+        spans: Spans | None,
     ) -> None:
         """One call between its sockets, with all who follow it."""
         profile, plan = arrival.profile, decided.plan
@@ -242,7 +252,8 @@ class CallDesk:
         recorder = self.writer.recorder(about, audio=profile.record, from_start=not plan.notice)
         recorder.plan(plan)
         journal = CallLog(recorder, bound(lambda outcome: self._ended(start.call_sid, arrival, outcome)))
-        figures = CallMetrics(self.metrics, plan, about.provider or "", profile.model or self.model)
+        further = (spans,) if spans else ()
+        figures = CallMetrics(self.metrics, plan, about.provider or "", profile.model or self.model, further)
         resumed = arrival.resumed.standing.resumed if arrival.resumed else 0
         told = self.feed.begin(about, plan, audible=profile.record, resumed=resumed)
         self.live.begun(start.call_sid)
@@ -293,6 +304,8 @@ class CallDesk:
             recorder.close(journal.outcome)
             figures.ended(journal.outcome)
             told.close(journal.outcome)
+            if spans:
+                spans.close(journal.outcome)
             await hooks.close()
 
     def _ended(self, call_sid: str, arrival: Arrival, outcome: Outcome) -> None:
