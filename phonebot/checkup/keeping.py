@@ -70,7 +70,7 @@ def storage(recordings: Recordings) -> Probe:
     name = "Storage of calls"
 
     async def look() -> Check:
-        shown = near(recordings.name) if recordings.folder else recordings.name
+        shown = f"the folder {near(recordings.name)}" if recordings.folder else recordings.name
         if recordings.folder is not None and not recordings.folder.exists():
             return _missing(name, recordings.folder)
         key, content = f"checkup-{secrets.token_hex(8)}", secrets.token_bytes(16)
@@ -122,7 +122,7 @@ def _data_folder(folder: Path, shown: str) -> Check:
     if not folder.exists():
         return _missing(name, folder, shown)
     if not folder.is_dir():
-        return Check(name, "failed", f"{shown} is no folder", "Let PHONEBOT_DATA_DIR name a folder.")
+        return Check(name, "failed", f"PHONEBOT_DATA_DIR is {shown}, which is no folder", "Let it name a folder.")
     try:
         with tempfile.NamedTemporaryFile(dir=folder, prefix=".checkup-"):
             pass
@@ -131,20 +131,28 @@ def _data_folder(folder: Path, shown: str) -> Check:
     if opened := _open_to_others(folder):
         told = f"others on this machine may read {', '.join(opened)} in {shown}"
         return Check(name, "warning", told, f"Run `chmod -R go= {shown}`.")
-    return Check(name, "ok", f"{shown} can be written to, by us alone")
+    return Check(name, "ok", f"the folder {shown} can be written to, by us alone")
 
 
 def _missing(name: str, folder: Path, shown: str | None = None) -> Check:
     shown, parent = shown or near(str(folder)), _existing(folder)
     if parent.is_dir() and os.access(parent, os.W_OK | os.X_OK):
-        return Check(name, "ok", f"{shown} is made when it is needed")
+        return Check(name, "ok", f"the folder {shown} is made when it is needed")
     return _not_writable(name, shown, f"it is not there, and cannot be made in {parent}")
 
 
 def _not_writable(name: str, shown: str, why: str) -> Check:
-    user = getpass.getuser() if os.name == "posix" else "this user"
+    user = _user()
     remedy = f"Let {user} write there (`chown -R {user} FOLDER`), or name another folder."
-    return Check(name, "failed", f"{shown} cannot be written to: {why[0].lower()}{why[1:]}", remedy)
+    return Check(name, "failed", f"the folder {shown} cannot be written to: {why[0].lower()}{why[1:]}", remedy)
+
+
+def _user() -> str:
+    """The name of who we run as, or his number: in a container he may have none."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
 
 
 def _existing(folder: Path) -> Path:

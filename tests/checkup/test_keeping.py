@@ -96,10 +96,10 @@ async def test_a_storage_that_is_none_fails_with_what_to_do(tmp_path: Path) -> N
 async def test_a_data_folder_is_written_to_and_nothing_stays(tmp_path: Path) -> None:
     folder = tmp_path / "data"
     not_yet = await found(data_folder(folder, "data"))
-    assert (not_yet.state, not_yet.sentence) == ("ok", "data is made when it is needed")
+    assert (not_yet.state, not_yet.sentence) == ("ok", "the folder data is made when it is needed")
     folder.mkdir(mode=0o700)
     assert await found(data_folder(folder, "data")) == Check(
-        "Data folder", "ok", "data can be written to, by us alone"
+        "Data folder", "ok", "the folder data can be written to, by us alone"
     )
     assert list(folder.iterdir()) == []
 
@@ -119,7 +119,9 @@ async def test_a_data_folder_open_to_others_is_warned_of(tmp_path: Path) -> None
 
 async def test_a_data_folder_that_is_a_file_or_under_one_fails(tmp_path: Path) -> None:
     (tmp_path / "data").touch()
-    assert (await found(data_folder(tmp_path / "data", "data"))).sentence == "data is no folder"
+    assert (
+        await found(data_folder(tmp_path / "data", "data"))
+    ).sentence == "PHONEBOT_DATA_DIR is data, which is no folder"
     under = await found(data_folder(tmp_path / "data" / "calls", "data/calls"))
     assert (under.state, "data/calls cannot be written to" in under.sentence) == ("failed", True)
     assert "name another folder" in under.remedy

@@ -1,5 +1,6 @@
 """Which sessions are tried, and which prices are asked for."""
 
+from pathlib import Path
 from typing import Any
 
 from phonebot.agents.profile import Profile
@@ -32,6 +33,24 @@ async def test_each_kind_of_session_is_opened_once_and_told_by_its_number() -> N
         f"another of {DESK}",
     ]
     assert all("pcmu in, pcmu out" in check.sentence for check in checks)
+
+
+async def test_each_provider_is_tried_and_one_that_fails_hides_no_other(tmp_path: Path) -> None:
+    async with serve_model(key="sk-east") as east:
+        file = tmp_path / "numbers.toml"
+        file.write_text(
+            f'[provider.west]\nkind = "gateway"\nurl = "ws://127.0.0.1:1"\n'
+            f'[provider.east]\nkind = "gateway"\nurl = "{east.url}"\nkey = "EAST"\n'
+        )
+        settings = settings_for(
+            "ws://127.0.0.1:1",
+            PHONEBOT_PROFILES=str(file),
+            PHONEBOT_MODEL_PROVIDERS="west, east",
+            PHONEBOT_SECRET_EAST="sk-east",
+        )
+        west, reached = await run(models.session_probes(settings, {}, providers_of(settings)))
+    assert (west.name, west.state, "cannot be reached" in west.sentence) == ("Model west", "failed", True)
+    assert (reached.name, reached.state) == ("Model east", "ok")
 
 
 async def test_no_more_than_some_sessions_are_opened() -> None:
