@@ -53,15 +53,20 @@ class StoredProfiles:
         """Read the profiles if any has changed; whether they did. Raises StoreError."""
         if self._changes is not None and await self._numbers.changes() == self._changes:
             return False
-        self._changes, versions = await self._numbers.answering()
-        known = self._profiles
-        self._profiles = {
+        changes, versions = await self._numbers.answering()
+        # In a thread, for their recordings may lie on a network file system.
+        profiles = await asyncio.to_thread(self._read, versions, self._profiles)
+        self._changes, self._profiles, self._held = changes, profiles, _numbers(versions, profiles)
+        return True
+
+    def _read(
+        self, versions: Mapping[str, list[Version]], known: Mapping[tuple[str, int, str], Profile]
+    ) -> dict[tuple[str, int, str], Profile]:
+        return {
             _key(version): known.get(_key(version)) or read(version, self._recordings)
             for listed in versions.values()
             for version in listed
         }
-        self._held = _numbers(versions, self._profiles)
-        return True
 
     @asynccontextmanager
     async def following(self, poll_s: float = POLL_S) -> AsyncIterator["StoredProfiles"]:

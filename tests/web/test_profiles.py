@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import threading
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,8 @@ from phonebot.errors import StoreUnavailable
 from phonebot.simulator.caller import Pause, WaitForBot
 from phonebot.store.audit import Actor
 from phonebot.store.database import Database
-from phonebot.store.numbers import NumberStore
+from phonebot.store.numbers import NumberStore, Version
+from phonebot.web import profiles
 from phonebot.web.editing import ProfileEditor
 from phonebot.web.profiles import StoredProfiles
 
@@ -50,6 +52,28 @@ async def test_before_anything_was_read_and_without_profiles_the_built_in_one_an
     assert bench.profiles.profile_for(DESK, CALLER) == Profile()
     assert await bench.profiles.refresh()
     assert bench.profiles.profile_for(DESK, CALLER) == Profile()
+
+
+async def test_a_folder_of_recordings_that_stands_still_holds_nothing_up(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is held answers until it goes on; the change is not lost."""
+    await bench.save(DESK, "before")
+    await bench.profiles.refresh()
+    await bench.save(DESK, "after")
+    goes_on, reads = threading.Event(), profiles.read
+
+    def stuck(version: Version, recordings: Path) -> Profile:
+        goes_on.wait()
+        return reads(version, recordings)
+
+    monkeypatch.setattr(profiles, "read", stuck)
+    refreshing = asyncio.create_task(bench.profiles.refresh())
+    await asyncio.sleep(0.05)
+    assert (refreshing.done(), bench.name()) == (False, "before")
+    goes_on.set()
+    assert await refreshing
+    assert bench.name() == "after"
 
 
 async def test_a_change_answers_once_it_was_read(bench: Bench) -> None:
