@@ -30,7 +30,7 @@ from phonebot.replay.log import BOT_FILE
 from phonebot.replay.player import play
 from phonebot.replay.reader import CallLog, read
 from phonebot.simulator.caller import Caller, HangUp, Say, WaitForHangUp, WaitForQuiet
-from phonebot.simulator.carrier import FRAME_BYTES, SILENCE
+from phonebot.simulator.carrier import FRAME_BYTES, FRAME_MS, SILENCE, Oddities
 from phonebot.simulator.mind import Call, Context
 from phonebot.simulator.mind import Say as Says
 from phonebot.simulator.phone import dial
@@ -301,7 +301,10 @@ async def check_what_is_kept(store: Store, book: CallBook, records: list[CallRec
 def between_ms(record: CallRecord) -> list[float]:
     """How long a caller was on no stream each time that he was moved."""
     closed_ms = [event.at_ms for event in record.events if event.kind == "stream closed"]
-    return [stream.zero_ms - end_ms for stream, end_ms in zip(record.streams[1:], closed_ms, strict=False)]
+    opens_ms = Oddities().first_timestamp_ms - FRAME_MS  # on the carrier's clock, as `zero_ms` is
+    return [
+        stream.zero_ms + opens_ms - end_ms for stream, end_ms in zip(record.streams[1:], closed_ms, strict=False)
+    ]
 
 
 def parts_of(record: CallRecord) -> list[str]:
