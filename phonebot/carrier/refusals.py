@@ -6,6 +6,7 @@ REMEDIES = {
     13224: "the number cannot be called: correct it",
     13227: "allow calls to this country in the account's geographic permissions",
     20003: "check TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN",
+    20005: "the account is not active: see Twilio's console for why",
     20404: "it is gone, or belongs to another account",
     20429: "too many requests: try again in a minute",
     21201: "name the number to call",

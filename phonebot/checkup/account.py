@@ -5,7 +5,6 @@ The carrier's clock is read off the Date of its answer: signatures of requests t
 depend on ours.
 """
 
-import asyncio
 from base64 import b64encode
 from collections.abc import Awaitable, Callable, Collection, Iterator
 from datetime import UTC, datetime
@@ -17,12 +16,13 @@ import msgspec
 
 from phonebot.carrier.linkage import ATTRIBUTES, linkage
 from phonebot.carrier.refusals import remedy_for
-from phonebot.checkup.check import Check, Probe, skipped
+from phonebot.checkup.check import Check, Probe, sentence_of, skipped
 from phonebot.checkup.keeping import CLOCKS_APART_S, apart
 from phonebot.checkup.network import NETWORK, reason
 
 MAX_ANSWER_BYTES = 8_000_000
 PAGE_NUMBERS = 1000  # as many as the API gives at once (Twilio, "Twilio's response", paging)
+WRONG_CREDENTIALS = 20003
 MOST_SHOWN = 20  # numbers that each have a line
 CLOCK_WRONG_S = 60.0  # a stream's token holds for so long
 
@@ -85,16 +85,15 @@ def twilio(
             return [skipped(NAME, told, f"Copy {missing} from Twilio's console, to have the account checked.")]
         api = _Api(account_sid, auth_token, api_url)
         try:
-            account, page, wanted = await asyncio.gather(
-                api.ask("", _Account), api.ask(f"/IncomingPhoneNumbers.json?PageSize={PAGE_NUMBERS}", _Page), ours()
-            )
+            account = await api.ask("", _Account)
+            page = await api.ask(f"/IncomingPhoneNumbers.json?PageSize={PAGE_NUMBERS}", _Page)
         except _NoAnswer as error:
             return [Check(NAME, "failed", error.told, error.remedy), of_clock(api.ahead_s)]
         numbers = page.incoming_phone_numbers
         found = [_of_account(account_sid, account, len(numbers)), of_clock(api.ahead_s)]
         if public_url is None:
             return [*found, skipped("Its numbers", "not looked at: PHONEBOT_PUBLIC_URL is not known")]
-        return found + list(of_numbers(numbers, wanted, public_url))
+        return found + list(of_numbers(numbers, await ours(), public_url))
 
     return Probe(NAME, look)
 
@@ -121,10 +120,9 @@ class _Api:
         except aiohttp.ClientError as error:
             raise _NoAnswer(f"{self._url} cannot be reached: {reason(error)}", NETWORK) from None
         if response.status in (401, 403):
-            remedy = "Check TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN."
             code = _code(body)
             told = f"{self._sid} is refused" + (f" (error {code})" if code else "")
-            raise _NoAnswer(told, remedy if code in (0, 20003) else f"{remedy_for(code).capitalize()}.")
+            raise _NoAnswer(told, sentence_of(remedy_for(code or WRONG_CREDENTIALS)))
         try:
             if response.status == 200:
                 return msgspec.json.decode(body, type=kind)

@@ -40,16 +40,17 @@ class Check:
         # A wrong value is shown as it is, and may hold a colon.
         told, _, remedy = problem.partition("; it must be ")
         if remedy:
-            return cls(name, state, told, _sentence(f"it must be {remedy}"))
+            return cls(name, state, told, sentence_of(f"it must be {remedy}"))
         told, _, remedy = problem.partition(": ")
-        return cls(name, state, told, _sentence(remedy))
+        return cls(name, state, told, sentence_of(remedy))
 
 
 def skipped(name: str, why: str, remedy: str = "") -> Check:
     return Check(name, "skipped", why, remedy)
 
 
-def _sentence(words: str) -> str:
+def sentence_of(words: str) -> str:
+    """The end of a sentence of ours, as one of its own."""
     if not words:
         return ""
     return f"{words[0].upper()}{words[1:]}{'' if words.endswith(_END) else '.'}"
