@@ -167,12 +167,13 @@ async def test_calls_wait_while_the_database_is_away(
     one_office: Office, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    asked = 0
+    asked, waiting = 0, list[int]()
     file = CallStore.file
 
     async def away(*arguments: Any) -> Any:
         nonlocal asked
         asked += 1
+        waiting.append(filer.waiting)
         if asked < 4:
             raise StoreUnavailable("the database cannot be reached: check that it runs")
         return await file(*arguments)
@@ -181,7 +182,9 @@ async def test_calls_wait_while_the_database_is_away(
     one_office.spool()
     async with one_office.filer(retry_s=QUICK_S) as filer:
         await filer.idle()
+        waiting.append(filer.waiting)
     assert (await one_office.calls.get(SID)).call_sid == SID
+    assert waiting == [1, 1, 1, 1, 0]
     told = [record.message for record in caplog.records if record.name.endswith("filer")]
     assert len(told) == 2
     assert "the database cannot be reached" in told[0]

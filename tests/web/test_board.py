@@ -22,6 +22,7 @@ from service_driver import (
     StartService,
     environment,
     listening_socket,
+    until,
 )
 from sqlalchemy import update
 
@@ -225,6 +226,27 @@ async def test_while_the_database_is_away_own_calls_are_seen_and_ended(
         assert (await reach(events, CallEnded)).outcome == "operator_hung_up"
     assert await stream.closed() == 1000
     monkeypatch.undo()
+
+
+async def test_a_database_that_is_away_is_seen_in_the_figures_as_long_as_it_is(
+    one: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*_: Any, **__: Any) -> Any:
+        raise StoreUnavailable("the database is away: wait")
+
+    async def figure() -> str:
+        _, text = await one.request("GET", "/metrics")
+        return next(line for line in text.splitlines() if line.startswith("phonebot_database_away"))
+
+    stream = await one.started_stream()
+    monkeypatch.setattr(LiveStore, "write", away)
+    await until(lambda: one.board.is_cut_off)
+    assert await figure() == "phonebot_database_away 1.0"
+    monkeypatch.undo()
+    await until(lambda: not one.board.is_cut_off)
+    assert await figure() == "phonebot_database_away 0.0"
+    await stream.stop()
+    await stream.closed()
 
 
 async def silence(database: Database, seconds: float) -> None:
