@@ -379,7 +379,7 @@ async def test_serve_told_to_stop_takes_no_new_call_and_lets_those_in_progress_e
         assert APOLOGY in (await answer("POST", f"{origin}/twilio/voice", data=form_of_call()))[1]
         with pytest.raises(InvalidStatus) as refusal:
             await connect(f"ws{origin.removeprefix('http')}/twilio/media")
-        assert refusal.value.response.status_code == 403
+        assert refusal.value.response.status_code == 503
         record = await call
         assert (record.passed, record.outcome) == (True, "caller hung up"), record
         async with asyncio.timeout(PATIENCE_S):
