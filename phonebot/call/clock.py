@@ -33,8 +33,10 @@ class MediaClock:
     def __init__(self, local_ms: float) -> None:
         # Local time minus carrier time, as small as it was seen in the window.
         self._offset_ms = local_ms
-        # (number of the bucket, smallest difference in it), oldest first; empty until the first timestamp.
-        self._buckets: deque[tuple[int, float]] = deque()
+        # The smallest difference in each bucket, oldest first; empty until the first timestamp.
+        self._buckets: deque[float] = deque(maxlen=BUCKETS)
+        # Of the newest one, and when it ends.
+        self._smallest_ms, self._bucket_end_ms = 0.0, float("-inf")
         self._latest_ms = 0
         self._ahead_ms = 0
 
@@ -44,21 +46,25 @@ class MediaClock:
 
         A stamp further ahead of it than `WILD_STAMP_MS` is no time, and changes nothing.
         """
-        if timestamp_ms > self.now(local_ms) + WILD_STAMP_MS:
-            return self._latest_ms
+        now = self.now(local_ms)
+        if timestamp_ms > now + WILD_STAMP_MS:
+            return now
+        difference = local_ms - timestamp_ms - self._ahead_ms
+        if difference >= self._smallest_ms and local_ms < self._bucket_end_ms:
+            return now  # fifty times a second it tells nothing new
+        return self._measure(local_ms, timestamp_ms)
+
+    def _measure(self, local_ms: float, timestamp_ms: int) -> int:
+        """The first frame of a bucket, or its fastest."""
         if not self._buckets:
             self._ahead_ms = ahead_ms(timestamp_ms, self.now(local_ms))
-        difference = local_ms - timestamp_ms - self._ahead_ms
-        bucket = int(local_ms // BUCKET_MS)
-        if self._buckets and self._buckets[-1][0] == bucket:
-            if difference < self._buckets[-1][1]:
-                self._buckets[-1] = (bucket, difference)
-                self._offset_ms = min(self._offset_ms, difference)
+        self._smallest_ms = local_ms - timestamp_ms - self._ahead_ms
+        if local_ms < self._bucket_end_ms:
+            self._buckets.pop()
         else:
-            self._buckets.append((bucket, difference))
-            while len(self._buckets) > BUCKETS:
-                self._buckets.popleft()
-            self._offset_ms = min(smallest for _, smallest in self._buckets)
+            self._bucket_end_ms = (local_ms // BUCKET_MS + 1) * BUCKET_MS
+        self._buckets.append(self._smallest_ms)
+        self._offset_ms = min(self._buckets)
         return self.now(local_ms)
 
     def now(self, local_ms: float) -> int:
