@@ -22,6 +22,7 @@ Encoding: TypeAlias = Literal["pcm16", "pcmu", "pcma"]
 """Samples as 16-bit signed little-endian, G.711 mu-law or G.711 A-law."""
 
 DATA_LIMIT_BYTES = 64 * 1024 * 1024
+BUFFER_BYTES = 1024  # of a writer: each call has two, and hands them seconds of audio at a time
 """What `read` accepts unless told otherwise: over two hours of a G.711 leg, 23 minutes of PCM16 at 24 kHz."""
 
 # The codes of mmreg.h: WAVE_FORMAT_PCM, _ALAW, _MULAW, _EXTENSIBLE.
@@ -102,7 +103,7 @@ class WavWriter:
         self._data_bytes = 0
         # The sizes in the header are 32 bits wide and count the header too, and a byte of padding.
         self._most_data_bytes = _U32_MAX - len(self._header(0)) - 1
-        self._file: BinaryIO = open(path, "wb")  # noqa: SIM115 - closed by close()
+        self._file: BinaryIO = open(path, "wb", BUFFER_BYTES)  # noqa: SIM115 - closed by close()
         try:
             self._file.write(self._header(self._most_data_bytes))
             self.sync()

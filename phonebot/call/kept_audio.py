@@ -13,11 +13,10 @@ is no model, nobody tells of his turns: whether he speaks is then found out here
 the model seemed to be there and was not, which is found out seconds later.
 """
 
+from array import array
 from binascii import a2b_base64, b2a_base64
-from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
-
-from msgspec import Struct
 
 from phonebot.audio.g711 import FRAME_MS
 from phonebot.audio.vad import ABOVE_NOISE_DB
@@ -31,11 +30,38 @@ EXPECTED_FRAMES = 150  # 3 s: by then a new session has told of the speech in wh
 MIN_SPEECH_MS = 100
 
 
-class _Frame(Struct, frozen=True, gc=False):
-    """One of his: half as large as the message that it came in, and there are 300 of them in each call."""
+class _Frames:
+    """Frames of his, oldest first: 300 in each call, so their audio is one text of bytes."""
 
-    stamp_ms: int
-    audio: bytes
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self._audio = bytearray()
+        self._stamps_ms, self._bytes = array("Q"), array("I")
+
+    def __len__(self) -> int:
+        return len(self._bytes)
+
+    def append(self, audio: bytes, stamp_ms: int) -> None:
+        """Where there are as many as may be, the oldest one goes."""
+        self._audio += audio
+        self._stamps_ms.append(stamp_ms)
+        self._bytes.append(len(audio))
+        self.drop(len(self) - self.most)
+
+    def drop(self, count: int) -> None:
+        """The oldest ones go."""
+        if count > 0:
+            del self._audio[: sum(self._bytes[:count])]
+            del self._stamps_ms[:count], self._bytes[:count]
+
+    def newest(self, count: int) -> Iterator[tuple[bytes, int]]:
+        """So many, or as many as there are, each with its timestamp in ms."""
+        first = max(len(self) - count, 0)
+        begin = sum(self._bytes[:first])
+        for index in range(first, len(self)):
+            end = begin + self._bytes[index]
+            yield bytes(self._audio[begin:end]), self._stamps_ms[index]
+            begin = end
 
 
 @dataclass(slots=True)
@@ -58,7 +84,7 @@ class KeptAudio:
         self._held = max(self._before, UNSURE_FRAMES)  # between turns
         self.dropped = 0
         self.speaks = self.spoke = False
-        self._frames: deque[_Frame] = deque(maxlen=MAX_FRAMES)
+        self._frames = _Frames(MAX_FRAMES)
         self._count = 0  # of all frames so far
         # Of those that are done, the last one had ended by this frame.
         self._end = 0
@@ -71,17 +97,17 @@ class KeptAudio:
 
     def hear(self, media: Media) -> None:
         """A frame of his."""
-        frame = _Frame(media.timestamp_ms, a2b_base64(media.payload))
+        audio = a2b_base64(media.payload)
         if self._meter:
-            self._listen(self._meter, frame)
+            self._listen(self._meter, audio, media.timestamp_ms)
             self.dropped += len(self._frames) == MAX_FRAMES
-        self._frames.append(frame)
+        self._frames.append(audio, media.timestamp_ms)
         self._count += 1
         if self._expected and self._count > self._expected_until:
             self._forget(self._expected)
 
-    def _listen(self, meter: SpeechMeter, frame: _Frame) -> None:
-        meter.hear(frame.audio, frame.stamp_ms)
+    def _listen(self, meter: SpeechMeter, audio: bytes, stamp_ms: int) -> None:
+        meter.hear(audio, stamp_ms)
         self.speaks = meter.reached
         self.spoke = self.spoke or meter.reached
 
@@ -124,14 +150,13 @@ class KeptAudio:
     def _trim(self, frames: int) -> None:
         """Keep what belongs to a turn that is not done, or the newest frames."""
         begin = self._turns[0].begin if self._turns else max(self._count - frames, self._end)
-        while self._frames and self._count - len(self._frames) < begin:
-            self._frames.popleft()
+        self._frames.drop(begin - (self._count - len(self._frames)))
         self._make_room(MAX_FRAMES if self._turns or self._meter else self._held)
 
     def _make_room(self, frames: int) -> None:
         """So many are kept from now on."""
-        if self._frames.maxlen != frames:
-            self._frames = deque(self._frames, frames)
+        self._frames.most = frames
+        self._frames.drop(len(self._frames) - frames)
 
     def ends(self) -> None:
         """He has fallen silent: what he says next begins behind this."""
@@ -147,8 +172,8 @@ class KeptAudio:
         self.speaks, self.dropped, self._expected = False, 0, None
         unheard = min(unheard_ms // FRAME_MS, self._held)
         self._trim(max(self._before, unheard))
-        for frame in list(self._frames)[-unheard:] if unheard else ():
-            self._listen(self._meter, frame)
+        for audio, stamp_ms in self._frames.newest(unheard):
+            self._listen(self._meter, audio, stamp_ms)
 
     def take(self) -> list[tuple[str, int]]:
         """
@@ -159,10 +184,11 @@ class KeptAudio:
         self._meter, self.speaks = None, False
         self._expected = _Turn("", self._count - len(self._frames))
         self._turns, self._expected_until = [self._expected], self._count + EXPECTED_FRAMES
-        return [(b2a_base64(frame.audio, newline=False).decode(), frame.stamp_ms) for frame in self._frames]
+        frames = self._frames.newest(len(self._frames))
+        return [(b2a_base64(audio, newline=False).decode(), stamp_ms) for audio, stamp_ms in frames]
 
     def drop(self) -> None:
         """There is a model, and what was said before is not for it."""
         self._meter, self.speaks = None, False
         self._turns, self._expected = [], None
-        self._frames = deque(maxlen=self._held)
+        self._frames = _Frames(self._held)

@@ -28,7 +28,7 @@ from msgspec import UNSET
 from msgspec.structs import asdict, replace
 
 from phonebot import __version__
-from phonebot.audio.wav import WavWriter
+from phonebot.audio.wav import BUFFER_BYTES, WavWriter
 from phonebot.call.actions import Action
 from phonebot.call.inputs import Input, ModelReady
 from phonebot.call.plan import CallPlan
@@ -302,7 +302,7 @@ class _Files:
         self.folder = _new_folder(root, header)
         # Closed last: until then the log is locked.
         self._open = ExitStack()
-        self._events = self._open.enter_context((self.folder / EVENTS_FILE).open("wb"))
+        self._events = self._open.enter_context((self.folder / EVENTS_FILE).open("wb", BUFFER_BYTES))
         hold(self._events)
         self.write_header(header)
         # The audio files come with their first audio.
@@ -333,7 +333,7 @@ class _Files:
 
     def _append_raw(self, audio: bytes) -> None:
         if self._raw is None:
-            self._raw = self._audio.enter_context((self.folder / MODEL_FILE).open("wb"))
+            self._raw = self._audio.enter_context((self.folder / MODEL_FILE).open("wb", BUFFER_BYTES))
         self._raw.write(audio)
         self._raw.flush()
 
