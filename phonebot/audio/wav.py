@@ -22,8 +22,8 @@ Encoding: TypeAlias = Literal["pcm16", "pcmu", "pcma"]
 """Samples as 16-bit signed little-endian, G.711 mu-law or G.711 A-law."""
 
 DATA_LIMIT_BYTES = 64 * 1024 * 1024
-BUFFER_BYTES = 1024  # of a writer: each call has two, and hands them seconds of audio at a time
 """What `read` accepts unless told otherwise: over two hours of a G.711 leg, 23 minutes of PCM16 at 24 kHz."""
+BUFFER_BYTES = 1024  # of a writer: each call has two, and hands them seconds of audio at a time
 
 # The codes of mmreg.h: WAVE_FORMAT_PCM, _ALAW, _MULAW, _EXTENSIBLE.
 _FORMAT_TAG: dict[Encoding, int] = {"pcm16": 1, "pcma": 6, "pcmu": 7}
