@@ -43,7 +43,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
 CALLS = int(os.environ.get("PHONEBOT_CHAOS", "0")) or 8
 SEED = int(os.environ.get("PHONEBOT_CHAOS_SEED", "0")) or 20261127
-AT_ONCE = 4 if CALLS < 100 else 16  # all in one process: their callers, carrier and model, and the service
+AT_ONCE = 4 if CALLS < 100 else 8  # all in one process: their callers, carrier and model, and the service
 BROKEN = 31903  # the server broke the connection: so it looks to a carrier whose connection is cut
 MOST_TOO_MUCH_MS = 60
 WAY_MS = 2 * FAR_MS

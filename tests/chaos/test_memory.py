@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 CALLS = int(os.environ.get("PHONEBOT_CHAOS_CALLS", "0")) or 40
 WARM = max(CALLS // 5, 20)
 """So many calls until what is kept for all of them is there."""
-AT_ONCE = 5 if CALLS < 100 else 12
+AT_ONCE = 5
 MOST_GROWTH = 1.05
 
 
