@@ -5,6 +5,7 @@
 #   make fuzz                 a million spoilt messages to the decoders, 10,000 to each endpoint  (SEED=7)
 #   make chaos                hundreds of calls while all around them fails; memory after a thousand  (SEED=7)
 #   make check                lint and types     make format, make lock: what they say
+#   make docs                 the documents as a site in build/site; fails at a link that leads nowhere
 #   make audit                looks the versions that are installed up among known vulnerabilities (needs api.osv.dev)
 #   make clips                speaks anew what callers hear where the model cannot: after a change of its words
 #   make fixtures             records fixtures/calls anew: after a change of the core that is meant to be one
@@ -18,7 +19,7 @@ CALLS ?= 10000
 BIN   := $(VENV)/bin
 UV     = $(VENV)-lock/bin/uv
 
-.PHONY: demo test nightly check format audit clips fixtures lock clean fuzz chaos
+.PHONY: demo test nightly check format docs audit clips fixtures lock clean fuzz chaos
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/demo.stamp
@@ -50,6 +51,10 @@ check: $(VENV)/test.stamp
 format: $(VENV)/test.stamp
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# With a cache it would pass over the links of pages that have not changed.
+docs: $(VENV)/test.stamp
+	$(BIN)/zensical build --clean --strict
 
 # Strict: a version that could not be looked up is a failure, and no pass.
 audit: $(VENV)/bin/pip
@@ -94,4 +99,4 @@ lock: $(VENV)/bin/pip
 	rm -rf uv.lock $(VENV)-lock
 
 clean:
-	rm -rf $(VENV) $(VENV)-lock $(VENV)-audit build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-lock $(VENV)-audit build dist .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis

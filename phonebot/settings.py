@@ -672,18 +672,21 @@ The model is that of the first of `PHONEBOT_MODEL_PROVIDERS` that answers; witho
 Variables `PHONEBOT_SECRET_NAME`, for any NAME of capitals, digits and `_` that is not in the table, hold what
 profiles must not: keys of the services that their functions ask (see tools.md).
 
-| Variable | Allowed | Default | Meaning |
+| Variable | Meaning | Default | Allowed |
 |---|---|---|---|
 """
+
+
+_PAGE_NAMED = re.compile(r"(?<![\w/])([a-z-]+\.md)")  # another page, which stands beside this one
 
 
 def settings_page() -> str:
     """The page docs/settings.md."""
     rows = [
-        f"| `{row.name}` | {row.allowed} | {f'`{row.default}`' if row.default else 'unset'} | {row.meaning} |\n"
+        f"| `{row.name}` | {row.meaning} | {f'`{row.default}`' if row.default else 'unset'} | {row.allowed} |\n"
         for row in settings_table()
     ]
-    return _PAGE + "".join(rows)
+    return _PAGE_NAMED.sub(r"[\1](\1)", _PAGE + "".join(rows))
 
 
 if __name__ == "__main__":

@@ -40,6 +40,29 @@ def test_every_link_between_documents_leads_somewhere() -> None:
             assert (page.parent / link).exists(), f"{page.name}: {link}"
 
 
+def test_a_document_that_another_one_names_is_linked() -> None:
+    """Who reads the site has no folder to look the name up in."""
+    names = {page.name for page in PAGES}
+    code_or_link = re.compile(
+        r"^ *```.*?^ *```$|^ {4}.*?$|`[^`]*`|\[[^\]]*\]\([^)]*\)|<!--.*?-->", re.MULTILINE | re.DOTALL
+    )
+    unlinked = {
+        f"{page.name}: {name}"
+        for page in PAGES
+        for name in re.findall(r"\b[a-z-]+\.md\b", code_or_link.sub("", page.read_text("utf-8")))
+        if name in names
+    }
+    assert unlinked == set()
+
+
+def test_every_document_is_in_the_site_and_in_its_index() -> None:
+    """Once each; what the site's builder passes over is a page of `nav` that is not there."""
+    nav = re.findall(r":\s([\w-]+\.md)$", (ROOT / "mkdocs.yml").read_text("utf-8"), re.MULTILINE)
+    assert sorted(nav) == [page.name for page in PAGES]
+    linked = re.findall(r"\]\(([\w-]+\.md)\)", (ROOT / "docs" / "index.md").read_text("utf-8"))
+    assert {"index.md", *linked} == set(nav)
+
+
 def test_every_document_is_found_from_the_readme() -> None:
     found, looked_through = {ROOT / "README.md"}, set[Path]()
     while todo := found - looked_through:

@@ -122,6 +122,17 @@ def test_the_examples_of_the_document_pass(repository: Path) -> None:
     assert (code, "3 passed" in output) == (0, True), output
 
 
+def test_the_page_on_testing_tells_of_tests_that_pass(tmp_path: Path) -> None:
+    """docs/testing.md: each block begins with the name of its file."""
+    page = (ROOT / "docs" / "testing.md").read_text()
+    files = re.findall(r"```(?:toml|python)\n# (\S+)\n(.*?)```", page, re.DOTALL)
+    assert [name for name, _ in files] == ["numbers.toml", "pyproject.toml", "test_trattoria.py"]
+    for name, text in files:
+        (tmp_path / name).write_text(text)
+    code, output = pytest_in(tmp_path, "-p", PLUGIN, "-p", "no:cacheprovider")
+    assert (code, "2 passed" in output) == (0, True), output
+
+
 def test_the_phone_is_a_setting(repository: Path) -> None:
     (repository / "test_phone.py").write_text(
         "def test_it(phone):\n"
