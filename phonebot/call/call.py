@@ -266,7 +266,7 @@ class Call:
         return [Trouble(fault.problem), *self._talk.hang_up(1008, "carrier_faults", now)]
 
     def _stop(self, stop: Stop, now: int) -> list[Action]:
-        return self._talk.end("caller_hung_up", now)
+        return self._talk.end("caller_hung_up", now, by_carrier=True)
 
     def _closed(self, closed: CarrierClosed, now: int) -> list[Action]:
         return self._talk.end("stream_lost", now)

@@ -398,11 +398,11 @@ class Conversation:
         """`code` is the WebSocket close code."""
         return [CloseStream(code, reason), *self.end(reason, now)]
 
-    def end(self, outcome: Outcome, now: int) -> list[Action]:
-        """The call is over: settle what there is."""
+    def end(self, outcome: Outcome, now: int, by_carrier: bool = False) -> list[Action]:
+        """The call is over: settle what there is. `by_carrier`: its stop message has said so."""
         actions = self._drop_held(self.items.unstopped()) if self.ledger.held else []
         actions += self.settle(self.ledger.settle_all(now), "call_end", now)
-        heard = self.ledger.hang_up(now)
+        heard = self.ledger.hang_up(now, by_carrier)
         for item in self.items:
             if not item.cut:
                 actions += self.items.settle(item, heard.get(item.item_id, item.played_bytes), "call_end")

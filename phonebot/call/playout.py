@@ -414,9 +414,13 @@ class PlayoutLedger:
         self._closed.clear()
         return self._requeued(settled)
 
-    def hang_up(self, now: int) -> dict[str, int]:
-        """The stream ended: bytes heard of each item not yet confirmed, by a low estimate."""
-        at_ms = now - self._delays.further_ms
+    def hang_up(self, now: int, by_carrier: bool = False) -> dict[str, int]:
+        """
+        The stream ended: bytes heard of each item not yet confirmed, by a low estimate.
+
+        `by_carrier`: it says so, behind the caller's frames, which date that.
+        """
+        at_ms = (min(now, self._delays.date_ms(now)) if by_carrier else now) - self._delays.further_ms
         return self._run.heard(self._low(self._run, lambda reckoning: at_ms, now))
 
     # ---------------------------------------------------------------------------------- pauses

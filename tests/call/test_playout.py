@@ -12,7 +12,7 @@ from phonebot.audio.base64 import base64_length, base64_silence
 from phonebot.call.actions import ClearPlayback, Cut, PlayAudio, SendMark
 from phonebot.call.inputs import CarrierClosed
 from phonebot.call.playout import PlayoutLedger
-from phonebot.carrier.messages import Mark
+from phonebot.carrier.messages import Mark, Stop
 from phonebot.realtime.events import SpeechStarted, SpeechStopped
 from phonebot.simulator.carrier import Oddities
 from phonebot.simulator.network import Network
@@ -274,6 +274,19 @@ def test_audio_that_a_network_held_in_mid_answer_is_known_by_when_it_got_through
     interrupt(driver)
     too_much_ms = driver.believed_ms(a=1_200)["a"] - driver.heard_ms("a")
     assert -100 <= too_much_ms <= (80 if after_ms < 100 else 20)
+
+
+@pytest.mark.parametrize("late_ms", [0, 100, 300, 900])
+def test_a_stop_that_comes_late_is_dated_by_the_frames_before_it(late_ms: int) -> None:
+    driver = CallDriver(network=NEAR)
+    driver.run(1_000)
+    driver.say("a", 4_000)
+    driver.run(900)
+    truth_ms = driver.heard_ms("a")
+    driver.local_ms += late_ms  # he has hung up: nothing but the news of that is on its way
+    driver.feed(Stop(999, "AC" + "2" * 32, "CA" + "1" * 32))
+    (cut,) = (cut for cut in driver.did(Cut) if isinstance(cut, Cut))
+    assert truth_ms - 100 <= cut.heard_ms <= truth_ms
 
 
 @given(st.integers(0, 5_000))
