@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,12 @@ PLACEHOLDER = re.compile(r"[A-Z][A-Z0-9_|]*(\.\.\.)?|\.\.\.|.*=.*")
 """What stands for a value: FILE, CALL, NUMBER..., KEY=VALUE."""
 
 
+@cache
+def command_line() -> Any:
+    """The commands as typer knows them."""
+    return typer.main.get_command(app)
+
+
 def problem_of(words: Sequence[str], whole: bool) -> str | None:
     """
     What is wrong with `phonebot` and these words; None: nothing.
@@ -21,7 +28,7 @@ def problem_of(words: Sequence[str], whole: bool) -> str | None:
     commands that are told apart by `|` each is looked at.
     """
     bare = [word.strip("[]") for word in words]
-    return _problem(typer.main.get_command(app), [word for word in bare if word not in ("", "...")], whole)
+    return _problem(command_line(), [word for word in bare if word not in ("", "...")], whole)
 
 
 def _problem(command: Any, words: list[str], whole: bool) -> str | None:
