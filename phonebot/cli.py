@@ -30,6 +30,7 @@ if TYPE_CHECKING:  # each command imports what it needs: `phonebot --help` is th
     from phonebot.bench.accuracy_report import AccuracyReport
     from phonebot.bench.capacity_report import CapacityReport, LimitReport
     from phonebot.bench.cost_report import CostReport
+    from phonebot.bench.database_report import DatabaseReport
     from phonebot.bench.faults_report import FaultsReport
     from phonebot.bench.report import LatencyReport
     from phonebot.calibration.figures import Figures
@@ -37,7 +38,9 @@ if TYPE_CHECKING:  # each command imports what it needs: `phonebot --help` is th
     from phonebot.settings import Settings
     from phonebot.simulator.script import Script
 
-    Report: TypeAlias = AccuracyReport | CapacityReport | CostReport | FaultsReport | LatencyReport | LimitReport
+    Report: TypeAlias = (
+        AccuracyReport | CapacityReport | CostReport | DatabaseReport | FaultsReport | LatencyReport | LimitReport
+    )
 
 T = TypeVar("T")
 
@@ -531,6 +534,29 @@ def cost(json: JsonFile = None) -> None:
 
     with errors.status("measuring"):
         report = measure_cost()
+    _show(report, json)
+
+
+@bench.command("database")
+def database_load(
+    calls: Annotated[int, typer.Option(min=1, max=100_000, help="Calls at once, in all processes.")] = 10_000,
+    processes: Annotated[int, typer.Option(min=1, max=2_000, help="Of a deployment, that hold them.")] = 40,
+    seconds: Annotated[float, typer.Option(min=1, max=3_600, help="How long it is measured.")] = 30,
+    call_seconds: Annotated[float, typer.Option(min=1, max=3_600, help="How long a call lasts.")] = 180,
+    consoles: Annotated[
+        int, typer.Option(min=0, max=2_000, help="Processes in which somebody looks at the live calls.")
+    ] = 5,
+    generators: Annotated[int, typer.Option(min=1, max=64, help="Processes that play the load.")] = 1,
+    json: JsonFile = None,
+) -> None:
+    """What so many calls ask of the empty PostgreSQL at PHONEBOT_DATABASE_URL; exit code 1 if it falls behind."""
+    from phonebot.bench.database import measure_database
+    from phonebot.bench.database_report import Load
+    from phonebot.settings import load
+
+    load_of = Load(calls, processes, call_seconds, consoles, generators)
+    with errors.status("measuring") as status:
+        report = measure_database(load().database, load_of, seconds, progress=status.update)
     _show(report, json)
 
 

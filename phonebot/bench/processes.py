@@ -5,6 +5,7 @@ from pathlib import Path
 
 PROC = Path("/proc")
 PARENT, USER_TICKS, SYSTEM_TICKS = 1, 11, 12  # in /proc/PID/stat, counted behind the name
+WAITED_TICKS = (13, 14)  # likewise, user and system
 RESIDENT_PAGES = 1  # in /proc/PID/statm
 
 
@@ -20,11 +21,23 @@ def family(pid: int) -> tuple[int, ...]:
     return tuple(found)
 
 
+def parent(pid: int) -> int | None:
+    """Who started a process; None: it has ended."""
+    fields = _stat(pid)
+    return int(fields[PARENT]) if fields else None
+
+
 def cpu_s(pid: int) -> float:
     """CPU time that a process has used, in all its threads, user and system; 0 where it has ended."""
     fields = _stat(pid)
     ticks = int(fields[USER_TICKS]) + int(fields[SYSTEM_TICKS]) if fields else 0
     return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def waited_cpu_s(pid: int) -> float:
+    """CPU time of those of its children that have ended, and theirs; 0 where it has ended itself."""
+    fields = _stat(pid)
+    return sum(int(fields[each]) for each in WAITED_TICKS) / os.sysconf("SC_CLK_TCK") if fields else 0.0
 
 
 def resident_mb(pid: int) -> float:
