@@ -2,11 +2,15 @@
 
 import json
 import re
+import shutil
 import subprocess
 import tomllib
 from pathlib import Path
+from typing import Any
 
+import promql_parser
 import pytest
+import yaml
 from command_line import problem_of
 from written_code import PAGES, ROOT, Block, blocks, commands
 
@@ -15,7 +19,7 @@ from phonebot.agents.profile import Profile
 from phonebot.settings import PREFIX, SECRET_PREFIX, settings_table
 
 EVERY = list(blocks())
-LANGUAGES = {"python", "toml", "json", "sh", "js", ""}
+LANGUAGES = {"python", "toml", "json", "yaml", "promql", "sh", "js", ""}
 
 
 def of(language: str) -> list[Block]:
@@ -114,3 +118,22 @@ def test_json_can_be_read(block: Block) -> None:
 def test_a_shell_can_read_it(block: Block) -> None:
     read = subprocess.run(["bash", "-n"], input=block.text, capture_output=True, text=True, check=False)
     assert (read.returncode, read.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("block", of("yaml"), ids=lambda block: block.page)
+def test_yaml_can_be_read(block: Block) -> None:
+    assert isinstance(yaml.safe_load(block.text), dict)
+
+
+@pytest.mark.parametrize("block", of("promql"), ids=lambda block: block.page)
+def test_a_question_to_prometheus_can_be_read(block: Block) -> None:
+    promql_parser.parse(block.text)
+
+
+def test_the_page_on_the_call_log_replays_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (block,) = (block for block in of("python") if block.page == "call-log.md")
+    (named,) = re.findall(r'"(data/calls/.*?)"', block.text)
+    shutil.copytree(ROOT / "fixtures" / "calls" / "interrupted-twice", tmp_path / named)
+    monkeypatch.chdir(tmp_path)
+    exec(compile(block.text, block.page, "exec"), names := dict[str, Any]())
+    assert len(names["log"].steps) > 1000

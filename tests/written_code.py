@@ -73,7 +73,9 @@ def _words(line: str) -> tuple[str, ...]:
 
 
 def _of_program(program: str, words: tuple[str, ...]) -> tuple[str, ...]:
-    """The command, also where docker, kubectl or systemd-run begin it elsewhere."""
+    """The command, also behind variables, and where docker, kubectl or systemd-run begin it elsewhere."""
+    while words and re.match(r"[A-Z_]+=", words[0]):
+        words = words[1:]
     if words[:1] in ((program,), (f".venv/bin/{program}",)):
         return (program, *words[1:])
     if words[:1] in (("docker",), ("kubectl",), ("systemd-run",)):
