@@ -40,8 +40,12 @@ class CallerLeg:
         if self._end_ms is not None and timestamp_ms - self._end_ms >= MIN_GAP_MS and most_gap_ms:
             gap_ms = min(timestamp_ms - self._end_ms, most_gap_ms)
             frames.insert(0, base64_silence(gap_ms * BYTES_PER_MS["pcmu"]))
-        self._end_ms = timestamp_ms + base64_length(payload) // BYTES_PER_MS["pcmu"]
+        self.passed(payload, timestamp_ms)
         return self._in_model_format(frames)
+
+    def passed(self, payload: str, timestamp_ms: int) -> None:
+        """The model was sent this frame, as it is."""
+        self._end_ms = timestamp_ms + base64_length(payload) // BYTES_PER_MS["pcmu"]
 
     def finish(self, silence_ms: int = 0) -> list[str]:
         """

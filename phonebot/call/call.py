@@ -140,11 +140,12 @@ class Call:
         return [Tell(AppendAudio(media.payload))]
 
     def _take_down(self) -> None:
-        """The frames that were put aside: of none comes more than was done already."""
+        """The frames that were put aside."""
         if self._aside:
             aside, self._aside = self._aside, []
             for media, at_ms in aside:
-                self._media(media, at_ms)
+                self._talk.ledger.arrive(media.timestamp_ms, at_ms)
+                self._caller.was_heard(media)
 
     def _follow_up(self, actions: list[Action], now: int) -> list[Action]:
         """The same, with what else comes of it, whatever it was."""

@@ -76,6 +76,11 @@ class Caller:
         self.kept.hear(media)
         return self._append(media.payload, media.timestamp_ms, now) if self._talk.items.model else []
 
+    def was_heard(self, media: Media) -> None:
+        """The model was told of a frame, as it is, while `passes_on`."""
+        self.kept.hear(media)
+        self._leg.passed(media.payload, media.timestamp_ms)
+
     def _append(self, payload: str, stamp_ms: int, now: int) -> list[Action]:
         if self._ear:
             return self._follow(self._ear.hear(payload, stamp_ms, now), now)

@@ -46,7 +46,8 @@ class _Frames:
         self._audio += audio
         self._stamps_ms.append(stamp_ms)
         self._bytes.append(len(audio))
-        self.drop(len(self) - self.most)
+        if len(self._bytes) > self.most:
+            self.drop(1)
 
     def drop(self, count: int) -> None:
         """The oldest ones go."""
