@@ -468,7 +468,7 @@ class LiveProcess(Table):
     __tablename__ = "live_processes"
 
     process: Mapped[str] = mapped_column(String(200), primary_key=True)
-    seen_at: Mapped[datetime] = mapped_column(index=True)
+    seen_at: Mapped[datetime]
     takes_calls: Mapped[bool]
 
 

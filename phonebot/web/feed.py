@@ -359,12 +359,15 @@ class Speaker:
     def __init__(self, plan: CallPlan) -> None:
         self.agent, self.language = plan.agents[0].name if plan.agents else MAIN, plan.language
 
-    def happened(self, received: Input, actions: list[Action]) -> None:
+    def happened(self, received: Input, actions: list[Action]) -> bool:
+        """Whether one of the two may have changed."""
+        changed = False
         if isinstance(received, ToolResult) and received.language:
-            self.language = received.language
+            self.language, changed = received.language, True
         for action in actions:
             if isinstance(action, HandOff):
-                self.agent = action.to_agent
+                self.agent, changed = action.to_agent, True
+        return changed
 
 
 class CallFeed:
@@ -387,7 +390,8 @@ class CallFeed:
         # Told once, as soon as it is known how the call has ended.
         self.over: Callable[[], None] = lambda: None
         self.listeners = listeners
-        # Grows with all that may have changed the snapshot.
+        # Grows with all that may have changed the snapshot. That time goes on is no change: frames come all the
+        # time, and in most rounds of whoever writes it nothing else does.
         self.changes = 1
         self.outcome: Outcome | None = None  # None: the call goes on
         self.unplayed = Unplayed()
@@ -451,10 +455,10 @@ class CallFeed:
 
     def happened(self, now: int, received: Input, actions: list[Action]) -> None:
         self._at_ms = now
-        self.changes += 1
         self.unplayed.happened(received, actions)
         self.events.happened(now, received, actions)
-        self._speaker.happened(received, actions)
+        if self._speaker.happened(received, actions):
+            self.changes += 1
         self._note_input(received)
         for action in actions:
             match action:
@@ -469,7 +473,6 @@ class CallFeed:
                     self._cut(action)
                 case StartRecording():
                     self._noticed()
-                    self.may_be_heard = True
                 case Ended(outcome):
                     self.close(outcome)
                 case _ if self.listeners:
@@ -477,11 +480,13 @@ class CallFeed:
 
     def _noticed(self) -> None:
         self.may_be_heard = True
+        self.changes += 1
         if self.listeners:
             self._tell(self.snapshot())
 
     def _pass_floor(self, turn: Turn) -> None:
         self._turn = turn
+        self.changes += 1
         if self.listeners:
             self._tell(TurnTaken(call_sid=self.call_sid, at_ms=self._at_ms, turn=turn))
 
@@ -511,6 +516,7 @@ class CallFeed:
         if not text or item_id in self._final:
             return
         self._texts[item_id] = self._texts.get(item_id, "") + text
+        self.changes += 1
         if len(self._texts) > MAX_TEXTS:
             del self._texts[next(iter(self._texts))]
         if self.listeners:
@@ -532,10 +538,12 @@ class CallFeed:
             typed_by=line.typed_by,
         )
         self._lines.append(settled)
+        self.changes += 1
         if self.listeners:
             self._tell(LineSettled(call_sid=self.call_sid, at_ms=self._at_ms, line=settled))
 
     def _cut(self, cut: Cut) -> None:
+        self.changes += 1
         if not cut.heard_ms:  # nothing of it was said: no line will come
             self._final.add(cut.item_id)
             self._texts.pop(cut.item_id, None)

@@ -2,6 +2,7 @@
 
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from databases import PostgresServer
 from sqlalchemy import Connection, inspect
 
 from phonebot.store.database import Database
@@ -16,6 +17,14 @@ async def test_an_upgrade_from_nothing_makes_the_tables_of_the_code(empty_databa
         assert await connection.run_sync(_differences) == []
         assert set(Table.metadata.tables) | {"alembic_version"} == await connection.run_sync(_tables)
     await database.close()
+
+
+def test_in_postgresql_nothing_but_what_is_written_anew_is_kept_out_of_the_write_ahead_log(
+    postgres: PostgresServer, migrated_postgresql: str
+) -> None:
+    unlogged = "SELECT relname FROM pg_class WHERE relkind = 'r' AND relpersistence = 'u' ORDER BY relname"
+    kept_out = postgres.run_sql(unlogged, migrated_postgresql).split()
+    assert kept_out == ["live_audio", "live_calls", "live_events", "live_processes"]
 
 
 def _differences(connection: Connection) -> object:

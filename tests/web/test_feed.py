@@ -1,10 +1,12 @@
 """What a call's watchers are told: each event once and in order, whoever comes late or falls behind."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from phonebot.call.actions import (
     Action,
@@ -27,6 +29,7 @@ from phonebot.call.turns import Turn
 from phonebot.carrier.messages import Dtmf
 from phonebot.realtime.events import Session, SpokenTextDelta, SpokenTextDone
 from phonebot.replay.log import About
+from phonebot.replay.reader import read
 from phonebot.web import feed as feeds
 from phonebot.web.feed import (
     CallEnded,
@@ -50,6 +53,7 @@ from phonebot.web.feed import (
 )
 
 ABOUT = About(call_sid="CA1", kind="browser", from_number="browser:ada", to_number="+15550100002", profile="Desk")
+RECORDED = Path(__file__).parents[2] / "fixtures" / "calls"
 OTHER = About(call_sid="CA2")
 
 
@@ -257,3 +261,19 @@ async def test_a_call_keeps_its_newest_lines(monkeypatch: pytest.MonkeyPatch) ->
     for n in range(3):
         happen(call, n, Line("caller", f"item_{n}", str(n)))
     assert [line.text for line in call.snapshot().lines] == ["1", "2"]
+
+
+@pytest.mark.parametrize("name", ["clinic", "interrupted-twice", "another-language", "consent", "typed"])
+def test_what_changes_the_snapshot_of_a_recorded_call_is_counted_and_that_time_goes_on_is_not(
+    name: str,
+) -> None:
+    log = read(RECORDED / name)
+    call = Feed().begin(log.header, log.plan)
+    snapshot, changes, rounds = call.snapshot(), call.changes, 0
+    for step in log.steps:
+        call.happened(step.now_ms, step.input, list(step.actions))
+        after = call.snapshot()
+        assert call.changes > changes or replace(after, at_ms=snapshot.at_ms) == snapshot, step
+        rounds += call.changes > changes
+        snapshot, changes = after, call.changes
+    assert rounds < len(log.steps) / 4

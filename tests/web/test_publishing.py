@@ -1,20 +1,25 @@
 """How a process lets others know of its calls: in bounded writes, and all of it, if later."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 import pytest
+from databases import PostgresServer, postgres_server
 
 from phonebot.bridge import Journal
 from phonebot.call.actions import Ended, Line
 from phonebot.call.inputs import Tick, TypedText
+from phonebot.carrier.messages import Media
 from phonebot.errors import StoreUnavailable
 from phonebot.replay.log import About
+from phonebot.store.calls import CallStore
 from phonebot.store.database import Database
 from phonebot.store.live import Command, LiveCall, LiveStore
+from phonebot.store.tables import CallRow
 from phonebot.tools.typist import Typist
 from phonebot.web import publishing
 from phonebot.web.feed import CallFeed, Feed
@@ -121,6 +126,15 @@ async def test_only_what_has_changed_is_written_and_the_end_once() -> None:
     assert await desk.write() == []
 
 
+async def test_a_call_in_which_only_time_went_on_is_not_written_again() -> None:
+    desk = Desk()
+    told, _ = desk.begin("CA1")
+    await desk.write()
+    for at_ms in range(20, 2_000, 20):
+        told.happened(at_ms, Media(at_ms // 20, at_ms // 20, at_ms, ""), [])
+    assert await desk.write() == []
+
+
 async def test_what_happened_while_the_database_was_away_is_written_when_it_is_back() -> None:
     desk = Desk()
     told, _ = desk.begin("CA1")
@@ -214,3 +228,35 @@ async def test_what_the_carrier_told_another_process_is_passed_on_once() -> None
     await desk.write()
     assert desk.told == [("CA1", "{}")]
     assert desk.store.done == {1: "done", 2: "ended"}
+
+
+@pytest.fixture
+def own_server() -> Iterator[PostgresServer]:
+    """One that nobody else uses."""
+    with postgres_server() as server:
+        yield server
+
+
+async def test_calls_are_written_again_when_a_crash_of_the_server_took_their_rows(
+    own_server: PostgresServer,
+) -> None:
+    """They are not in its write-ahead log (migrations); a call that was filed is."""
+    database = Database(own_server.url(own_server.create()))
+    await database.upgrade()
+    live, calls = LiveStore(database), CallStore(database)
+    desk = Desk()
+    publisher = Publisher(desk.held, live, "here")
+    told, _ = desk.begin("CA1")
+    await publisher.write()
+    filed = CallRow(call_sid="CA0", from_number="", to_number="", number="", started_at=datetime.now(UTC))
+    await calls.file(filed)
+    own_server.run_sql("CHECKPOINT")  # it is started without waiting for disks: what is said before has to be there
+    own_server.stop()
+    own_server.start()
+    assert await live.listed() == []
+    assert await calls.sids_ending("CA0") == ["CA0"]
+    said(told, "Hello")
+    await publisher.write()
+    await publisher.write()
+    assert [each.key for each in await live.listed()] == [("here", "CA1")]
+    await database.close()
