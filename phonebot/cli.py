@@ -1,7 +1,6 @@
 """The command line: arguments in, a sentence and a remedy out when something is wrong."""
 
 import asyncio
-import logging
 import os
 import secrets
 import signal
@@ -261,9 +260,10 @@ def model(
     ] = None,
 ) -> None:
     """The embedded Realtime server alone, in both dialects, for other programs too."""
+    from phonebot.discretion import set_up_logging
     from phonebot.simulator.script import load_script
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    set_up_logging(secrets=[key] if key else ())
     run(_model(load_script(script) if script else None, host, port, key))
 
 
