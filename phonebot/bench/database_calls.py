@@ -34,8 +34,8 @@ DELTAS, DELTA_MS = 9, 220
 CALLER_WORDS, BOT_WORDS = 7, 18
 FUNCTION_EVERY = 5
 """Exchanges of which one has a function, and with it a second response."""
-FRAME_EVERY_MS = 450
-"""One frame stands for the 22 that the carrier sends meanwhile: at least one to each write of a process."""
+FRAME_EVERY_MS = 5_000
+"""One frame stands for the 250 that the carrier sends meanwhile: no more than time goes on by them."""
 RESPONSE_USD = 0.011
 """Docs/cost.md, row 1: what an answer costs. It is written once a round, however much it is."""
 

@@ -106,7 +106,8 @@ class PlayedProcess:
         self._spending = _TimedSpending(self._database, timings)
         self._caps = DayCaps(None, self.name, self._spending, alarm=lambda alarm: None)
         self._made = 0
-        # Calls in progress, by when something happens in them next (loop.time()).
+        self._began_s = 0.0  # loop.time() from which on its calls go on
+        # Calls in progress, by when something happens in them next, in s since then.
         self._due: list[tuple[float, int, float, ScriptedCall, ExitStack]] = []
         self._ended: asyncio.Queue[ScriptedCall] = asyncio.Queue()
         self._short: set[asyncio.Task[None]] = set()  # what is asked when a call begins or ends
@@ -122,15 +123,19 @@ class PlayedProcess:
         return self._live.written
 
     @property
+    def _now_s(self) -> float:
+        return asyncio.get_running_loop().time() - self._began_s
+
+    @property
     def _share(self) -> int:
         return _share(self._order.calls, self._order.of, self._index)
 
-    def begin(self, now_s: float) -> None:
-        """The calls in progress at the start: their ages are spread evenly."""
+    def begin(self) -> None:
+        """The calls in progress at the start: their ages are spread evenly. To make them takes a while."""
         offset = (self._index + 0.5) / self._order.of
         for number in range(self._share):
             age_s = (number + offset) / self._share * self._order.call_s
-            self._hold(self._call(), now_s - age_s, now_s)
+            self._hold(self._call(), -age_s, 0.0)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -146,6 +151,7 @@ class PlayedProcess:
         if self._index < self._order.consoles:
             works.append(self._watch())
         async with self._caps.running():
+            self._began_s = asyncio.get_running_loop().time()
             tasks = [asyncio.create_task(work) for work in works]
             try:
                 yield
@@ -189,18 +195,17 @@ class PlayedProcess:
         heapq.heappush(self._due, (due_s, id(call), began_s, call, holding))
 
     async def _talk(self) -> None:
-        loop = asyncio.get_running_loop()
-        next_s = loop.time()
+        next_s = self._now_s
         while True:
-            now_s = loop.time()
+            now_s = self._now_s
             self._timings.note(LATE, max(now_s - next_s, 0.0))
             due = []
             while self._due and self._due[0][0] <= now_s:
                 due.append(heapq.heappop(self._due))
             for _, _, began_s, call, holding in due:
                 self._go_on(call, began_s, now_s, holding)
-            next_s = max(next_s + TICK_S, loop.time())
-            await asyncio.sleep(next_s - loop.time())
+            next_s = max(next_s + TICK_S, self._now_s)
+            await asyncio.sleep(next_s - self._now_s)
 
     def _soon(self, work: Awaitable[None]) -> None:
         task = asyncio.ensure_future(work)
@@ -214,7 +219,7 @@ class PlayedProcess:
         sid = call.about.call_sid
         with suppress(StoreError), self._timings.timing(LET_IN):
             await self._admissions.take(f"nonce-{sid}", sid, datetime.now(UTC) + TOKEN)
-        now_s = asyncio.get_running_loop().time()
+        now_s = self._now_s
         self._hold(call, now_s, now_s)
 
     async def _end(self, call: ScriptedCall) -> None:
@@ -332,12 +337,10 @@ async def play(
     `ready` is called when all calls are written; when it returns, measuring begins. The load goes on until
     `measured` has returned. Raises StoreError.
     """
-    loop = asyncio.get_running_loop()
     timings = Timings()
     processes = [PlayedProcess(index, order, timings) for index in order.processes]
-    began_s = loop.time()
     for process in processes:
-        process.begin(began_s)
+        process.begin()
     async with AsyncExitStack() as running:
         for process in processes:
             await running.enter_async_context(process.running())

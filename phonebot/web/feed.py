@@ -17,6 +17,7 @@ Events are msgspec Structs that name themselves in `type`; `msgspec.json.encode(
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Literal, Self, TypeAlias
@@ -242,14 +243,18 @@ class Subscription:
     """
     The events of one call, or of all, in order: iterate over it within its `with` block.
 
-    It ends after CallEnded, if it is of one call, and after `Lost`.
+    It ends after CallEnded, if it is of one call, and after `Lost`. A Snapshot that waits when there is a newer one
+    of its call, and nothing of that call between them, gives way to it: so there are no more of them than of calls,
+    however many these are, and they are not counted among the events that may wait.
     """
 
     def __init__(self, call_sid: str | None, closed: "Callable[[Subscription], None]") -> None:
         """`closed` is told when nobody reads it any more."""
         self.call_sid = call_sid
         self._closed = closed
-        self._queue: deque[Event] = deque()
+        self._queue: deque[_Waiting] = deque()
+        # Snapshots that wait, by CallSid, as long as nothing of the call has come after them.
+        self._newest: dict[str, _Waiting] = {}
         self._filled = asyncio.Event()
         self._over = False  # nothing more is put into the queue
 
@@ -257,10 +262,20 @@ class Subscription:
         """Never waits."""
         if self._over:
             return
-        if len(self._queue) >= MAX_QUEUED:
+        if isinstance(event, Snapshot):
+            if known := self._newest.get(event.call_sid):
+                known.event = event
+                return
+        elif len(self._queue) - len(self._newest) >= MAX_QUEUED:
             self._queue.clear()
+            self._newest.clear()
             event = Lost()
-        self._queue.append(event)
+        waits = _Waiting(event)
+        self._queue.append(waits)
+        if isinstance(event, Snapshot):
+            self._newest[event.call_sid] = waits
+        elif not isinstance(event, Lost):
+            self._newest.pop(event.call_sid, None)
         self._over = isinstance(event, Lost) or (isinstance(event, CallEnded) and self.call_sid is not None)
         self._filled.set()
 
@@ -273,7 +288,7 @@ class Subscription:
     @property
     def waiting(self) -> tuple[Event, ...]:
         """What can be read at once."""
-        return tuple(self._queue)
+        return tuple(waits.event for waits in self._queue)
 
     def __enter__(self) -> Self:
         return self
@@ -292,7 +307,18 @@ class Subscription:
                 raise StopAsyncIteration
             self._filled.clear()
             await self._filled.wait()
-        return self._queue.popleft()
+        waits = self._queue.popleft()
+        event = waits.event
+        if isinstance(event, Snapshot) and self._newest.get(event.call_sid) is waits:
+            del self._newest[event.call_sid]
+        return event
+
+
+@dataclass(eq=False, slots=True)
+class _Waiting:
+    """An event until it is read."""
+
+    event: Event
 
 
 class Feed:

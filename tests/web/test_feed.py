@@ -100,8 +100,10 @@ async def test_a_watcher_is_told_when_the_caller_has_heard_the_notice() -> None:
     feed = Feed()
     call = feed.begin(ABOUT, CallPlan(Session(), notice="This call is recorded."))
     with feed.subscribe("CA1") as events:
+        before = await anext(events)
         happen(call, 2_000, StartRecording())
-        before, after = await waiting(events)
+        (after,) = await waiting(events)
+    assert isinstance(before, Snapshot)
     assert (before.noticed, after.noticed) == (False, True)
 
 
@@ -261,6 +263,37 @@ async def test_a_call_keeps_its_newest_lines(monkeypatch: pytest.MonkeyPatch) ->
     for n in range(3):
         happen(call, n, Line("caller", f"item_{n}", str(n)))
     assert [line.text for line in call.snapshot().lines] == ["1", "2"]
+
+
+async def test_who_begins_to_watch_more_calls_than_events_may_wait_is_told_of_each(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(feeds, "MAX_QUEUED", 3)
+    feed = Feed()
+    calls = [feed.begin(About(call_sid=f"CA{number}")) for number in range(10)]
+    with feed.subscribe() as events:
+        assert [event.call_sid for event in events.waiting if isinstance(event, Snapshot)] == [
+            call.call_sid for call in calls
+        ]
+        happen(calls[0], 100, Floor(Turn.CALLER))
+        happen(calls[0], 200, Floor(Turn.THINKING))
+        assert len(await waiting(events)) == 12
+
+
+async def test_a_snapshot_that_waits_gives_way_to_a_newer_one_unless_something_happened_between() -> None:
+    events = Subscription(None, closed=lambda closed: None)
+    call = Feed().begin(OTHER)
+    first = call.snapshot()
+    said, later, last = (replace(first, at_ms=at_ms) for at_ms in (100, 300, 400))
+    turn = TurnTaken(call_sid="CA2", at_ms=200, turn=Turn.BOT)
+    events.put(first)
+    events.put(said)
+    assert events.waiting == (said,)
+    events.put(turn)
+    events.put(later)
+    assert await anext(events) == said
+    events.put(last)
+    assert await waiting(events) == [turn, last]
 
 
 @pytest.mark.parametrize("name", ["clinic", "interrupted-twice", "another-language", "consent", "typed"])
