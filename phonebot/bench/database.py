@@ -59,7 +59,7 @@ async def _measure(url: str, load: Load, seconds: float, progress: Callable[[str
         before = await figures_of(database)
         progress(f"measuring for {seconds:g} s")
         async with asyncio.timeout(seconds + ANSWER_S):
-            answers = await asyncio.gather(*(_played(each) for each in generators))
+            answers = await asyncio.gather(*(_played(each) for each in generators))  # which go on meanwhile
         after = await figures_of(database)
         return _report(database.name, load, before, after, answers)
     except TimeoutError:

@@ -9,7 +9,7 @@ asks what calls cost, looks for changes, and shows the calls of the others. What
 database: sound, sockets, logs, and the process that reads a log.
 
 It prints `ready` when all calls are in progress and written, waits for a line, measures, prints a Played, and goes
-on until there is another line, or none can come.
+on until there is another line. It ends as soon as none can come.
 """
 
 import asyncio
@@ -54,7 +54,7 @@ LATE = "late"
 
 TICK_S = 0.1
 RETRY_S = 1.0
-WRITTEN_S = 120.0
+WRITTEN_S = 240.0
 """How long the first write of all calls may take."""
 LOOKS_EVERY_S = {"profiles": 1.0, "greetings": 1.0, "outbound": 1.0, "after": 5.0}
 """web/profiles.py, web/greetings.py, outbound/dialler.py, after/work.py: POLL_S of each."""
@@ -368,7 +368,8 @@ async def _say(line: bytes) -> None:
     """And wait for an answer."""
     sys.stdout.buffer.write(line + b"\n")
     sys.stdout.buffer.flush()
-    await asyncio.to_thread(sys.stdin.readline)
+    if not await asyncio.to_thread(sys.stdin.readline):
+        raise StoreError("nobody asks for the load any more")
 
 
 def main() -> None:
