@@ -14,7 +14,7 @@ import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Protocol
 
 from pydantic import Field
 
@@ -33,6 +33,14 @@ STORE_S = 3.0
 CALLER = Actor("caller")
 UNKNOWN = "The number of this call is not known, so it cannot be noted. Ask for it to be sent in writing."
 NOTED = "Noted: {number} will not be called again. Say so in a sentence, and say goodbye."
+
+
+class Noting(Protocol):
+    """Keeps numbers that are not to be called."""
+
+    async def add(self, number: str, why: str) -> None:
+        """Never call a number again. Raises OSError when it can be kept nowhere."""
+        ...
 
 
 class OptOutBook:
@@ -74,7 +82,7 @@ class OptOut:
 
     name = NAME
 
-    def __init__(self, book: OptOutBook | None = None) -> None:
+    def __init__(self, book: Noting | None = None) -> None:
         self._function = None if book is None else _function(book)
 
     def made_for(self, profile: Profile) -> Runnable | str:
@@ -82,7 +90,7 @@ class OptOut:
         return self._function or "there is no database in which a number could be kept"
 
 
-def _function(book: OptOutBook) -> Tool:
+def _function(book: Noting) -> Tool:
     @tool(name=NAME, timeout_s=10)
     async def opt_out(
         call: ToolContext,

@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 from phonebot.call.actions import Action, Ended
 from phonebot.call.inputs import Input
 from phonebot.carrier.messages import Start
+from phonebot.rehearsal.builtins import builtins
 from phonebot.rehearsal.line import Dialled
 from phonebot.replay.reader import Step as Happening
 from phonebot.serving import listen, running
@@ -110,7 +111,7 @@ class ServiceLine:
         def watch(start: Start) -> _Journal:
             return _Journal(self.happened)
 
-        workshop = Workshop(dialled.functions, guardrails=dialled.guardrails)
+        workshop = Workshop(dialled.functions, guardrails=dialled.guardrails, builtins=builtins())
         app = create_app(settings, dialled.numbers, watch=(watch,), workshop=workshop)
         await self._resources.enter_async_context(running(app, listener))
         return asyncio.create_task(

@@ -11,6 +11,7 @@ from phonebot.call.inputs import Checked, ToolResult
 from phonebot.call.plan import plan_for
 from phonebot.guardrails.guard import Guard
 from phonebot.guardrails.guardroom import Guardroom
+from phonebot.rehearsal.builtins import builtins
 from phonebot.rehearsal.line import Dialled
 from phonebot.rehearsal.virtual import CALL_SID, Look, RunFunction, VirtualCall
 from phonebot.rehearsal.virtual_model import VirtualModel
@@ -56,7 +57,7 @@ class VirtualLine:
 
     def __init__(self, dialled: Dialled) -> None:
         profile = dialled.numbers.profile_for(dialled.number)
-        workshop = Workshop(dialled.functions, guardrails=dialled.guardrails)
+        workshop = Workshop(dialled.functions, guardrails=dialled.guardrails, builtins=builtins())
         equipment = workshop.equip(profile)
         answered = answer(profile, NOW)
         plan = plan_for(
