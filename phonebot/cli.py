@@ -112,6 +112,10 @@ def serve(
     workers: Annotated[
         int, typer.Option(min=1, max=64, help="Processes that answer; one that dies is replaced.")
     ] = 1,
+    script: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="With --dev: the dialogue that the embedded model plays."),
+    ] = None,
 ) -> None:
     """Answer calls. Told to stop (SIGTERM, Ctrl-C), it lets them end; told twice, it ends them."""
     from phonebot.deployment import secrets_of
@@ -122,7 +126,9 @@ def serve(
     settings = load().model_copy(update=given)
     set_up_logging(settings.log_level, secrets_of(settings), settings.log_personal_data, form=settings.log_format)
     settings.check_for_serving(dev)
-    if code := run(_serve(settings, dev, workers)):
+    if script and not (dev and not settings.has_model):
+        raise typer.BadParameter("--script is for the embedded model: give --dev, and no model in the settings")
+    if code := run(_serve(settings, dev, workers, script)):
         raise typer.Exit(code)
 
 
@@ -137,7 +143,7 @@ def _tell(form: "Form", line: str, style: str | None = None) -> None:
     errors.file.write(f"{as_json(line, __name__)}\n")
 
 
-async def _serve(settings: "Settings", dev: bool, workers: int) -> int:
+async def _serve(settings: "Settings", dev: bool, workers: int, script: Path | None) -> int:
     """The exit code."""
     from pydantic import SecretStr
 
@@ -151,6 +157,7 @@ async def _serve(settings: "Settings", dev: bool, workers: int) -> int:
         serve_until_signalled,
         stored_profiles,
     )
+    from phonebot.simulator.script import load_script
     from phonebot.traces.setting_up import tracing_of
     from phonebot.web.app import create_app
 
@@ -160,7 +167,7 @@ async def _serve(settings: "Settings", dev: bool, workers: int) -> int:
         if dev:
             settings = settings.model_copy(update={"twilio_auth_token": None})
             if not settings.has_model:
-                model = await resources.enter_async_context(embedded_model())
+                model = await resources.enter_async_context(embedded_model(load_script(script) if script else None))
                 settings = settings.model_copy(update={"model_url": model.url})
             tell("DEVELOPMENT MODE: no signature is checked; loopback only", "bold yellow")
         if settings.secret_key is None:  # in development alone; here, since one-time links are signed with it too

@@ -130,6 +130,25 @@ def test_serve_in_development_refuses_to_be_reached_from_outside(
     assert "PHONEBOT_HOST must be localhost, 127.0.0.1 or ::1 with --dev" in said(capsys)
 
 
+@pytest.mark.parametrize("model_url", ["", "ws://127.0.0.1:9"])
+def test_serve_refuses_a_script_that_no_embedded_model_would_play(
+    model_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without --dev, or with another model."""
+    script = tmp_path / "script.toml"
+    script.write_text('reprompt = "Sorry?"\n')
+    given = {
+        "PHONEBOT_PUBLIC_URL": "https://bot.example.com",
+        "PHONEBOT_SECRET_KEY": SECRET_KEY,
+        "TWILIO_AUTH_TOKEN": TOKEN,
+        "PHONEBOT_MODEL_URL": "ws://127.0.0.1:9",
+    }
+    for name, value in ({"PHONEBOT_MODEL_URL": model_url} if model_url else given).items():
+        monkeypatch.setenv(name, value)
+    assert run("serve", "--script", str(script), *(["--dev"] if model_url else [])) == 2
+    assert "--script is for the embedded model" in said(capsys)
+
+
 def test_serve_shows_what_is_wrong_with_a_profile_to_the_letter(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
