@@ -22,6 +22,7 @@ def test_every_test_that_a_document_names_exists() -> None:
 
 
 PAGES = sorted((ROOT / "docs").glob("*.md"))
+EXAMPLES = sorted((ROOT / "examples").rglob("README.md"))
 IN_DEPLOY = re.compile(r"deploy/(?!test_)[\w./@-]*\w")  # tests are named by their path below tests/
 
 
@@ -35,9 +36,16 @@ def test_every_file_of_deploy_that_is_named_exists() -> None:
 
 
 def test_every_link_between_documents_leads_somewhere() -> None:
-    for page in (*PAGES, ROOT / "README.md"):
+    for page in (*PAGES, *EXAMPLES, ROOT / "README.md"):
         for link in re.findall(r"\]\((?!https?://)([^)#]+)(?:#[^)]*)?\)", page.read_text("utf-8")):
             assert (page.parent / link).exists(), f"{page.name}: {link}"
+
+
+def test_every_document_that_an_example_names_exists() -> None:
+    """By its path, since an example is copied elsewhere."""
+    named = {name for page in EXAMPLES for name in re.findall(r"`(docs/[\w.-]+)`", page.read_text("utf-8"))}
+    assert len(named) > 5
+    assert sorted(name for name in named if not (ROOT / name).is_file()) == []
 
 
 def test_a_document_that_another_one_names_is_linked() -> None:

@@ -7,7 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-PAGES = (*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md", ROOT / "CONTRIBUTING.md")
+PAGES = (
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "examples").rglob("README.md")),
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+)
 
 _FENCED = re.compile(r"^( *)```(\w*)[^\n]*\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 _SPAN = re.compile(r"(?<!`)`([^`]+)`(?!`)")
@@ -38,28 +43,32 @@ class Written:
 def blocks() -> Iterator[Block]:
     for page in PAGES:
         for indent, language, text in _FENCED.findall(page.read_text("utf-8")):
-            yield Block(page.name, language, re.sub(f"^{indent}", "", text, flags=re.MULTILINE))
+            yield Block(_name(page), language, re.sub(f"^{indent}", "", text, flags=re.MULTILINE))
 
 
 def commands(program: str) -> Iterator[Written]:
     """Those of a program, of blocks for a shell (fenced as sh, or indented) and of spans."""
     for page in PAGES:
         text = page.read_text("utf-8")
-        for line in _shell_lines(text):
+        for line in shell_lines(text):
             if words := _of_program(program, _words(line)):
-                yield Written(page.name, words, whole=True)
+                yield Written(_name(page), words, whole=True)
         for span in _SPAN.findall(_FENCED.sub("", text)):
             words = _words(" ".join(span.replace(r"\|", "|").split()))
             if words[:1] == (program,):
-                yield Written(page.name, words, whole=False)
+                yield Written(_name(page), words, whole=False)
 
 
-def _shell_lines(text: str) -> Iterator[str]:
-    """Each with the lines that it goes on in."""
+def shell_lines(text: str) -> Iterator[str]:
+    """Those of a page's blocks for a shell, each with the lines that it goes on in."""
     fenced = [block for _, language, block in _FENCED.findall(text) if language in ("", "sh", "bash")]
     indented = re.findall(r"^ {4,}\S.*$", _FENCED.sub("", text), re.MULTILINE)
     for block in (*fenced, "\n".join(indented)):
         yield from (line.strip() for line in re.sub(r"\\\n\s*", "", block).splitlines())
+
+
+def _name(page: Path) -> str:
+    return str(page.relative_to(ROOT))
 
 
 def _words(line: str) -> tuple[str, ...]:
