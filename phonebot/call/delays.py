@@ -11,6 +11,7 @@ way end. Each frame of the caller is stamped at such a boundary, so the stamps t
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from math import ceil
 
 from phonebot.call.clock import ahead_ms
 from phonebot.call.plan import CarrierTraits
@@ -270,9 +271,11 @@ class Delays:
         No message of ours arrives sooner, however unevenly the network or the carrier's echoes have run.
 
         The slowest round trip tells most: it was the quickest possible one and, at most, all there is of unevenness
-        and the carrier's lag. What its uneven echoes explain of how round trips differ is not the network's, too.
+        and the carrier's lag. What of how round trips differ is explained by that, and by uneven echoes, is not the
+        network's, too.
         """
-        uneven_ms = max(self.jitter_ms, self._differ_ms - self.jitter_ms - self.spread_ms) * self._unseen
+        explained_ms = self.jitter_ms + self.spread_ms + ceil(self.mark_lag_ms / FRAME_MS) * FRAME_MS
+        uneven_ms = max(self.jitter_ms, self._differ_ms - explained_ms) * self._unseen
         trips_ms = self._true_trips_ms or (UNKNOWN_ROUND_TRIP_MS,)
         surely_ms = max(min(trips_ms), max(trips_ms) - self.mark_lag_ms)
         return surely_ms - uneven_ms - self.spread_ms - FRAME_MS - ROUNDING_MS

@@ -308,6 +308,26 @@ CALLS: dict[str, tuple[Conditions, tuple[Answer | OwnAudio | Interruption, ...]]
             Interruption("in the tail", 400, 100),
         ),
     ),
+    "round trips that differ because of the carrier's lag, and no fence before his turn ends": (
+        Conditions(
+            Network(100, 0, 0, 0),
+            Oddities(
+                first_timestamp_ms=100,
+                timestamp_jitter_ms=3,
+                silence_suppressed=True,
+                marks_delay_ms=100,
+                marks_lag_ms=30,
+            ),
+            interrupt_response=False,
+            traits=CarrierTraits(mark_lag_ms=30),
+        ),
+        (
+            Answer((300,), delta_ms=10, followed=True),
+            Interruption("in the tail", 0, 100),
+            Answer((300,), speed=1.0, delta_ms=10, followed=True),
+            Interruption("in mid-item", 148, 100),
+        ),
+    ),
 }
 
 
