@@ -131,7 +131,7 @@ def test_a_question_to_prometheus_can_be_read(block: Block) -> None:
 
 
 def test_the_page_on_the_call_log_replays_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (block,) = (block for block in of("python") if block.page == "call-log.md")
+    (block,) = (block for block in of("python") if block.page == "docs/call-log.md")
     (named,) = re.findall(r'"(data/calls/.*?)"', block.text)
     shutil.copytree(ROOT / "fixtures" / "calls" / "interrupted-twice", tmp_path / named)
     monkeypatch.chdir(tmp_path)
