@@ -77,8 +77,9 @@ def provider_of(service: Service) -> str:
 
 
 async def figures(service: Service) -> dict[str, float]:
+    """What is counted of sessions with models."""
     _, text = await service.request("GET", "/metrics")
-    found = re.findall(r"^phonebot_model_(\S+) (\S+)$", text, re.MULTILINE)
+    found = re.findall(r"^phonebot_model_((?:sessions|failovers|breaker)\S*) (\S+)$", text, re.MULTILINE)
     return {name: float(value) for name, value in found if value != "0.0" and "_created" not in name}
 
 

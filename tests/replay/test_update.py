@@ -79,6 +79,7 @@ def test_a_folder_that_cannot_be_written_keeps_its_log(tmp_path: Path, monkeypat
 def test_an_outcome_that_changes_is_in_the_header(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = saved(tmp_path / "call", interrupted())
     end = conversation.Conversation.end
-    monkeypatch.setattr(conversation.Conversation, "end", lambda talk, outcome, now: end(talk, "stream_lost", now))
+    lost = lambda talk, outcome, now, by_carrier=False: end(talk, "stream_lost", now)  # noqa: E731
+    monkeypatch.setattr(conversation.Conversation, "end", lost)
     update(folder)
     assert read(folder).header.outcome == "stream_lost"

@@ -9,7 +9,7 @@ import pytest
 from phonebot.errors import SettingsError
 from phonebot.tools.registry import GROUP, load_function, load_tools
 
-NAMES = {"dish_of_the_day", "endless", "fail", "large", "look_up", "pay", "pay_by_word"}
+NAMES = {"dish_of_the_day", "endless", "fail", "large", "look_into_it", "look_up", "pay", "pay_by_word"}
 
 
 def problems_of(wanted: str = "", *installed: EntryPoint) -> tuple[str, ...]:

@@ -73,8 +73,11 @@ class Walk:
         assert await self.shown.violations() == []
 
     def complaints(self) -> list[str]:
-        """But for those of the browser about answers that were meant: 409, 422."""
-        return [text for text in self.shown.complaints if "409" not in text and "422" not in text]
+        """But for those about answers that were meant, 409 and 422, and requests that he left with their page."""
+        meant: tuple[str, ...] = ("409", "422")
+        if any("htmx:sendAbort" in text for text in self.shown.complaints):
+            meant += ("htmx:sendAbort", "htmx:afterRequest")
+        return [text for text in self.shown.complaints if not any(each in text for each in meant)]
 
 
 async def test_from_the_first_login_to_a_bot_that_was_changed_tried_and_saved(
