@@ -226,7 +226,8 @@ class Run:
         due_ms, dry = self.due(mark, reckoning)
         if mark.bare and self.anchored and mark.position == self.confirmed and at_ms <= self.confirmed_ms:
             due_ms, dry = at_ms, False  # it came with the echo of the audio before it: it had waited behind that
-        firm = self.is_firm(mark)
+        # What no frame dates anchors nothing against what one does.
+        firm = self.is_firm(mark) and not (is_dated and self.undated_ms)
         if firm:  # whatever was reckoned of its way
             due_ms = self.confirmed_ms + (mark.position - self.confirmed) / BYTES_PER_MS
         latest_ms = at_ms

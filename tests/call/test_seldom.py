@@ -308,6 +308,23 @@ CALLS: dict[str, tuple[Conditions, tuple[Answer | OwnAudio | Interruption, ...]]
             Interruption("in the tail", 400, 100),
         ),
     ),
+    "first echoes in the caller's silence, late by all of its jitter, and later ones that his frames date": (
+        Conditions(
+            Network(100, 20, 200, 0),
+            Oddities(
+                first_timestamp_ms=100,
+                timestamp_jitter_ms=3,
+                silence_suppressed=True,
+                marks_doubled=0.3,
+                marks_lost=0.1,
+                clear_echoes=False,
+            ),
+            interrupt_response=False,
+            seed=354,
+            traits=CarrierTraits(0, 0, 0),
+        ),
+        (Answer((300,), speed=1.0, delta_ms=10, followed=True), OwnAudio(1_000), Interruption("in mid-item", 400)),
+    ),
     "round trips that differ because of the carrier's lag, and no fence before his turn ends": (
         Conditions(
             Network(100, 0, 0, 0),
