@@ -32,7 +32,7 @@ from phonebot.call.inputs import ModelReady
 from phonebot.errors import NotStored
 from phonebot.realtime import failover
 from phonebot.realtime.events import ResponseDone
-from phonebot.simulator.caller import HangUp, Say, WaitForHangUp, WaitForQuiet
+from phonebot.simulator.caller import HangUp, Say, WaitForBot, WaitForHangUp, WaitForQuiet
 from phonebot.simulator.outputs import Faults
 from phonebot.simulator.server import ModelServer, serve
 from phonebot.store.database import Database
@@ -159,7 +159,7 @@ async def test_calls_do_not_wait_for_a_provider_that_fails(
         terms = settings_for(tmp_path, f"ws://127.0.0.1:{port}/v1/realtime", good.url)
         service = await start_service(model_url=good.url, **terms)
         for _ in range(4):
-            await service.dial(HangUp(), WaitForQuiet(100))
+            await service.dial(WaitForBot(), HangUp())
         told = await figures(service)
         assert told['sessions_total{provider="p0",result="unreachable"}'] == 3
         assert told['breaker{provider="p0"}'] == 2

@@ -39,7 +39,7 @@ def pytest_in(folder: Path, *arguments: str) -> tuple[int, str]:
         env=environment(PYTHONDONTWRITEBYTECODE="1"),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     return done.returncode, done.stdout + done.stderr
@@ -133,6 +133,7 @@ def test_the_page_on_testing_tells_of_tests_that_pass(tmp_path: Path) -> None:
     assert (code, "2 passed" in output) == (0, True), output
 
 
+@pytest.mark.timeout(400)  # four processes, two of them with a whole service
 def test_the_phone_is_a_setting(repository: Path) -> None:
     (repository / "test_phone.py").write_text(
         "def test_it(phone):\n"
