@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 from switchboard_driver import COLLEAGUE, LINE, Scene, staged
+from tool_driver import shop
 
 from phonebot.carrier.account import CarrierAccount
 from phonebot.errors import AccountError, CarrierRefused, CarrierUnreachable
@@ -242,16 +243,10 @@ async def test_an_answer_that_is_none_of_the_apis_is_no_answer(answer: web.Respo
     async def handle(_request: web.Request) -> web.Response:
         return web.Response(body=answer.body, status=answer.status, headers={"Content-Type": "application/json"})
 
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", handle)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-        async with CarrierAccount(ACCOUNT_SID, AUTH_TOKEN, url, deadline_s=2) as account:
-            with pytest.raises(AccountError) as caught:
-                await asyncio.wait_for(account.call_state("CA1"), 5)
-    finally:
-        await runner.cleanup()
+    async with (
+        shop(handle) as url,
+        CarrierAccount(ACCOUNT_SID, AUTH_TOKEN, url, deadline_s=2) as account,
+    ):
+        with pytest.raises(AccountError) as caught:
+            await asyncio.wait_for(account.call_state("CA1"), 5)
     assert isinstance(caught.value, CarrierUnreachable)

@@ -11,6 +11,7 @@ from aiohttp import web
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from service_driver import SPEECH, StartService, until
 from spans import Kept, ids
+from tool_driver import shop
 
 from phonebot import __version__
 from phonebot.simulator.caller import HangUp, Interrupt, Say, WaitForQuiet
@@ -113,19 +114,12 @@ async def collector(got: list[ExportTraceServiceRequest]) -> AsyncIterator[str]:
     """Takes traces as OpenTelemetry's collector does; yields its endpoint."""
 
     async def take(request: web.Request) -> web.Response:
+        assert (request.method, request.path) == ("POST", "/v1/traces")
         got.append(ExportTraceServiceRequest.FromString(await request.read()))
         return web.Response(content_type="application/x-protobuf")
 
-    app = web.Application()
-    app.router.add_post("/v1/traces", take)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    finally:
-        await runner.cleanup()
+    async with shop(take) as url:
+        yield url
 
 
 async def test_traces_get_to_who_collects_them_with_the_services_name_and_version(
