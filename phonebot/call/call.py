@@ -171,8 +171,7 @@ class Call:
         """Nobody looks at the caller's frames, nor at the time that passes with each, but for `wakeup_ms`."""
         waits = self._talk.notice or self._typed.unanswered or self._talk.farewell or self._tools.running
         looks = self._guardrails.looks or self._caller.keys_in or self._manners.watches
-        has_begun = self._carrier_ms >= 0 and not self._talk.ended
-        return has_begun and self._caller.passes_on and not (waits or looks)
+        return self._caller.passes_on and not (waits or looks or self._talk.ended)
 
     def _finish(self, actions: list[Action], now: int) -> list[Action]:
         """The same as the model can be told it: nothing while there is none, and later what that was."""

@@ -38,7 +38,7 @@ SESSION, SPEAKS, AWAY, END = "model session", "caller speaks", "model away", "en
 
 
 class CallSpans:
-    """It is told what happens past the frames (web/past_frames.py). `close` it in any case."""
+    """It is told what a bridge tells its journals. `close` it in any case."""
 
     def __init__(self, tracer: Tracer, call: Span) -> None:
         self._tracer, self._call = tracer, call

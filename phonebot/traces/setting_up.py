@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 
 class Spans(Journal, Protocol):
-    """Those of one stream of a call (call_spans.py): a journal that is told what happens past the frames."""
+    """Those of one stream of a call (call_spans.py): a journal of the bridge."""
 
     def decided(self, provider: str, model_name: str, profile: str) -> None: ...
 

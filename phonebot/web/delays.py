@@ -44,7 +44,7 @@ class Delays:
 
 
 class CallDelays:
-    """Of one call. It is told what happens past the frames (past_frames.py), and once that the call has ended."""
+    """Of one call. It is told what a bridge tells (`Journal`), and once that the call has ended."""
 
     def __init__(self, delays: Delays) -> None:
         self._delays = delays

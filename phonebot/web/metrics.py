@@ -44,7 +44,6 @@ from phonebot.web.delays import CallDelays, Delays
 from phonebot.web.hangups import HangUp
 from phonebot.web.label_names import LabelNames
 from phonebot.web.model_use import CallModelUse, ModelUse, Names
-from phonebot.web.past_frames import PastFrames
 from phonebot.web.webhooks import TurnedAway
 
 # Whoever sends one of these has passed a proxy: the peer's address says nothing of where he is.
@@ -192,9 +191,9 @@ class Metrics:
         return Route("/metrics", answer)
 
 
-class CallMetrics(PastFrames):
+class CallMetrics:
     """
-    A bridge's journal of all that is counted of its call, and that tells `further` the same, past the frames.
+    A bridge's journal of all that is counted of its call, and that tells `further` the same.
 
     `provider` and `model`: whose model the call begins with, as the operator names them.
     """
@@ -205,8 +204,12 @@ class CallMetrics(PastFrames):
         self._metrics = metrics
         self._delays = CallDelays(metrics.delays)
         use = CallModelUse(metrics.use, Names.of(plan, provider, model), plan.tariff)
-        super().__init__((_Counting(metrics), self._delays, use, *further))
+        self._journals: tuple[Journal, ...] = (_Counting(metrics), self._delays, use, *further)
         metrics.started.inc()
+
+    def happened(self, now: int, received: Input, actions: list[Action]) -> None:
+        for journal in self._journals:
+            journal.happened(now, received, actions)
 
     def ended(self, outcome: Outcome) -> None:
         self._metrics.ended.labels(outcome).inc()
@@ -214,7 +217,7 @@ class CallMetrics(PastFrames):
 
 
 class _Counting:
-    """Counts what happens to a call, past its frames."""
+    """Counts what happens to a call."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics

@@ -93,7 +93,7 @@ class ModelUse:
 
 
 class CallModelUse:
-    """Of one call, reckoned at its tariff. It is told what happens past the frames (past_frames.py)."""
+    """Of one call, reckoned at its tariff. It is told what a bridge tells (`Journal`)."""
 
     def __init__(self, use: ModelUse, names: Names, tariff: Tariff) -> None:
         self._use, self._names, self._tariff = use, names, tariff
