@@ -29,7 +29,7 @@ What opens a door is not kept: the values of a stream's parameters, the configur
 """
 
 import zlib
-from binascii import a2b_base64, b2a_base64
+from binascii import a2b_base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -226,6 +226,17 @@ class _OpenBlock:
         self.newest = media
         self._frames.append((now, media.timestamp_ms, told))
 
+    def append_own(self, aside: list[tuple[int, Media, Sequence[Action]]]) -> list[bytes]:
+        """Add the first of these, up to one that does not continue the block: returns their audio."""
+        added: list[bytes] = []
+        for now, media, _ in aside:
+            audio = _canonical(media.payload) if self.continues(media) else None
+            if audio is None or len(audio) != self.frame_bytes:
+                break
+            self.append(now, media, [OWN_AUDIO])
+            added.append(audio)
+        return added
+
     def tell(self, now: int, action: Action, keep_audio: bool) -> bool:
         """Note what the model was told of the newest frame. False: `action` is something else, or came later."""
         at_ms, _, told = self._frames[-1]
@@ -301,7 +312,24 @@ class LogEncoder:
     def _take_down(self) -> None:
         """What was put aside."""
         while self._aside:
-            self._encode(*self._aside.pop(0))
+            if count := self._continue_block():
+                del self._aside[:count]
+            else:
+                self._encode(*self._aside.pop(0))
+
+    def _continue_block(self) -> int:
+        """How many of the frames aside were taken down since they continue the block: all, as a rule."""
+        block = self._block
+        if block is None or not self._has_room(CALLER_FILE, block.frame_bytes * len(self._aside)):
+            return 0
+        audio = block.append_own(self._aside)
+        count = len(audio)
+        self._inputs += count
+        self._actions += count
+        self._frames += count
+        if self._keep_audio:
+            self._audio[CALLER_FILE] += b"".join(audio)
+        return count
 
     def give_up(self) -> int:
         """Forget what was put aside, since it can't be encoded; returns how much that was."""
@@ -314,8 +342,6 @@ class LogEncoder:
         self._actions += len(actions)
         if isinstance(received, Media):
             self._frames += 1
-            if self._is_next_frame(now, received, actions):
-                return
             self._media(now, received)
         else:
             self._end_block()
@@ -348,19 +374,6 @@ class LogEncoder:
             audio.clear()
         self._lines.clear()
         return part
-
-    def _is_next_frame(self, now: int, media: Media, actions: Sequence[Action]) -> bool:
-        """Fifty times a second it is the block's next frame, and all that came of it is that the model was told."""
-        block = self._block
-        if block is None or not block.continues(media) or not _is_own(media, actions):
-            return False
-        audio = _canonical(media.payload)
-        if audio is None or len(audio) != block.frame_bytes or not self._has_room(CALLER_FILE, len(audio)):
-            return False
-        block.append(now, media, [OWN_AUDIO])
-        if self._keep_audio:
-            self._audio[CALLER_FILE] += audio
-        return True
 
     def _media(self, now: int, media: Media) -> None:
         audio = _canonical(media.payload)
@@ -486,8 +499,17 @@ def _canonical(text: str) -> bytes | None:
     except ValueError:
         return None
     # All that can differ now are bits of the last character that stand for nothing.
-    end = audio[-(len(audio) % 3 or 3) :]
-    return audio if b2a_base64(end, newline=False).decode() == text[-4:] else None
+    match len(audio) % 3:
+        case 0:
+            return audio
+        case 1:
+            return audio if text[-3] in _ENDS_OF_1 else None
+        case _:
+            return audio if text[-2] in _ENDS_OF_2 else None
+
+
+# The last characters that stand for 2 or 4 bits, the others being 0 (RFC 4648, section 3.5).
+_ENDS_OF_1, _ENDS_OF_2 = "AQgw", "AEIMQUYcgkosw048"
 
 
 def _without_mcp_config(fields: Any) -> Any:
