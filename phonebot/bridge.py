@@ -250,8 +250,12 @@ class Bridge:
         self._feed(answered)
 
     def note(self, sent: AnswerSent) -> None:
-        """How long an answer took us: it is known later, since what took so long is being told of still."""
-        self._begin(self._take(sent))
+        """
+        How long an answer took us: it is known later, since what took so long is being told of still.
+
+        Nothing happens when the call has ended.
+        """
+        self._feed_later(sent)
 
     def cap(self, reached: CapReached) -> None:
         """What calls may cost in a day is spent. Nothing happens when the call has ended."""
@@ -366,20 +370,22 @@ class Bridge:
             return
         assert self._toolbox is not None, "a plan with functions comes with what runs them"
         if isinstance(action, RunTool):
-            self._toolbox.run(action, self._answered)
+            self._toolbox.run(action, self._feed_later)
         else:
             self._toolbox.stop(action.call_id)
 
-    def _answered(self, result: ToolResult) -> None:
-        """A function has run. In a task of the call: should the core fail by it, the call does."""
-        self._begin(self._take(result))
+    def _feed_later(self, received: ToolResult | AnswerSent) -> None:
+        """In a task of the call: should the core fail by it, the call does, and not who brings it."""
+
+        async def feed() -> None:
+            self._feed(received)
+
+        if not self._call.ended:  # else there may be no tasks of the call any more
+            self._begin(feed())
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """A task of the call."""
         return self._tasks.create_task(work, context=self._context.copy())
-
-    async def _take(self, received: Input) -> None:
-        self._feed(received)
 
     def _report_backlog(self, now: int) -> None:
         """Let the call know of what could not be sent."""

@@ -124,8 +124,10 @@ class ModelOutbox:
     def keeping(self) -> Iterator[None]:
         """What is put in meanwhile was kept for a session that begins: it waits however long it is."""
         self._max_bytes = math.inf
-        yield
-        self._max_bytes = self._bytes + self._usual_bytes
+        try:
+            yield
+        finally:
+            self._max_bytes = self._bytes + self._usual_bytes
 
     async def get(self) -> Command:
         while not self._waiting:

@@ -27,6 +27,7 @@ from phonebot.call.actions import (
 )
 from phonebot.call.call import Call
 from phonebot.call.inputs import (
+    AnswerSent,
     CallerAudioDropped,
     CarrierClosed,
     Input,
@@ -451,6 +452,17 @@ async def test_a_carrier_that_takes_nothing_is_given_up(monkeypatch: pytest.Monk
     assert shell.notes.did[-1] == Ended("stream_lost")
 
 
+async def test_what_is_told_of_a_call_that_has_ended_is_dropped() -> None:
+    shell = Shell()
+    await shell.seen(ModelReady)
+    shell.hang_up()
+    await shell.ended()
+    shell.bridge.hang_up("ada")
+    shell.bridge.note(AnswerSent("resp_1", 700))
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+    assert not shell.notes.all(OperatorHangUp, AnswerSent)
+
+
 class AtTheClear:
     """A journal that keeps what the socket had been sent when the call was interrupted."""
 
@@ -588,7 +600,7 @@ def break_the_journal(shell: Shell) -> None:
 def break_a_result(shell: Shell) -> None:
     """A function has run, outside the call's tasks."""
     result = ToolResult("call_1", "faulty")
-    asyncio.get_running_loop().call_soon(shell.bridge._answered, result)
+    asyncio.get_running_loop().call_soon(shell.bridge._feed_later, result)
 
 
 class Faulty:
