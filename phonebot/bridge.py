@@ -151,7 +151,6 @@ class ModelLink:
     """
 
     def __init__(self) -> None:
-        self.outbox = ModelOutbox()
         self.connection: ModelConnection | None = None
         self.task: asyncio.Task[None] | None = None
 
@@ -473,11 +472,11 @@ class Bridge:
     async def _hold_model(self, session: Session, link: ModelLink) -> None:
         try:
             link.connection, ready = await self._connect(session)
-            self._to_model = link.outbox = ModelOutbox(ready.input_format)
-            with link.outbox.keeping():
+            outbox = self._to_model = ModelOutbox(ready.input_format)
+            with outbox.keeping():
                 self._feed(ready)
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._write_model(link.connection, link.outbox))
+                group.create_task(self._write_model(link.connection, outbox))
                 await self._listen(link, link.connection)
         except* ModelError as errors:
             if self._model is link:
