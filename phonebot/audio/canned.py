@@ -80,11 +80,6 @@ class Clips:
         return clip
 
 
-def languages() -> tuple[str, ...]:
-    """Those in which all clips come with phonebot."""
-    return tuple(built_in_words())
-
-
 @cache
 def built_in_words() -> _Words:
     """What the built-in clips say: texts by language and name."""

@@ -111,11 +111,6 @@ class WavWriter:
             self._file.close()
             raise
 
-    @property
-    def data_bytes(self) -> int:
-        """How much audio was appended: the position, within the audio, of what is appended next."""
-        return self._data_bytes
-
     def append(self, audio: bytes) -> None:
         """Add audio at the end. It may stay in memory until the next sync."""
         if self._data_bytes + len(audio) > self._most_data_bytes:

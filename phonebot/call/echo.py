@@ -15,10 +15,10 @@ In doubt it is OTHER: an echo taken for the caller costs a pause, a caller taken
     guard.play(begin_ms, audio)             # all that is sent to the carrier, when it is sent
     guard.clear(at_ms)                      # playback was cleared
     guard.hear(timestamp_ms, audio)         # each frame that comes in
-    guard.is_echo(now)                      # speech was detected: nothing but echo?
+    guard.judge(now)                        # speech was detected: nothing but echo?
 
-A detector that has announced speech is silent until that speech ends. So when the answer was yes, ask `judge` again
-while it lasts, every 100 ms: the first OTHER is the caller, who has begun to speak into the echo.
+A detector that has announced speech is silent until that speech ends. So when the answer was ECHO, ask again while
+it lasts, every 100 ms: the first OTHER is the caller, who has begun to speak into the echo.
 
 `play`, `clear` and `hear` only store; `judge` does the arithmetic. Times are ms on the carrier's clock (clock.py),
 audio is mu-law at 8 kHz. What is played may be dated wrongly by 200 ms, as it is before the round trip is measured:
@@ -176,10 +176,6 @@ class EchoGuard:
         self._heard.append(begin, audio)
         self._heard.forget_before(self._heard.end - HISTORY_MS * BYTES_PER_MS)
         self._played.forget_before(self._heard.end - NEEDED_MS * BYTES_PER_MS)
-
-    def is_echo(self, now: int) -> bool:
-        """Whether what came in lately is the bot's own audio and nothing else."""
-        return self.judge(now) is Sound.ECHO
 
     def judge(self, now: int) -> Sound:
         """What came in during the 400 ms up to the newest frame; OTHER when that is old, or there was none."""

@@ -52,7 +52,7 @@ class Errands:
     def finished(self, result: ToolResult, now: int) -> list[Action]:
         """A function has run."""
         response_id = self._tools.response_of(result.call_id)
-        actions, answers = self._tools.finished(result, now)
+        actions, answers = self._tools.finished(result)
         actions += self._stop_music(now)
         if response_id and result.language:
             actions += self._speak(result.language)

@@ -3,7 +3,7 @@ The functions that the model calls: which of them run, what it is told of each, 
 
     tools = Tools(plan.tools, responses)
     actions = tools.called(function_call, response_id, now)    # [RunTool(...)], or what the model is told at once
-    actions = tools.finished(ToolResult(...), now)             # [Tell(CreateItem(FunctionCallOutput(...)))]
+    actions, answers = tools.finished(ToolResult(...))         # [Tell(CreateItem(FunctionCallOutput(...)))]
 
 Functions run beside the call, as many as the model asks for, and neither an interruption nor a hand-off stops them:
 each is told once it is there. A response is asked for when all that one response has called is told and it is over,
@@ -231,21 +231,16 @@ class Tools:
         running = self._running.get(call_id)
         return running.response_id if running and not running.held else None
 
-    def finished(self, result: ToolResult, now: int) -> tuple[list[Action], bool]:
+    def finished(self, result: ToolResult) -> tuple[list[Action], bool]:
         """A function has run. What the model is told, and whether an answer is wanted now."""
         if self.response_of(result.call_id) is None:  # given up before, or a stranger's
             return [], False
         running = self._running.pop(result.call_id)
-        output = result.output
-        if len(output) > MAX_OUTPUT_CHARACTERS:
-            output = output[:MAX_OUTPUT_CHARACTERS]
-        trouble = [Trouble(f"{running.rule.name}: {result.problem}")] if result.problem else []
-        return [*trouble, told(result.call_id, output)], self._settled(running)
-
-    def _settled(self, running: Running) -> bool:
         answers = running.rule.answers or self._called.get(running.response_id, False)
         self._called[running.response_id] = answers
-        return self._answered(running.response_id)
+        trouble = [Trouble(f"{running.rule.name}: {result.problem}")] if result.problem else []
+        output = told(result.call_id, result.output[:MAX_OUTPUT_CHARACTERS])
+        return [*trouble, output], self._answered(running.response_id)
 
     # ---------------------------------------------------------------------------------- the caller agrees
 

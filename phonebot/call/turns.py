@@ -12,15 +12,7 @@ call outlives a surprise. From BOT to CALLER is the barge-in.
 
 from enum import StrEnum
 
-from phonebot.realtime.events import (
-    AudioCommitted,
-    AudioDelta,
-    IdleTimeout,
-    ResponseCreated,
-    ResponseDone,
-    SpeechStarted,
-    SpeechStopped,
-)
+from phonebot.realtime.events import AudioDelta, ResponseCreated, ResponseDone, SpeechStarted, SpeechStopped
 
 
 class Turn(StrEnum):
@@ -38,12 +30,10 @@ TRANSITIONS: dict[Turn, dict[type, Turn]] = {
     Turn.IDLE: {
         SpeechStarted: Turn.CALLER,
         ResponseCreated: Turn.THINKING,
-        IdleTimeout: Turn.THINKING,
         AudioDelta: Turn.BOT,
     },
     Turn.CALLER: {
         SpeechStopped: Turn.THINKING,
-        AudioCommitted: Turn.THINKING,  # a gateway may leave the event before it out
         AudioDelta: Turn.BOT,
     },
     Turn.THINKING: {

@@ -6,7 +6,6 @@ of a form. What is signed differs by request:
 
     form POST                    the URL, then each field's name and value, sorted, nothing between them
     GET                          the URL alone
-    JSON POST                    the URL alone, whose query has the body's hash in bodySHA256
     upgrade to a media stream    the wss URL of the TwiML
 
 The signature has no time in it: a request can be sent again. Whoever acts on one must see to it that twice does
@@ -14,17 +13,15 @@ no harm.
 
 The URL must not be taken from Host or X-Forwarded headers, nor in decoded form: `signed_url` builds it.
 
-RequestValidator of Twilio's library is not used: it accepts any JSON body that it is given parsed, raises when the
-header is missing, keeps a user name in the URL and takes 80 for the default port of wss.
+RequestValidator of Twilio's library is not used: it raises when the header is missing, keeps a user name in the URL
+and takes 80 for the default port of wss.
 """
 
 import base64
-import hashlib
 import hmac
 import re
 from collections.abc import Sequence
 from typing import Literal
-from urllib.parse import parse_qs
 
 Form = Sequence[tuple[str, str]]
 """All fields of a form in any order: repeated ones, empty ones and unknown ones too, with blanks kept."""
@@ -57,19 +54,6 @@ def form_is_signed(tokens: Sequence[str], url: str, form: Form, signature: str |
     The carrier drops the port from some URLs and adds the default one to others: each is accepted.
     """
     return _is_signed(tokens, _spellings(url, ("http", "https")), form, signature)
-
-
-def body_is_signed(tokens: Sequence[str], url: str, body: bytes, signature: str | None) -> bool:
-    """
-    Whether one of the auth tokens signed this request whose body is not a form.
-
-    The query of `url` must hold the SHA-256 of `body` in bodySHA256. Without it nothing would vouch for the body.
-    """
-    url_parts = _URL.fullmatch(url)
-    query = (url_parts and url_parts["query"]) or ""
-    promised = parse_qs(query.removeprefix("?")).get("bodySHA256")
-    # The signature keeps this hash from being replaced; it is no secret itself.
-    return promised == [hashlib.sha256(body).hexdigest()] and form_is_signed(tokens, url, (), signature)
 
 
 def stream_is_signed(tokens: Sequence[str], url: str, signature: str | None) -> bool:

@@ -7,7 +7,7 @@ document raises ValueError here, while it can still be said what is wrong (Twili
 
 import re
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import urlsplit
 
 from twilio.twiml.voice_response import VoiceResponse  # type: ignore[import-untyped]  # ships no types
@@ -134,15 +134,6 @@ def whisper(say: str, language: str | None = None) -> str:
 def hang_up(say: str | None = None) -> str:
     """End the call, after speaking `say` in English if it is given."""
     return say_and_hang_up(say or "")
-
-
-def reject(reason: Literal["busy", "rejected"]) -> str:
-    """Refuse a call without answering it: the caller hears a busy tone or "not in service", nobody pays."""
-    if reason not in ("busy", "rejected"):
-        raise ValueError(f"a call is rejected as busy or rejected, not as {reason!r}")
-    response = VoiceResponse()
-    response.reject(reason=reason)
-    return _document(response)
 
 
 def redirect(url: str) -> str:

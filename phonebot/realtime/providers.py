@@ -5,12 +5,11 @@ OpenAI and Azure OpenAI: Realtime API reference, connecting over WebSocket; Azur
 """
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal, TypeAlias
 from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 from phonebot.errors import SettingsError
-from phonebot.realtime.events import AudioFormat
 
 DialectChoice: TypeAlias = Literal["ga", "beta", "auto"]
 """The dialect to speak; "auto" goes by what the service's first message shows."""
@@ -37,17 +36,14 @@ class Capabilities:
     """
     What a model does by itself and what can be done to its conversation.
 
-    `detects_turns`: it can tell that the caller speaks. `interrupts`: it stops its response when the caller
-    speaks. `truncates`, `deletes`: items can be cut to what was heard, and removed. `formats`: the audio it may be
-    asked for. `session_limit_s`: how long a session lasts at most; None: only the session itself says
+    `interrupts`: it stops its response when the caller speaks. `truncates`, `deletes`: items can be cut to what was
+    heard, and removed. `session_limit_s`: how long a session lasts at most; None: only the session itself says
     (`expires_at_s`).
     """
 
-    detects_turns: bool = True
     interrupts: bool = True
     truncates: bool = True
     deletes: bool = True
-    formats: frozenset[AudioFormat] = frozenset({"pcmu", "pcma", "pcm24k"})
     session_limit_s: int | None = None
 
 
@@ -65,7 +61,7 @@ class Endpoint:
     headers: tuple[tuple[str, str], ...] = ()
     subprotocols: tuple[str, ...] = ()
     dialect: DialectChoice = "ga"
-    capabilities: Capabilities = field(default=GATEWAY)
+    capabilities: Capabilities = GATEWAY
     secret: str = ""  # so that it can be taken out of what the service says
 
     def __repr__(self) -> str:
@@ -129,7 +125,6 @@ def gateway(
     token: str = "",
     auth: Auth = "bearer",
     dialect: DialectChoice = "auto",
-    capabilities: Capabilities = GATEWAY,
 ) -> Endpoint:
     """
     Any service that speaks the protocol: a gateway, the embedded server, a provider at an address of its own.
@@ -152,7 +147,6 @@ def gateway(
         headers=(*_auth_header(secret, auth), *_beta_header(dialect)),
         subprotocols=_subprotocols(secret, dialect) if secret and auth == "subprotocol" else (),
         dialect=dialect,
-        capabilities=capabilities,
         secret=secret,
     )
 

@@ -201,15 +201,6 @@ def test_the_echo_is_echo_again_once_the_caller_is_silent() -> None:
     assert judged(guard_of(), inbound, 2_000, 2_500) == [Sound.OTHER, Sound.ECHO]
 
 
-def test_only_what_was_judged_to_be_echo_is_echo() -> None:
-    guard = guard_of()
-    inbound = line(echo(), at(1_800, voice("demo/hours")))
-    hear(guard, inbound, 0, 1_700)
-    assert guard.is_echo(1_700)
-    hear(guard, inbound, 1_700, 2_000)
-    assert not guard.is_echo(2_000)
-
-
 # ------------------------------------------------------------------------------- silence, and knowing nothing
 
 
@@ -217,7 +208,6 @@ def test_only_what_was_judged_to_be_echo_is_echo() -> None:
 def test_a_line_without_a_voice_is_quiet_and_not_echo(noise: float) -> None:
     guard = guard_of()
     assert judged(guard, line(np.zeros(40_000), noise=noise), 1_400, 2_400) == [Sound.QUIET] * 2
-    assert not guard.is_echo(2_400)
 
 
 def test_a_click_is_no_voice() -> None:
@@ -357,7 +347,7 @@ def test_an_hour_keeps_no_more_than_two_seconds_heard_and_what_may_still_come_ba
     guard.play(3_600_000, said)
     for ms in range(0, 1_000, 100):
         guard.hear(3_600_000 + ms, inbound[ms * 8 : ms * 8 + 800])
-    assert guard.is_echo(3_601_000)
+    assert guard.judge(3_601_000) is Sound.ECHO
 
 
 def test_what_is_played_without_anything_heard_is_bounded_too() -> None:

@@ -1,10 +1,9 @@
 """
 Signatures against vectors made with Twilio's library, a published one, and that library itself.
 
-What the library gets wrong for us is tested by itself: uploads, missing headers, JSON, user names, wss ports.
+What the library gets wrong for us is tested by itself: uploads, missing headers, user names, wss ports.
 """
 
-import hashlib
 import string
 from collections.abc import Sequence
 
@@ -13,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]  # ships no types
 
-from phonebot.carrier.signature import body_is_signed, form_is_signed, sign, signed_url, stream_is_signed
+from phonebot.carrier.signature import form_is_signed, sign, signed_url, stream_is_signed
 
 TOKEN = "0123456789abcdef0123456789abcdef"
 CALL_SID = "CA" + "1" * 32
@@ -37,11 +36,6 @@ REPEATED_FORM = [("CallSid", CALL_SID), ("Digits", "5"), ("Digits", "2"), ("Digi
 
 GET_URL = f"https://bot.example.com/twilio/voice?CallSid={CALL_SID}&From=%2B15550100001"
 
-BODY = b'{"event":"call.summary","call_sid":"CA11111111111111111111111111111111"}'
-BODY_HASH = "5e99229a81510a161fc1236175ac897f2ea100d97eb4495a63c75be0bcfdd456"
-BODY_URL = f"https://bot.example.com/twilio/events?bodySHA256={BODY_HASH}"
-BODY_SIGNATURE = "QlZkTsqhAyJCyXfUJUsiu8qmtT8="
-
 STREAM_URL = "wss://bot.example.com/twilio/media"
 STREAM_SIGNATURE = "jv31GfTxPUcTBiKdnswIUT4zC/0="
 
@@ -62,7 +56,6 @@ def replaced(form: Sequence[tuple[str, str]], name: str, value: str) -> list[tup
         ("https://bot.example.com:443/twilio/voice", VOICE_FORM, "KxH7cx9OMxrt08b1kMO0kyHg/5c="),
         (REPEATED_URL, REPEATED_FORM, "Vj5TBZaNYegbX6ST6AhiB0SgWgQ="),
         (GET_URL, [], "bWltyRw8puUcEWjfmoeMuNPZLIg="),
-        (BODY_URL, [], BODY_SIGNATURE),
         (STREAM_URL, [], STREAM_SIGNATURE),
         ("wss://bot.example.com/twilio/media/", [], "jPBfhCePJE06xdlInclVgCK8jDE="),
         ("wss://bot.example.com:443/twilio/media", [], "kMEWP7rZWEj4zpUzuWACsZbJNXs="),
@@ -220,7 +213,6 @@ def test_a_single_str_in_place_of_the_tokens_is_a_mistake_of_ours_and_raises() -
 )
 def test_a_missing_or_malformed_signature_is_refused_everywhere(signature: str | None) -> None:
     assert not form_is_signed([TOKEN], VOICE_URL, VOICE_FORM, signature)
-    assert not body_is_signed([TOKEN], BODY_URL, BODY, signature)
     assert not stream_is_signed([TOKEN], STREAM_URL, signature)
 
 
@@ -240,17 +232,15 @@ def test_a_missing_or_malformed_signature_is_refused_everywhere(signature: str |
 def test_what_is_no_url_is_refused_everywhere(url: str) -> None:
     signature = sign(TOKEN, url)
     assert not form_is_signed([TOKEN], url, (), signature)
-    assert not body_is_signed([TOKEN], url, b"", signature)
     assert not stream_is_signed([TOKEN], url, signature)
 
 
 @settings(deadline=None)
-@given(url=st.text(), name=st.text(), value=st.text(), body=st.binary(), signature=st.none() | st.text())
+@given(url=st.text(), name=st.text(), value=st.text(), signature=st.none() | st.text())
 def test_nothing_that_a_stranger_sends_is_accepted_or_raises(
-    url: str, name: str, value: str, body: bytes, signature: str | None
+    url: str, name: str, value: str, signature: str | None
 ) -> None:
     assert not form_is_signed([TOKEN], "https://h/" + url, [(name, value)], signature)
-    assert not body_is_signed([TOKEN], "https://h/" + url, body, signature)
     assert not stream_is_signed([TOKEN], "wss://h/" + url, signature)
 
 
@@ -262,47 +252,6 @@ def test_a_field_that_is_an_upload_is_refused() -> None:
 def test_text_that_has_no_utf_8_is_refused() -> None:
     assert not form_is_signed([TOKEN], VOICE_URL, [("CallSid", "\ud800")], VOICE_SIGNATURE)
     assert not form_is_signed([TOKEN], VOICE_URL + "\ud800", (), VOICE_SIGNATURE)
-
-
-# ------------------------------------------------------------------------------------------- bodies
-
-
-def test_a_body_whose_hash_is_in_the_signed_url_is_accepted() -> None:
-    assert body_is_signed([TOKEN], BODY_URL, BODY, BODY_SIGNATURE)
-
-
-def test_a_body_that_is_not_text_is_accepted_by_its_hash() -> None:
-    body = b"\xff\xfe\x00"
-    url = f"https://bot.example.com/twilio/events?a=1&bodySHA256={hashlib.sha256(body).hexdigest()}"
-    assert body_is_signed([TOKEN], url, body, sign(TOKEN, url))
-
-
-@pytest.mark.parametrize("body", [b"", BODY + b" ", BODY[:-1], b"{}"])
-def test_a_body_that_is_not_the_signed_one_is_refused(body: bytes) -> None:
-    assert not body_is_signed([TOKEN], BODY_URL, body, BODY_SIGNATURE)
-
-
-@pytest.mark.parametrize(
-    "query",
-    [
-        "",
-        "?",
-        "?bodySHA256=",
-        "?bodysha256=" + BODY_HASH,
-        "?bodySHA256=" + BODY_HASH.upper(),
-        "?bodySHA256=" + "0" * 64,
-        f"?bodySHA256={'0' * 64}&bodySHA256={BODY_HASH}",
-        f"?bodySHA256={BODY_HASH}&bodySHA256={'0' * 64}",
-        "#?bodySHA256=" + BODY_HASH,
-    ],
-)
-def test_a_body_is_refused_unless_its_hash_stands_in_the_query_once(query: str) -> None:
-    url = "https://bot.example.com/twilio/events" + query
-    assert not body_is_signed([TOKEN], url, BODY, sign(TOKEN, url))
-
-
-def test_a_body_whose_hash_matches_is_refused_without_the_signature() -> None:
-    assert not body_is_signed([TOKEN], BODY_URL, BODY, VOICE_SIGNATURE)
 
 
 # ------------------------------------------------------------------------------------------- streams

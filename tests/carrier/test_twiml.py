@@ -15,7 +15,6 @@ from phonebot.carrier.twiml import (
     meet,
     put_through,
     redirect,
-    reject,
     say_and_hang_up,
     whisper,
 )
@@ -173,16 +172,6 @@ def test_a_document_may_measure_the_limit_and_not_one_byte_more() -> None:
     assert len(hang_up("x" * room)) == MAX_DOCUMENT_BYTES
     with pytest.raises(ValueError, match="the TwiML has 64001 bytes; at most 64000 are allowed"):
         hang_up("x" * (room - 1) + "ü")
-
-
-@pytest.mark.parametrize("reason", ["busy", "rejected"])
-def test_a_call_is_rejected_with_a_reason(reason: str) -> None:
-    assert reject(reason) == f'{DECLARATION}<Response><Reject reason="{reason}" /></Response>'  # type: ignore[arg-type]
-
-
-def test_a_call_is_not_rejected_with_a_reason_of_our_own() -> None:
-    with pytest.raises(ValueError, match="rejected as busy or rejected, not as 'tired'"):
-        reject("tired")  # type: ignore[arg-type]
 
 
 def test_a_call_is_redirected() -> None:
