@@ -9,7 +9,7 @@ import math
 from base64 import b64encode
 from functools import cache
 
-from phonebot.audio.g711 import pcm_to_ulaw
+from phonebot.audio.g711 import BYTES_PER_MS, SAMPLE_RATE_HZ, ULAW_SILENCE, pcm_to_ulaw
 
 KEYS = "0123456789*#"
 PAUSES = "wW"
@@ -19,7 +19,6 @@ _PAD = ("123", "456", "789", "*0#")
 TONE_MS, GAP_MS = 100, 100  # at least 40 each (ITU-T Q.24); slow enough for any exchange
 _PAUSE_MS = {"w": 500, "W": 1_000}
 _PEAK = 8_000  # of each of the two, about -9 dBm0 together with the other
-_RATE = 8_000
 
 
 def tones(keys: str) -> str:
@@ -35,13 +34,15 @@ def _sound(key: str) -> bytes:
     if row is None or len(key) != 1:
         raise ValueError(f"{key!r} is no key of a telephone")
     low, high = _ROWS[row], _COLUMNS[_PAD[row].index(key)]
-    samples = [
-        round(_PEAK * (math.sin(2 * math.pi * low * n / _RATE) + math.sin(2 * math.pi * high * n / _RATE)))
-        for n in range(TONE_MS * _RATE // 1000)
-    ]
+    samples = [round(_PEAK * (_wave(low, n) + _wave(high, n))) for n in range(TONE_MS * BYTES_PER_MS)]
     pcm = b"".join(sample.to_bytes(2, "little", signed=True) for sample in samples)
     return pcm_to_ulaw(pcm) + _silence(GAP_MS)
 
 
+def _wave(hz: int, number: int) -> float:
+    """The sample of this number, of a tone whose peak is 1."""
+    return math.sin(2 * math.pi * hz * number / SAMPLE_RATE_HZ)
+
+
 def _silence(ms: int) -> bytes:
-    return b"\xff" * (ms * _RATE // 1000)
+    return bytes([ULAW_SILENCE]) * (ms * BYTES_PER_MS)

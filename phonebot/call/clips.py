@@ -9,10 +9,10 @@ By then the conversation may have gone on: dialogue.py knows where in it a clip 
 """
 
 from phonebot.audio.base64 import base64_length, is_base64
+from phonebot.audio.g711 import BYTES_PER_MS
 from phonebot.call.actions import Action, Tell
 from phonebot.call.dialogue import MAX_ID_CHARACTERS, Dialogue
 from phonebot.call.plan import MAX_CLIP_MS, Clip
-from phonebot.call.run import BYTES_PER_MS
 from phonebot.call.transcript import SpokenItem
 from phonebot.realtime.events import CreateItem, Message, Part
 

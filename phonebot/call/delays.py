@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from math import ceil
 
+from phonebot.audio.g711 import FRAME_MS
 from phonebot.call.clock import ahead_ms
 from phonebot.call.plan import CarrierTraits
 
-FRAME_MS = 20
 PLAIN = CarrierTraits()
 # Before the first round trip is measured. It cancels out: it delays the begin of audio as much as its end.
 UNKNOWN_ROUND_TRIP_MS = 200

@@ -32,8 +32,7 @@ import numpy as np
 
 from phonebot.audio import echo_path, g711
 from phonebot.audio.echo_path import HALVING_MARGIN, MARGIN, SAMPLES_PER_MS, Samples
-
-BYTES_PER_MS = g711.BYTES_PER_MS
+from phonebot.audio.g711 import BYTES_PER_MS, FRAME_MS
 
 WINDOW_MS = 400  # what is judged: a short word, and the time in which a detector notices it and says so
 HISTORY_MS = 2_000  # what is kept of what came in: it has a pause, which shows the line's noise
@@ -41,7 +40,6 @@ HISTORY_MS = 2_000  # what is kept of what came in: it has a pause, which shows 
 EARLIEST_MS, LATEST_MS = -250, 650
 NEEDED_MS = WINDOW_MS + LATEST_MS + 50  # of what was played, to judge a window: with the margins of the arithmetic
 PLAYED_LIMIT_MS = 64_000  # what is kept of what is played, at most; audio is sent up to 30 s ahead
-FRAME_MS = 20
 STAMP_TOLERANCE_MS = 15  # stamps lie a few ms off; a lost frame leaves a gap of 20
 STALE_MS = 500  # when nothing came in for so long, nothing can be said of now
 

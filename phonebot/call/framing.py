@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from phonebot.audio.base64 import base64_length
-from phonebot.audio.g711 import FRAME_BYTES
+from phonebot.audio.g711 import FRAME_BYTES, ULAW_SILENCE
 from phonebot.call.audio_path import encoded
 
 PIECE_CHARACTERS = 1920  # 180 ms, 9 frames: base64 splits without decoding at every 4 characters, 3 bytes
-SILENCE = b"\xff"  # mu-law zero
+SILENCE = bytes([ULAW_SILENCE])
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,12 +13,12 @@ What was heard in full is left alone, the one that was cut is truncated, what wa
 from collections.abc import Callable, Iterator
 from typing import Literal
 
+from phonebot.audio.g711 import BYTES_PER_MS
 from phonebot.call.actions import Action, Cut, Line, Settled, Tell, Trouble
 from phonebot.call.clips import Clips
 from phonebot.call.dialogue import Dialogue
 from phonebot.call.inputs import ModelReady
 from phonebot.call.responses import Responses
-from phonebot.call.run import BYTES_PER_MS
 from phonebot.call.transcript import SpokenItem
 from phonebot.call.truncations import Truncations
 from phonebot.realtime.events import DeleteItem, ErrorDetail

@@ -33,12 +33,12 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-from phonebot.audio.g711 import FRAME_BYTES
+from phonebot.audio.g711 import BYTES_PER_MS, FRAME_BYTES, FRAME_MS
 from phonebot.call.actions import Action, ClearPlayback, PlayAudio, SendMark
-from phonebot.call.delays import FRAME_MS, PLAIN, ROUNDING_MS, Delays, Reckoning
+from phonebot.call.delays import PLAIN, ROUNDING_MS, Delays, Reckoning
 from phonebot.call.framing import Framer, Frames
 from phonebot.call.plan import CarrierTraits
-from phonebot.call.run import BYTES_PER_MS, STAMP_JITTER_MS, Pending, Run, Segment
+from phonebot.call.run import STAMP_JITTER_MS, Pending, Run, Segment
 from phonebot.call.unheard import Unheard
 
 # The first pieces of a run are short, so that its marks tell early whether it began when we think: 20, 40, 80 ms.
@@ -46,8 +46,6 @@ FIRST_PIECES_BYTES = (160, 320, 640)
 MAX_LEAD_MS = 30_000  # what is further ahead of playout waits with us
 # Audio that would arrive this close to the end of the queue gets a mark in front: the queue may have run dry.
 DRY_MARGIN_MS = 150
-
-
 # What a carrier sends in one go arrives within so many ms, where no frame in between tells.
 IN_ONE_GO_MS = 5
 

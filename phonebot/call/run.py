@@ -11,11 +11,10 @@ from collections.abc import Iterator
 from copy import copy
 from dataclasses import dataclass
 
-from phonebot.audio.g711 import FRAME_BYTES
-from phonebot.call.delays import FRAME_MS, Reckoning
+from phonebot.audio.g711 import BYTES_PER_MS, FRAME_BYTES, FRAME_MS
+from phonebot.call.delays import Reckoning
 from phonebot.call.framing import Frames
 
-BYTES_PER_MS = 8
 # Timestamps are measured: they may lie so far off the frame's true time.
 STAMP_JITTER_MS = 5
 # A mark this late was lost, not slow: it stops holding the position back.

@@ -10,11 +10,10 @@ from base64 import b64decode, b64encode
 from collections.abc import Callable
 
 from phonebot.audio.base64 import base64_length
-from phonebot.audio.g711 import FRAME_BYTES
+from phonebot.audio.g711 import BYTES_PER_MS, FRAME_BYTES
 from phonebot.call.actions import Action, ClearPlayback, Ended, Line, PlayAudio
 from phonebot.call.inputs import Input, ModelReady
 from phonebot.call.plan import MAX_CLIP_MS, CallPlan
-from phonebot.call.run import BYTES_PER_MS
 from phonebot.call.wording import plain, resembles
 
 
