@@ -13,21 +13,36 @@ The tree of errors.
     ├── ModelError           the model's side failed: the peer's fault
     │   ├── ModelUnreachable      no connection: network, DNS, time-out, 5xx
     │   ├── ModelRefused          it answered no: key, model, dialect, quota; asking again is no use
-    │   └── ModelProtocolError    it sent what the protocol rules out
+    │   ├── ModelProtocolError    it sent what the protocol rules out
+    │   ├── UnfitAnswer           it wrote something else than it was asked to (realtime/text.py)
+    │   └── NothingSaid           there is nothing that it could be asked about (after/texts.py)
     ├── AudioError           bytes that are not the audio they claim to be
     ├── StoreError           the database or the storage of recordings does not do what it should
     │   ├── StoreUnavailable      it cannot be reached or used now; another try may work
     │   ├── StoreTooNew           its tables were made by a newer version of phonebot
-    │   └── NotStored             what was asked for is not there
+    │   ├── NotStored             what was asked for is not there
+    │   ├── ChangedMeanwhile      somebody else saved the number since it was read (store/numbers.py)
+    │   ├── UserRefused           a user cannot be as it was asked (store/users.py)
+    │   ├── TokenRefused          nor can a token (store/tokens.py)
+    │   ├── AnnotationRefused     a note or tags are too long, or too many (store/annotations.py)
+    │   ├── OptOutRefused         what is not to be called is no number (store/opt_outs.py)
+    │   ├── DialRefused           a call is not made (store/outbound.py)
+    │   ├── NothingToCancel       it has ended already (store/outbound.py)
+    │   ├── NothingToDo           nothing is left to be done after a call (store/after.py)
+    │   └── MessageLost           neither the store nor the disk took a message (messages/inbox.py)
     ├── ListeningRefused     nobody may listen to a call, or not now
     ├── TextRefused          nobody may type this into a call, or not now
+    ├── Refused              a stream is not let in (web/admission.py)
     ├── PricesError          a file of prices that is none (realtime/prices.py)
     ├── LogError             a call log that cannot be read (replay/log.py)
     ├── ExportRefused        the place for an exported log is taken (replay/export.py)
+    ├── LinkFailed           Twilio did not link a number (linking.py)
     ├── UpdateRefused        a zipped log is not rewritten (replaying.py)
     ├── LiveReplayFailed     a live replay's call came to nothing (rehearsal/live.py)
     ├── CalibrationFailed    a measuring call measured nothing (calibration/figures.py)
-    └── CallFailed           the demo's call came to nothing (demo/report.py)
+    ├── CallFailed           the demo's call came to nothing (demo/report.py)
+    ├── NotAdmitted          the embedded model's server refuses an upgrade (simulator/handshake.py)
+    └── Refused              and a client's event (simulator/schema.py)
 
 A peer's fault goes into the call log and the call goes on or ends politely; ours raises. Each error keeps its
 values as attributes and makes its sentence in `__str__`.
