@@ -35,6 +35,12 @@ Limit: TypeAlias = Literal["time", "cost", Cap]
 
 LineRole: TypeAlias = Literal["caller", "bot", "instruction"]
 
+NoSpeech: TypeAlias = Literal["echo", "short", "empty", "backchannel"]
+"""
+Why what was taken for the caller's speech was none: it was the bot's own voice; there was less of it than the
+profile wants; it had no words, or only such as do not interrupt.
+"""
+
 # ---------------------------------------------------------------------------------------- to the carrier
 
 
@@ -136,14 +142,9 @@ class Held(Frozen, frozen=True):
 
 
 class FalseAlarm(Frozen, frozen=True):
-    """
-    What was taken for the caller's speech was none, and did not interrupt the bot.
+    """What was taken for the caller's speech was none, and did not interrupt. `text`: a backchannel's words."""
 
-    "echo": it was the bot's own voice; "short": there was less of it than the profile wants; "empty": it had no
-    words; "backchannel": `text` was all, and does not interrupt.
-    """
-
-    why: Literal["echo", "short", "empty", "backchannel"]
+    why: NoSpeech
     text: str = ""
 
 

@@ -27,8 +27,9 @@ NOTE = ' {agent} left you this note: "{note}"'
 TOO_OFTEN = (
     f"Not handed over: there were {MAX_IN_A_ROW} hand-offs and the caller has said nothing meanwhile. Answer him."
 )
-_CALLER = "caller said"  # no call id: that has no space
 ONE_ALREADY = "Not done: the call is being handed over to {agent} already."
+
+_CALLER = "caller said"  # no call id: that has no space
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +110,7 @@ class Memory:
     """
 
     def __init__(self) -> None:
-        # By item: the call id of a function call; "caller" for what the caller said.
+        # By item: the call id of a function call, _CALLER for what the caller said, else "".
         self._items: dict[str, str] = {}
 
     def added(self, item: Item) -> None:

@@ -76,6 +76,12 @@ class Caller:
         self.kept.hear(media)
         return self._append(media.payload, media.timestamp_ms, now) if self._talk.items.model else []
 
+    @property
+    def passes_on(self) -> bool:
+        """The model hears his frames as they are, and nobody looks at them here."""
+        looks = self._ear is not None or self._interruptions is not None or self._talk.is_deaf
+        return self._talk.items.model is not None and self._leg.is_plain and not looks
+
     def was_heard(self, media: Media) -> None:
         """The model was told of a frame, as it is, while `passes_on`."""
         self.kept.hear(media)
@@ -235,13 +241,13 @@ class Caller:
         actions += self._talk.floor(events.SpeechStopped)
         if not self._answers_by_itself():
             return actions + self._talk.ask(now)
-        self._is_answered(now)
+        self._await_answer(now)
         return actions
 
     @property
     def is_answered(self) -> bool:
         """Whether what he says is answered, by the service itself or because we ask for it."""
-        return self._answers_by_itself() or (self._ear.answers if self._ear else self._plan.answers)
+        return self._answers_by_itself() or self._asks_for_answers
 
     def is_being_answered(self, response_id: str) -> None:
         """A response has begun."""
@@ -257,7 +263,12 @@ class Caller:
         detection = self._plan.session.turn_detection
         return isinstance(detection, events.TurnDetection) and detection.create_response is not False
 
-    def _is_answered(self, now: int) -> None:
+    @property
+    def _asks_for_answers(self) -> bool:
+        """A turn of his is answered because we ask for it."""
+        return self._ear.answers if self._ear else self._plan.answers
+
+    def _await_answer(self, now: int) -> None:
         """The service answers by itself. What is wanted is answered with it; asked for now it would cross that."""
         self._talk.responses.drop_wanted()
         self._talk.answer_due_ms = now + ANSWER_PATIENCE_MS
@@ -313,11 +324,21 @@ class Caller:
     def _answer(self, now: int) -> list[Action]:
         """A turn of the caller is in the conversation."""
         if self._answers_by_itself():
-            self._is_answered(now)
+            self._await_answer(now)
             return []
-        if self._ear.answers if self._ear else self._plan.answers:
+        if self._asks_for_answers:
             self._talk.responses.want()
         return self._talk.ask(now)
+
+    @property
+    def guards(self) -> bool:
+        """The bot's own voice coming back is to be told from the caller's."""
+        return self._interruptions is not None and self._interruptions.guards
+
+    def note_playback(self, actions: list[Action], now: int) -> None:
+        """These are about to be done: what they play may come back as an echo."""
+        if self._interruptions:
+            self._interruptions.note_playback(actions, self._talk.ledger.arrives_ms(now))
 
     # ------------------------------------------------------------------------------ time
 
@@ -332,22 +353,6 @@ class Caller:
         heard = self._follow(self._ear.tick(now), now) if self._ear else []
         heard += self._keystrokes.tick(now, self._is_heard) if self._keystrokes else []
         return heard + (self._decide(self._interruptions.tick(now), now) if self._interruptions else [])
-
-    @property
-    def passes_on(self) -> bool:
-        """The model hears his frames as they are, and nobody looks at them here."""
-        looks = self._ear is not None or self._interruptions is not None or self._talk.is_deaf
-        return self._talk.items.model is not None and self._leg.is_plain and not looks
-
-    @property
-    def guards(self) -> bool:
-        """The bot's own voice coming back is to be told from the caller's."""
-        return self._interruptions is not None and self._interruptions.guards
-
-    def note_playback(self, actions: list[Action], now: int) -> None:
-        """These are about to be done: what they play may come back as an echo."""
-        if self._interruptions:
-            self._interruptions.note_playback(actions, self._talk.ledger.arrives_ms(now))
 
 
 def _silenced(media: Media) -> Media:

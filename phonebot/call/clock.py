@@ -13,8 +13,8 @@ for a while, and goes on without a step: from then on it is the stream's, ahead 
 from collections import deque
 
 LATE_START_MS = 200  # a first frame after that comes late: as a rule it follows `start` within 20 ms
+WILD_STAMP_MS = 60_000  # a timestamp so far ahead of call time is none
 BUCKET_MS = 1_000
-WILD_STAMP_MS = 60_000
 BUCKETS = 10  # the window is ten seconds with frames: long enough to meet a fast one, short enough for 200 ppm
 
 

@@ -373,7 +373,7 @@ class Conversation:
         return self.leave(wish, now, wordless=True)
 
     def leave_at_once(self, wish: Leave, now: int) -> list[Action]:
-        """The same, whatever is being said."""
+        """As `leave`, whatever is being said: it is not heard any further, nor are last words that were begun."""
         silenced = self.silence_bot(now)
         if not wish.words:
             return silenced + self.hang_up(1000, wish.outcome, now)

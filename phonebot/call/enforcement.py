@@ -22,6 +22,8 @@ from phonebot.call.turns import Turn
 
 
 class Enforcement:
+    """What the guardrails of one call bring about."""
+
     def __init__(
         self,
         guardrails: Guardrails,

@@ -14,7 +14,7 @@ In a response a guardrail trips once, and of those that stop the bot only the fi
 affair; a look that takes too long there is given up here.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -187,7 +187,7 @@ class Guardrails:
         """When `tick` has something to do."""
         if not self._looks:  # fifty times a second
             return None
-        return min((look.until_ms for look in self._looks.values()), default=None)
+        return min(look.until_ms for look in self._looks.values())
 
     # ---------------------------------------------------------------------------------- what is said and done
 
@@ -254,8 +254,9 @@ class Guardrails:
         return self._look(due, growing, now, Check("", (), growing.item_id, text.rstrip()))
 
     def _look(
-        self, rules: Iterable[GuardrailRule], subject: _Growing | _Said | _Held, now: int, check: Check
+        self, rules: Sequence[GuardrailRule], subject: _Growing | _Said | _Held, now: int, check: Check
     ) -> list[Action]:
+        """Have these rules look at a subject. `check` says what they see of it; it lacks its id and their names."""
         names = tuple(rule.name for rule in rules)
         if not names:
             return []

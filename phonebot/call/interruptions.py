@@ -29,10 +29,10 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from phonebot.audio.vad import ABOVE_NOISE_DB
-from phonebot.call.actions import Action, ClearPlayback, PlayAudio
+from phonebot.call.actions import Action, ClearPlayback, NoSpeech, PlayAudio
 from phonebot.call.plan import CallPlan, LocalTurns
 from phonebot.call.speech_meter import SpeechMeter
 from phonebot.call.wording import consists_of, plain
@@ -48,8 +48,6 @@ COMMIT_PATIENCE_MS = 1_000  # after the end of speech a service has committed it
 COMMIT_FORGOTTEN_MS = 5_000  # a commit that is told of later is that of other speech
 # How long a pause ends a turn, where the session does not say: semantic detection waits for 2 to 8 s.
 UNKNOWN_SILENCE_MS = 2_000
-
-Nothing: TypeAlias = Literal["echo", "short", "empty", "backchannel"]
 
 
 class Rung(IntEnum):
@@ -106,7 +104,7 @@ class Said:
 class GoOn:
     """The caller said nothing: what was paused goes on."""
 
-    why: Nothing
+    why: NoSpeech
     text: str = ""
 
 
@@ -376,7 +374,7 @@ class Interruptions:
         ended = [] if self._speech else [End()]
         return [Take(), *said, *ended, *self._answer(each for each in held if each.committed or self._commits)]
 
-    def _dismiss(self, speeches: Iterable[_Speech], why: Nothing, text: str = "") -> list[Decision]:
+    def _dismiss(self, speeches: Iterable[_Speech], why: NoSpeech, text: str = "") -> list[Decision]:
         speeches = list(speeches)
         for speech in speeches:
             speech.counts = False

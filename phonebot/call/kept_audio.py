@@ -81,8 +81,9 @@ class KeptAudio:
     """
 
     def __init__(self, between: bool = False) -> None:
+        # So many frames before a turn is told of belong to it; and so many are kept between turns.
         self._before = MAX_FRAMES if between else BEFORE_FRAMES
-        self._held = max(self._before, UNSURE_FRAMES)  # between turns
+        self._held = max(self._before, UNSURE_FRAMES)
         self.dropped = 0
         self.speaks = self.spoke = False
         self._frames = _Frames(MAX_FRAMES)

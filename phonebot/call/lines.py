@@ -14,7 +14,7 @@ from phonebot.call.actions import Action, CloseModel, Ended, Line
 from phonebot.call.dialogue import Dialogue
 
 LATE_MS = 10_000
-MISSING_MS = 1_000  # where the turn before was not written down: perhaps none is
+MISSING_MS = 1_000  # instead, where the turn before was not written down: perhaps none is
 
 
 class Lines:
@@ -29,6 +29,7 @@ class Lines:
         # What waits, by item, and which items have a line.
         self._held: defaultdict[str, list[Line]] = defaultdict(list)
         self._told: set[str] = set()
+        # How long the next line waits: not so long once a turn before it was not written down.
         self._late_ms = LATE_MS
 
     def order(self, actions: list[Action], now: int) -> list[Action]:

@@ -71,7 +71,7 @@ class Recovery:
         self._resumes = False
         # When the session is to be renewed, should nobody speak, and when in any case; None: it is not known.
         self._renew_ms: tuple[int, int] | None = None
-        self._renews = False
+        self._renews = False  # at the next quiet moment
         self._faults = 0
 
     # ------------------------------------------------------------------------------ it is asked for
@@ -239,11 +239,18 @@ class Recovery:
         if self._talk.farewell:
             return None
         if self._away_ms is None:
-            renew_ms = self._renew_ms[self._renews] if self._renew_ms else None
-            dues = renew_ms, self._stalls_ms, self._waiting.due_ms
+            dues = self._renewal_due_ms, self._stalls_ms, self._waiting.due_ms
         else:
             dues = self._given_up_ms, self._open_ms, self._waiting.due_ms
         return min((due_ms for due_ms in dues if due_ms is not None), default=None)
+
+    @property
+    def _renewal_due_ms(self) -> int | None:
+        """When the session is to be renewed at a quiet moment, or, if it is that time, at any; None: never."""
+        if self._renew_ms is None:
+            return None
+        quiet_from_ms, by_ms = self._renew_ms
+        return by_ms if self._renews else quiet_from_ms
 
     @property
     def _given_up_ms(self) -> int:

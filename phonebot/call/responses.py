@@ -24,6 +24,10 @@ from phonebot.realtime.events import CreateResponse, ResponseOptions
 PLAIN = ResponseOptions()
 MARK = "phonebot"
 """The key of the mark that a response bears which is insisted on."""
+REQUEST_PATIENCE_MS = 5_000  # a request that nothing followed by then was lost
+RETRY_MS = 1_500  # how long a service that failed is left alone, unless it says itself when it can answer again
+LIMIT_MS = 6_000  # nobody waits longer for a rate limit: by then the caller has been told twice to hold on
+RETRIES = 1  # a caller does not wait for more
 
 
 def exactly(text: str, language: str = "") -> ResponseOptions:
@@ -35,14 +39,6 @@ def exactly(text: str, language: str = "") -> ResponseOptions:
     how = f"Say this in the language {language}" if language else "Say exactly these words"
     say = f'{how}, and nothing else: "{text}"'
     return ResponseOptions(instructions=say, input=(), tool_choice="none")
-
-
-REQUEST_PATIENCE_MS = 5_000  # a request that nothing followed by then was lost
-RETRY_MS = 1_500  # how long a service that failed is left alone, unless it says itself when it can answer again
-LIMIT_MS = (
-    6_000  # for a rate limit that lasts longer nobody waits: the caller has been told twice to hold on by then
-)
-RETRIES = 1  # a caller does not wait for more
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,13 +160,13 @@ class Responses:
             is_ours = metadata == self._insisted.metadata
         else:
             self._unmarked += 1
-            is_ours = self.asked_insisted and self._unmarked > 1
+            is_ours = self._asked_insisted and self._unmarked > 1
         if is_ours:
             self.insisted_id, self._begun, self._insisted = response_id, self._insisted, None
         return not is_ours
 
     @property
-    def asked_insisted(self) -> bool:
+    def _asked_insisted(self) -> bool:
         """What is insisted on was asked for."""
         return self._request is not None and self._request.command.options == self._insisted
 
@@ -219,7 +215,7 @@ class Responses:
         `spoke`: of the active response something is to be heard. True: that is to be gone on with. What nothing is
         to be heard of is wanted again, and so is what is insisted on: that has to be heard in full.
         """
-        active, request, asked_insisted = self.active, self._request, self.asked_insisted
+        active, request, asked_insisted = self.active, self._request, self._asked_insisted
         self.active = self._request = None
         self._failures = self._not_before_ms = self._allowed_ms = 0
         if active is not None and active == self.insisted_id:
@@ -241,7 +237,7 @@ class Responses:
         """
         if self._request is None or not (event_id == self._request.command.event_id or (busy and event_id is None)):
             return False
-        if busy and not self.asked_insisted:
+        if busy and not self._asked_insisted:
             self._wanted.appendleft(self._request.command.options)
         self._request = None
         return True

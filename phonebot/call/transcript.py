@@ -1,6 +1,4 @@
-"""
-The items of the conversation that are spoken, each cut to what was heard.
-"""
+"""The items of the conversation that are spoken, each cut to what was heard."""
 
 from dataclasses import dataclass, field
 

@@ -18,6 +18,8 @@ ENDS_SOON = "The call has to end {when}. Bring it to its end now: settle what ma
 
 
 class WindingUp:
+    """The limits of one call."""
+
     def __init__(self, plan: CallPlan, talk: Conversation) -> None:
         self._plan, self._talk, self._limits = plan, talk, plan.limits
         # None: what the call costs is not watched.
@@ -45,7 +47,7 @@ class WindingUp:
         used, most = now / 1000, self._plan.max_call_ms / 1000
         if now >= self._plan.max_call_ms:
             return self._reached("time", used, most, now)
-        if now < near_ms(self._plan.max_call_ms):
+        if now < self._near_ms:
             return []
         left_s = round(most - used)
         return self._nears("time", used, most, f"in {left_s} seconds")
