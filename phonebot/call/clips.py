@@ -14,7 +14,7 @@ from phonebot.call.actions import Action, Tell
 from phonebot.call.dialogue import MAX_ID_CHARACTERS, Dialogue
 from phonebot.call.plan import MAX_CLIP_MS, Clip
 from phonebot.call.transcript import SpokenItem
-from phonebot.realtime.events import CreateItem, Message, Part
+from phonebot.realtime.events import CreateItem, Message
 
 
 class Clips:
@@ -67,7 +67,7 @@ class Clips:
             self._dialogue.removed(item.item_id)
             return []
         previous = self._dialogue.take(item.item_id)
-        message = Message("assistant", (Part("output_text", text=heard),), id=item.item_id)
+        message = Message.written("assistant", heard, item.item_id)
         return [Tell(CreateItem(message, previous))]
 
     def _new_id(self) -> str:

@@ -310,7 +310,7 @@ class Conversation:
         if self.untold is None or self.items.settling:
             return []
         untold, self.untold = self.untold, None
-        message = events.Message("system", (events.Part("input_text", text=untold),))
+        message = events.Message.written("system", untold)
         return [Tell(events.CreateItem(message)), *self.ask(now)]
 
     # ------------------------------------------------------------------------------ the begin

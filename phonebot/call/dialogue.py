@@ -20,18 +20,24 @@ service tells what it calls it.
 
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from msgspec.structs import replace
 
-from phonebot.call.actions import Action, Line, Tell
+from phonebot.call.actions import Action, Line, LineRole, Tell
 from phonebot.call.plan import EarlierLine
-from phonebot.realtime.events import CreateItem, FunctionCall, FunctionCallOutput, Item, Message, Part
+from phonebot.realtime.events import CreateItem, FunctionCall, FunctionCallOutput, Item, Message
 
 MAX_ID_CHARACTERS = 32  # Realtime API, the item object: what a client may call an item
 MAX_RETOLD_CHARACTERS = 40_000  # some 10,000 tokens, all of them paid for once more: of a longer call its end
 TOKEN_CHARACTERS = 4  # of most languages in Latin letters; others have more tokens, and the service cuts once more
 NOT_WRITTEN_DOWN = "(What the caller said here was not written down.)"
+ROLES: Final[dict[LineRole, Literal["user", "assistant", "system"]]] = {
+    "caller": "user",
+    "bot": "assistant",
+    "instruction": "system",
+}
+"""What is a line's role in the transcript is this one's in the conversation."""
 
 State: TypeAlias = Literal["there", "kept", "coming"]
 """In the conversation; audio of ours that is not yet; a turn of the caller's that is not yet."""
@@ -68,7 +74,9 @@ class Dialogue:
 
     def __init__(self, earlier: Iterable[EarlierLine] = (), retold_characters: int = MAX_RETOLD_CHARACTERS) -> None:
         self._retold_characters = retold_characters
-        self._order = [Entry("", item=_earlier(line)) for line in earlier if line.text]
+        self._order = [
+            Entry("", item=Message.written(ROLES[line.role], line.text)) for line in earlier if line.text
+        ]
         self._entries: dict[str, Entry] = {}
         # By call id: what the model has called, and what of that the present session knows of.
         self._calls: dict[str, FunctionCall] = {}
@@ -158,10 +166,8 @@ class Dialogue:
             match action:
                 case Tell(command=CreateItem(item=item)) if not isinstance(item, FunctionCall):
                     self._created(item)
-                case Line(role="caller", item_id=item_id, text=text, typed_by="") if text:
-                    self._entry(item_id).item = Message("user", (Part("input_text", text=text),))
-                case Line(role="bot", item_id=item_id, text=text) if text:
-                    self._entry(item_id).item = Message("assistant", (Part("output_text", text=text),))
+                case Line(role=role, item_id=item_id, text=text, typed_by="") if text:
+                    self._entry(item_id).item = Message.written(ROLES[role], text)
 
     def _created(self, item: Item) -> None:
         if item.id:
@@ -203,7 +209,7 @@ class Dialogue:
         if entry.state == "coming" or entry.item_id in again:
             return False
         if entry.item is None and entry.by_caller:
-            entry.item = Message("user", (Part("input_text", text=NOT_WRITTEN_DOWN),))
+            entry.item = Message.written("user", NOT_WRITTEN_DOWN)
         return entry.item is not None or entry.state == "kept"
 
     def retell(self) -> list[Action]:
@@ -235,16 +241,6 @@ class Dialogue:
         if entry.item.id != (entry.item_id or None):
             entry.item = replace(entry.item, id=entry.item_id or None)
         return entry.item
-
-
-def _earlier(line: EarlierLine) -> Message:
-    match line.role:
-        case "caller":
-            return Message("user", (Part("input_text", text=line.text),))
-        case "bot":
-            return Message("assistant", (Part("output_text", text=line.text),))
-        case _:
-            return Message("system", (Part("input_text", text=line.text),))
 
 
 def _is_same(ours: Item, theirs: Item) -> bool:

@@ -198,7 +198,7 @@ class Recovery:
         self._resumes = False
         if self._talk.turn is Turn.CALLER or self._talk.responses.active or self._talk.answer_due_ms is not None:
             return []
-        message = events.Message("system", (events.Part("input_text", text=CUT_OFF),))
+        message = events.Message.written("system", CUT_OFF)
         return [Tell(events.CreateItem(message)), *self._talk.wanted(now)]
 
     # ------------------------------------------------------------------------------ it does not answer

@@ -28,7 +28,6 @@ from phonebot.realtime.events import (
     Item,
     McpItem,
     Message,
-    Part,
     ResponseOptions,
 )
 
@@ -249,8 +248,7 @@ class Tools:
         agreed: list[Action] = []
         for name, asked in self._awaiting(digit, now):
             asked.agreed = True
-            text = AGREED.format(key=digit, name=name)
-            agreed.append(Tell(CreateItem(Message("system", (Part("input_text", text=text),)))))
+            agreed.append(Tell(CreateItem(Message.written("system", AGREED.format(key=digit, name=name)))))
         return agreed
 
     def waits_for_key(self, digit: str, now: int) -> bool:

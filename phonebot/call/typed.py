@@ -12,7 +12,7 @@ from typing import Final
 
 from phonebot.call.actions import Action, Line, LineRole, Tell, Trouble
 from phonebot.call.inputs import MAX_TYPED_CHARACTERS, TypedText
-from phonebot.realtime.events import CreateItem, Message, Part
+from phonebot.realtime.events import CreateItem, Message
 
 MAX_EARLY = 20
 """Texts that wait for the model to be ready."""
@@ -54,7 +54,7 @@ class Typed:
         self._count += 1
         item_id = f"typed-{self._count}"
         self._open[item_id] = False
-        message = Message(typed.role, (Part("input_text", text=typed.text),), id=item_id)
+        message = Message.written(typed.role, typed.text, item_id)
         line = Line(ROLES[typed.role], item_id, typed.text, typed_by=typed.by)
         return [Tell(CreateItem(message)), line]
 

@@ -91,7 +91,7 @@ class WindingUp:
             return []
         self._near.add(limit)
         told = self._limits.warn or ENDS_SOON.format(when=when)
-        message = events.Message("system", (events.Part("input_text", text=told),))
+        message = events.Message.written("system", told)
         return [Tell(events.CreateItem(message)), LimitNear(limit, used, most)]
 
     def _reached(self, limit: Limit, used: float, most: float, now: int) -> list[Action]:

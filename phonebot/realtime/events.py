@@ -145,6 +145,13 @@ class Message(Frozen, frozen=True):
     id: str | None = None
     status: ItemStatus | None = None
 
+    @classmethod
+    def written(
+        cls, role: Literal["system", "user", "assistant"], text: str, item_id: str | None = None
+    ) -> "Message":
+        """A text, as a client creates it: what the assistant says is output, all else input."""
+        return cls(role, (Part("output_text" if role == "assistant" else "input_text", text),), item_id)
+
 
 class FunctionCall(Frozen, frozen=True):
     """The model asks for a function. `arguments` is JSON text, "" while it is still being written."""

@@ -37,7 +37,6 @@ from phonebot.realtime.events import (
     Item,
     Message,
     OutputItemDone,
-    Part,
     Response,
     ResponseCreated,
     ResponseDone,
@@ -157,10 +156,10 @@ class TextSession:
             while (response := question.receive(await self._connection.receive(), self.endpoint.name)) is None:
                 pass
             return question.answer(response)
-        except UnfitAnswer as unfit:
+        except UnfitAnswer:
             if not question.is_done:
                 await self._drop()
-            raise unfit
+            raise
         except BaseException:
             # Whatever is still written in there belongs to nobody: the next question has a session of its own.
             await self._drop()
@@ -188,7 +187,7 @@ class _Question:
             modality="text",
             max_output_tokens=max_tokens,
             conversation="none",
-            input=(Message("user", (Part("input_text", text),)),),
+            input=(Message.written("user", text),),
             metadata={_CORRELATION: self._id},
             tools=UNSET if schema is None else (_function(schema),),
             tool_choice=UNSET if schema is None else ToolChoice(_FUNCTION),
