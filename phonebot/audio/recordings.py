@@ -10,7 +10,6 @@ from phonebot.errors import AudioError
 MAX_S = 30  # what is played in one piece without anybody having asked for it; a call's log holds it in a line
 MAX_BYTES = MAX_S * SAMPLE_RATE_HZ * 2  # as PCM16
 
-_CONVERT = "Convert it: sox INPUT -b 16 -r 8000 -c 1 OUTPUT.wav"
 _TO_ULAW = {"pcm16": pcm_to_ulaw, "pcma": alaw_to_ulaw, "pcmu": bytes}
 
 
@@ -30,7 +29,7 @@ def read_recording(path: Path) -> str:
     if (recording.rate_hz, recording.channels) != (SAMPLE_RATE_HZ, 1):
         channels = "mono" if recording.channels == 1 else "stereo"
         raise AudioError(
-            f"{path}: {recording.rate_hz} Hz {channels}; {SAMPLE_RATE_HZ} Hz mono is needed. {_CONVERT}"
+            f"{path}: {recording.rate_hz} Hz {channels}; {SAMPLE_RATE_HZ} Hz mono is needed. {wav.CONVERT}"
         )
     if not recording.data:
         raise AudioError(f"{path}: holds no audio")

@@ -48,7 +48,8 @@ _U32_MAX = 0xFFFF_FFFF
 # Real files have under ten; the bound keeps a hostile one from costing a seek for each eight bytes.
 _MOST_CHUNKS = 64
 
-_CONVERT = "Convert it: sox INPUT -b 16 -r 8000 -c 1 OUTPUT.wav"
+CONVERT = "Convert it: sox INPUT -b 16 -r 8000 -c 1 OUTPUT.wav"
+"""The remedy for a file that holds something else than is needed."""
 ENDLESS_BYTES = 0x7FFF_FFF0  # half of what a RIFF file may hold: some programs take the size for a signed number
 
 
@@ -220,7 +221,7 @@ class _Reader:
     def read(self, limit_bytes: int) -> Wav:
         head = self._read_at(0, _RIFF_HEAD_BYTES)
         if head[:4] != b"RIFF" or head[8:] != b"WAVE":
-            raise self._error(f"not a WAV file, it starts with {head!r}. {_CONVERT}")
+            raise self._error(f"not a WAV file, it starts with {head!r}. {CONVERT}")
         empty: Wav | None = None  # None: its format is not known yet
         position = _RIFF_HEAD_BYTES
         for _ in range(_MOST_CHUNKS):
@@ -258,7 +259,7 @@ class _Reader:
         encoding = _ENCODING.get(tag)
         if encoding is None or bits != 8 * _SAMPLE_BYTES[encoding]:
             raise self._error(
-                f"format {tag:#06x} with {bits} bits a sample; readable are PCM16, mu-law and A-law. {_CONVERT}"
+                f"format {tag:#06x} with {bits} bits a sample; readable are PCM16, mu-law and A-law. {CONVERT}"
             )
         _check_layout(self._name, encoding, rate_hz, channels)
         empty = Wav(encoding, rate_hz, channels, b"")

@@ -215,7 +215,7 @@ class CarrierAccount:
             raise CarrierUnreachable(problem, unsure=True) from error
 
     async def _persist(
-        self, request: Callable[[], Awaitable[T]], again: "Callable[[AccountError], bool] | None" = None
+        self, request: Callable[[], Awaitable[T]], again: Callable[[AccountError], bool] | None = None
     ) -> T:
         """What a request comes to; asked again, with pauses, while `again` says so and there is time."""
         again = again or _is_for_now
