@@ -1,12 +1,14 @@
 """Who may import whom. An import for types alone counts too: it would draw a line that the design does not have."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 PACKAGE = Path(__file__).parent.parent / "phonebot"
+PAGE = PACKAGE.parent / "docs" / "architecture.md"
 
 # What each part may import of ours, besides its own modules. What stands for a package stands for all of it.
 ALLOWED: dict[str, tuple[str, ...]] = {
@@ -17,7 +19,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "settings": ("errors",),
     "audio": ("errors",),
     "carrier": ("errors", "audio"),
-    "realtime": ("errors", "frames", "audio"),
+    "realtime": ("errors", "frames"),
     "agents": ("errors",),
     "agents.numbers": ("audio.recordings",),  # beside what is allowed to the rest of agents
     "call": ("carrier.messages", "realtime.events", "realtime.severity", "realtime.prices", "agents", "audio"),
@@ -25,18 +27,18 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "replay": ("call", "carrier", "realtime", "agents", "audio", "errors"),
     "outbox": ("realtime.events", "audio"),
     "hidden_keys": ("call", "carrier", "audio"),
-    "bridge": ("outbox", "hidden_keys", "call", "carrier", "realtime", "agents", "audio", "errors", "replay"),
+    "bridge": ("outbox", "hidden_keys", "call", "carrier", "realtime", "errors"),
     "simulator": ("errors", "audio"),
     "store": ("errors",),
     "tools": ("discretion", "errors", "call", "realtime.events", "agents"),
     "tools.builtin": ("audio.dtmf",),  # beside what is allowed to the rest of tools
     "leased": ("errors",),
     "after": ("discretion", "leased", "agents", "errors", "realtime", "store", "tools"),
-    "outbound": ("leased", "agents", "carrier", "errors", "realtime.events", "call.plan", "store", "tools"),
+    "outbound": ("leased", "agents", "carrier", "errors", "store", "tools"),
     "caps": ("agents", "call", "errors", "realtime", "store", "tools"),
     "hooks": ("errors", "agents.agent", "call", "carrier.messages", "realtime.events", "replay.reader", "tools"),
     "guardrails": ("discretion", "errors", "call", "agents", "tools"),
-    "traces": ("bridge", "call", "errors", "realtime.events", "realtime.severity", "replay.answer_times"),
+    "traces": ("bridge", "call", "realtime.events", "realtime.severity", "replay.answer_times"),
     "transfers": ("agents", "audio", "call", "carrier", "errors", "realtime.events", "store", "tools"),
     "clinic": ("tools",),
     "callbook": ("store", "replay", "errors"),
@@ -171,7 +173,65 @@ def test_each_module_imports_only_what_its_layer_may() -> None:
 
 
 def test_every_module_belongs_to_a_layer() -> None:
-    assert {module.partition(".")[0] for module, _ in modules()} <= {*ALLOWED, *TOP}
+    parts = {module.partition(".")[0] for module in (*ALLOWED, *TOP)}
+    assert {module.partition(".")[0] for module, _ in modules()} == parts
+
+
+def test_no_rule_allows_what_nobody_imports() -> None:
+    used = set()
+    for module, source in modules():
+        names = [name.removeprefix("phonebot.") for name in imports(module, source)]
+        for importer in (each for each in ALLOWED if _is_in(module, (each,))):
+            used |= {(importer, part) for part in ALLOWED[importer] for name in names if _is_in(name, (part,))}
+    assert {(importer, part) for importer, allowed in ALLOWED.items() for part in allowed} == used
+
+
+# ------------------------------------------------------------------------------------------- the page about it
+
+
+def on_the_page() -> dict[str, set[str] | None]:
+    """By part: what it may import of ours, as the page's table says; None: all."""
+    told: dict[str, set[str] | None] = {}
+    rows = re.findall(r"^\| (`.*?) \| .*? \| (.*?) \|$", PAGE.read_text("utf-8"), re.MULTILINE)
+    for parts, allowed in rows:
+        names = set(re.findall(r"`(\w+)`", allowed))
+        if allowed.startswith("all above but "):
+            excepted = set(re.findall(r"`(\w+)`", allowed.partition(";")[0]))
+            names = names - excepted | told.keys() - excepted
+        told |= dict.fromkeys(re.findall(r"`(\w+)`", parts), None if allowed == "all" else names)
+    return told
+
+
+def test_the_page_has_the_same_rules() -> None:
+    """Also what is allowed to one module of a part."""
+    rules: dict[str, set[str] | None] = dict.fromkeys(TOP)
+    for module, allowed in ALLOWED.items():
+        part = module.partition(".")[0]
+        rules[part] = (rules.get(part) or set()) | {name.partition(".")[0] for name in allowed} - {part}
+    assert on_the_page() == rules
+
+
+def test_what_the_page_names_is_there() -> None:
+    """Modules, by their path or its end; and the classes and methods of the picture, in their modules."""
+    page = PAGE.read_text("utf-8")
+    paths = set(re.findall(r"`((?:\w+/)*\w+\.py)`", page))
+    assert len(paths) > 50
+    files = [str(path) for folder in (PACKAGE, PACKAGE.parent / "tests") for path in folder.rglob("*.py")]
+    assert sorted(path for path in paths if not any(file.endswith(f"/{path}") for file in files)) == []
+    picture = page.partition("## The parts")[0]
+    pictured = re.findall(r"(\w+/\w+|\w+(?=\.py))(?:\.py)? +([A-Z]\w+)(?:\.(\w+))?", picture)
+    assert len(pictured) > 10
+    assert [each for each in pictured if not _has(*each)] == []
+
+
+def _has(module: str, name: str, member: str) -> bool:
+    for node in ast.parse((PACKAGE / f"{module}.py").read_text("utf-8")).body:
+        if isinstance(node, ast.ClassDef) and node.name == name:
+            functions = [
+                each.name for each in node.body if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)
+            ]
+            return not member or member in functions
+    return False
 
 
 @pytest.mark.parametrize(
