@@ -29,6 +29,7 @@ from phonebot.call.actions import (
     Tell,
     Trouble,
 )
+from phonebot.call.clears import Settlement
 from phonebot.call.clips import Clips
 from phonebot.call.dialogue import Dialogue, retold_characters
 from phonebot.call.farewell import Farewell
@@ -36,7 +37,7 @@ from phonebot.call.inputs import Leave
 from phonebot.call.items import Items
 from phonebot.call.notice import Notice
 from phonebot.call.plan import CallPlan, Clip
-from phonebot.call.playout import PlayoutLedger, Settlement
+from phonebot.call.playout import PlayoutLedger
 from phonebot.call.responses import Responses, exactly
 from phonebot.call.transcript import SpokenItem
 from phonebot.call.turns import PlayoutEnded, Turn

@@ -39,7 +39,7 @@ from phonebot.call.wording import consists_of, plain
 from phonebot.realtime.events import TurnDetection
 
 if TYPE_CHECKING:
-    from phonebot.call.echo import EchoGuard
+    from phonebot.call.echo_guard import EchoGuard
 
 JUDGE_AGAIN_MS = 100  # while an echo lasts: the caller may begin to speak into it
 MAX_ECHO_MS = 30_000  # a detector that reports no end of it is not waited for
@@ -400,7 +400,7 @@ class Interruptions:
 
 
 def _echo_guard() -> "EchoGuard":
-    from phonebot.call.echo import EchoGuard  # numpy takes 60 to 100 ms to load: for calls that need it
+    from phonebot.call.echo_guard import EchoGuard  # numpy takes 60 to 100 ms to load: for calls that need it
 
     return EchoGuard()
 

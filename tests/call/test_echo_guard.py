@@ -13,7 +13,7 @@ import pytest
 
 from phonebot.audio import g711, wav
 from phonebot.audio.echo_path import Samples
-from phonebot.call.echo import EchoGuard, Sound
+from phonebot.call.echo_guard import EchoGuard, Sound
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 CALLERS = ["book", "goodbye", "hours", "that-is-right"]
