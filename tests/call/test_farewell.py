@@ -20,6 +20,7 @@ from phonebot.realtime.events import (
     ResponseCreated,
     ResponseDone,
     SpeechStarted,
+    SpeechStopped,
 )
 
 WORDS = "Goodbye."
@@ -135,7 +136,11 @@ def test_a_caller_who_speaks_keeps_the_bot_and_is_answered() -> None:
     driver.run(1_000)
     driver.feed(SpeechStarted(0, "turn_1"))
     driver.run(2 * PATIENCE_MS)
+    driver.feed(SpeechStopped(500, "turn_1"))
+    driver.say("item_2", 500, "resp_2")
+    driver.run(700)
     assert driver.closed is None
+    assert driver.heard_ms("item_2") == 500
 
 
 def test_a_caller_who_speaks_does_not_stop_his_transfer() -> None:

@@ -4,7 +4,7 @@ from base64 import b64encode
 from datetime import UTC, datetime
 
 import pytest
-from driver import NOISE, PLAN, CallDriver
+from driver import NOISE, PLAN, CallDriver, recorded
 from msgspec.structs import replace
 
 from phonebot.agents.profile import Profile
@@ -115,10 +115,12 @@ def test_nothing_interrupts_it() -> None:
 
 def test_our_own_ear_hears_nothing_before() -> None:
     driver = CallDriver(replace(NOTICED, session=Session(turn_detection=None), turns=LocalTurns()))
-    driver.hum(True)
+    driver.speak(recorded("demo/hours"))  # words from 473 to 2,440 ms
     says_it(driver)
-    driver.run(800)
+    driver.run(900)
     assert driver.caller_audio == []
+    driver.run(1_000)
+    assert driver.caller_audio != []
 
 
 def test_a_model_that_says_nothing_is_given_up_and_the_call_goes_on_without_a_recording() -> None:

@@ -158,6 +158,7 @@ async def test_a_hang_up_that_is_not_answered_is_asked_again(scene: Scene) -> No
         scene.carrier.faults.append(RestFault("POST", f"/{sid}.json", None))
         await account.hang_up(sid)
         await scene.carrier.settled()
+    assert len(asked(scene, "POST", f"/{sid}.json")) == 2
 
 
 @pytest.mark.parametrize("answer", [429, 500])
