@@ -60,7 +60,7 @@ class EarlyLine:
     """
     A socket that is being opened though it is not known yet how its session is to be configured.
 
-    Give it to `connect`, once, and `close` it in any case: what nobody took is dropped.
+    Give it to `connect`, once, and `close` it in any case: what nobody took is closed.
     """
 
     def __init__(self, endpoint: Endpoint, timeout_s: float = TIMEOUT_S) -> None:
@@ -69,8 +69,13 @@ class EarlyLine:
 
     async def take(self) -> Line:
         """The line, once it is open. Raises as `open_line`."""
+        try:
+            line = await self._opening
+        except asyncio.CancelledError:
+            await self.close()  # it may have opened in the same turn of the loop
+            raise
         self._taken = True
-        return await self._opening
+        return line
 
     async def close(self) -> None:
         if self._taken:

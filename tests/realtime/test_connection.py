@@ -23,7 +23,7 @@ from websockets.http11 import Request, Response
 
 from phonebot.errors import ModelError, ModelProtocolError, ModelRefused, ModelUnreachable
 from phonebot.realtime import events as e
-from phonebot.realtime.connection import ModelConnection, connect, without
+from phonebot.realtime.connection import EarlyLine, ModelConnection, connect, without
 from phonebot.realtime.line import MAX_QUOTE, UNACKNOWLEDGED_MS
 from phonebot.realtime.providers import DialectChoice, Endpoint, gateway
 from phonebot.realtime.severity import already_shorter_ms
@@ -189,6 +189,26 @@ async def test_request_carries_the_key_and_no_beta_header() -> None:
     assert (seen[0].path, headers["Authorization"]) == ("/v1/realtime?model=m", f"Bearer {KEY}")
     assert "OpenAI-Beta" not in headers
     assert "Sec-WebSocket-Extensions" not in headers
+
+
+async def test_a_line_that_opens_in_the_moment_in_which_nobody_wants_it_any_more_is_closed() -> None:
+    closed = asyncio.Event()
+
+    async def script(service: Service) -> None:
+        await service.socket.wait_closed()
+        closed.set()
+
+    async with service(script) as (endpoint, _):
+        early = EarlyLine(endpoint)
+        (opening,) = (task for task in asyncio.all_tasks() if task.get_name() == "open a line early")
+        opening.add_done_callback(lambda _: connecting.cancel())
+        connecting = asyncio.create_task(connect(endpoint, WANTED, early=early))
+        with pytest.raises(asyncio.CancelledError):
+            await connecting
+        assert not opening.cancelled()
+        await early.close()
+        async with asyncio.timeout(5):
+            await closed.wait()
 
 
 async def test_subprotocol_authentication_opens_a_session() -> None:
