@@ -156,7 +156,6 @@ def test_audio_more_than_thirty_seconds_ahead_waits_with_us() -> None:
     driver.begin("item_1")
     for _ in range(50):
         driver.more("item_1", 1_000)
-
     driver.run(1_000)
     assert driver.carrier.most_buffered_bytes / 8 <= 31_000
     driver.end("item_1", text="long")
@@ -610,7 +609,7 @@ def test_a_line_whose_text_comes_after_the_cut_is_made_of_it() -> None:
     assert line.text == "one two three"
 
 
-def test_items_begun_after_the_cut_are_truncated_where_they_cannot_be_deleted() -> None:
+def test_an_item_begun_after_the_cut_has_no_audio_to_truncate_where_it_cannot_be_deleted() -> None:
     driver = CallDriver(ready=ModelReady(Session(), deletes=False))
     driver.begin("item_1")
     driver.more("item_1", 400)
@@ -619,7 +618,7 @@ def test_items_begun_after_the_cut_are_truncated_where_they_cannot_be_deleted() 
     driver.begin("item_2")
     driver.cancelled()
     driver.run(300)
-    assert driver.told(DeleteItem) == []
+    assert driver.told(DeleteItem, TruncateItem) == [TruncateItem("item_1", 0, 200, "truncate-1")]
 
 
 def test_a_model_that_cannot_truncate_is_not_asked_to() -> None:

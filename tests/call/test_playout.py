@@ -155,6 +155,8 @@ def test_a_strangers_echo_changes_nothing() -> None:
     driver.run(1_000)
     assert driver.feed(Mark(10_000, "7:99")) == []
     driver.run(500)
+    interrupt(driver)
+    check(driver, a=4_000)
 
 
 @pytest.mark.parametrize("seed", range(12))
