@@ -73,8 +73,8 @@ class Conversation:
         # Of the pause: how much was still to be heard (None: nothing was playing), and what the positions rest on.
         self._unheard_ms: int | None = None
         self._held_settled: Settled = "at_once"
-        # What was played last while the caller had to wait.
-        self._music: SpokenItem | None = None
+        # The last that began while the caller had to wait; None: there was none, or it had to stop.
+        self.music: SpokenItem | None = None
 
     # ------------------------------------------------------------------------------ the floor
 
@@ -173,17 +173,17 @@ class Conversation:
         """Play the caller something while he waits."""
         clip = Clip("", self.plan.hold_audio)
         actions = self.play_clip(clip, now) if clip.audio else []
-        self._music = self.items.newest if clip.audio else None
+        self.music = self.items.newest if clip.audio else None
         return actions
 
     def stop_music(self, now: int) -> list[Action]:
         """There is something else to be heard."""
-        music, self._music = self._music, None
+        music, self.music = self.music, None
         return self.silence_bot(now) if music and not music.stopped and self.items.get(music.item_id) else []
 
     @property
     def plays_music(self) -> bool:
-        return self._music is not None and self.items.get(self._music.item_id) is self._music
+        return self.music is not None and self.items.get(self.music.item_id) is self.music
 
     def play_waiting(self, now: int) -> list[Action]:
         """Play the clips that wait, unless that would split an answer."""

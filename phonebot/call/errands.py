@@ -16,6 +16,7 @@ from phonebot.call.inputs import ToolResult
 from phonebot.call.language import expecting, instructed
 from phonebot.call.plan import CallPlan
 from phonebot.call.tools import INTERRUPTED, Tools, told
+from phonebot.call.transcript import SpokenItem
 from phonebot.realtime import events
 
 
@@ -27,6 +28,7 @@ class Errands:
     ) -> None:
         self._talk, self._tools, self._agents, self._guardrails = talk, tools, agents, guardrails
         self.session = plan.session
+        self._music: SpokenItem | None = None  # the last that played for a function
         # None: no agent is meant to forget.
         self._memory = Memory() if any(agent.keep_turns is not None for agent in plan.agents) else None
 
@@ -63,8 +65,10 @@ class Errands:
         return actions + (self._talk.wanted(now) if answers else [])
 
     def _stop_music(self, now: int) -> list[Action]:
-        """There is none any more if the function has run to which it belonged."""
-        return [] if self._tools.has_music else self._talk.stop_music(now)
+        """There is none any more if the function has run to which it belonged; other music plays on."""
+        if self._tools.has_music or self._talk.music is not self._music:
+            return []
+        return self._talk.stop_music(now)
 
     def response_over(self, response_id: str, now: int) -> list[Action]:
         """The response has called all that it calls."""
@@ -147,6 +151,7 @@ class Errands:
         if self._talk.is_quiet and (filler := self._tools.filler(now)):
             if filler == "music":
                 actions += self._talk.play_music(now)
+                self._music = self._talk.music
             else:
                 self._talk.responses.want(filler)
         actions += self._stop_music(now)

@@ -583,6 +583,19 @@ def test_where_there_is_music_it_plays_after_the_words() -> None:
     assert level_ms(driver, music)[1] < driver.now - 500
 
 
+def test_the_music_is_not_that_of_a_function_which_runs_meanwhile_and_plays_on_when_it_has_run() -> None:
+    music = b"\x53"
+    driver = CallDriver(replace(PATIENT, hold_audio=sound(music, 2_000), tools=(LOOK_UP,)))
+    called(driver)
+    driver.feed(ResponseDone(Response("resp_1", "completed")), GONE)
+    driver.run(5_500)
+    assert level_ms(driver, music)
+    driver.feed(ToolResult("call_1", "Found."))
+    driver.run(1_900)
+    begin, end = level_ms(driver, music)
+    assert end - begin > 1_900
+
+
 def test_a_caller_who_speaks_is_not_told_that_it_takes_a_moment() -> None:
     driver = CallDriver(PATIENT)
     driver.run(1_000)
