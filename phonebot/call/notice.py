@@ -31,7 +31,10 @@ class Notice:
         self.due_ms = now + PATIENCE_MS + len(self.words) * MS_PER_CHARACTER
 
     def outcome(self, responses: Responses, items: Items, silent: bool, now: int) -> str | None:
-        """Ask after each input. `silent`: nothing is left to play."""
+        """Ask after each input. None: it is not known yet; "": it was heard in full; else why it was not.
+
+        `silent`: nothing is left to play.
+        """
         if self.due_ms is None:
             return None
         begun = responses.insisted_id

@@ -243,4 +243,5 @@ class Responses:
         return True
 
     def fence(self, response_ids: set[str]) -> None:
+        """The caller has interrupted these."""
         self.fenced |= response_ids
