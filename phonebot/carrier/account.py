@@ -13,7 +13,6 @@ answered that it failed and there is none.
 """
 
 import asyncio
-import json
 import logging
 import re
 import secrets
@@ -25,6 +24,7 @@ from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
 
 import aiohttp
+import msgspec
 from twilio.base.exceptions import TwilioException  # type: ignore[import-untyped]  # ships no types
 from twilio.http import AsyncHttpClient  # type: ignore[import-untyped]
 from twilio.http.response import Response  # type: ignore[import-untyped]
@@ -309,8 +309,8 @@ class _Http(AsyncHttpClient):  # type: ignore[misc]  # ships no types
                 if len(body) > MAX_RESPONSE_BYTES:
                     raise aiohttp.ClientPayloadError(f"the answer has more than {MAX_RESPONSE_BYTES} bytes")
             text = body.decode(errors="replace")
-            if response.ok and not _is_object(text):
-                raise aiohttp.ClientPayloadError("the answer is no JSON object")
+            if response.ok and not _tells_of_calls(text):
+                raise aiohttp.ClientPayloadError("the answer is no call and no list of calls")
             return Response(response.status, text, response.headers)
 
 
@@ -318,8 +318,22 @@ def _texts(params: dict[str, object] | None) -> dict[str, str]:
     return {name: str(value) for name, value in (params or {}).items()}
 
 
-def _is_object(text: str) -> bool:
+class _Answer(msgspec.Struct):
+    """A call, or a list of calls: without these fields the library fails, or has None for what was not said."""
+
+    sid: str = ""
+    status: str = ""
+    date_created: str | None = None
+    date_updated: str | None = None
+    start_time: str | None = None
+    end_time: str | None = None
+    calls: "list[_Answer] | None" = None
+
+
+def _tells_of_calls(text: str) -> bool:
     try:
-        return isinstance(json.loads(text), dict)
-    except (ValueError, RecursionError):
+        answer = msgspec.json.decode(text, type=_Answer)
+    except (msgspec.DecodeError, RecursionError):
         return False
+    calls = [answer] if answer.calls is None else answer.calls
+    return all(call.sid and call.status for call in calls)

@@ -12,7 +12,7 @@ from switchboard_driver import COLLEAGUE, LINE, Scene, staged
 from tool_driver import shop
 
 from phonebot.carrier.account import CarrierAccount
-from phonebot.errors import AccountError, CarrierRefused, CarrierUnreachable
+from phonebot.errors import CarrierRefused, CarrierUnreachable
 from phonebot.simulator.callees import Human, NoAnswer
 from phonebot.simulator.rest import RestFault
 from phonebot.simulator.switchboard import ACCOUNT_SID, AUTH_TOKEN
@@ -235,10 +235,14 @@ async def test_an_api_that_is_not_there_is_unreachable_and_surely_did_nothing() 
     [
         web.Response(text="<html>", content_type="text/html"),
         web.Response(text="[]", content_type="application/json"),
+        web.Response(text="{}", content_type="application/json"),
+        web.Response(text='{"sid": "CA1", "status": "queued", "date_created": 5}', content_type="application/json"),
+        web.Response(text='{"calls": [{}]}', content_type="application/json"),
+        web.Response(text='{"calls": 5}', content_type="application/json"),
         web.Response(body=b" " * 2_000_000, content_type="application/json"),
         web.Response(text="<html>", status=502, content_type="text/html"),
     ],
-    ids=["no JSON", "no object", "too long", "a proxy's"],
+    ids=["no JSON", "no object", "no call", "no date", "nameless", "no list", "too long", "a proxy's"],
 )
 async def test_an_answer_that_is_none_of_the_apis_is_no_answer(answer: web.Response) -> None:
     async def handle(_request: web.Request) -> web.Response:
@@ -248,6 +252,10 @@ async def test_an_answer_that_is_none_of_the_apis_is_no_answer(answer: web.Respo
         shop(handle) as url,
         CarrierAccount(ACCOUNT_SID, AUTH_TOKEN, url, deadline_s=2) as account,
     ):
-        with pytest.raises(AccountError) as caught:
-            await asyncio.wait_for(account.call_state("CA1"), 5)
-    assert isinstance(caught.value, CarrierUnreachable)
+        for request in (
+            account.call_state("CA1"),
+            account.find_call(COLLEAGUE, LINE, datetime.now(UTC)),
+            account.create_call(COLLEAGUE, LINE, url=url, status_callback=url, ring_s=1, limit_s=1),
+        ):
+            with pytest.raises(CarrierUnreachable):
+                await asyncio.wait_for(request, 5)
