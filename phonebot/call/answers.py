@@ -161,12 +161,15 @@ class Answers:
             return self._recovery.complain(f"item {event.item_id} is endless: its audio is not taken any more", now)
         item = talk.items.item(event.item_id, event.response_id)
         item.content_index = event.content_index
+        # Music that began while the answer was waited for; what is paused is left to whoever has paused it.
+        begins = not (item.received_ms or talk.ledger.held)
+        stopped = talk.stop_music(now, spared=event.response_id) if begins else []
         item.receive(base64_length(event.audio), self._leg.bytes_per_ms)
         payload = self._leg.feed(item.item_id, event.audio)
         played = talk.play(item, payload, now)
         talk.spoke_ms = now
         talk.shows_life(now + talk.unheard_ms(now))
-        return played + talk.floor(events.AudioDelta)
+        return [*stopped, *played, *talk.floor(events.AudioDelta)]
 
     def audio_done(self, event: events.AudioDone, now: int) -> list[Action]:
         talk = self._talk

@@ -156,7 +156,9 @@ class Conversation:
 
     def play_canned(self, clip: Clip, now: int) -> list[Action]:
         """Play what stands for words of the model's, whoever speaks; nothing if there is no such recording."""
-        return self.play_clip(replace(clip, over_speech=True), now) if clip.audio else []
+        if not clip.audio:
+            return []
+        return self.stop_music(now) + self.play_clip(replace(clip, over_speech=True), now)
 
     def play_clip(self, clip: Clip, now: int) -> list[Action]:
         """Play audio of our own: see PlayClip."""
@@ -176,10 +178,11 @@ class Conversation:
         self.music = self.items.newest if clip.audio else None
         return actions
 
-    def stop_music(self, now: int) -> list[Action]:
-        """There is something else to be heard."""
+    def stop_music(self, now: int, spared: str = "") -> list[Action]:
+        """There is something else to be heard. `spared`: the response that is about to say it."""
         music, self.music = self.music, None
-        return self.silence_bot(now) if music and not music.stopped and self.items.get(music.item_id) else []
+        plays = music and not music.stopped and self.items.get(music.item_id)
+        return self.silence_bot(now, spared) if plays else []
 
     @property
     def plays_music(self) -> bool:
@@ -207,16 +210,19 @@ class Conversation:
 
     # ------------------------------------------------------------------------------ the bot is stopped
 
-    def interrupt(self, now: int, by_service: bool = True, by_caller: bool = True) -> list[Action]:
+    def interrupt(
+        self, now: int, by_service: bool = True, by_caller: bool = True, spared: str = ""
+    ) -> list[Action]:
         """
         The caller has taken the floor: stop playback, and settle every item that he has not heard in full.
 
         Nothing happens when nothing is left to play and nothing is being generated. `by_service`: the service knows
         of it too, and ends its response if that is its way. Not `by_caller`: it is the bot that has to stop.
+        `spared`: this response goes on, with what it has not begun to say.
         """
-        items = self.items.unstopped()
-        active = {self.responses.active} if self.responses.active else set()
-        self.responses.fence(active | {item.response_id for item in items})
+        items = [item for item in self.items.unstopped() if item.response_id != spared or item.received_ms]
+        active = ({self.responses.active} if self.responses.active else set()) - {spared}
+        self.responses.fence((active | {item.response_id for item in items}) - {spared})
         self.alive_ms = min(self.alive_ms, now)
         actions: list[Action] = []
         if self.ledger.held:
@@ -234,9 +240,9 @@ class Conversation:
             actions.append(Tell(events.CancelResponse(self.responses.active)))
         return actions
 
-    def silence_bot(self, now: int) -> list[Action]:
-        """It must not be heard any further, whatever it says and whoever listens."""
-        stopped = self.interrupt(now, by_service=False, by_caller=False)
+    def silence_bot(self, now: int, spared: str = "") -> list[Action]:
+        """It must not be heard any further, whatever it says and whoever listens; `spared` as of `interrupt`."""
+        stopped = self.interrupt(now, by_service=False, by_caller=False, spared=spared)
         return stopped + (self.floor(PlayoutEnded) if stopped else [])
 
     def _cancels_by_itself(self) -> bool:

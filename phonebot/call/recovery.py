@@ -17,7 +17,8 @@ rest of one that was cut off, once he has heard what there was of it.
 A session that is there may still not answer. Where an answer is owed and for STALL_MS nothing is heard of it, the
 session is left for another one; where that does not speak either, the model is given up.
 
-Whoever waits, for a model or for its answer, is never met with silence for longer than 3 s (waiting.py).
+Whoever waits, for a model or for its answer, is never met with silence for longer than 3 s (waiting.py). Only where
+an answer stops in mid-sentence that may last until it is given up: nothing of ours may split an answer.
 """
 
 from phonebot.call.actions import Action, CloseModel, ModelDropped, OpenModel, Recovered, Tell, Trouble

@@ -28,7 +28,8 @@ class Waiting:
 
     def look(self, patience_ms: int | None, now: int) -> None:
         """Something has happened: does he wait, and for how long may he hear nothing?"""
-        if patience_ms is None or not (self._words.audio or self._music):
+        # In an answer that has begun there is no room for audio of ours: it would be heard behind the answer.
+        if patience_ms is None or self._talk.items.growing or not (self._words.audio or self._music):
             self._quiet_ms = self.due_ms = None
             self._fillers = 0
             return

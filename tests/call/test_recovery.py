@@ -30,6 +30,7 @@ from phonebot.call.responses import exactly
 from phonebot.call.turns import Turn
 from phonebot.realtime.events import (
     AudioCommitted,
+    CancelResponse,
     CreateItem,
     CreateResponse,
     ErrorDetail,
@@ -594,6 +595,54 @@ def test_the_music_is_not_that_of_a_function_which_runs_meanwhile_and_plays_on_w
     driver.run(1_900)
     begin, end = level_ms(driver, music)
     assert end - begin > 1_900
+
+
+def waits_for_an_answer(driver: CallDriver) -> None:
+    """The model has begun an answer, says nothing, and music plays."""
+    turn(driver, "item_u", "Hello?")
+    driver.begin("item_1")
+    driver.run(7_500)
+
+
+def test_the_music_makes_way_for_an_answer_that_was_begun_before_it() -> None:
+    music = b"\x53"
+    driver = CallDriver(replace(PATIENT, hold_audio=sound(music, 30_000)))
+    waits_for_an_answer(driver)
+    assert level_ms(driver, music)
+    answered_ms = driver.now
+    driver.more("item_1", 500)
+    driver.end("item_1", text="Yes?")
+    driver.done("resp_1")
+    driver.run(1_000)
+    assert level_ms(driver, music)[1] <= answered_ms
+    assert driver.heard_ms("item_1") == 500
+    assert driver.did(Line)[-1] == Line("bot", "item_1", "Yes?", heard_ms=500)
+    assert not driver.told(CancelResponse)
+
+
+def test_the_music_makes_way_for_the_words_with_which_the_call_ends() -> None:
+    music = b"\x53"
+    driver = CallDriver(replace(PATIENT, hold_audio=sound(music, 30_000)))
+    driver.feed(GONE)
+    driver.run(12_000)
+    assert level_ms(driver, music)[1] < level_ms(driver, GOODBYE)[0] < 9_000
+    assert driver.closed == CloseStream(1011, "model_failed")
+
+
+def test_nothing_is_heard_behind_an_answer_that_has_halted() -> None:
+    music = b"\x53"
+    driver = CallDriver(replace(PATIENT, hold_audio=sound(music, 1_000)))
+    turn(driver, "item_u", "Hello?")
+    driver.begin("item_1")
+    driver.more("item_1", 300)
+    driver.run(9_000)
+    driver.more("item_1", 500)
+    driver.end("item_1", text="Yes?")
+    driver.done("resp_1")
+    driver.run(3_000)
+    assert driver.heard_ms("item_1") == 800
+    assert not level_ms(driver, WAIT)
+    assert not level_ms(driver, music)
 
 
 def test_a_caller_who_speaks_is_not_told_that_it_takes_a_moment() -> None:
