@@ -28,7 +28,8 @@ from phonebot.agents.profile import Profile
 from phonebot.audio.melody import melody
 from phonebot.call.actions import Ended, StartRecording
 from phonebot.call.inputs import AnsweredBy, CapReached, Input, Leave, ModelLost, PlayClip, TypedText
-from phonebot.call.plan import EarlierLine, plan_for
+from phonebot.call.plan import EarlierLine
+from phonebot.call.planning import plan_for
 from phonebot.carrier.account import CarrierAccount
 from phonebot.carrier.messages import Dtmf
 from phonebot.clinic.appointments import appointment_tools

@@ -18,7 +18,8 @@ from msgspec.structs import replace as altered
 
 from phonebot.agents.profile import Profile
 from phonebot.call.actions import Ended
-from phonebot.call.plan import CallPlan, plan_for
+from phonebot.call.plan import CallPlan
+from phonebot.call.planning import plan_for
 from phonebot.rehearsal.virtual import VirtualCall
 from phonebot.rehearsal.virtual_model import VirtualModel
 from phonebot.rehearsal.voice import spoken

@@ -22,7 +22,8 @@ from phonebot.audio.g711 import pcm_to_ulaw
 from phonebot.bench.cost_report import Bill, CostReport, Saving
 from phonebot.call.actions import RunTool, Tell
 from phonebot.call.inputs import ToolResult
-from phonebot.call.plan import Offer, ToolRule, plan_for
+from phonebot.call.plan import Offer, ToolRule
+from phonebot.call.planning import plan_for
 from phonebot.errors import PhonebotError
 from phonebot.realtime.events import BYTES_PER_MS, AppendAudio, FunctionTool, ResponseDone
 from phonebot.realtime.prices import LISTED

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from phonebot.agents.numbers import DEFAULT
 from phonebot.agents.profile import Profile
-from phonebot.call.plan import plan_for
+from phonebot.call.planning import plan_for
 from phonebot.checkup.check import Check, Probe, known, skipped
 from phonebot.checkup.models import model_session, of_prices
 from phonebot.deployment import text_endpoint, text_model, traits_for

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from phonebot.agents.answering import answer
 from phonebot.call.actions import Check, RunTool
 from phonebot.call.inputs import Checked, ToolResult
-from phonebot.call.plan import plan_for
+from phonebot.call.planning import plan_for
 from phonebot.guardrails.guard import Guard
 from phonebot.guardrails.guardroom import Guardroom
 from phonebot.rehearsal.builtins import builtins

@@ -27,7 +27,8 @@ from phonebot.after.wishes import WishBook
 from phonebot.after.work import AfterWork
 from phonebot.agents.profile import Profile
 from phonebot.audio.canned import Clips
-from phonebot.call.plan import Recovery, plan_for
+from phonebot.call.plan import Recovery
+from phonebot.call.planning import plan_for
 from phonebot.callbook import CallBook
 from phonebot.caps.bell import Bell
 from phonebot.caps.today import Today, today_of

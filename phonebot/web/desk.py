@@ -26,7 +26,8 @@ from phonebot.bridge import Bridge, ConnectModel, Journal
 from phonebot.call.actions import Action, Ended, Outcome
 from phonebot.call.call import Call
 from phonebot.call.inputs import Input, ModelReady
-from phonebot.call.plan import CallPlan, Canned, CarrierTraits, Clip, Recovery, plan_for
+from phonebot.call.plan import CallPlan, Canned, CarrierTraits, Clip, Recovery
+from phonebot.call.planning import plan_for
 from phonebot.caps.watch import DayCaps
 from phonebot.carrier.messages import Start, StreamReader
 from phonebot.guardrails.guardroom import Guardroom

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from phonebot.agents.profile import Profile
-from phonebot.call.plan import Keypad, plan_for
+from phonebot.call.plan import Keypad
+from phonebot.call.planning import plan_for
 from phonebot.errors import ProfileError
 
 

@@ -7,7 +7,7 @@ import pytest
 from msgspec import UNSET
 
 from phonebot.agents.profile import Profile
-from phonebot.call.plan import plan_for
+from phonebot.call.planning import plan_for
 from phonebot.errors import ProfileError
 from phonebot.realtime.beta import BETA
 from phonebot.realtime.events import UpdateSession

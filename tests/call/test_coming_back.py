@@ -10,7 +10,8 @@ from phonebot.call.actions import Check
 from phonebot.call.inputs import ServiceStops
 from phonebot.call.language import instructed
 from phonebot.call.limits import TIME_IS_UP
-from phonebot.call.plan import EarlierLine, plan_for
+from phonebot.call.plan import EarlierLine
+from phonebot.call.planning import plan_for
 from phonebot.call.responses import exactly
 from phonebot.realtime.events import (
     CreateItem,

@@ -11,7 +11,8 @@ from phonebot.agents.profile import Profile
 from phonebot.call.actions import Action, BargeIn, ClearPlayback, CloseStream, PlayAudio, StartRecording, Trouble
 from phonebot.call.farewell import MS_PER_CHARACTER, PATIENCE_MS
 from phonebot.call.inputs import AnsweredBy, Leave, ModelReady, TypedText
-from phonebot.call.plan import CallPlan, Clip, EarlierLine, Keypad, LocalTurns, plan_for
+from phonebot.call.plan import CallPlan, Clip, EarlierLine, Keypad, LocalTurns
+from phonebot.call.planning import plan_for
 from phonebot.call.responses import MARK, exactly
 from phonebot.realtime.events import (
     CreateResponse,

@@ -4,7 +4,8 @@ from datetime import UTC, datetime
 
 from phonebot.agents.answering import Answered
 from phonebot.agents.profile import Profile
-from phonebot.call.plan import CallPlan, plan_for
+from phonebot.call.plan import CallPlan
+from phonebot.call.planning import plan_for
 from phonebot.outbound.briefing import briefed
 
 NOW = datetime(2026, 11, 27, tzinfo=UTC)

@@ -22,7 +22,7 @@ from phonebot.agents.outbound import Outbound
 from phonebot.agents.transfers import Destination, Transfer, chain
 from phonebot.call.limits import NoInput as NoInputPlan
 from phonebot.call.limits import Words
-from phonebot.call.plan import plan_for
+from phonebot.call.planning import plan_for
 from phonebot.caps.bell import body_of as alarm_body
 from phonebot.caps.watch import CapAlarm
 from phonebot.deployment import workshop_for

@@ -41,7 +41,8 @@ from phonebot.call.inputs import (
     Tick,
     ToolResult,
 )
-from phonebot.call.plan import CallPlan, plan_for
+from phonebot.call.plan import CallPlan
+from phonebot.call.planning import plan_for
 from phonebot.carrier.messages import Mark, Media
 from phonebot.realtime.events import (
     AppendAudio,

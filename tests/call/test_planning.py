@@ -6,7 +6,8 @@ from msgspec import UNSET
 
 from phonebot.agents.profile import Profile
 from phonebot.call.limits import NOT_HEARD, TIME_IS_UP, Words
-from phonebot.call.plan import CallPlan, CarrierTraits, Caution, KeyTurns, LocalTurns, plan_for
+from phonebot.call.plan import CallPlan, CarrierTraits, Caution, KeyTurns, LocalTurns
+from phonebot.call.planning import plan_for
 from phonebot.realtime.events import Transcription, TurnDetection
 from phonebot.realtime.prices import LISTED
 
