@@ -98,8 +98,9 @@ class Filer:
         self._retry_s, self._sweep_s, self._flush_s = retry_s, sweep_s, flush_s
         # Then a log stays where it was written.
         self._is_kept_here = recordings.are_in(folder)
-        # The names of the logs that are to be filed, in their order.
+        # The names of the logs that are to be filed, in their order; and of the one that is being filed.
         self._waiting: OrderedDict[str, None] = OrderedDict()
+        self._current: str | None = None
         self._came = asyncio.Event()
         # None is waiting and none is being filed.
         self._idle = asyncio.Event()
@@ -119,7 +120,7 @@ class Filer:
     @property
     def waiting(self) -> int:
         """Calls that are to be filed, as far as it is known; at most MAX_WAITING."""
-        return len(self._waiting)
+        return len(self._waiting) + (self._current is not None)
 
     async def idle(self) -> None:
         """Wait until all is filed that was found or finished before."""
@@ -144,8 +145,8 @@ class Filer:
         with suppress(asyncio.CancelledError):
             await self._task
         await self._reader.close()
-        if self._waiting:
-            log.info("calls that are filed at the next start: %d", len(self._waiting))
+        if self.waiting:
+            log.info("calls that are filed at the next start: %d", self.waiting)
 
     def _add(self, name: str) -> None:
         if name in self._hopeless or len(self._waiting) >= MAX_WAITING:
@@ -161,9 +162,10 @@ class Filer:
                 await self._insist(self._sweep)
                 sweep_at = time.monotonic() + self._sweep_s
             while self._waiting:
-                name = next(iter(self._waiting))
-                await self._insist(partial(self._attempt, name))
-                self._waiting.pop(name, None)
+                # Taken out first: should it end while it is looked at, it is told of again, and looked at again.
+                self._current, _ = self._waiting.popitem(last=False)
+                await self._insist(partial(self._attempt, self._current))
+                self._current = None
             self._idle.set()
             self._came.clear()
             with suppress(TimeoutError):
@@ -192,7 +194,11 @@ class Filer:
 
     async def _sweep(self) -> None:
         """Find the logs that are not filed, and the copies of those that are."""
-        names = await asyncio.to_thread(self._found)
+        try:
+            names = await asyncio.to_thread(self._found)
+        except OSError as error:  # a network's folder, say; what this process writes itself is told of besides
+            log.error("calls that others left in %s are not looked for: %s", self._spool.folder, error)
+            return
         filed = await self._calls.owners(names)
         for name in names:
             if name not in filed or not self._is_kept_here:

@@ -1,7 +1,9 @@
 """Calls that have ended are filed: once, whatever happens meanwhile, wherever their logs are kept."""
 
 import asyncio
+import errno
 import logging
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ from phonebot.errors import NotStored, StoreUnavailable
 from phonebot.filing.reader import LogReader
 from phonebot.replay.log import EVENTS_FILE
 from phonebot.replay.reader import read
-from phonebot.replay.spool import Spool, hold, reading
+from phonebot.replay.spool import Spool, State, hold, reading
 from phonebot.store.audit import Actor
 from phonebot.store.calls import CallStore, Filters
 from phonebot.store.database import Database
@@ -264,3 +266,40 @@ async def test_nothing_is_filed_of_a_log_that_vanished(one_office: Office) -> No
         filer.finished(one_office.folder / NAME)
     with pytest.raises(NotStored):
         await one_office.calls.get(SID)
+
+
+async def test_a_folder_that_cannot_be_looked_through_keeps_no_later_call_from_being_filed(
+    one_office: Office, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def stale(spool: Spool) -> list[Path]:
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Spool, "logs", stale)
+        async with one_office.filer() as filer:
+            await filer.idle()
+            filer.finished(one_office.spool())
+            await asyncio.sleep(0)
+            await filer.idle()
+    assert (await one_office.calls.get(SID)).call_sid == SID
+    assert [record.levelname for record in caplog.records if "are not looked for" in record.message] == ["ERROR"]
+
+
+async def test_a_log_that_ends_while_it_is_looked_at_is_filed_at_once(
+    one_office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = one_office.spool()
+    state = Spool.state
+    told = asyncio.Event()
+
+    def ends_meanwhile(spool: Spool, name: str) -> State:
+        if told.is_set():
+            return state(spool, name)
+        told.set()
+        filer.finished(log)
+        return "written"
+
+    monkeypatch.setattr(Spool, "state", ends_meanwhile)
+    async with one_office.filer() as filer:
+        await filer.idle()
+        assert (await one_office.calls.get(SID)).call_sid == SID
