@@ -205,11 +205,15 @@ class DayCaps:
         tidied_s = loop.time()
         while True:
             await asyncio.sleep(ROUND_S)
-            await self._exchange(store)
-            if loop.time() >= tidied_s + TIDY_S:
-                tidied_s = loop.time()
-                with suppress(StoreError):
-                    await store.tidy(self._today())
+            try:
+                await self._exchange(store)
+                if loop.time() >= tidied_s + TIDY_S:
+                    tidied_s = loop.time()
+                    with suppress(StoreError):
+                        await store.tidy(self._today())
+            except Exception:
+                # A fault of ours in one round must not end the next ones: caps would hold in this process alone.
+                log.exception("what calls of other processes cost is not known")
 
     async def _exchange(self, store: SpendingStore) -> None:
         """Write what was spent here, and read what was elsewhere."""
@@ -218,15 +222,15 @@ class DayCaps:
         try:
             await store.put(self._process, day, changed)
             others = await store.of_others(self._process, day)
-        except asyncio.CancelledError:
-            ledger.give_back(changed)  # to be written at the end
-            raise
         except StoreError as error:
             ledger.give_back(changed)
             if not self._away:
                 log.warning("what calls of other processes cost is not known: %s", error)
             self._away = True
             return
+        except BaseException:
+            ledger.give_back(changed)  # to be written in the next round, or at the end
+            raise
         self._away = False
         if self._of_today().day == day:
             ledger.learn(others)

@@ -4,7 +4,7 @@ The tables. docs/store.md says in a line what is in each.
     numbers -< profile_versions        calls -< turns, tool_calls, usage; - call_texts, after_calls
     users -< sessions                  api_tokens, spent_tokens, audit, counters
     live_processes, live_calls, live_commands, live_audio: calls in progress; continuations: between two streams
-    spent, alarms: what calls cost in a day, and who was told that it is too much
+    spent, spent_in_all, alarms: what calls cost in a day, and who was told that it is too much
     outbound_calls, opt_outs: whom we call, and whom no more
     messages - after_calls                 what callers left, from during their calls on
     greetings: what the model said at the begin of calls, by version
@@ -510,6 +510,16 @@ class SpentRow(Table):
 
     day: Mapped[date] = mapped_column(Date, primary_key=True)
     process: Mapped[str] = mapped_column(String(200), primary_key=True)
+    number: Mapped[str] = mapped_column(Number, primary_key=True)
+    usd: Mapped[float] = mapped_column(Double)
+
+
+class SpentInAllRow(Table):
+    """What the calls of a number have cost on a day of UTC, in all processes: the sum of its rows in `spent`."""
+
+    __tablename__ = "spent_in_all"
+
+    day: Mapped[date] = mapped_column(Date, primary_key=True)
     number: Mapped[str] = mapped_column(Number, primary_key=True)
     usd: Mapped[float] = mapped_column(Double)
 

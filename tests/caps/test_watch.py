@@ -150,30 +150,36 @@ async def test_processes_know_what_the_others_spend(database: Database, monkeypa
 
 
 class Away(SpendingStore):
-    """A store whose database is away, at times."""
+    """A store that cannot be written to, at times."""
 
     is_away = True
+    fault: Exception = StoreUnavailable("gone")
 
     async def put(self, *given: object) -> None:
         if self.is_away:
-            raise StoreUnavailable("gone")
+            raise self.fault
         await super().put(*given)  # type: ignore[arg-type]
 
 
-async def test_while_the_database_is_away_a_process_goes_by_its_own_calls_and_writes_them_later(
-    database: Database, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "fault", [StoreUnavailable("gone"), RuntimeError("a mistake of ours")], ids=["away", "fault"]
+)
+async def test_while_nothing_can_be_written_a_process_goes_by_its_own_calls_and_writes_them_later(
+    sqlite: Database, monkeypatch: pytest.MonkeyPatch, fault: Exception
 ) -> None:
     monkeypatch.setattr(watch, "ROUND_S", 0.02)
-    store = Away(database)
+    store = Away(sqlite)
     office = Office(10, store)
     async with office.caps.running():
+        store.fault = fault
+        await asyncio.sleep(0.1)
         with office.call() as one:
             spend(one, 11)
             await asyncio.sleep(0)
             assert len(office.told) == 1
             store.is_away = False
             for _ in range(500):
-                if await store.of_day(office.day):
+                if await store.of_others("b", office.day):
                     break
                 await asyncio.sleep(0.01)
-    assert await store.of_day(office.day) == {NUMBER: pytest.approx(11)}
+    assert await store.of_others("b", office.day) == {NUMBER: pytest.approx(11)}

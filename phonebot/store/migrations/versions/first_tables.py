@@ -125,6 +125,13 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("day", "process", "number", name="pk_spent"),
     )
     op.create_table(
+        "spent_in_all",
+        sa.Column("day", sa.Date(), nullable=False),
+        sa.Column("number", sa.String(length=100), nullable=False),
+        sa.Column("usd", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("day", "number", name="pk_spent_in_all"),
+    )
+    op.create_table(
         "continuations",
         sa.Column("call_sid", sa.String(length=100), nullable=False),
         sa.Column("continuation", sa.Text(), nullable=False),
