@@ -165,7 +165,7 @@ def _price(usd: float | None) -> str:
 
 def facts(call: CallRow) -> dict[str, Any]:
     """All of a call's row but what only the database needs."""
-    return _columns(call, "id", "storage_key") | {"cost_per_minute_usd": call.cost_per_minute_usd}
+    return _columns(call, "id", "storage_key", "lease_until") | {"cost_per_minute_usd": call.cost_per_minute_usd}
 
 
 def whole(call: CallRow) -> dict[str, Any]:

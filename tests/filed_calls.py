@@ -122,7 +122,6 @@ def _filed(chance: random.Random, number: int, at: datetime) -> Filed:
         "started_at": at,
         "ended_at": at + timedelta(milliseconds=length_ms),
         "duration_ms": length_ms,
-        "answered": True,
         "outcome": outcome,
         "cost_usd": round(sum(row["cost_usd"] for row in usage), 5),
         "caller_talk_ms": sum(t["end_ms"] - t["start_ms"] for t in said if t["who"] == "caller"),

@@ -1,8 +1,8 @@
 """
 Deletes calls when their time is over: as many days after their end as their number keeps them.
 
-Every process of a deployment does so, by and by and each for all calls. Where two are at the same call, the second
-finds it gone.
+Every process of a deployment does so, by and by: each takes some of those whose time is over, and the others leave
+them to it. What is kept of the orders for calls that we made goes after as many days.
 """
 
 import asyncio
@@ -14,7 +14,9 @@ from datetime import UTC, datetime
 from phonebot.callbook import CallBook
 from phonebot.errors import StoreError, StoreUnavailable
 from phonebot.store.audit import Actor
-from phonebot.store.calls import EXPIRED_AT_ONCE, CallStore
+from phonebot.store.calls import CallStore
+from phonebot.store.outbound import OutboundStore
+from phonebot.store.retention import AT_ONCE
 
 log = logging.getLogger(__name__)
 
@@ -29,10 +31,11 @@ class Expiry:
         self,
         calls: CallStore,
         book: CallBook,
+        outbound: OutboundStore,
         every_s: float = EVERY_S,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._calls, self._book = calls, book
+        self._calls, self._book, self._outbound = calls, book, outbound
         self._every_s, self._clock = every_s, clock
 
     @asynccontextmanager
@@ -53,12 +56,16 @@ class Expiry:
         Raises StoreUnavailable when the database or the storage is away: the rest goes another time.
         """
         deleted = 0
-        while sids := await self._calls.expired(self._clock(), EXPIRED_AT_ONCE):
-            before = deleted
+        while sids := await self._calls.claim_expired(self._clock(), AT_ONCE):
             for sid in sids:
                 deleted += await self._delete(sid)
-            if deleted == before:
-                break
+        return deleted
+
+    async def delete_expired_orders(self) -> int:
+        """The same of what is kept of the orders for calls that we made. Raises StoreUnavailable."""
+        deleted = 0
+        while gone := await self._outbound.delete_expired(self._clock(), AT_ONCE):
+            deleted += gone
         return deleted
 
     async def _delete(self, call_sid: str) -> bool:
@@ -73,6 +80,8 @@ class Expiry:
     async def _run(self) -> None:
         while True:
             try:
+                if deleted := await self.delete_expired_orders():
+                    log.info("orders for calls deleted, since their number keeps them no longer: %d", deleted)
                 if deleted := await self.delete_expired():
                     log.info("calls deleted, since their number keeps them no longer: %d", deleted)
             except StoreError as error:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal, TypeAlias
 
-from sqlalchemy import ColumnElement, and_, delete, func, or_, select
+from sqlalchemy import ColumnElement, and_, delete, func, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
@@ -25,13 +25,14 @@ from phonebot.store import audit
 from phonebot.store.audit import Actor
 from phonebot.store.database import Database
 from phonebot.store.overview import Overview, overview
+from phonebot.store.retention import AT_ONCE, time_is_over
 from phonebot.store.search import found_by, searchable
-from phonebot.store.tables import AuditRow, CallRow, CallText, MessageRow, NumberRow, ToolCallRow, TurnRow, UsageRow
+from phonebot.store.tables import AuditRow, CallRow, CallText, MessageRow, ToolCallRow, TurnRow, UsageRow
 
-DEFAULT = "default"
 PAGE_CALLS = 50
 MAX_NUMBERS = 1000
-EXPIRED_AT_ONCE = 100
+LEASE = timedelta(minutes=10)
+"""For so long calls whose time is over are left to who has begun to delete them."""
 MIN_ENDING = 4
 KEYS_AT_ONCE = 500  # of a query: SQLite has a limit of 32,766 parameters, and long queries are slow to compile
 MAX_PARTS = 100
@@ -209,24 +210,27 @@ class CallStore:
         async with self._database.read() as session:
             return await overview(session, conditions)
 
-    async def expired(self, now: datetime, limit: int = EXPIRED_AT_ONCE) -> list[str]:
+    async def claim_expired(self, now: datetime, limit: int = AT_ONCE) -> list[str]:
         """
-        The sids of calls that ended longer ago than their number keeps them: at most `limit`, the oldest first.
+        Take calls that ended longer ago than their number keeps them, and that nobody else is about to delete.
 
-        What `default` says holds for calls of numbers that have no entry.
+        What comes back are the sids of at most `limit`, the oldest first. What `default` says holds for calls of
+        numbers that have no entry. Whoever dies over one, or cannot delete it, loses it after LEASE.
         """
-        async with self._database.read() as session:
-            rows = await session.execute(select(NumberRow.number, NumberRow.retention_days))
-            kept = {row.number: row.retention_days for row in rows}
-            over = [
-                and_(_answered_by(number, kept), CallRow.ended_at < now - timedelta(days=days))
-                for number, days in kept.items()
-                if days is not None
-            ]
-            if not over:
-                return []
-            wanted = select(CallRow.call_sid).where(or_(*over)).order_by(CallRow.ended_at, CallRow.id).limit(limit)
-            return list((await session.scalars(wanted)).all())
+        async with self._database.begin() as session:
+            free = or_(CallRow.lease_until.is_(None), CallRow.lease_until < now)
+            wanted = (
+                select(CallRow.id, CallRow.call_sid)
+                .where(await time_is_over(session, CallRow.number, CallRow.ended_at, now), free)
+                .order_by(CallRow.ended_at, CallRow.id)
+                .limit(limit)
+                .with_for_update(skip_locked=True)  # SQLite has one writer at a time
+            )
+            rows = (await session.execute(wanted)).all()
+            if rows:
+                mine = update(CallRow).where(CallRow.id.in_([row.id for row in rows]))
+                await session.execute(mine.values(lease_until=now + LEASE))
+        return [row.call_sid for row in rows]
 
 
 async def in_turn(session: AsyncSession, database: Database, call_sid: str) -> None:
@@ -281,11 +285,6 @@ def _other_side(holds: Callable[[Any], ColumnElement[bool]]) -> ColumnElement[bo
     """Whether it holds of the one who called, or of the one whom we called."""
     is_ours = CallRow.kind == "outbound"
     return or_(and_(is_ours, holds(CallRow.to_number)), and_(~is_ours, holds(CallRow.from_number)))
-
-
-def _answered_by(number: str, kept: dict[str, int | None]) -> ColumnElement[bool]:
-    named = [name for name in kept if name != DEFAULT]
-    return CallRow.number.not_in(named) if number == DEFAULT else CallRow.number == number
 
 
 def _cursor(call: CallRow) -> str:

@@ -19,15 +19,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Subquery, and_, func, select, update
+from sqlalchemy import ColumnElement, Select, Subquery, and_, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import InstrumentedAttribute
 
 from phonebot.errors import NotStored, StoreError
 from phonebot.store import audit
 from phonebot.store.audit import FILE, Actor
 from phonebot.store.database import Database
 from phonebot.store.greetings import forget_strays
-from phonebot.store.tables import Counter, NumberRow, ProfileVersion
+from phonebot.store.tables import DEFAULT, Counter, NumberRow, ProfileVersion
 
 COUNTER = "profiles"
 FOR_EVERYONE = ProfileVersion.test_callers.is_(None)
@@ -184,15 +185,9 @@ class NumberStore:
 
     async def profile(self, number: str, version: str) -> Profile | None:
         """The profile of a version, this number's or else `default`'s; None: it is neither's, or not any more."""
-        wanted = (
-            select(ProfileVersion.profile)
-            .join(NumberRow, NumberRow.id == ProfileVersion.number_id)
-            .where(ProfileVersion.version == version, NumberRow.number.in_((number, "default")))
-            .order_by(NumberRow.number == "default", ProfileVersion.sequence.desc())
-            .limit(1)
-        )
         async with self._database.read() as session:
-            return await session.scalar(wanted)
+            found: Profile | None = await session.scalar(_newest_of(number, version, ProfileVersion.profile))
+        return found
 
     async def which(self, number: str, version: str) -> tuple[str, int] | None:
         """
@@ -200,13 +195,7 @@ class NumberStore:
 
         None: it is neither's, or not any more.
         """
-        wanted = (
-            select(NumberRow.number, ProfileVersion.sequence)
-            .join(NumberRow, NumberRow.id == ProfileVersion.number_id)
-            .where(ProfileVersion.version == version, NumberRow.number.in_((number, "default")))
-            .order_by(NumberRow.number == "default", ProfileVersion.sequence.desc())
-            .limit(1)
-        )
+        wanted = _newest_of(number, version, NumberRow.number, ProfileVersion.sequence)
         async with self._database.read() as session:
             found = (await session.execute(wanted)).one_or_none()
         return None if found is None else (found.number, found.sequence)
@@ -370,6 +359,18 @@ async def _newest(session: AsyncSession, row: NumberRow, *conditions: ColumnElem
     of_number = select(ProfileVersion).where(ProfileVersion.number_id == row.id, *conditions)
     found: ProfileVersion | None = await session.scalar(of_number.order_by(ProfileVersion.sequence.desc()).limit(1))
     return found
+
+
+def _newest_of(number: str, version: str, *columns: InstrumentedAttribute[Any]) -> Select[Any]:
+    """These columns of the newest row of a version: this number's, or else `default`'s."""
+    return (
+        select(*columns)
+        .select_from(ProfileVersion)
+        .join(NumberRow, NumberRow.id == ProfileVersion.number_id)
+        .where(ProfileVersion.version == version, NumberRow.number.in_((number, DEFAULT)))
+        .order_by(NumberRow.number == DEFAULT, ProfileVersion.sequence.desc())
+        .limit(1)
+    )
 
 
 def _newest_of_each(*conditions: ColumnElement[bool]) -> Subquery:

@@ -20,7 +20,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, TypeAlias
 from uuid import uuid4
 
-from sqlalchemy import ColumnElement, DateTime, func, literal, or_, select, text, update
+from sqlalchemy import ColumnElement, DateTime, delete, func, literal, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from phonebot.errors import NotStored, StoreError
@@ -28,6 +28,7 @@ from phonebot.store import audit
 from phonebot.store.audit import Actor
 from phonebot.store.database import Database
 from phonebot.store.opt_outs import is_opted_out
+from phonebot.store.retention import AT_ONCE, time_is_over
 from phonebot.store.tables import Moment, OutboundRow
 
 LEASE_S = 120.0
@@ -147,8 +148,8 @@ class OutboundStore:
                 tries=[],
             )
             session.add(row)
-            audit.note(session, actor, "outbound.dial", to_number, after={"from": from_number})
             await session.flush()
+            audit.note(session, actor, "outbound.dial", _target(row.id), after={"from": from_number})
             await session.refresh(row)
             return _shown(row)
 
@@ -208,7 +209,7 @@ class OutboundStore:
                 row.ended_at, row.lease, row.lease_until = datetime.now(UTC), None, None
             else:
                 row.due_at = datetime.now(UTC)
-            audit.note(session, actor, "outbound.cancel", row.to_number, after={"id": call_id})
+            audit.note(session, actor, "outbound.cancel", _target(call_id))
             await session.flush()
             await session.refresh(row)
             return _shown(row)
@@ -321,6 +322,21 @@ class OutboundStore:
             if row is not None:
                 row.lease, row.lease_until = None, None
 
+    async def delete_expired(self, now: datetime, limit: int = AT_ONCE) -> int:
+        """Delete calls that ended longer ago than the number that made them keeps its calls; how many, at most."""
+        async with self._database.begin() as session:
+            is_over = await time_is_over(session, OutboundRow.from_number, OutboundRow.ended_at, now)
+            over = (
+                select(OutboundRow.id)
+                .where(is_over)
+                .order_by(OutboundRow.ended_at)
+                .limit(limit)
+                .with_for_update(skip_locked=True)  # another process is at them; SQLite has one writer at a time
+            )
+            ids = list(await session.scalars(over))
+            await session.execute(delete(OutboundRow).where(OutboundRow.id.in_(ids)))
+        return len(ids)
+
     async def waiting(self) -> int:
         """How many calls of all processes have not ended."""
         counted = select(func.count()).select_from(OutboundRow).where(OutboundRow.state.in_(OPEN))
@@ -426,6 +442,11 @@ class OutboundStore:
         if self._database.is_sqlite:
             return literal(datetime.now(UTC) + timedelta(seconds=seconds), Moment())
         return func.clock_timestamp(type_=DateTime(timezone=True)) + timedelta(seconds=seconds)
+
+
+def _target(call_id: int) -> str:
+    """What the audit, which is kept for good, calls it: by no number, which is to go with its row."""
+    return f"outbound {call_id}"
 
 
 def _name(row: OutboundRow, call_sid: str) -> None:

@@ -10,7 +10,7 @@ The tables. docs/store.md says in a line what is in each.
     greetings: what the model said at the begin of calls, by version
 
 A call's rows hold no reference to a number: a number may go, its calls stay until they are deleted themselves. All
-that has a call's content refers to it and is deleted with it.
+that has a call's content refers to it and is deleted with it, but for outbound_calls, which come before the call.
 
 A change here needs a migration (migrations/versions); a test compares the two.
 """
@@ -41,6 +41,7 @@ from sqlalchemy.types import TypeDecorator
 
 NUMBER_CHARACTERS = 100  # a caller with a SIP address has more than a number's 16
 HASH_CHARACTERS = 64  # SHA-256 in hexadecimal
+DEFAULT = "default"  # in place of a number: all that have no entry of their own
 
 # Names that both databases and the migrations agree on: a constraint without a name cannot be dropped later.
 _NAMES = {
@@ -176,7 +177,8 @@ class CallRow(Table):
     of which `heard_ms` were heard. `latency_*_ms`: from the caller's last word to the first sound of the answer.
     `corrections`: items that the model was told to cut or to forget since they were not heard in full.
     `storage_key`: under which the log and the recordings are, see recordings.py; None: they are not kept.
-    `cost_usd`: of the model's responses, at list price; None when the model has none.
+    `cost_usd`: of the model's responses, at list price; None when the model has none. Who deletes it,
+    since its time is over, has it until `lease_until`; None: nobody does.
     """
 
     __tablename__ = "calls"
@@ -206,7 +208,6 @@ class CallRow(Table):
     started_at: Mapped[datetime]
     ended_at: Mapped[datetime | None]
     duration_ms: Mapped[int | None]
-    answered: Mapped[bool] = mapped_column(default=True)
     outcome: Mapped[str | None] = mapped_column(String(40))
     cost_usd: Mapped[float | None]
     caller_talk_ms: Mapped[int] = mapped_column(default=0)
@@ -223,6 +224,7 @@ class CallRow(Table):
     storage_key: Mapped[str | None] = mapped_column(String(300), unique=True)
     note: Mapped[str] = mapped_column(Text, default="")
     tags: Mapped[list[str]] = mapped_column(Json, default=list)
+    lease_until: Mapped[datetime | None]
 
     turns: Mapped[list["TurnRow"]] = relationship(
         order_by="TurnRow.sequence", passive_deletes=True, cascade="all, delete-orphan"
@@ -428,6 +430,7 @@ class OutboundRow(Table):
         Index("ix_outbound_calls_state_due_at", "state", "due_at"),
         Index("ix_outbound_calls_from_number_state", "from_number", "state"),
         Index("ix_outbound_calls_to_number_state", "to_number", "state"),
+        Index("ix_outbound_calls_ended_at", "ended_at"),
     )
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
@@ -457,7 +460,7 @@ class OptOutRow(Table):
     __tablename__ = "opt_outs"
 
     number: Mapped[str] = mapped_column(Number, primary_key=True)
-    at: Mapped[datetime] = mapped_column(index=True)
+    at: Mapped[datetime]
     by: Mapped[str] = mapped_column(String(100))
     why: Mapped[str] = mapped_column(Text, default="")
 

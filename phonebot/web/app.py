@@ -180,7 +180,7 @@ def create_app(
         workshop.bring(TakeMessage(inbox.take))
     filed = partial(traces.add, "file") if traces else None
     filer = Filer(store.calls, store.recordings, folder, afterwards=afterwards, filed=filed) if store else None
-    expiry = Expiry(store.calls, book) if store and book else None
+    expiry = Expiry(store.calls, book, store.outbound) if store and book else None
     writer = writer or (Writer(folder, finished=filer.finished) if filer else Writer(folder))
     metrics.incomplete_logs.set_function(lambda: writer.incomplete)
     ProcessFigures(

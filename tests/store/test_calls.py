@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 
 from phonebot.errors import NotStored, StoreError
 from phonebot.store.audit import Actor
-from phonebot.store.calls import CallStore, Filed, Filters
+from phonebot.store.calls import LEASE, CallStore, Filed, Filters
 from phonebot.store.database import Database
 from phonebot.store.tables import AuditRow, CallRow, CallText, NumberRow, ToolCallRow, TurnRow, UsageRow
 
@@ -148,9 +148,34 @@ async def test_calls_expire_by_their_numbers_days_or_the_defaults(calls: CallSto
             session.add(NumberRow(number=number, created_at=NOON, retention_days=days))
     for sid, number in (("CA1", DESK), ("CA2", SHOP), ("CA3", "+15550100002")):
         await file(calls, sid, number=number)
-    assert await calls.expired(NOON + timedelta(hours=1)) == []
-    assert await calls.expired(NOON + timedelta(days=2)) == ["CA3"]
-    assert await calls.expired(NOON + timedelta(days=31)) == ["CA1", "CA3"]
+    assert await calls.claim_expired(NOON + timedelta(hours=1)) == []
+    assert await calls.claim_expired(NOON + timedelta(days=2)) == ["CA3"]
+    assert await calls.claim_expired(NOON + timedelta(days=31)) == ["CA1", "CA3"]
+
+
+async def test_calls_of_any_count_of_numbers_expire(calls: CallStore, database: Database) -> None:
+    async with database.begin() as session:
+        for nth in range(1_200):
+            session.add(NumberRow(number=f"+1555{nth:07}", created_at=NOON, retention_days=1 + nth % 2))
+    for sid, number in (("CA1", "+15550000000"), ("CA2", "+15550001199"), ("CA3", "+15550001200")):
+        await file(calls, sid, number=number)
+    assert await calls.claim_expired(NOON + timedelta(days=2)) == ["CA1"]
+    assert await calls.claim_expired(NOON + timedelta(days=3)) == ["CA1", "CA2"]
+
+
+async def test_calls_whose_time_is_over_are_left_to_who_deletes_them_for_a_while(
+    calls: CallStore, database: Database
+) -> None:
+    async with database.begin() as session:
+        session.add(NumberRow(number="default", created_at=NOON, retention_days=1))
+    for number in range(6):
+        await file(calls, f"CA{number}", started_at=NOON + timedelta(minutes=number))
+    later = NOON + timedelta(days=2)
+    claims = await asyncio.gather(*(CallStore(database).claim_expired(later, 2) for _ in range(3)))
+    assert sorted(sid for claimed in claims for sid in claimed) == [f"CA{number}" for number in range(6)]
+    assert await calls.claim_expired(later) == []
+    await calls.delete("CA0", ADA)
+    assert await calls.claim_expired(later + LEASE + timedelta(seconds=1), 2) == ["CA1", "CA2"]
 
 
 async def test_the_streams_of_a_call_are_its_parts_in_their_order(calls: CallStore) -> None:

@@ -3,12 +3,14 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import select
 
 from phonebot.errors import NotStored
 from phonebot.store.audit import Actor, AuditStore
 from phonebot.store.database import Database
 from phonebot.store.opt_outs import OptOutStore
 from phonebot.store.outbound import DialRefused, Job, NothingToCancel, OutboundCall, OutboundStore, Over
+from phonebot.store.tables import NumberRow, Table
 
 ADA = Actor("ada")
 US, HER, HIM = "+15550100000", "+15550100009", "+15550100010"
@@ -55,7 +57,9 @@ async def test_a_call_is_wanted_dialled_answered_and_over(store: OutboundStore, 
     (attempt,) = call.tries
     assert (attempt.call_sid, attempt.result, attempt.answered_by) == ("CA1", "answered", "human")
     assert call.ended_at is not None
-    assert [(row.what, row.target) for row in await AuditStore(database).page()] == [("outbound.dial", HER)]
+    assert [(row.what, row.target) for row in await AuditStore(database).page()] == [
+        ("outbound.dial", f"outbound {call.id}")
+    ]
     assert await store.waiting() == 0
 
 
@@ -160,6 +164,36 @@ async def test_a_message_that_turns_out_to_be_left_ends_the_attempts(store: Outb
     assert await store.left_message("CA1")
     call = await again(store, job.call)
     assert (call.state, call.result, call.tries[-1].result) == ("done", "message_left", "message_left")
+
+
+async def test_calls_that_have_ended_go_after_the_days_of_their_number(
+    store: OutboundStore, database: Database
+) -> None:
+    async with database.begin() as session:
+        for number, days in ((US, 30), ("default", 1), (HIM, None)):
+            session.add(NumberRow(number=number, created_at=datetime.now(UTC), retention_days=days))
+    waits, ours, kept, others = [await store.add(HER, number, ADA) for number in (US, US, HIM, "+15550100001")]
+    for call in (ours, kept, others):
+        await store.cancel(call.id, ADA)
+    now = datetime.now(UTC)
+    assert await store.delete_expired(now) == 0
+    assert await store.delete_expired(now + timedelta(days=2)) == 1
+    assert [call.id for call in await store.page()] == [kept.id, ours.id, waits.id]
+    assert await store.delete_expired(now + timedelta(days=31)) == 1
+    assert [call.id for call in await store.page()] == [kept.id, waits.id]
+
+
+async def test_of_a_call_that_has_gone_no_number_of_whom_it_was_to_stays(
+    store: OutboundStore, database: Database
+) -> None:
+    async with database.begin() as session:
+        session.add(NumberRow(number=US, created_at=datetime.now(UTC), retention_days=1))
+    call = await store.add(HER, US, ADA, reason="Remind her.")
+    await store.cancel(call.id, ADA)
+    assert await store.delete_expired(datetime.now(UTC) + timedelta(days=2)) == 1
+    async with database.read() as session:
+        for table in Table.metadata.sorted_tables:
+            assert not any(HER in str(tuple(row)) for row in await session.execute(select(table)))
 
 
 async def test_a_page_holds_the_newest_that_are_asked_for(store: OutboundStore) -> None:

@@ -73,7 +73,6 @@ def upgrade() -> None:
         sa.Column("started_at", MOMENT, nullable=False),
         sa.Column("ended_at", MOMENT, nullable=True),
         sa.Column("duration_ms", sa.Integer(), nullable=True),
-        sa.Column("answered", sa.Boolean(), nullable=False),
         sa.Column("outcome", sa.String(length=40), nullable=True),
         sa.Column("cost_usd", sa.Double(), nullable=True),
         sa.Column("caller_talk_ms", sa.Integer(), nullable=False),
@@ -90,6 +89,7 @@ def upgrade() -> None:
         sa.Column("storage_key", sa.String(length=300), nullable=True),
         sa.Column("note", sa.Text(), nullable=False),
         sa.Column("tags", sa.JSON(), nullable=False),
+        sa.Column("lease_until", MOMENT, nullable=True),
         sa.CheckConstraint("kind IN ('twilio', 'browser', 'outbound')", name=op.f("ck_calls_kind")),
         sa.PrimaryKeyConstraint("id", name="pk_calls"),
         sa.UniqueConstraint("call_sid", name="uq_calls_call_sid"),
@@ -210,7 +210,6 @@ def upgrade() -> None:
         sa.Column("why", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("number", name="pk_opt_outs"),
     )
-    op.create_index("ix_opt_outs_at", "opt_outs", ["at"])
     op.create_table(
         "outbound_calls",
         sa.Column("id", ID, nullable=False),
@@ -239,6 +238,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_outbound_calls"),
     )
     op.create_index("ix_outbound_calls_call_sid", "outbound_calls", ["call_sid"])
+    op.create_index("ix_outbound_calls_ended_at", "outbound_calls", ["ended_at"])
     op.create_index("ix_outbound_calls_from_number_state", "outbound_calls", ["from_number", "state"])
     op.create_index("ix_outbound_calls_state_due_at", "outbound_calls", ["state", "due_at"])
     op.create_index("ix_outbound_calls_to_number_state", "outbound_calls", ["to_number", "state"])
