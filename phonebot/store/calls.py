@@ -20,11 +20,12 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
 
-from phonebot.errors import NotStored, StoreError
+from phonebot.errors import NotStored
 from phonebot.store import audit
 from phonebot.store.audit import Actor
 from phonebot.store.database import Database
 from phonebot.store.overview import Overview, overview
+from phonebot.store.paging import cursor_of, older_than
 from phonebot.store.retention import AT_ONCE, time_is_over
 from phonebot.store.search import found_by, searchable
 from phonebot.store.tables import AuditRow, CallRow, CallText, MessageRow, ToolCallRow, TurnRow, UsageRow
@@ -172,12 +173,12 @@ class CallStore:
         if words := found_by(filters.text):
             wanted = wanted.join(CallText, CallText.call_id == CallRow.id).where(*words)
         if cursor is not None:
-            wanted = wanted.where(_older_than(cursor))
+            wanted = wanted.where(older_than(cursor, CallRow.started_at, CallRow.id, "calls"))
         wanted = wanted.order_by(CallRow.started_at.desc(), CallRow.id.desc()).limit(limit + 1)
         async with self._database.read() as session:
             found = (await session.scalars(wanted)).all()
         calls = tuple(found[:limit])
-        return Page(calls, _cursor(calls[-1]) if len(found) > limit else None)
+        return Page(calls, cursor_of(calls[-1].started_at, calls[-1].id) if len(found) > limit else None)
 
     async def numbers(self) -> list[str]:
         """The numbers of ours that have calls, MAX_NUMBERS at most."""
@@ -285,18 +286,3 @@ def _other_side(holds: Callable[[Any], ColumnElement[bool]]) -> ColumnElement[bo
     """Whether it holds of the one who called, or of the one whom we called."""
     is_ours = CallRow.kind == "outbound"
     return or_(and_(is_ours, holds(CallRow.to_number)), and_(~is_ours, holds(CallRow.from_number)))
-
-
-def _cursor(call: CallRow) -> str:
-    return f"{call.started_at.isoformat()}/{call.id}"
-
-
-def _older_than(cursor: str) -> ColumnElement[bool]:
-    moment, _, call_id = cursor.partition("/")
-    try:
-        started_at, last = datetime.fromisoformat(moment), int(call_id)
-        if started_at.utcoffset() is None:
-            raise ValueError("a moment without a time zone")
-    except ValueError:
-        raise StoreError(f"{cursor!r} is no cursor of a page of calls: begin again without one") from None
-    return or_(CallRow.started_at < started_at, and_(CallRow.started_at == started_at, CallRow.id < last))

@@ -12,16 +12,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, TypeAlias
 
-from sqlalchemy import ColumnElement, and_, func, or_, select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import selectinload
 
-from phonebot.errors import NotStored, StoreError
+from phonebot.errors import NotStored
 from phonebot.store import audit
 from phonebot.store.after import after_row
 from phonebot.store.audit import Actor
 from phonebot.store.calls import MIN_ENDING, in_turn, is_deleted
 from phonebot.store.database import Database
+from phonebot.store.paging import cursor_of, older_than
 from phonebot.store.search import found_in, searchable
 from phonebot.store.tables import MessageRow
 
@@ -106,12 +107,13 @@ class MessageStore:
         """At most `limit`, from the newest on or after a page's cursor. Raises StoreError for a wrong one."""
         wanted = select(MessageRow).where(*_conditions(filters)).options(selectinload(MessageRow.after))
         if cursor is not None:
-            wanted = wanted.where(_older_than(cursor))
+            wanted = wanted.where(older_than(cursor, MessageRow.taken_at, MessageRow.id, "messages"))
         wanted = wanted.order_by(MessageRow.taken_at.desc(), MessageRow.id.desc()).limit(limit + 1)
         async with self._database.read() as session:
             found = (await session.scalars(wanted)).all()
         messages = tuple(found[:limit])
-        return MessagePage(messages, _cursor(messages[-1]) if len(found) > limit else None)
+        last = messages[-1] if len(found) > limit else None
+        return MessagePage(messages, cursor_of(last.taken_at, last.id) if last else None)
 
     async def of_call(self, call_sid: str) -> list[MessageRow]:
         """Those left in a call, in their order."""
@@ -156,19 +158,3 @@ def _conditions(filters: MessageFilters) -> list[ColumnElement[bool]]:
     if filters.is_done is not None:
         conditions.append(MessageRow.done_at.is_not(None) if filters.is_done else MessageRow.done_at.is_(None))
     return conditions + found_in(MessageRow.found_by, filters.text)
-
-
-def _cursor(message: MessageRow) -> str:
-    return f"{message.taken_at.isoformat()}/{message.id}"
-
-
-def _older_than(cursor: str) -> ColumnElement[bool]:
-    moment, _, message_id = cursor.partition("/")
-    try:
-        taken_at, last = datetime.fromisoformat(moment), int(message_id)
-        if taken_at.utcoffset() is None:
-            raise ValueError("a moment without a time zone")
-    except ValueError:
-        raise StoreError(f"{cursor!r} is no cursor of a page of messages: begin again without one") from None
-    older = and_(MessageRow.taken_at == taken_at, MessageRow.id < last)
-    return or_(MessageRow.taken_at < taken_at, older)

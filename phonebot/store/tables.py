@@ -53,6 +53,9 @@ _NAMES = {
 }
 
 
+_FIRST, _LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+
+
 class Moment(TypeDecorator[datetime]):
     """A moment in UTC. SQLite keeps no time zone, so one without it is refused and each comes back with it."""
 
@@ -64,7 +67,10 @@ class Moment(TypeDecorator[datetime]):
             return None
         if value.utcoffset() is None:
             raise ValueError("a moment without a time zone cannot be kept")
-        return value.astimezone(UTC)
+        try:
+            return value.astimezone(UTC)
+        except OverflowError:  # within a day of the calendar's first or last one, as somebody may ask for calls
+            return _FIRST if value.year == 1 else _LAST
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         if value is None:

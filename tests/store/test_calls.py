@@ -1,7 +1,7 @@
 """Finished calls, on both databases: filed once, found, deleted with all that belongs to them."""
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -109,7 +109,20 @@ async def test_pages_follow_each_other_through_calls_of_one_moment(calls: CallSt
     assert (seen, cursor) == ([["CA4", "CA3"], ["CA2", "CA1"], ["CA0"]], None)
 
 
-@pytest.mark.parametrize("cursor", ["", "nonsense", "2026-11-27T12:00:00/1", "2026-11-27T12:00:00+00:00/x"])
+async def test_moments_at_the_ends_of_the_calendar_can_be_asked_for(calls: CallStore) -> None:
+    await file(calls, "CA1")
+    first = datetime.min.replace(tzinfo=timezone(timedelta(hours=14)))
+    last = datetime.max.replace(tzinfo=timezone(timedelta(hours=-12)))
+    assert await sids(calls, since=first, until=last) == ["CA1"]
+
+
+@pytest.mark.parametrize(
+    "cursor",
+    [
+        *("", "nonsense", "2026-11-27T12:00:00/1", "2026-11-27T12:00:00+00:00/x"),
+        *(f"2026-11-27T12:00:00+00:00/{number}" for number in (-1, 2**63)),
+    ],
+)
 async def test_a_wrong_cursor_is_refused(calls: CallStore, cursor: str) -> None:
     with pytest.raises(StoreError, match="is no cursor"):
         await calls.page(Filters(), cursor)
