@@ -11,18 +11,18 @@ was made of it before is kept. Moments are those of one clock: the database's, o
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Literal, TypeAlias
 from uuid import uuid4
 
-from sqlalchemy import ColumnElement, DateTime, and_, func, literal, or_, select, update
+from sqlalchemy import and_, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from phonebot.errors import NotStored, StoreError
 from phonebot.store import audit
 from phonebot.store.audit import Actor
 from phonebot.store.database import Database
-from phonebot.store.tables import AfterRow, CallRow, MessageRow, Moment, UsageRow
+from phonebot.store.tables import AfterRow, CallRow, MessageRow, UsageRow
 
 LEASE_S = 90.0
 MAX_PROBLEM_CHARACTERS = 500
@@ -66,16 +66,17 @@ class AfterStore:
 
     def __init__(self, database: Database, lease_s: float = LEASE_S) -> None:
         self._database = database
+        self._in = database.moment  # so many seconds from now
         self._lease_s = lease_s
 
     # ------------------------------------------------------------------------------ whoever works at it
 
     async def claim(self, who: str, limit: int) -> list[Job]:
         """Take at most `limit` jobs that are due and that nobody has, the longest due first."""
-        free = or_(AfterRow.lease_until.is_(None), AfterRow.lease_until < self._in(0))
+        free = or_(AfterRow.lease_until.is_(None), AfterRow.lease_until < self._in())
         due = (
             select(AfterRow.id)
-            .where(AfterRow.state == "waiting", AfterRow.due_at <= self._in(0), free)
+            .where(AfterRow.state == "waiting", AfterRow.due_at <= self._in(), free)
             .order_by(AfterRow.due_at)
             .limit(limit)
             .with_for_update(skip_locked=True)  # SQLite has one writer at a time
@@ -138,7 +139,7 @@ class AfterStore:
     async def attempt(self, job: Job) -> int | None:
         """Begin a delivery: which one it is, from 1 on; None: the job is another's, or was given up."""
         async with self._database.begin() as session:
-            begun = {"attempts": AfterRow.attempts + 1, "attempted_at": self._in(0)}
+            begun = {"attempts": AfterRow.attempts + 1, "attempted_at": self._in()}
             if not await self._keep(session, job, begun | {"lease_until": self._in(self._lease_s)}):
                 return None
             return await session.scalar(select(AfterRow.attempts).where(AfterRow.id == job.after_id))
@@ -149,7 +150,7 @@ class AfterStore:
 
     async def delivered(self, job: Job) -> bool:
         """Whom the profile names has taken it; that holds also when it was given up meanwhile."""
-        values = {"state": "done", "delivered_at": self._in(0), "problem": None, "lease": None, "lease_until": None}
+        values = {"state": "done", "delivered_at": self._in(), "problem": None, "lease": None, "lease_until": None}
         async with self._database.begin() as session:
             return await self._keep(session, job, values, ("waiting", "given_up"))
 
@@ -194,7 +195,7 @@ class AfterStore:
 
     def _begin_again(self, row: AfterRow) -> None:
         row.state, row.write_attempts, row.lease, row.lease_until = "waiting", 0, None, None
-        row.due_at = datetime.now(UTC) if self._database.is_sqlite else self._in(0)
+        row.due_at = self._in()
 
     async def stop(self, call_sid: str, actor: Actor) -> None:
         """Try no more. Audited. Raises NotStored, and NothingToDo when nothing waits."""
@@ -226,11 +227,6 @@ class AfterStore:
         mine = and_(AfterRow.id == job.after_id, AfterRow.lease == job.lease, AfterRow.state.in_(states))
         connection = await session.connection()
         return bool((await connection.execute(update(AfterRow).where(mine).values(values))).rowcount)
-
-    def _in(self, seconds: float) -> ColumnElement[datetime]:
-        if self._database.is_sqlite:
-            return literal(datetime.now(UTC) + timedelta(seconds=seconds), Moment())
-        return func.clock_timestamp(type_=DateTime(timezone=True)) + timedelta(seconds=seconds)
 
 
 async def _of(session: AsyncSession, call_sid: str) -> AfterRow:

@@ -29,13 +29,11 @@ class ContinuationStore:
     async def put(self, call_sid: str, text: str) -> None:
         """Keep it, in place of what was kept of the call; and let go of what nobody has asked for in time."""
         now = datetime.now(UTC)
+        kept = {"continuation": text, "expires_at": now + timedelta(seconds=KEPT_S)}
+        new = self._database.insert(ContinuationRow).values(call_sid=call_sid, **kept)
         async with self._database.in_time(DEADLINE_S), self._database.begin() as session:
             await session.execute(delete(ContinuationRow).where(ContinuationRow.expires_at < now))
-            row = await session.get(ContinuationRow, call_sid, with_for_update=True)
-            if row is None:
-                row = ContinuationRow(call_sid=call_sid)
-                session.add(row)
-            row.continuation, row.expires_at = text, now + timedelta(seconds=KEPT_S)
+            await session.execute(new.on_conflict_do_update(index_elements=[ContinuationRow.call_sid], set_=kept))
 
     async def get(self, call_sid: str) -> str | None:
         wanted = select(ContinuationRow.continuation).where(

@@ -18,6 +18,7 @@ import sqlite3
 import threading
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +27,15 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, event, text
+from sqlalchemy import ColumnElement, Connection, DateTime, TableClause, event, func, literal, text
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
 
 from phonebot.errors import StoreError, StoreTooNew, StoreUnavailable
+from phonebot.store.tables import Moment, Table
 
 log = logging.getLogger(__name__)
 
@@ -86,6 +89,20 @@ class Database:
     def is_sqlite(self) -> bool:
         return self._url.get_backend_name() == "sqlite"
 
+    def moment(self, in_s: float = 0.0) -> ColumnElement[datetime]:
+        """
+        So many seconds from now, for a statement, by a clock that all processes have in common.
+
+        It is the database's; for SQLite the machine's, since there is no other machine.
+        """
+        if self.is_sqlite:
+            return literal(datetime.now(UTC) + timedelta(seconds=in_s), Moment())
+        return func.clock_timestamp(type_=DateTime(timezone=True)) + timedelta(seconds=in_s)
+
+    def insert(self, table: type[Table] | TableClause) -> sqlite.Insert | postgresql.Insert:
+        """An INSERT that can also say what is done about a row that is there already."""
+        return sqlite.insert(table) if self.is_sqlite else postgresql.insert(table)
+
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[AsyncSession]:
         """A transaction that may write: committed at the end of the block, rolled back when it raises."""
@@ -95,7 +112,7 @@ class Database:
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncSession]:
-        """A transaction that only reads, and waits for no writer."""
+        """A transaction that only reads, all of it as it was when it began, and waits for no writer."""
         async with self._session(read_only=True) as session, session.begin():
             yield session
 
@@ -153,6 +170,9 @@ class Database:
             raise self._unavailable(error) from error
         try:
             await connection.execution_options(phonebot_read_only=read_only)
+            if read_only and not self.is_sqlite:
+                # Else each statement sees what was committed before it, and a number may be gone in between.
+                await connection.execution_options(isolation_level="REPEATABLE READ")
             yield connection
         except DBAPIError as error:
             lost = error.connection_invalidated or isinstance(error, OperationalError | InterfaceError)
@@ -219,17 +239,16 @@ class Database:
             ) from error
 
     def _run_migrations(self, connection: Connection) -> None:
-        config = Config()
-        config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
-        known = ScriptDirectory.from_config(config)
+        known = revisions()
         revision = _revision(connection)
-        if revision == known.get_current_head():
+        if revision == known[0]:
             return
-        if revision is not None and revision not in {script.revision for script in known.walk_revisions()}:
+        if revision is not None and revision not in known:
             raise too_new(self.name, revision)
+        config = _migrations()
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
-        log.info("the tables of the database %s were brought to %s", self.name, known.get_current_head())
+        log.info("the tables of the database %s were brought to %s", self.name, known[0])
 
     def _unavailable(self, error: Exception) -> StoreError:
         return StoreUnavailable(f"the database {self.name} {_reason(error)}")
@@ -312,6 +331,17 @@ def _prepare_sqlite(connection: Any, record: Any) -> None:
 def _begin_sqlite(connection: Connection) -> None:
     read_only = connection.get_execution_options().get("phonebot_read_only", False)
     connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+
+
+def revisions() -> list[str]:
+    """The migrations that this version knows, the newest first."""
+    return [script.revision for script in ScriptDirectory.from_config(_migrations()).walk_revisions()]
+
+
+def _migrations() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    return config
 
 
 def _revision(connection: Connection) -> str | None:

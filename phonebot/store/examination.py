@@ -9,11 +9,9 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from alembic.config import Config
-from alembic.script import ScriptDirectory
 from sqlalchemy import text
 
-from phonebot.store.database import MIGRATIONS, Database, too_new
+from phonebot.store.database import Database, revisions, too_new
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +34,7 @@ async def examine(database: Database) -> Facts:
 
     Raises StoreError for one that is away, may not be written to, or is a later version's.
     """
-    known = await asyncio.to_thread(_known)
+    known = await asyncio.to_thread(revisions)
     newest = known[0]
     revision = await database.revision()
     if revision is None:
@@ -54,10 +52,3 @@ async def examine(database: Database) -> Facts:
         await session.execute(text("UPDATE counters SET value = value WHERE 1 = 0"))
         await session.rollback()
     return Facts(revision, newest, ahead_s, took_ms)
-
-
-def _known() -> list[str]:
-    """The migrations of this version, the newest first."""
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
-    return [script.revision for script in ScriptDirectory.from_config(config).walk_revisions()]

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Select, delete, func, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from phonebot.store import audit
@@ -82,9 +81,8 @@ class GreetingStore:
 
     async def keep(self, kept: Kept) -> bool:
         """Whether it was kept: not if there is one by its key already. The oldest make room beyond MOST."""
-        insert = sqlite.insert if self._database.is_sqlite else postgresql.insert
         values = {name: getattr(kept, name) for name in GreetingRow.__table__.columns.keys()}  # noqa: SIM118
-        new = insert(GreetingRow).values(values).on_conflict_do_nothing().returning(GreetingRow.key)
+        new = self._database.insert(GreetingRow).values(values).on_conflict_do_nothing().returning(GreetingRow.key)
         async with self._database.in_time(DEADLINE_S), self._database.begin() as session:
             is_new = await session.scalar(new) is not None
             if is_new:

@@ -18,23 +18,20 @@ Moments are those of one clock: the database's, or the machine's for SQLite, whi
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
 from sqlalchemy import (
     ColumnElement,
-    DateTime,
     Executable,
     and_,
     delete,
     func,
-    literal,
     or_,
     select,
     tuple_,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from phonebot.errors import NotStored
@@ -48,7 +45,6 @@ from phonebot.store.tables import (
     LiveCommand,
     LiveEvents,
     LiveProcess,
-    Moment,
     Table,
 )
 
@@ -149,6 +145,7 @@ class LiveStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._in = database.moment  # so many seconds from now
 
     # ------------------------------------------------------------------------------ the process that holds calls
 
@@ -190,7 +187,7 @@ class LiveStore:
         mine = and_(LiveAudio.process == process, LiveAudio.call_sid == call_sid)
         async with self._writing() as session:
             await session.execute(delete(LiveAudio).where(mine, LiveAudio.at < self._ago(AUDIO_S)))
-            row = {"process": process, "call_sid": call_sid, "sequence": sequence, "at": self._now, "sound": sound}
+            row = {"process": process, "call_sid": call_sid, "sequence": sequence, "at": self._in(), "sound": sound}
             await session.execute(_AUDIO.insert().values(row))
 
     async def put_events(self, key: Key, sequence: int, events: str) -> None:
@@ -203,7 +200,7 @@ class LiveStore:
                 "process": process,
                 "call_sid": call_sid,
                 "sequence": sequence,
-                "at": self._now,
+                "at": self._in(),
                 "events": events,
             }
             await session.execute(_EVENTS.insert().values(row))
@@ -231,7 +228,7 @@ class LiveStore:
         """The calls of all processes but one, the oldest first; at most MAX_LISTED. Those that ended say so."""
         found = (
             select(LiveCallRow.process, LiveCallRow.call_sid, LiveCallRow.counter, LiveCallRow.outcome)
-            .add_columns(LiveProcess.seen_at, self._now.label("now"))
+            .add_columns(LiveProcess.seen_at, self._in().label("now"))
             .join(LiveProcess, LiveProcess.process == LiveCallRow.process)
             .where(LiveProcess.seen_at >= self._ago(GONE_S), LiveCallRow.process != besides)
             .order_by(LiveCallRow.started_at, LiveCallRow.call_sid)
@@ -259,7 +256,7 @@ class LiveStore:
         """What was written last of a call, also of one whose process is dead; None: nothing is kept of it."""
         newest = (
             select(LiveCallRow.process, LiveCallRow.snapshot, LiveCallRow.outcome)
-            .add_columns(LiveProcess.seen_at, self._now.label("now"))
+            .add_columns(LiveProcess.seen_at, self._in().label("now"))
             .join(LiveProcess, LiveProcess.process == LiveCallRow.process)
             .where(LiveCallRow.call_sid == call_sid)
             .order_by(LiveCallRow.updated_at.desc())
@@ -315,7 +312,7 @@ class LiveStore:
                 "what": what,
                 "who": actor.name,
                 "wish": wish,
-                "asked_at": self._now,
+                "asked_at": self._in(),
                 "until": None if lasts_s is None else self._in(lasts_s),
             }
             command: int = await session.scalar(_COMMANDS.insert().values(row).returning(_COMMANDS.c.id))
@@ -410,19 +407,18 @@ class LiveStore:
         seen = (
             update(_PROCESSES)
             .where(_PROCESSES.c.process == process)
-            .values(seen_at=self._now, takes_calls=takes_calls)
+            .values(seen_at=self._in(), takes_calls=takes_calls)
         )
         connection = await session.connection()
         if (await connection.execute(seen)).rowcount:
             return True
-        row = {"process": process, "seen_at": self._now, "takes_calls": takes_calls}
+        row = {"process": process, "seen_at": self._in(), "takes_calls": takes_calls}
         await session.execute(_PROCESSES.insert().values(row))
         return False
 
     def _upsert(self) -> Executable:
         """For many rows at once."""
-        insert = sqlite.insert if self._database.is_sqlite else postgresql.insert
-        statement = insert(_CALLS).values(updated_at=self._now)
+        statement = self._database.insert(_CALLS).values(updated_at=self._in())
         new = statement.excluded
         changed = {name: new[name] for name in ("updated_at", "counter", "snapshot", "outcome")}
         return statement.on_conflict_do_update(index_elements=[_CALLS.c.process, _CALLS.c.call_sid], set_=changed)
@@ -433,24 +429,13 @@ class LiveStore:
             .where(
                 LiveCommand.process == process,
                 LiveCommand.outcome.is_(None),
-                or_(LiveCommand.until.is_(None), LiveCommand.until > self._now),
+                or_(LiveCommand.until.is_(None), LiveCommand.until > self._in()),
             )
             .order_by(LiveCommand.id)
             .limit(MAX_COMMANDS)
         )
         rows = await session.execute(found)
         return [Command(row.id, row.call_sid, row.what, row.who, row.wish) for row in rows]
-
-    @property
-    def _now(self) -> ColumnElement[datetime]:
-        if self._database.is_sqlite:
-            return literal(datetime.now(UTC), Moment())
-        return func.clock_timestamp(type_=DateTime(timezone=True))
-
-    def _in(self, seconds: float) -> ColumnElement[datetime]:
-        if self._database.is_sqlite:
-            return literal(datetime.now(UTC) + timedelta(seconds=seconds), Moment())
-        return self._now + timedelta(seconds=seconds)
 
     def _ago(self, seconds: float) -> ColumnElement[datetime]:
         return self._in(-seconds)

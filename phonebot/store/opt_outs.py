@@ -53,12 +53,13 @@ class OptOutStore:
         if not E164.fullmatch(number):
             raise OptOutRefused('it is no number in E.164 form, "+" and 7 to 15 digits: correct it')
         why = _one_line(why)
+        row = {"number": number, "at": datetime.now(UTC), "by": actor.name[:100], "why": why}
+        new = self._database.insert(OptOutRow).values(row).on_conflict_do_nothing().returning(OptOutRow.number)
         async with self._database.begin() as session:
-            if await session.get(OptOutRow, number, with_for_update=True):
-                return False
-            session.add(OptOutRow(number=number, at=datetime.now(UTC), by=actor.name[:100], why=why))
-            audit.note(session, actor, "opt_out.add", number, after={"why": why})
-        return True
+            is_new = await session.scalar(new) is not None
+            if is_new:
+                audit.note(session, actor, "opt_out.add", number, after={"why": why})
+        return is_new
 
     async def remove(self, number: str, actor: Actor) -> None:
         """It may be called again. Audited. Raises NotStored."""

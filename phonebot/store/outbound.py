@@ -16,11 +16,11 @@ machine's for SQLite.
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Literal, TypeAlias
 from uuid import uuid4
 
-from sqlalchemy import ColumnElement, DateTime, delete, func, literal, or_, select, text, update
+from sqlalchemy import delete, func, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from phonebot.errors import NotStored, StoreError
@@ -29,7 +29,7 @@ from phonebot.store.audit import Actor
 from phonebot.store.database import Database
 from phonebot.store.opt_outs import is_opted_out
 from phonebot.store.retention import AT_ONCE, time_is_over
-from phonebot.store.tables import Moment, OutboundRow
+from phonebot.store.tables import OutboundRow
 
 LEASE_S = 120.0
 MAX_REASON_CHARACTERS = 1_000
@@ -122,6 +122,7 @@ class OutboundStore:
 
     def __init__(self, database: Database, lease_s: float = LEASE_S) -> None:
         self._database = database
+        self._in = database.moment  # so many seconds from now
         self._lease_s = lease_s
 
     # ------------------------------------------------------------------------------ people
@@ -144,7 +145,7 @@ class OutboundStore:
                 reason=reason.replace("\0", "").strip()[:MAX_REASON_CHARACTERS],
                 asked_by=actor.name[:100],
                 asked_at=datetime.now(UTC),
-                due_at=datetime.now(UTC) if self._database.is_sqlite else self._in(0),
+                due_at=self._in(),
                 tries=[],
             )
             session.add(row)
@@ -208,7 +209,7 @@ class OutboundStore:
                 row.state, row.result, row.problem = "cancelled", "cancelled", ""
                 row.ended_at, row.lease, row.lease_until = datetime.now(UTC), None, None
             else:
-                row.due_at = datetime.now(UTC)
+                row.due_at = self._in()
             audit.note(session, actor, "outbound.cancel", _target(call_id))
             await session.flush()
             await session.refresh(row)
@@ -222,8 +223,8 @@ class OutboundStore:
             select(OutboundRow.id)
             .where(
                 OutboundRow.state.in_(OPEN),
-                OutboundRow.due_at <= self._in(0),
-                or_(OutboundRow.lease_until.is_(None), OutboundRow.lease_until < self._in(0)),
+                OutboundRow.due_at <= self._in(),
+                or_(OutboundRow.lease_until.is_(None), OutboundRow.lease_until < self._in()),
             )
             .order_by(OutboundRow.due_at, OutboundRow.id)
             .limit(limit)
@@ -437,11 +438,6 @@ class OutboundStore:
     async def _set(self, session: AsyncSession, row: OutboundRow, **values: Any) -> None:
         await session.flush()
         await session.execute(update(OutboundRow).where(OutboundRow.id == row.id).values(values))
-
-    def _in(self, seconds: float) -> ColumnElement[datetime]:
-        if self._database.is_sqlite:
-            return literal(datetime.now(UTC) + timedelta(seconds=seconds), Moment())
-        return func.clock_timestamp(type_=DateTime(timezone=True)) + timedelta(seconds=seconds)
 
 
 def _target(call_id: int) -> str:

@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 
 from sqlalchemy import Executable, and_, delete, func, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from phonebot.store.database import Database
 from phonebot.store.tables import NUMBER_CHARACTERS, AlarmRow, SpentInAllRow, SpentRow
@@ -67,8 +66,11 @@ class SpendingStore:
 
     async def claim(self, day: date, alarm: str) -> bool:
         """Whether this is the first to raise an alarm of that name on that day."""
-        insert = sqlite.insert if self._database.is_sqlite else postgresql.insert
-        new = insert(AlarmRow).values(day=day, alarm=alarm, at=datetime.now(UTC)).on_conflict_do_nothing()
+        new = (
+            self._database.insert(AlarmRow)
+            .values(day=day, alarm=alarm, at=datetime.now(UTC))
+            .on_conflict_do_nothing()
+        )
         async with self._database.in_time(DEADLINE_S), self._database.begin() as session:
             return await session.scalar(new.returning(AlarmRow.alarm)) is not None
 
@@ -79,14 +81,12 @@ class SpendingStore:
                 await session.execute(delete(row).where(row.day < today - KEPT))
 
     def _upsert(self) -> Executable:
-        insert = sqlite.insert if self._database.is_sqlite else postgresql.insert
-        new = insert(SpentRow)
+        new = self._database.insert(SpentRow)
         key = [SpentRow.day, SpentRow.process, SpentRow.number]
         return new.on_conflict_do_update(index_elements=key, set_={"usd": new.excluded.usd})
 
     def _add(self) -> Executable:
-        insert = sqlite.insert if self._database.is_sqlite else postgresql.insert
-        new = insert(SpentInAllRow)
+        new = self._database.insert(SpentInAllRow)
         key = [SpentInAllRow.day, SpentInAllRow.number]
         return new.on_conflict_do_update(index_elements=key, set_={"usd": SpentInAllRow.usd + new.excluded.usd})
 

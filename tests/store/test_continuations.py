@@ -1,5 +1,6 @@
 """How calls go on between two streams: kept for whichever process is asked next."""
 
+import asyncio
 from datetime import timedelta
 
 from sqlalchemy import select, update
@@ -19,6 +20,12 @@ async def test_what_was_kept_last_of_a_call_is_there_until_it_is_removed(databas
     await store.remove("CA1")
     await store.remove("CA1")
     assert (await store.get("CA1"), await store.get("CA2")) == (None, "{}")
+
+
+async def test_what_two_processes_keep_of_a_call_at_once_is_one_of_the_two(database: Database) -> None:
+    for sid in ("CA1", "CA2", "CA3"):
+        await asyncio.gather(*(ContinuationStore(database).put(sid, text) for text in ("one", "two") * 3))
+        assert await ContinuationStore(database).get(sid) in ("one", "two")
 
 
 async def test_what_has_expired_is_not_told_and_goes_with_the_next_that_is_kept(database: Database) -> None:

@@ -14,7 +14,7 @@ import asyncpg
 import pytest
 from databases import PostgresServer
 from faulty_relay import Relay, relaying
-from sqlalchemy import insert, select, text
+from sqlalchemy import func, insert, select, text
 from sqlalchemy.exc import IntegrityError
 
 from phonebot.errors import StoreError, StoreTooNew, StoreUnavailable
@@ -47,6 +47,17 @@ async def test_what_a_block_did_that_raised_is_not(database: Database) -> None:
         await fail()
     async with database.read() as session:
         assert await session.scalar(select(Counter.value).where(Counter.name == "test")) is None
+
+
+async def test_what_is_read_in_a_block_is_of_one_moment(database: Database) -> None:
+    counted = select(func.count()).select_from(Counter)
+    async with database.read() as reading:
+        before = await reading.scalar(counted)
+        async with database.begin() as writing:
+            writing.add(Counter(name="test", value=3))
+        assert await reading.scalar(counted) == before
+    async with database.read() as reading:
+        assert await reading.scalar(counted) == (before or 0) + 1
 
 
 async def test_what_the_rows_forbid_is_told_as_such(database: Database) -> None:

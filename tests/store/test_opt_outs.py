@@ -1,5 +1,7 @@
 """Numbers that are not to be called, on both databases."""
 
+import asyncio
+
 import pytest
 
 from phonebot.errors import NotStored
@@ -25,6 +27,12 @@ async def test_a_number_is_added_found_and_removed(database: Database) -> None:
         await opt_outs.remove(HER, BOB)
     noted = [(row.who, row.what, row.target) for row in await AuditStore(database).page()]
     assert noted == [("bob", "opt_out.remove", HER), ("ada", "opt_out.add", HER)]
+
+
+async def test_a_number_that_two_add_at_once_is_added_once(database: Database) -> None:
+    added = await asyncio.gather(*(OptOutStore(database).add(HER, ADA) for _ in range(8)))
+    assert sorted(added) == [False] * 7 + [True]
+    assert [row.what for row in await AuditStore(database).page()] == ["opt_out.add"]
 
 
 @pytest.mark.parametrize("number", ["", "anonymous", "5550100009", "+1555", "+1555010000900000", "+0555010000"])
