@@ -168,7 +168,7 @@ def _written(settings: Settings, name: str, table: WrittenProvider) -> Provider:
     def endpoint_for(model: str) -> Endpoint:
         return replace(_endpoint(settings, table, table.model_for(model)), name=name)
 
-    return Provider(name, endpoint_for, table.models, table.voices)
+    return Provider(name, endpoint_for, table.models, table.voices, table.model_for)
 
 
 def _endpoint(settings: Settings, table: WrittenProvider, model: str) -> Endpoint:

@@ -48,13 +48,15 @@ class Provider:
     """
     One place where models are found. `endpoint_for` is given the model's name as profiles know it.
 
-    `models` and `voices`: what others are called there, by their names in a session.
+    `models` and `voices`: what others are called there, by their names in a session; `model_for`: what a model is,
+    by its name in profiles.
     """
 
     name: str
     endpoint_for: Callable[[str], Endpoint]
     models: Mapping[str, str] = field(default_factory=dict)
     voices: Mapping[str, str] = field(default_factory=dict)
+    model_for: Callable[[str], str] = str
 
     def session(self, wanted: Session) -> Session:
         """The session in this provider's words."""

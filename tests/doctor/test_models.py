@@ -53,6 +53,21 @@ async def test_each_provider_is_tried_and_one_that_fails_hides_no_other(tmp_path
     assert (reached.name, reached.state) == ("Model east", "ok")
 
 
+async def test_what_a_provider_calls_a_model_is_what_is_tried_and_told_and_once(tmp_path: Path) -> None:
+    async with serve_model() as server:
+        file = tmp_path / "numbers.toml"
+        file.write_text(f'[provider.east]\nkind = "gateway"\nurl = "{server.url}"\nmodel = "our-deployment"\n')
+        settings = settings_for("ws://127.0.0.1:1", PHONEBOT_PROFILES=str(file), PHONEBOT_MODEL_PROVIDERS="east")
+        profiles = {DESK: profile(model="another", summary=True)}
+        providers = providers_of(settings)
+        probes = models.session_probes(settings, profiles, providers)
+        checks = await run([*probes, *models.text_probes(settings, profiles, providers)])
+    assert [(check.name, check.state, check.sentence.partition(":")[0]) for check in checks] == [
+        ("Model east", "ok", "our-deployment"),
+        ("Text model", "ok", "our-deployment"),
+    ]
+
+
 async def test_no_more_than_some_sessions_are_opened() -> None:
     profiles = {f"+1555010{n:04}": profile(model=f"model-{n}") for n in range(8)}
     async with serve_model() as server:
