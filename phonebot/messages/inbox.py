@@ -11,8 +11,7 @@ its own, once, however often it is brought there: by this process, or another on
 
 import asyncio
 import logging
-import os
-import tempfile
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import Self
 
 import msgspec
 
+from phonebot.disk_queue import DiskQueue
 from phonebot.errors import StoreError, StoreUnavailable
 from phonebot.messages.note import Note
 from phonebot.store.messages import Kept, MessageStore
@@ -32,7 +32,7 @@ STORE_S = 2.0
 SWEEP_S = 300.0
 RETRY_S, LONGEST_RETRY_S = 1.0, 60.0
 MAX_AT_ONCE = 1_000  # files of a look; the rest comes with the next one
-_SUFFIX = ".json"
+_FILE = re.compile(r".+\.json")
 
 
 class MessageLost(StoreError):
@@ -51,7 +51,8 @@ class Inbox:
         store_s: float = STORE_S,
         retry_s: float = RETRY_S,
     ) -> None:
-        self._store, self._folder, self._told = store, folder, told
+        self._store, self._told = store, told
+        self._waiting = DiskQueue(folder, _FILE)
         self._store_s, self._retry_s = store_s, retry_s
         # Something was left in the folder.
         self._left = asyncio.Event()
@@ -62,25 +63,27 @@ class Inbox:
 
     async def take(self, note: Note) -> None:
         """Keep a message. Raises MessageLost when that is not possible."""
-        path: Path | None = None
+        name = f"{note.message_id}.json"
+        is_safe = True
         try:
-            path = await asyncio.to_thread(self._write, note)
+            await asyncio.to_thread(self._waiting.put, name, msgspec.json.encode(note))
         except OSError as error:
-            log.error("messages cannot be written to %s: %s", self._folder, error.strerror)
+            log.error("messages cannot be written to %s: %s", self._waiting.folder, error.strerror)
+            is_safe = False
         try:
             async with asyncio.timeout(self._store_s):
                 await self._keep(note)
         except (StoreUnavailable, TimeoutError) as error:
-            if path is None:
+            if not is_safe:
                 raise MessageLost(f"a message of call {note.call_sid} could not be kept: {error}") from error
-            log.warning("a message of call %.40r waits in %s for the database", note.call_sid, self._folder)
+            log.warning("a message of call %.40r waits in %s for the database", note.call_sid, self._waiting.folder)
             self._left.set()
             return
         except BaseException:  # the call has ended meanwhile, or it is a mistake of ours
             self._left.set()
             raise
-        if path:
-            await asyncio.to_thread(path.unlink, missing_ok=True)
+        if is_safe:
+            await asyncio.to_thread(self._waiting.remove, name)
 
     async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._run(), name="messages")
@@ -103,14 +106,14 @@ class Inbox:
                 await self._sweep()
             except StoreUnavailable as error:
                 if not self._is_away:
-                    log.warning("messages wait in %s until they can be kept: %s", self._folder, error)
+                    log.warning("messages wait in %s until they can be kept: %s", self._waiting.folder, error)
                 self._is_away = True
                 await asyncio.sleep(wait_s)
                 wait_s = min(wait_s * 2, LONGEST_RETRY_S)
                 continue
             except Exception:
                 # A fault of ours in this must not end the calls in progress.
-                log.exception("messages that wait in %s are not kept yet", self._folder)
+                log.exception("messages that wait in %s are not kept yet", self._waiting.folder)
             wait_s, self._is_away = self._retry_s, False
             with suppress(TimeoutError):
                 async with asyncio.timeout(SWEEP_S):
@@ -118,47 +121,22 @@ class Inbox:
 
     async def _sweep(self) -> None:
         """Bring to the store what lies in the folder, whoever left it there."""
-        for path in await asyncio.to_thread(self._waiting):
+        names = [name for name in await asyncio.to_thread(self._waiting.names) if name not in self._hopeless]
+        for name in names[:MAX_AT_ONCE]:
             try:
-                note = await asyncio.to_thread(_read, path)
-            except FileNotFoundError:
-                continue  # another process was faster
+                written = await asyncio.to_thread(self._waiting.get, name)
+                if written is None:
+                    continue  # another process was faster
+                note = msgspec.json.decode(written, type=Note)
             except (OSError, msgspec.MsgspecError) as error:
-                log.error("the message %s cannot be read, and stays there: %s", path, error)
-                self._hopeless.add(path.name)
+                log.error("the message %s cannot be read, and stays there: %s", self._waiting.folder / name, error)
+                self._hopeless.add(name)
                 continue
             await self._keep(note)
-            await asyncio.to_thread(path.unlink, missing_ok=True)
+            await asyncio.to_thread(self._waiting.remove, name)
 
     async def _keep(self, note: Note) -> Kept:
         kept = await self._store.keep(note.row(), note.wishes)
         if kept == "new" and note.tell is not None:
             self._told()
         return kept
-
-    def _waiting(self) -> list[Path]:
-        try:
-            paths = sorted(path for path in self._folder.iterdir() if path.suffix == _SUFFIX)
-        except FileNotFoundError:
-            return []
-        return [path for path in paths if path.name not in self._hopeless][:MAX_AT_ONCE]
-
-    def _write(self, note: Note) -> Path:
-        """Whole or not at all, and readable by our user alone. Raises OSError."""
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path = self._folder / f"{note.message_id}{_SUFFIX}"
-        descriptor, name = tempfile.mkstemp(dir=self._folder)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(msgspec.json.encode(note))
-                file.flush()
-                os.fsync(file.fileno())
-            Path(name).rename(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
-        return path
-
-
-def _read(path: Path) -> Note:
-    return msgspec.json.decode(path.read_bytes(), type=Note)

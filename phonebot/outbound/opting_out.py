@@ -11,14 +11,13 @@ waits in a file, and no process of the machine dials before the file is in the d
 
 import asyncio
 import logging
-import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Protocol
 
 from pydantic import Field
 
 from phonebot.agents.profile import Profile
+from phonebot.disk_queue import DiskQueue
 from phonebot.errors import StoreUnavailable
 from phonebot.store.audit import Actor
 from phonebot.store.opt_outs import E164, OptOutStore
@@ -48,7 +47,7 @@ class OptOutBook:
 
     def __init__(self, opt_outs: OptOutStore, folder: Path) -> None:
         self._opt_outs = opt_outs
-        self._folder = folder
+        self._waiting = DiskQueue(folder, E164)
 
     async def add(self, number: str, why: str) -> None:
         """Never call a number again. Raises OSError when it can be kept nowhere."""
@@ -56,25 +55,17 @@ class OptOutBook:
             async with asyncio.timeout(STORE_S):
                 await self._opt_outs.add(number, CALLER, why)
         except (StoreUnavailable, TimeoutError) as error:
-            log.warning("%s opts out: it is kept in %s until the database is back: %s", number, self._folder, error)
-            await asyncio.to_thread(self._write, number, why)
+            folder = self._waiting.folder
+            log.warning("%s opts out: it is kept in %s until the database is back: %s", number, folder, error)
+            await asyncio.to_thread(self._waiting.put, number, why.encode(errors="replace"))
 
     async def file(self) -> None:
         """Bring into the database what waits in files. Raises StoreUnavailable, and then the rest waits on."""
-        for path in await asyncio.to_thread(lambda: list(self._waiting())):
-            why = await asyncio.to_thread(path.read_text, "utf-8", "replace")
-            await self._opt_outs.add(path.name, CALLER, why)
-            await asyncio.to_thread(path.unlink, missing_ok=True)
-
-    def _waiting(self) -> Iterator[Path]:
-        if self._folder.is_dir():
-            yield from (path for path in sorted(self._folder.iterdir()) if E164.fullmatch(path.name))
-
-    def _write(self, number: str, why: str) -> None:
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        being_written = self._folder / f".{number}.{os.getpid()}"
-        being_written.write_text(why, "utf-8")
-        being_written.replace(self._folder / number)
+        for number in await asyncio.to_thread(self._waiting.names):
+            why = await asyncio.to_thread(self._waiting.get, number)
+            if why is not None:  # else another process was faster
+                await self._opt_outs.add(number, CALLER, why.decode(errors="replace"))
+                await asyncio.to_thread(self._waiting.remove, number)
 
 
 class OptOut:

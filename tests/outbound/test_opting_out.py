@@ -1,15 +1,17 @@
 """ "Do not call me again", and a database that is away meanwhile."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from phonebot.agents.profile import Profile
+from phonebot.disk_queue import DiskQueue
 from phonebot.errors import StoreUnavailable
 from phonebot.outbound.opting_out import OptOut, OptOutBook
 from phonebot.store.database import Database
-from phonebot.store.opt_outs import OptOutStore
+from phonebot.store.opt_outs import E164, OptOutStore
 from phonebot.tools.running import Runnable, ToolContext, ToolError
 
 HER = "+15550100009"
@@ -38,6 +40,19 @@ async def test_a_number_waits_in_a_file_while_the_database_is_away(
     (kept,) = await opt_outs.page()
     assert (kept.number, kept.why, list(folder.iterdir())) == (HER, "no time", [])
     await book.file()
+
+
+async def test_what_two_processes_bring_to_the_database_at_once_they_bring_once(
+    sqlite: Database, tmp_path: Path
+) -> None:
+    opt_outs = OptOutStore(sqlite)
+    numbers = [f"+1555010{number:04}" for number in range(20)]
+    waiting = DiskQueue(tmp_path, E164)
+    for number in numbers:
+        waiting.put(number, b"no time")
+    await asyncio.gather(*(OptOutBook(opt_outs, tmp_path).file() for _ in range(3)))
+    assert [each.number for each in await opt_outs.page()] == numbers
+    assert waiting.names() == []
 
 
 async def test_the_function_notes_the_other_side_of_the_call(sqlite: Database, tmp_path: Path) -> None:
