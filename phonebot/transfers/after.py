@@ -7,11 +7,11 @@ or is told that it cannot go on: nobody is left to a dead line.
 
     step = await transfers.go_on(call, profile, outcome)        # the stream has ended: TwiML, Returned, or None
     step = await transfers.came_back(ticket, profile, form)     # who was put through is back: TwiML or Returned
-    await transfers.leg_told(ticket, form)                      # how the call to a colleague stands
-    await transfers.caller_told(form)                           # how any other call stands
+    await transfers.caller_told(form)                           # how his call stands
+
+Of the calls to colleagues who are asked first its `colleagues` are told.
 """
 
-import asyncio
 import logging
 import time
 from collections import OrderedDict
@@ -19,8 +19,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-import msgspec
-from msgspec import Struct
 from msgspec.structs import replace
 
 from phonebot.agents.profile import Profile
@@ -31,22 +29,19 @@ from phonebot.call.plan import EarlierLine
 from phonebot.carrier import twiml
 from phonebot.carrier.account import FINAL
 from phonebot.carrier.languages import spoken_language
-from phonebot.errors import AccountError, StoreError
+from phonebot.transfers.colleagues import Colleagues
 from phonebot.transfers.continuations import Continuation, Continuations, Standing
-from phonebot.transfers.legs import TAKES, Leg, Legs
+from phonebot.transfers.legs import Legs
 from phonebot.transfers.urls import Ticket
-from phonebot.transfers.wording import broke_off, came_to_nothing, whispered
+from phonebot.transfers.wording import broke_off, came_to_nothing
 
 log = logging.getLogger(__name__)
 
-CALLER_GONE = "The caller has hung up. Goodbye."
 BROKE_OFF = "broke_off"
 GONE = "process_gone"
 NOT_BEGUN = "not_begun"
 """In place of an outcome: no process has had the call on a stream."""
 ANEW = "anew"
-MEETS_S = 3.0
-"""So long after a colleague has gone his room's end may take to be told of."""
 TRANSFERS: frozenset[str | None] = frozenset(
     {"transferred", "model_failed", "stream_lost", "carrier_faults", "moved", None}
 )
@@ -59,17 +54,6 @@ COMES_BACK_S = 20.0
 """So long a call is sent back whose stream is refused, as by a process that stops; the caller is told to wait."""
 MAX_REMEMBERED = 200
 """Calls whose connection broke off here, until the carrier asks."""
-
-
-class Told(Struct, frozen=True, omit_defaults=True):
-    """What the carrier told of a leg, for the process that waits for it."""
-
-    leg: str
-    digits: str = ""
-    status: str = ""
-
-
-_TOLD = msgspec.json.Decoder(Told)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,10 +111,9 @@ async def nothing_left(call_sid: str) -> Left | None:
 
 class Transfers:
     """
-    `elsewhere` passes on what the carrier told of a call that another process holds; False: none does. `left` says
-    what is known of a call that another process held. `clips` have the words for a caller whose call cannot go on.
-    `counted` is told of each call that comes back since its connection broke off, why: its outcome, or GONE.
-    `clock` is time.time but in tests.
+    `elsewhere`: see Colleagues. `left` says what is known of a call that another process held. `clips` have the
+    words for a caller whose call cannot go on. `counted` is told of each call that comes back since its connection
+    broke off, why: its outcome, or GONE. `clock` is time.time but in tests.
     """
 
     def __init__(
@@ -144,13 +127,12 @@ class Transfers:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.urls = legs.urls
-        self._continuations, self._legs, self._elsewhere = continuations, legs, elsewhere
+        self.colleagues = Colleagues(continuations, legs, elsewhere)
+        self._continuations, self._legs = continuations, legs
         self._left, self._clips, self._counted = left, clips or Clips(), counted
         self._clock = clock
         # How far calls had come that left their stream here, to go on though nothing was decided of them.
         self._left_here: OrderedDict[str, Standing] = OrderedDict()
-
-    # ------------------------------------------------------------------------------ the caller's call
 
     async def go_on(self, call: Ticket, profile: Profile, outcome: Outcome | None) -> str | Returned | None:
         """
@@ -318,80 +300,3 @@ class Transfers:
             self._legs.end(leg)
         if continuation.leg and not waiting and self._legs.account:
             self._legs.later(self._legs.hang_up(continuation.leg), "hang up on a colleague")
-
-    # ------------------------------------------------------------------------------ the colleague's call
-
-    async def whisper(self, ticket: Ticket, profile: Profile) -> str:
-        """What the colleague hears who has answered."""
-        language = spoken_language(profile.language)
-        leg = self._legs.get(ticket.leg)
-        if leg:
-            return twiml.ask_for_key(leg.whisper, self.urls.key(ticket), language=language)
-        continuation = await self._continuations.of(ticket.call_sid)
-        text = whispered(profile, ticket, continuation.summary if continuation else "")
-        if not ticket.leg:
-            return twiml.whisper(text, language)
-        if continuation is None:
-            return twiml.hang_up(CALLER_GONE)
-        return twiml.ask_for_key(text, self.urls.key(ticket), language=language)
-
-    async def key_pressed(self, ticket: Ticket, form: Mapping[str, str]) -> str:
-        """The colleague has decided: he meets the caller, or is let go."""
-        digits = form.get("Digits", "")[:1] or "0"
-        leg = self._legs.get(ticket.leg)
-        continuation = None if leg else await self._continuations.of(ticket.call_sid)
-        room = leg.room if leg else continuation.room if continuation else ""
-        is_waited_for = await self._tell(ticket, Told(ticket.leg, digits=digits))
-        if digits != TAKES:
-            return twiml.hang_up()
-        if not room or not is_waited_for or (leg and leg.answer != "taken"):
-            return twiml.hang_up(CALLER_GONE)
-        return twiml.meet(room)
-
-    async def leg_told(self, ticket: Ticket, form: Mapping[str, str]) -> None:
-        """How the call to a colleague stands."""
-        status = form.get("CallStatus", "")
-        if status in FINAL and not await self._tell(ticket, Told(ticket.leg, status=status)):
-            self._legs.later(self._colleague_left(ticket), "see whether a caller is alone")
-
-    async def _tell(self, ticket: Ticket, told: Told) -> bool:
-        """Let whoever waits for the leg know; False: nobody does."""
-        if self.heard(ticket.call_sid, told):
-            return True
-        try:
-            return await self._elsewhere(ticket.call_sid, msgspec.json.encode(told).decode())
-        except StoreError as error:
-            log.warning("what a colleague did about call %.40r cannot be passed on: %s", ticket.call_sid, error)
-            return False
-
-    def passed_on(self, call_sid: str, text: str) -> bool:
-        """As `heard`, of what another process was told."""
-        try:
-            return self.heard(call_sid, _TOLD.decode(text))
-        except msgspec.DecodeError:  # a process of another version wrote it
-            return False
-
-    def heard(self, call_sid: str, told: Told) -> bool:
-        """The carrier tells of a leg; False: nobody in this process waits for it."""
-        leg: Leg | None = self._legs.get(told.leg)
-        if leg is None or leg.ticket.call_sid != call_sid:
-            return False
-        if told.status and leg.answer == "taken":
-            self._legs.later(self._colleague_left(leg.ticket), "see whether a caller is alone")
-        return self._legs.told(told.leg, told.digits, told.status)
-
-    async def _colleague_left(self, ticket: Ticket) -> None:
-        """He took the call, and is gone. If they never met, the caller is not to wait for him for ever."""
-        continuation = await self._continuations.of(ticket.call_sid)
-        if continuation is None or not continuation.room:
-            return
-        await self._continuations.keep(ticket.call_sid, replace(continuation, leg=""))
-        await asyncio.sleep(MEETS_S)
-        continuation = await self._continuations.of(ticket.call_sid)
-        if continuation is None or not continuation.room or self._legs.account is None:
-            return
-        try:
-            document = twiml.redirect(self.urls.after(ticket))
-            await self._legs.account.update_call(ticket.call_sid, twiml=document)
-        except AccountError as error:
-            log.error("call %.40r waits for a colleague who has gone: %s", ticket.call_sid, error)

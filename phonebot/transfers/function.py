@@ -13,7 +13,6 @@ from phonebot.agents.profile import Profile
 from phonebot.agents.transfers import FUNCTION, Destination, chain
 from phonebot.call.inputs import Leave
 from phonebot.call.plan import ToolRule
-from phonebot.carrier.languages import spoken_language
 from phonebot.realtime.events import FunctionTool
 from phonebot.tools.running import Blocking, Leaving, Runnable, ToolContext, ToolError, ToolFault, rule_timeout_ms
 from phonebot.transfers.continuations import Continuation, Continuations
@@ -124,7 +123,7 @@ class _Warm(_Cold):
         answer: Answer = "failed"
         for to, destination in chain(self._known, first):
             ticket = Ticket(context.call_sid, context.caller, context.number, to)
-            leg = self._legs.begin(ticket, "", spoken_language(self._profile.language))
+            leg = self._legs.begin(ticket, "")
             leg.whisper = whispered(self._profile, leg.ticket, summary)
             answer = await self._ask(leg, destination, summary)
             if answer == "taken":

@@ -35,10 +35,10 @@ _ENDS: dict[str, Answer] = {  # by CallStatus (Twilio, Call resource, Status)
 
 
 class Leg:
-    """One attempt to reach a colleague. `whisper` is what he is asked, in `language`."""
+    """One attempt to reach a colleague. `whisper` is what he is asked; `room` is where the two would meet."""
 
-    def __init__(self, ticket: Ticket, whisper: str, language: str | None, room: str) -> None:
-        self.ticket, self.whisper, self.language, self.room = ticket, whisper, language, room
+    def __init__(self, ticket: Ticket, whisper: str, room: str) -> None:
+        self.ticket, self.whisper, self.room = ticket, whisper, room
         self.call_sid = ""  # once the carrier has placed it
         self.is_abandoned = False  # nobody waits for its answer any more
         self._answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
@@ -80,10 +80,10 @@ class Legs:
         if self._tasks:  # each has the deadline of the account
             await asyncio.wait(self._tasks)
 
-    def begin(self, ticket: Ticket, whisper: str, language: str | None) -> Leg:
+    def begin(self, ticket: Ticket, whisper: str) -> Leg:
         """A leg that is about to be dialled for the caller's call; its own ticket has its name."""
         ticket = ticket._replace(leg=secrets.token_urlsafe(9))
-        leg = self._legs[ticket.leg] = Leg(ticket, whisper, language, f"phonebot-{secrets.token_urlsafe(12)}")
+        leg = self._legs[ticket.leg] = Leg(ticket, whisper, f"phonebot-{secrets.token_urlsafe(12)}")
         return leg
 
     def dial(self, leg: Leg, to: str, from_: str, ring_s: int, limit_s: int) -> None:

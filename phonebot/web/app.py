@@ -492,7 +492,7 @@ def transfers_of(
     continuations = Continuations(store.continuations if store else None)
     left = LeftBehind(store.live, store.calls, roster).of if store else nothing_left
     transfers = Transfers(continuations, legs, board.tell, left, clips, metrics.came_back)
-    board.hear(transfers.passed_on)
+    board.hear(transfers.colleagues.passed_on)
     if TransferCall.name in workshop.known.functions:
         workshop.bring(TransferCall(legs, continuations, feed))
     return transfers

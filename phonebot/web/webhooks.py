@@ -247,7 +247,7 @@ class Webhooks:
             return FORBIDDEN
         log.info("call %.40r is %.20r", form.get("CallSid", ""), form.get("CallStatus", ""))
         if self._transfers and (ticket := self._ticket(request)):
-            await self._transfers.leg_told(ticket, form)
+            await self._transfers.colleagues.leg_told(ticket, form)
         for tell in self._told_of_status:
             await tell(form)
         if self._outgoing and (attempt := request.query_params.get(ATTEMPT)):
@@ -269,14 +269,14 @@ class Webhooks:
         if form is None or ticket is None or self._transfers is None:
             return FORBIDDEN
         profile = self._numbers.profile_for(ticket.number, ticket.caller)
-        return _twiml(await self._transfers.whisper(ticket, profile))
+        return _twiml(await self._transfers.colleagues.whisper(ticket, profile))
 
     async def whisper_key(self, request: Request) -> Response:
         """He has pressed a key."""
         form, ticket = await self._form(request), self._ticket(request)
         if form is None or ticket is None or self._transfers is None:
             return FORBIDDEN
-        return _twiml(await self._transfers.key_pressed(ticket, form))
+        return _twiml(await self._transfers.colleagues.key_pressed(ticket, form))
 
     def _ticket(self, request: Request) -> Ticket | None:
         """What the URL says that it is about; None: nothing, or it is none of ours."""

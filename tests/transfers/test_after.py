@@ -21,7 +21,7 @@ from phonebot.simulator.callees import Human
 from phonebot.simulator.switchboard import ACCOUNT_SID, AUTH_TOKEN
 from phonebot.store.continuations import ContinuationStore
 from phonebot.store.database import Database
-from phonebot.transfers import after
+from phonebot.transfers import after, colleagues
 from phonebot.transfers.after import MAX_RESUMED, NOT_BEGUN, Left, Returned, Transfers
 from phonebot.transfers.continuations import Continuation, Continuations, Standing
 from phonebot.transfers.legs import Leg, Legs
@@ -64,7 +64,7 @@ def process(store: ContinuationStore, account: CarrierAccount, origin: str, othe
     continuations, legs = Continuations(store), Legs(account, TransferUrls(origin, SECRET))
 
     async def elsewhere(call_sid: str, text: str) -> bool:
-        return any(other.transfers.passed_on(call_sid, text) for other in others)
+        return any(other.transfers.colleagues.passed_on(call_sid, text) for other in others)
 
     async def left(call_sid: str) -> Left | None:
         return LEFT.get(call_sid)
@@ -84,7 +84,7 @@ class Deployment:
     async def taken(self, call_sid: str = "CA1") -> Leg:
         """A colleague who waits for the caller in a room, of the first process."""
         self.scene.carrier.callees[COLLEAGUE] = Human()
-        leg = self.one.legs.begin(CALL._replace(call_sid=call_sid, to="default"), "Take it?", None)
+        leg = self.one.legs.begin(CALL._replace(call_sid=call_sid, to="default"), "Take it?")
         self.one.legs.dial(leg, COLLEAGUE, LINE, 20, 600)
         await until(lambda: leg.call_sid)
         leg.settle("taken")
@@ -100,7 +100,7 @@ class Deployment:
 
 @pytest.fixture
 async def deployment(database: Database, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Deployment]:
-    monkeypatch.setattr(after, "MEETS_S", 0)
+    monkeypatch.setattr(colleagues, "MEETS_S", 0)
     others: list[Process] = []
     async with AsyncExitStack() as stack:
         scene = await stack.enter_async_context(staged())
@@ -329,20 +329,22 @@ async def test_a_caller_who_has_hung_up_leaves_nothing(deployment: Deployment) -
 
 async def test_a_key_that_another_process_is_told_of_takes_the_call(deployment: Deployment) -> None:
     one, other = deployment.one, deployment.other
-    leg = one.legs.begin(CALL._replace(to="default"), "Take it?", None)
+    leg = one.legs.begin(CALL._replace(to="default"), "Take it?")
     await one.continuations.keep("CA1", Continuation("default", "A bill.", leg.room))
-    asked = await other.transfers.whisper(leg.ticket, PROFILE)
+    asked = await other.transfers.colleagues.whisper(leg.ticket, PROFILE)
     assert f"A call from {CALLER}. A bill. Press 1" in asked
     assert asked.count("<Gather") == 2
-    met = await other.transfers.key_pressed(leg.ticket, {"Digits": "1"})
+    met = await other.transfers.colleagues.key_pressed(leg.ticket, {"Digits": "1"})
     assert leg.room in met
     assert await leg.answered(5) == "taken"
 
 
 @pytest.mark.parametrize("digits", ["2", "9", "#"])
 async def test_any_other_key_declines(deployment: Deployment, digits: str) -> None:
-    leg = deployment.one.legs.begin(CALL._replace(to="default"), "Take it?", None)
-    assert "<Conference" not in await deployment.one.transfers.key_pressed(leg.ticket, {"Digits": digits})
+    leg = deployment.one.legs.begin(CALL._replace(to="default"), "Take it?")
+    assert "<Conference" not in await deployment.one.transfers.colleagues.key_pressed(
+        leg.ticket, {"Digits": digits}
+    )
     assert await leg.answered(5) == "declined"
 
 
@@ -350,11 +352,11 @@ async def test_a_colleague_who_presses_the_key_too_late_is_told_that_the_caller_
     deployment: Deployment,
 ) -> None:
     one = deployment.one
-    leg = one.legs.begin(CALL._replace(to="default"), "Take it?", None)
+    leg = one.legs.begin(CALL._replace(to="default"), "Take it?")
     one.legs.end(leg)
     for process in (one, deployment.other):
-        answer = await process.transfers.key_pressed(leg.ticket, {"Digits": "1"})
-        assert after.CALLER_GONE in answer
+        answer = await process.transfers.colleagues.key_pressed(leg.ticket, {"Digits": "1"})
+        assert colleagues.CALLER_GONE in answer
 
 
 async def test_a_caller_whose_colleague_went_before_they_met_is_fetched_from_the_room(
@@ -362,7 +364,7 @@ async def test_a_caller_whose_colleague_went_before_they_met_is_fetched_from_the
 ) -> None:
     caller_sid = await deployment.placed_by_test()
     leg = await deployment.taken(caller_sid)
-    await deployment.other.transfers.leg_told(leg.ticket, {"CallStatus": "completed"})
+    await deployment.other.transfers.colleagues.leg_told(leg.ticket, {"CallStatus": "completed"})
     await until(lambda: "/twilio/after" in deployment.scene.bot.paths)
     (_, request, _) = next(each for each in deployment.scene.bot.asked if each[0] == "/twilio/after")
     ticket = deployment.one.legs.urls.read(request.query["t"])
@@ -384,7 +386,7 @@ async def test_two_who_have_met_are_let_go_when_either_leaves(deployment: Deploy
     left = await deployment.one.transfers.came_back(leg.ticket, PROFILE, {"DialCallStatus": "answered"})
     assert "<Hangup" in str(left)
     assert await deployment.other.continuations.of("CA1") is None
-    await deployment.one.transfers.leg_told(leg.ticket, {"CallStatus": "completed"})
+    await deployment.one.transfers.colleagues.leg_told(leg.ticket, {"CallStatus": "completed"})
     await asyncio.sleep(0)
     assert "/twilio/after" not in deployment.scene.bot.paths
 
