@@ -87,10 +87,11 @@ def _afterwards(after: AfterRow) -> Iterator[tuple[str, str]]:
         elif problem:
             yield name, f"none: {problem}"
     if "after_call" in after.wishes:
-        yield "told of it", _told(after)
+        yield "told of it", told(after)
 
 
-def _told(after: AfterRow) -> str:
+def told(after: AfterRow) -> str:
+    """Whether it was told of: of a call, or of a message."""
     attempt = f"attempt {after.attempts}"
     if after.delivered_at and after.state == "done":
         return f"{after.delivered_at.astimezone():%Y-%m-%d %H:%M:%S}, {attempt}"
@@ -165,22 +166,23 @@ def _price(usd: float | None) -> str:
 
 def facts(call: CallRow) -> dict[str, Any]:
     """All of a call's row but what only the database needs."""
-    return _columns(call, "id", "storage_key", "lease_until") | {"cost_per_minute_usd": call.cost_per_minute_usd}
+    return columns(call, "id", "storage_key", "lease_until") | {"cost_per_minute_usd": call.cost_per_minute_usd}
 
 
 def whole(call: CallRow) -> dict[str, Any]:
     """The same with what belongs to it."""
     lists: dict[str, Sequence[Table]] = {"turns": call.turns, "tool_calls": call.tool_calls, "usage": call.usage}
     # Not its wishes: headers of requests may be among them.
-    after = call.after and _columns(call.after, "call_id", "wishes", "lease", "lease_until")
+    after = call.after and columns(call.after, "call_id", "wishes", "lease", "lease_until")
     return (
         facts(call)
         | {"after": after}
-        | {name: [_columns(row, "call_id", "sequence") for row in rows] for name, rows in lists.items()}
+        | {name: [columns(row, "call_id", "sequence") for row in rows] for name, rows in lists.items()}
     )
 
 
-def _columns(row: Table, *besides: str) -> dict[str, Any]:
+def columns(row: Table, *besides: str) -> dict[str, Any]:
+    """A row for JSON, but for some of its columns."""
     names = (column.name for column in row.__table__.columns)
     return {name: _plain(getattr(row, name)) for name in names if name not in besides}
 

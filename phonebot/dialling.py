@@ -1,13 +1,14 @@
 """The commands `phonebot dial` and `phonebot opt-outs ...`: whom we call, and whom no more."""
 
 import asyncio
-import json
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+
+from phonebot.json_output import AsJson, print_json
 
 if TYPE_CHECKING:  # each command imports what it needs: `phonebot --help` is there at once
     from phonebot.settings import Settings
@@ -29,7 +30,6 @@ WORDS = {
     "message_left": "a message was left on a machine",
 }
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print it as JSON.")]
 Number = Annotated[str, typer.Argument(metavar="NUMBER", help="In E.164 form, such as +15550100009.")]
 
 
@@ -56,7 +56,7 @@ def dial(
 
     call = with_store(work)
     if as_json:
-        _print_json(facts_of(call))
+        print_json(facts_of(call))
     elif wait:
         console.print(f"outbound call {call.id}: {escape(_story(call))}", soft_wrap=True)
     else:
@@ -79,7 +79,7 @@ def list_opt_outs(
 
     found = with_store(work)
     if as_json:
-        _print_json(
+        print_json(
             [{"number": each.number, "at": each.at.isoformat(), "by": each.by, "why": each.why} for each in found]
         )
         return
@@ -158,7 +158,3 @@ def facts_of(call: "OutboundCall") -> dict[str, Any]:
         "due_at": None if call.is_over else call.due_at.isoformat(),
         "ended_at": call.ended_at.isoformat() if call.ended_at else None,
     }
-
-
-def _print_json(value: object) -> None:
-    print(json.dumps(value, indent=2, ensure_ascii=False))  # noqa: T201  (for a script to read)

@@ -1,16 +1,14 @@
 """Messages that callers left, on a terminal that has 80 columns, and as JSON for scripts."""
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as Sheet
 
-from phonebot.store.tables import AfterRow, MessageRow
-
-ENDING = 8  # characters of an id that the list shows: enough to name one
+from phonebot.call_sheet import ENDING, columns, told
+from phonebot.store.tables import MessageRow
 
 
 def table(messages: Sequence[MessageRow]) -> Sheet:
@@ -54,27 +52,11 @@ def _facts(message: MessageRow) -> Iterator[tuple[str, str]]:
     else:
         yield "done", "no"
     if message.after:
-        yield "told of it", _told(message.after)
-
-
-def _told(after: AfterRow) -> str:
-    if after.delivered_at and after.state == "done":
-        return f"{after.delivered_at.astimezone():%Y-%m-%d %H:%M:%S}, attempt {after.attempts}"
-    why = f": {after.problem}" if after.problem else ""
-    if after.state == "given_up":
-        return f"given up after attempt {after.attempts}{why}"
-    return f"not yet, attempt {after.attempts} failed{why}" if after.attempts else "not yet"
+        yield "told of it", told(message.after)
 
 
 def facts(message: MessageRow) -> dict[str, Any]:
     """All of a message but what only the database needs, for JSON."""
-    names = (column.name for column in message.__table__.columns if column.name not in ("id", "found_by"))
-    told = message.after
-    names_told = ("state", "attempts", "attempted_at", "delivered_at", "problem")
-    return {name: _plain(getattr(message, name)) for name in names} | {
-        "told": told and {name: _plain(getattr(told, name)) for name in names_told}
-    }
-
-
-def _plain(value: Any) -> Any:
-    return value.isoformat() if isinstance(value, datetime) else value
+    told_of = columns(message.after) if message.after else None
+    names = ("state", "attempts", "attempted_at", "delivered_at", "problem")
+    return columns(message, "id", "found_by") | {"told": told_of and {name: told_of[name] for name in names}}

@@ -1,6 +1,5 @@
 """The commands `phonebot numbers ...`: who answers which number, from a terminal."""
 
-import json
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,6 +10,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.syntax import Syntax
 from rich.table import Table
+
+from phonebot.json_output import AsJson, print_json
 
 if TYPE_CHECKING:  # each command imports what it needs: `phonebot --help` is there at once
     from phonebot.settings import Settings
@@ -25,7 +26,6 @@ console = Console(highlight=False)
 NumberArgument = Annotated[
     str, typer.Argument(metavar="NUMBER", help='As +15550100000, or "default" for all others.')
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print it as JSON.")]
 Note = Annotated[str, typer.Option(help="What the change is for; kept with the version.")]
 
 
@@ -39,7 +39,7 @@ def list_numbers(as_json: AsJson = False) -> None:
 
     entries = with_store(work)
     if as_json:
-        _print_json([_described_entry(entry) for entry in entries])
+        print_json([_described_entry(entry) for entry in entries])
     elif not entries:
         console.print("no numbers yet: the built-in profile answers all. `phonebot numbers set NUMBER` makes one")
     else:
@@ -84,7 +84,7 @@ def show(
     found = with_store(work)
     if as_json:
         described = [_described(version) for version in found]
-        _print_json(described if versions else described[0])
+        print_json(described if versions else described[0])
     elif versions:
         console.print(_table_of(found))
     elif diff is not None:
@@ -412,10 +412,6 @@ def _described(version: "Version") -> dict[str, Any]:
         "test_callers": version.test_callers,
         "profile": version.profile,
     }
-
-
-def _print_json(value: object) -> None:
-    print(json.dumps(value, indent=2, ensure_ascii=False))  # noqa: T201  (for a script to read)
 
 
 def _print_text(text: str, language: str) -> None:

@@ -1,6 +1,5 @@
 """The commands `phonebot calls ...`: past calls, from a terminal, whether or not the service runs."""
 
-import json
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from phonebot.errors import NotStored
+from phonebot.json_output import AsJson, print_json
 
 if TYPE_CHECKING:  # each command imports what it needs: `phonebot --help` is there at once
     from phonebot.callbook import CallBook
@@ -23,8 +23,6 @@ console = Console(highlight=False)
 
 MAX_LISTED = 10_000
 _MOMENTS = ["%Y-%m-%d", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M:%S"]
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print it as JSON.")]
 
 
 @calls.command("list")
@@ -61,7 +59,7 @@ def list_calls(
 
     found, are_more = with_store(work)
     if as_json:
-        _print_json([facts(call) for call in found])
+        print_json([facts(call) for call in found])
         return
     if not found:
         console.print("no such calls" if filters != Filters() else "no calls yet")
@@ -96,7 +94,7 @@ def show(
 
     found = with_store(work)
     if as_json:
-        _print_json(whole(found))
+        print_json(whole(found))
     else:
         print_call(console, found)
 
@@ -234,7 +232,3 @@ async def _named(book: "CallBook", call_sid: str) -> tuple[str, str]:
         call_sid,
         f"{call_sid}: {call.started_at.astimezone():%Y-%m-%d %H:%M}, {call.from_number} to {call.to_number}",
     )
-
-
-def _print_json(value: object) -> None:
-    print(json.dumps(value, indent=2, ensure_ascii=False))  # noqa: T201  (for a script to read)

@@ -1,12 +1,12 @@
 """The commands `phonebot messages ...`: what callers left, from a terminal, whether or not the service runs."""
 
-import json
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
 from phonebot.errors import StoreError
+from phonebot.json_output import AsJson, print_json
 
 if TYPE_CHECKING:  # each command imports what it needs: `phonebot --help` is there at once
     from phonebot.settings import Settings
@@ -16,8 +16,6 @@ if TYPE_CHECKING:  # each command imports what it needs: `phonebot --help` is th
 
 messages = typer.Typer(help="Messages that callers left.", no_args_is_help=True)
 console = Console(highlight=False)
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print it as JSON.")]
 
 
 @messages.command("list")
@@ -43,7 +41,7 @@ def list_messages(
 
     page = with_store(work)
     if as_json:
-        _print_json([facts(message) for message in page.messages])
+        print_json([facts(message) for message in page.messages])
         return
     if not page.messages:
         console.print("no such messages" if filters != MessageFilters(is_done=False) else "no new messages")
@@ -67,7 +65,7 @@ def show(
 
     found = with_store(work)
     if as_json:
-        _print_json(facts(found))
+        print_json(facts(found))
     else:
         print_message(console, found)
 
@@ -98,7 +96,3 @@ async def _found(store: "MessageStore", ending: str) -> str:
     if not ids:
         raise StoreError(f"no message ends in {ending}: `phonebot messages list --all` shows them")
     return ids[0]
-
-
-def _print_json(value: object) -> None:
-    print(json.dumps(value, indent=2, ensure_ascii=False))  # noqa: T201  (for a script to read)

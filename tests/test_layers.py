@@ -91,6 +91,7 @@ TOP = frozenset(
         "dialling",
         "doctor",
         "happenings",
+        "json_output",
         "linking",
         "message_sheet",
         "numbering",
