@@ -93,6 +93,7 @@ TOP = frozenset(
         "happenings",
         "json_output",
         "linking",
+        "measuring",
         "message_sheet",
         "numbering",
         "recalling",
@@ -116,7 +117,7 @@ SEE_SETTINGS = frozenset(
             f"doctor.{name}"
             for name in ("command", "examination", "parts", "profiles", "settings", "service", "models")
         ),
-        *("dialling", "numbering", "recalling", "receiving", "storing", "workers"),
+        *("dialling", "measuring", "numbering", "recalling", "receiving", "storing", "workers"),
         *REHEARSING,
     }
 )
