@@ -60,11 +60,12 @@ def whispered(profile: Profile, ticket: Ticket, summary: str) -> str:
         if not ticket.leg:
             return ""
         text = WARM_WHISPER
+    zone = profile.hours.timetable.zone if profile.hours else None  # None: this machine's
     return fill(
         text,
         caller=ticket.caller,
         number=ticket.number,
-        now=datetime.now().astimezone(),
+        now=datetime.now().astimezone(zone),
         language=profile.language,
         further={SUMMARY: summary},
     )
