@@ -1,7 +1,10 @@
 """
 Work whose queue is in the database, done by all processes: each takes jobs that are due, under a lease.
 
-    async with LeasedWork(queue, do, terms) as work:
+    class Deliveries(LeasedWork[Job]):
+        async def _do(self, job: Job) -> None: ...
+
+    async with Deliveries(queue, terms) as work:
         work.wake()                     # there is a new job
 
 While the database is away the work waits. At the end what is under way has a moment; the rest is given back.
@@ -9,7 +12,7 @@ While the database is away the work waits. At the end what is under way has a mo
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from abc import ABC, abstractmethod
 from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
@@ -50,23 +53,25 @@ class Terms:
     are_not_begun: str
 
 
-class LeasedWork(Generic[Job]):
-    """`do` a job; it raises nothing. `may_begin` is asked before each look."""
+class LeasedWork(ABC, Generic[Job]):
+    """Jobs are done by `_do`, at once and each in a task of its own, while the work is entered."""
 
-    def __init__(
-        self,
-        queue: Queue[Job],
-        do: Callable[[Job], Awaitable[None]],
-        terms: Terms,
-        may_begin: Callable[[], Awaitable[bool]] | None = None,
-    ) -> None:
+    def __init__(self, queue: Queue[Job], terms: Terms) -> None:
         self.waiting = 0
         """Jobs of all processes that are not done, as of the last look."""
-        self._queue, self._do, self._terms, self._may_begin = queue, do, terms, may_begin
+        self._queue, self._terms = queue, terms
         self._came = asyncio.Event()
         self._is_away = False
         self._jobs: dict[asyncio.Task[None], Job] = {}
         self._task: asyncio.Task[None] | None = None
+
+    @abstractmethod
+    async def _do(self, job: Job) -> None:
+        """Do a job. Raises nothing."""
+
+    async def _may_begin(self) -> bool:
+        """Whether jobs may be taken: asked before each look. Raises StoreUnavailable."""
+        return True
 
     def wake(self) -> None:
         """There is a new job."""
@@ -115,20 +120,17 @@ class LeasedWork(Generic[Job]):
 
     async def _begin(self) -> bool:
         """Take what is due, as far as there is room; whether there may be more of it."""
-        if self._may_begin and not await self._may_begin():
+        if not await self._may_begin():
             return False
         room = self._terms.at_once - len(self._jobs)
         jobs = await self._queue.claim(self._terms.who, room) if room else []
         self.waiting = await self._queue.waiting()
         self._is_away = False
         for job in jobs:
-            task = asyncio.create_task(self._work(job), name=self._terms.name)
+            task = asyncio.create_task(self._do(job), name=self._terms.name)
             self._jobs[task] = job
             task.add_done_callback(self._ended)
         return 0 < room == len(jobs)
-
-    async def _work(self, job: Job) -> None:
-        await self._do(job)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         del self._jobs[task]

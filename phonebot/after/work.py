@@ -12,8 +12,7 @@ it waits.
 import asyncio
 import logging
 from collections.abc import Callable
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -47,7 +46,7 @@ MAX_WRITE_ATTEMPTS = 5
 """How often a model that is away is asked for a text: for some three minutes, then the text is given up."""
 
 
-class AfterWork:
+class AfterWork(LeasedWork[Job]):
     """`who` is this process, `counted` is told what came of each delivery. Moments are the database's."""
 
     def __init__(
@@ -62,12 +61,8 @@ class AfterWork:
         who: str,
         counted: Callable[[Result], None] = lambda result: None,
     ) -> None:
-        self._after, self._calls, self._messages, self.book = after, calls, messages, book
-        self._scribe, self._courier = scribe, courier
-        self._counted = counted
-        self._leased = LeasedWork(
-            self._after,
-            self._do,
+        super().__init__(
+            after,
             Terms(
                 who,
                 AT_ONCE,
@@ -77,32 +72,15 @@ class AfterWork:
                 "what is to be done after calls is not begun",
             ),
         )
+        self._after, self._calls, self._messages, self.book = after, calls, messages, book
+        self._scribe, self._courier = scribe, courier
+        self._counted = counted
 
     # ------------------------------------------------------------------------------ who files calls
 
     async def wishes(self, call: CallRow) -> dict[str, Any]:
         """What is to be done after a call that is about to be filed. Raises StoreUnavailable."""
         return await self.book.of(call)
-
-    @property
-    def waiting(self) -> int:
-        """Jobs of all processes that are not done, as of the last look."""
-        return self._leased.waiting
-
-    def wake(self) -> None:
-        """There is a new job."""
-        self._leased.wake()
-
-    # ------------------------------------------------------------------------------ running
-
-    async def __aenter__(self) -> Self:
-        await self._leased.__aenter__()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._leased.__aexit__(kind, error, trace)
 
     # ------------------------------------------------------------------------------ one job
 

@@ -15,8 +15,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
-from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol
 
 from phonebot.agents.outbound import Outbound
 from phonebot.agents.profile import Profile
@@ -72,7 +71,7 @@ class Account(Protocol):
     async def call_state(self, call_sid: str) -> str | None: ...
 
 
-class Dialler:
+class Dialler(LeasedWork[Job]):
     """
     `may_dial` is asked before each look: a process that stops begins no calls. `before` is awaited before each.
 
@@ -91,12 +90,8 @@ class Dialler:
         may_dial: Callable[[], bool] = lambda: True,
         before: Callable[[], Awaitable[object]] | None = None,
     ) -> None:
-        self._store, self._progress, self._account = store, progress, account
-        self._profile_for, self._public_url = profile_for, public_url
-        self._may_dial, self._before = may_dial, before
-        self._leased = LeasedWork(
-            self._store,
-            self._do,
+        super().__init__(
+            store,
             Terms(
                 who,
                 AT_ONCE,
@@ -105,30 +100,12 @@ class Dialler:
                 "calls that are to be made wait for the database",
                 "calls that are to be made are not begun",
             ),
-            self._may_begin,
         )
+        self._store, self._progress, self._account = store, progress, account
+        self._profile_for, self._public_url = profile_for, public_url
+        self._may_dial, self._before = may_dial, before
         # CallSids by attempt: the database may have gone before it could be told.
         self._placed: OrderedDict[Attempted, str] = OrderedDict()
-
-    @property
-    def waiting(self) -> int:
-        """Jobs of all processes that are not done, as of the last look."""
-        return self._leased.waiting
-
-    def wake(self) -> None:
-        """There is a new call."""
-        self._leased.wake()
-
-    # ------------------------------------------------------------------------------ running
-
-    async def __aenter__(self) -> Self:
-        await self._leased.__aenter__()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._leased.__aexit__(kind, error, trace)
 
     async def _may_begin(self) -> bool:
         if not self._may_dial():
