@@ -41,7 +41,8 @@ class Annotations:
         note, tags = checked_note(note), checked_tags(tags)
         async with self._database.begin() as session:
             wanted = select(CallRow).where(CallRow.call_sid == call_sid).options(selectinload(CallRow.search))
-            call = await session.scalar(wanted)
+            # Locked: one who changes the note and one who changes the tags both write what the call is found by.
+            call = await session.scalar(wanted.with_for_update())
             if call is None:
                 raise NotStored(f"there is no call {call_sid}: check its CallSid")
             changed = [name for name, value in (("note", note), ("tags", tags)) if getattr(call, name) != value]

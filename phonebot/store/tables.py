@@ -546,7 +546,7 @@ class AlarmRow(Table):
 class LiveCommand(Table):
     """
     What is wanted of a call that another process holds: `hang_up`, `say`, or `listen` and `follow`, which hold
-    `until`; or `carrier`, what the carrier told of it.
+    `until`; or `carrier`, what the carrier told of it, and `lost`, that its stream has ended.
 
     `wish` is JSON: what is to be said, and how, or what was told. `outcome` is the process's: `done`, or why not.
     None: it has not said yet.

@@ -1,5 +1,6 @@
 """Notes and tags of calls: kept, found, and told in the audit without their words."""
 
+import asyncio
 from datetime import UTC, datetime
 
 import pytest
@@ -48,6 +49,18 @@ async def test_what_a_note_no_longer_says_is_not_found_any_more(database: Databa
     await annotations.set("CA1", "", [], ADA)
     assert not await is_found(calls, "urgent")
     assert await is_found(calls, "monday table")  # it was said, too
+
+
+async def test_what_two_change_at_once_is_found_by_what_it_came_to(database: Database, calls: CallStore) -> None:
+    annotations = Annotations(database)
+    for number in range(20):
+        await asyncio.gather(
+            annotations.set("CA1", f"note{number}", [], ADA), annotations.set("CA1", "", [f"tag{number}"], ADA)
+        )
+        call = await calls.get("CA1")
+        assert await is_found(calls, f"note{number}") == (call.note != "")
+        assert await is_found(calls, f"tag{number}") == (call.tags != [])
+        await annotations.set("CA1", "", [], ADA)
 
 
 async def test_the_audit_tells_who_changed_what_and_not_the_words(database: Database, calls: CallStore) -> None:
