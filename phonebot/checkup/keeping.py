@@ -19,6 +19,7 @@ CLOCKS_APART_S = 5.0  # a token for a stream holds for a minute; what leases wor
 LITTLE_ROOM_BYTES, NO_ROOM_BYTES = 1_000_000_000, 100_000_000
 CALL_BYTES_PER_HOUR = 2 * 8_000 * 3600  # two recordings in G.711: 8000 bytes a second each
 
+_KEPT = ("phonebot.db", "calls", "audio", "messages", "opt-outs")  # in the data folder, of callers
 _MAKE = "Start the service, or run `phonebot db upgrade`: both make them."
 _UPGRADE = "Start the service, or run `phonebot db upgrade`: both bring them up to date."
 
@@ -165,5 +166,5 @@ def _open_to_others(folder: Path) -> list[str]:
     """What of the data others may read: calls and transcripts are nobody else's business."""
     if not folder.stat().st_mode & 0o011:
         return []
-    named = [each for each in ("phonebot.db", "calls", "audio", "messages") if (folder / each).exists()]
+    named = [each for each in _KEPT if (folder / each).exists()]
     return [each for each in named if (folder / each).stat().st_mode & 0o044]

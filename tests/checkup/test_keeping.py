@@ -110,8 +110,9 @@ async def test_a_data_folder_open_to_others_is_warned_of(tmp_path: Path) -> None
     folder.chmod(0o755)
     (folder / "phonebot.db").touch()
     (folder / "phonebot.db").chmod(0o644)
+    (folder / "opt-outs").mkdir(mode=0o755)
     check = await found(data_folder(folder, "data"))
-    assert (check.state, "may read phonebot.db in data" in check.sentence) == ("warning", True)
+    assert (check.state, "may read phonebot.db, opt-outs in data" in check.sentence) == ("warning", True)
     assert check.remedy == "Run `chmod -R go= data`."
     folder.chmod(0o700)
     assert (await found(data_folder(folder, "data"))).state == "ok"
