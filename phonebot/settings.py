@@ -114,12 +114,7 @@ def _public_url(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc.lower()}{path}"
 
 
-def _azure_endpoint(url: str) -> str:
-    _split_https(url)
-    return url
-
-
-def _alarm_url(url: str) -> str:
+def _https_url(url: str) -> str:
     _split_https(url)
     return url
 
@@ -288,7 +283,7 @@ class Settings(BaseModel):
     """The key for OpenAI's models."""
 
     azure_openai_endpoint: Annotated[
-        Annotated[str, AfterValidator(_azure_endpoint)] | None,
+        Annotated[str, AfterValidator(_https_url)] | None,
         Allowed("https://HOST; http:// only for localhost, 127.0.0.1 or [::1]"),
     ] = None
     """An Azure OpenAI resource (`https://RESOURCE.openai.azure.com`). Needs its key or an Entra ID token."""
@@ -391,7 +386,7 @@ class Settings(BaseModel):
     """A TOML file of prices of your own, see cost.md: those of deployments on Azure, or behind a gateway. Unset:
     list prices alone."""
 
-    alarm_url: Annotated[Annotated[str, AfterValidator(_alarm_url)] | None, _HTTPS] = None
+    alarm_url: Annotated[Annotated[str, AfterValidator(_https_url)] | None, _HTTPS] = None
     """Where alarms are sent to, see telephony.md. Unset: they are in the log alone."""
 
     alarm_sign_with: Annotated[

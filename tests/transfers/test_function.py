@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from phonebot.agents.profile import Profile
-from phonebot.call.turns import Turn
 from phonebot.carrier.account import CarrierAccount
 from phonebot.tools.running import Leaving, Runnable, ToolContext, ToolError, ToolFault
 from phonebot.transfers.continuations import Continuation, Continuations
@@ -27,9 +26,6 @@ class Calls:
 
     def is_carriers(self, call_sid: str) -> bool:
         return self._are_carriers
-
-    def turn(self, call_sid: str) -> Turn | None:
-        return None
 
 
 async def blocking(function: Callable[[], Any]) -> Any:
