@@ -16,7 +16,7 @@ import msgspec
 
 from phonebot.carrier.linkage import ATTRIBUTES, linkage
 from phonebot.carrier.refusals import remedy_for
-from phonebot.checkup.check import Check, Probe, sentence_of, skipped
+from phonebot.checkup.check import Check, Probe, State, sentence_of, skipped
 from phonebot.checkup.keeping import CLOCKS_APART_S, apart
 from phonebot.checkup.network import NETWORK, reason
 
@@ -25,6 +25,8 @@ PAGE_NUMBERS = 1000  # as many as the API gives at once (Twilio, "Twilio's respo
 WRONG_CREDENTIALS = 20003
 MOST_SHOWN = 20  # numbers that each have a line
 CLOCK_WRONG_S = 60.0  # a stream's token holds for so long
+
+_RIGHT: tuple[State, ...] = ("ok", "skipped")
 
 NAME, CLOCK = "Twilio account", "Clock"
 LINK = "Run `phonebot numbers link {number}`."
@@ -181,20 +183,25 @@ def of_clock(ahead_s: float | None) -> Check:
 
 
 def of_numbers(numbers: Collection[Number], ours: Collection[str], public_url: str) -> Iterator[Check]:
-    """A check for each number that has a profile or calls us, for `MOST_SHOWN` of them at most."""
+    """
+    A check for each number that has a profile or calls us, for `MOST_SHOWN` of them at most.
+
+    `numbers`: what the API gives at once. Of an account with more of them the others are not judged.
+    """
+    are_all = len(numbers) < PAGE_NUMBERS
     voice = linkage(public_url)["VoiceUrl"]
     owned = {each.phone_number: each for each in numbers}
     wanted = sorted({*ours} - {"default"} | {each.phone_number for each in numbers if each.voice_url == voice})
-    checks = [_of_number(owned.get(number), number, public_url) for number in wanted]
+    checks = [_of_number(owned.get(number), number, public_url, are_all) for number in wanted]
     # What is wrong first: it must not be among those that are left out.
-    checks.sort(key=lambda check: check.state == "ok")
+    checks.sort(key=lambda check: check.state in _RIGHT)
     yield from checks[:MOST_SHOWN]
     if len(checks) > MOST_SHOWN:
-        wrong = sum(check.state != "ok" for check in checks[MOST_SHOWN:])
+        wrong = sum(check.state not in _RIGHT for check in checks[MOST_SHOWN:])
         told = f"{len(checks) - MOST_SHOWN} more, {wrong} of them not right"
         remedy = "Mend those above, and look again." if wrong else ""
         yield Check("More numbers", "warning" if wrong else "ok", told, remedy)
-    if not any(each.voice_url == voice for each in numbers):
+    if are_all and not any(each.voice_url == voice for each in numbers):
         yield Check(
             "Calls to us",
             "warning",
@@ -203,7 +210,9 @@ def of_numbers(numbers: Collection[Number], ours: Collection[str], public_url: s
         )
 
 
-def _of_number(found: Number | None, number: str, public_url: str) -> Check:
+def _of_number(found: Number | None, number: str, public_url: str, are_all: bool) -> Check:
+    if found is None and not are_all:
+        return skipped(number, f"not looked at: it is not among the first {PAGE_NUMBERS:,} numbers of the account")
     if found is None:
         told, remedy = (
             "has a profile, but the account has no such number",

@@ -4,7 +4,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from phonebot.checkup.account import MOST_SHOWN, of_clock, twilio
+from phonebot.checkup.account import MOST_SHOWN, PAGE_NUMBERS, of_clock, of_numbers, twilio
+from phonebot.checkup.account import Number as ListedNumber
 from phonebot.checkup.check import Check, run
 from phonebot.simulator.rest import Number, RestFault, RestServer
 from phonebot.simulator.rest import serve as serve_rest
@@ -83,6 +84,13 @@ async def test_a_profile_for_a_number_that_the_account_has_not_is_warned_of(acco
     check = (await found(account, DESK))[2]
     assert (check.name, check.state) == (DESK, "warning")
     assert check.sentence == "has a profile, but the account has no such number"
+
+
+def test_a_number_that_the_first_page_of_the_account_does_not_have_is_not_judged() -> None:
+    first = [ListedNumber(f"+1555020{number:04}") for number in range(PAGE_NUMBERS)]
+    (check,) = of_numbers(first, [DESK], URL)
+    assert (check.name, check.state) == (DESK, "skipped")
+    assert check.sentence == "not looked at: it is not among the first 1,000 numbers of the account"
 
 
 async def test_of_many_numbers_the_wrong_ones_are_shown_first(account: RestServer) -> None:
