@@ -12,11 +12,12 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Literal, TypeAlias
 
-from sqlalchemy import delete, select
+from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from phonebot.store.database import Database
+from phonebot.store.spent_tokens import sweep
 from phonebot.store.tables import CallRow, SpentToken
 
 DEADLINE_S = 0.5
@@ -63,10 +64,10 @@ class AdmissionStore:
                 await session.merge(SpentToken(nonce=_over(call_sid), expires_at=until))
 
     async def _sweep(self, session: AsyncSession, now: datetime) -> None:
-        """Delete what has expired, once in a while: calls that begin at once do not wait for each other over it."""
+        """Once in a while: calls that begin at once do not wait for each other over it."""
         if self._swept_s is None or time.monotonic() - self._swept_s > SWEEP_S:
             self._swept_s = time.monotonic()
-            await session.execute(delete(SpentToken).where(SpentToken.expires_at <= now))
+            await sweep(session, now)
 
 
 def _over(call_sid: str) -> str:

@@ -17,10 +17,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal, TypeAlias
 
 from itsdangerous import BadData, URLSafeSerializer
-from sqlalchemy import delete
 from sqlalchemy.exc import IntegrityError
 
 from phonebot.store.database import Database
+from phonebot.store.spent_tokens import sweep
 from phonebot.store.tables import SpentToken
 
 Purpose: TypeAlias = Literal["setup", "sign-in", "password"]
@@ -75,7 +75,7 @@ class OneTimeLinks:
         _, nonce, expires_at = read
         try:
             async with self._database.begin() as session:
-                await session.execute(delete(SpentToken).where(SpentToken.expires_at <= self._clock()))
+                await sweep(session, self._clock())
                 session.add(SpentToken(nonce=nonce, expires_at=expires_at))
         except IntegrityError:
             return False

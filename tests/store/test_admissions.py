@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import select
 
 from phonebot.errors import StoreUnavailable
-from phonebot.store import admissions
+from phonebot.store import admissions, spent_tokens
 from phonebot.store.admissions import AdmissionStore
 from phonebot.store.calls import CallStore
 from phonebot.store.database import Database
@@ -53,6 +53,20 @@ async def test_what_is_void_by_itself_is_kept_no_longer(database: Database) -> N
         await store.take(nonce, "CA2", soon())
     async with database.read() as session:
         assert sorted(await session.scalars(select(SpentToken.nonce))) == ["new", "newer"]
+
+
+async def test_nobody_waits_until_all_is_gone_that_is_void(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spent_tokens, "AT_ONCE", 3)
+    past = datetime.now(UTC) - timedelta(hours=1)
+    async with database.begin() as session:
+        session.add_all(SpentToken(nonce=f"old-{number}", expires_at=past) for number in range(8))
+    for number, left in enumerate((5, 2, 0)):
+        assert await AdmissionStore(database).take(f"new-{number}", "CA1", soon()) == "taken"
+        async with database.read() as session:
+            kept = list(await session.scalars(select(SpentToken.nonce)))
+        assert sum(nonce.startswith("old-") for nonce in kept) == left
 
 
 async def test_a_slow_database_is_not_waited_for(sqlite: Database, monkeypatch: pytest.MonkeyPatch) -> None:
