@@ -37,9 +37,10 @@ from phonebot.store.calls import CallStore
 from phonebot.store.continuations import ContinuationStore
 from phonebot.store.database import Database
 from phonebot.store.greetings import GreetingStore
-from phonebot.store.live import Command, Key, Listed, LiveCall, LiveStore
+from phonebot.store.live import Command, Listed, LiveCall, LiveStore
 from phonebot.store.numbers import NumberStore
 from phonebot.store.outbound import OutboundStore
+from phonebot.store.relay import Key
 from phonebot.store.spending import SpendingStore
 from phonebot.web.feed import Feed, Subscription
 from phonebot.web.held import HeldCall, HeldCalls

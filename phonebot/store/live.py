@@ -26,7 +26,6 @@ from sqlalchemy import (
     Executable,
     and_,
     delete,
-    func,
     or_,
     select,
     tuple_,
@@ -38,12 +37,11 @@ from phonebot.errors import NotStored
 from phonebot.store import audit
 from phonebot.store.audit import Actor
 from phonebot.store.database import Database
+from phonebot.store.relay import DEADLINE_S, Key, Relay
 from phonebot.store.tables import (
     NUMBER_CHARACTERS,
-    LiveAudio,
     LiveCallRow,
     LiveCommand,
-    LiveEvents,
     LiveProcess,
     Table,
 )
@@ -56,15 +54,9 @@ KEPT_S = 600.0
 """Also for how long a command is kept."""
 ENDED_S = 10.0
 """How long the row of a call that has ended stays, so that whoever watches learns how it ended."""
-AUDIO_S = 5.0
-"""How much of a call's sound waits for those who listen in other processes."""
-EVENTS_S = 15.0
-"""The same of its events, for those who follow it."""
-DEADLINE_S = 8.0
 MAX_LISTED = 1_000
 MAX_COMMANDS = 100
 """That a process takes at a time."""
-MAX_BLOCKS = 20
 ROWS_AT_ONCE = 25
 """To prepare more in one go would keep the event loop, and so the frames of calls, for several ms."""
 
@@ -75,8 +67,6 @@ ended, as the carrier told there.
 """
 UNAUDITED: frozenset[What] = frozenset({"follow", "carrier", "lost"})
 CARRIER = Actor("carrier")
-Key: TypeAlias = tuple[str, str]
-"""Process and CallSid: a call may come back on another process while the first one's row is still there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,15 +125,20 @@ class Command:
     wish: str | None = None
 
 
-_CALLS, _PROCESSES, _COMMANDS, _AUDIO, _EVENTS = (
-    Table.metadata.tables[f"live_{name}"] for name in ("calls", "processes", "commands", "audio", "events")
+_CALLS, _PROCESSES, _COMMANDS = (
+    Table.metadata.tables[f"live_{name}"] for name in ("calls", "processes", "commands")
 )
 
 
 class LiveStore:
-    """All methods raise StoreUnavailable when the database is away, or takes longer than DEADLINE_S."""
+    """
+    All methods raise StoreUnavailable when the database is away, or takes longer than DEADLINE_S.
+
+    `relay` has what somebody in another process hears and follows of a call.
+    """
 
     def __init__(self, database: Database) -> None:
+        self.relay = Relay(database)
         self._database = database
         self._in = database.moment  # so many seconds from now
 
@@ -181,36 +176,11 @@ class LiveStore:
                 )
             return known, await self._wanted(session, process)
 
-    async def put_audio(self, key: Key, sequence: int, sound: bytes) -> None:
-        """Keep a block of a call's sound for a moment. `sequence` grows with each block of the process."""
-        process, call_sid = key
-        mine = and_(LiveAudio.process == process, LiveAudio.call_sid == call_sid)
-        async with self._writing() as session:
-            await session.execute(delete(LiveAudio).where(mine, LiveAudio.at < self._ago(AUDIO_S)))
-            row = {"process": process, "call_sid": call_sid, "sequence": sequence, "at": self._in(), "sound": sound}
-            await session.execute(_AUDIO.insert().values(row))
-
-    async def put_events(self, key: Key, sequence: int, events: str) -> None:
-        """Keep what happened in a call for a moment, as lines. `sequence` grows with each of the process."""
-        process, call_sid = key
-        mine = and_(LiveEvents.process == process, LiveEvents.call_sid == call_sid)
-        async with self._writing() as session:
-            await session.execute(delete(LiveEvents).where(mine, LiveEvents.at < self._ago(EVENTS_S)))
-            row = {
-                "process": process,
-                "call_sid": call_sid,
-                "sequence": sequence,
-                "at": self._in(),
-                "events": events,
-            }
-            await session.execute(_EVENTS.insert().values(row))
-
     async def tidy(self) -> None:
         """Remove what nobody needs any more, whichever process left it."""
         kept = select(LiveProcess.process).where(LiveProcess.seen_at >= self._ago(KEPT_S))
         async with self._writing() as session:
-            await session.execute(delete(LiveAudio).where(LiveAudio.at < self._ago(2 * AUDIO_S)))
-            await session.execute(delete(LiveEvents).where(LiveEvents.at < self._ago(2 * EVENTS_S)))
+            await self.relay.tidy(session)
             await session.execute(delete(LiveCommand).where(LiveCommand.asked_at < self._ago(KEPT_S)))
             await session.execute(
                 delete(LiveCallRow).where(
@@ -342,41 +312,6 @@ class LiveStore:
         """Audit what was done to a call of this process."""
         async with self._writing() as session:
             audit.note(session, actor, f"call.{what}", call_sid)
-
-    async def audio(self, key: Key, after: int | None) -> list[tuple[int, bytes]]:
-        """The blocks of a call's sound after one, in order. `after` None: the newest one."""
-        process, call_sid = key
-        found = select(LiveAudio.sequence, LiveAudio.sound).where(
-            LiveAudio.process == process, LiveAudio.call_sid == call_sid
-        )
-        if after is None:
-            found = found.order_by(LiveAudio.sequence.desc()).limit(1)
-        else:
-            found = found.where(LiveAudio.sequence > after).order_by(LiveAudio.sequence).limit(MAX_BLOCKS)
-        async with self._reading() as session:
-            return [(row.sequence, row.sound) for row in await session.execute(found)]
-
-    async def events(self, key: Key, after: int) -> list[tuple[int, str]]:
-        """What happened in a call after the part of this number, in order."""
-        process, call_sid = key
-        found = (
-            select(LiveEvents.sequence, LiveEvents.events)
-            .where(LiveEvents.process == process, LiveEvents.call_sid == call_sid, LiveEvents.sequence > after)
-            .order_by(LiveEvents.sequence)
-            .limit(MAX_BLOCKS)
-        )
-        async with self._reading() as session:
-            return [(row.sequence, row.events) for row in await session.execute(found)]
-
-    async def newest_events(self, key: Key) -> int:
-        """The number of the newest part that is kept of what happened in a call; -1: none is."""
-        process, call_sid = key
-        found = select(func.max(LiveEvents.sequence)).where(
-            LiveEvents.process == process, LiveEvents.call_sid == call_sid
-        )
-        async with self._reading() as session:
-            newest = await session.scalar(found)
-        return -1 if newest is None else newest
 
     async def is_held(self, key: Key) -> bool:
         """Whether a process that is alive, as far as is known, still has a call in progress."""

@@ -30,7 +30,8 @@ from phonebot.errors import ListeningRefused, NotStored, StoreError
 from phonebot.hooks.events import ON_REQUEST
 from phonebot.hooks.events import Event as SessionEvent
 from phonebot.store.audit import Actor
-from phonebot.store.live import CARRIER, Command, Key, LiveStore
+from phonebot.store.live import CARRIER, Command, LiveStore
+from phonebot.store.relay import Key
 from phonebot.tools.typist import check_text
 from phonebot.web.feed import Feed, Snapshot, Subscription
 from phonebot.web.following import LASTS_S as FOLLOW_S
@@ -299,7 +300,7 @@ class Board:
         heard_s = renewed_s = loop.time()
         try:
             while loop.time() < heard_s + NOTHING_HEARD_S:
-                for sequence, sound in await live.audio(key, newest):
+                for sequence, sound in await live.relay.audio(key, newest):
                     newest, heard_s = sequence, loop.time()
                     half = len(sound) // 2
                     yield Sound(sound[:half], sound[half:])

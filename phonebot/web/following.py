@@ -21,7 +21,8 @@ import msgspec
 from phonebot.errors import StoreError
 from phonebot.hooks.events import USUAL, CallEnd, Dropped, Event, HistoryUpdated
 from phonebot.hooks.listeners import CallEvents, Listener
-from phonebot.store.live import Key, LiveStore
+from phonebot.store.live import LiveStore
+from phonebot.store.relay import Key
 from phonebot.web.held import HeldCalls
 
 log = logging.getLogger(__name__)
@@ -103,7 +104,7 @@ class Following:
                     events.insert(0, Dropped(t_ms=events[0].t_ms, count=lost))
                 for part in parts(events):
                     try:
-                        await self._live.put_events(key, next(self._numbers), part)
+                        await self._live.relay.put_events(key, next(self._numbers), part)
                         lost = 0
                     except StoreError:
                         lost += part.count("\n")
@@ -146,10 +147,10 @@ async def followed(live: LiveStore, key: Key, command: int, names: frozenset[str
     loop = asyncio.get_running_loop()
     renewed_s, outcome = loop.time(), None
     try:
-        newest = await live.newest_events(key)
+        newest = await live.relay.newest_events(key)
         while True:
             is_last = outcome is not None
-            for number, part in await live.events(key, newest):
+            for number, part in await live.relay.events(key, newest):
                 newest = number
                 for line in part.splitlines():
                     event = _EVENT.decode(line)

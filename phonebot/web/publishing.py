@@ -239,7 +239,7 @@ class Publisher:
             async for sound in tap:
                 with suppress(StoreError):  # lost: what is heard late is of no use
                     key = (self._process, call_sid)
-                    await self._live.put_audio(key, next(self._sequences), sound.caller + sound.bot)
+                    await self._live.relay.put_audio(key, next(self._sequences), sound.caller + sound.bot)
 
 
 def _say(call: HeldCall, command: Command) -> str:

@@ -8,7 +8,8 @@ from sqlalchemy import func, select, update
 from phonebot.errors import NotStored
 from phonebot.store.audit import Actor
 from phonebot.store.database import Database
-from phonebot.store.live import EVENTS_S, GONE_S, KEPT_S, STALE_S, TAKES_S, LiveCall, LiveStore
+from phonebot.store.live import GONE_S, KEPT_S, STALE_S, TAKES_S, LiveCall, LiveStore
+from phonebot.store.relay import EVENTS_S
 from phonebot.store.tables import AuditRow, LiveAudio, LiveCallRow, LiveCommand, LiveEvents, LiveProcess
 
 ADA = Actor("ada", "192.0.2.7")
@@ -124,20 +125,20 @@ async def test_sound_is_read_in_order_from_the_newest_block_on_and_not_kept(
 ) -> None:
     key = (ONE, "CA1")
     for sequence in range(3):
-        await live.put_audio(key, sequence, bytes([sequence]) * 8_000)
-    assert await live.audio(key, None) == [(2, b"\2" * 8_000)]
-    assert [sequence for sequence, _ in await live.audio(key, 0)] == [1, 2]
-    assert await live.audio((OTHER, "CA1"), None) == []
+        await live.relay.put_audio(key, sequence, bytes([sequence]) * 8_000)
+    assert await live.relay.audio(key, None) == [(2, b"\2" * 8_000)]
+    assert [sequence for sequence, _ in await live.relay.audio(key, 0)] == [1, 2]
+    assert await live.relay.audio((OTHER, "CA1"), None) == []
     async with database.begin() as session:
         await session.execute(update(LiveAudio).values(at=datetime.now(UTC) - timedelta(seconds=6)))
-    await live.put_audio(key, 3, b"")
-    assert [sequence for sequence, _ in await live.audio(key, -1)] == [3]
+    await live.relay.put_audio(key, 3, b"")
+    assert [sequence for sequence, _ in await live.relay.audio(key, -1)] == [3]
 
 
 async def test_what_nobody_needs_is_removed(live: LiveStore, database: Database) -> None:
     await live.write(ONE, [call("CA1", outcome="time_limit"), call("CA2")])
     await live.ask("CA2", "hang_up", ADA)
-    await live.put_audio((ONE, "CA2"), 1, b"")
+    await live.relay.put_audio((ONE, "CA2"), 1, b"")
     long_ago = datetime.now(UTC) - timedelta(seconds=KEPT_S + 1)
     async with database.begin() as session:
         await session.execute(update(LiveCallRow).values(updated_at=long_ago))
@@ -168,13 +169,13 @@ async def test_what_happens_in_a_call_that_is_followed_is_read_in_order_and_kept
     await live.write(ONE, [call("CA1")])
     key, command = await live.ask("CA1", "follow", ADA, 8.0)
     assert await rows(database, AuditRow) == 0  # as watching is not
-    assert await live.newest_events(key) == -1
+    assert await live.relay.newest_events(key) == -1
     for number, part in enumerate(("a\n", "b\nc\n")):
-        await live.put_events(key, number, part)
-    await live.put_events((ONE, "CA2"), 2, "d\n")
-    assert await live.events(key, -1) == [(0, "a\n"), (1, "b\nc\n")]
-    assert await live.events(key, 0) == [(1, "b\nc\n")]
-    assert await live.newest_events(key) == 1
+        await live.relay.put_events(key, number, part)
+    await live.relay.put_events((ONE, "CA2"), 2, "d\n")
+    assert await live.relay.events(key, -1) == [(0, "a\n"), (1, "b\nc\n")]
+    assert await live.relay.events(key, 0) == [(1, "b\nc\n")]
+    assert await live.relay.newest_events(key) == 1
     assert await live.is_held(key)
     assert await live.renew(command, 8.0) is None
     await live.withdraw(command)
@@ -182,8 +183,8 @@ async def test_what_happens_in_a_call_that_is_followed_is_read_in_order_and_kept
     async with database.begin() as session:
         since = datetime.now(UTC) - timedelta(seconds=EVENTS_S + 1)
         await session.execute(update(LiveEvents).where(LiveEvents.sequence == 0).values(at=since))
-    await live.put_events(key, 3, "e\n")
-    assert [number for number, _ in await live.events(key, -1)] == [1, 3]
+    await live.relay.put_events(key, 3, "e\n")
+    assert [number for number, _ in await live.relay.events(key, -1)] == [1, 3]
     await live.write(ONE, [call("CA1", 2, outcome="caller_hung_up")])
     assert not await live.is_held(key)
     await silence(database, ONE, GONE_S + 1)
