@@ -34,7 +34,7 @@ from phonebot.web.api.api import PATH
 from phonebot.web.api.bearer import Bearers
 from phonebot.web.api.parts import Parts
 from phonebot.web.app import create_app
-from phonebot.web.console.attempts import Attempts
+from phonebot.web.attempts import Attempts
 
 BOSS = Actor("boss")
 DESK = "+15550100000"

@@ -82,9 +82,9 @@ from phonebot.web.admission import Gate
 from phonebot.web.board import Board, process_name
 from phonebot.web.callbacks import Statuses
 from phonebot.web.calling_out import CallingOut
+from phonebot.web.checkups import Checkup
 from phonebot.web.console.access import Authorise
 from phonebot.web.console.console import Console
-from phonebot.web.console.health import Checkup
 from phonebot.web.console.phone import ConsolePhone
 from phonebot.web.console.trials import Trials
 from phonebot.web.crowds import CrowdedNumbers, Crowds

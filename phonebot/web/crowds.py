@@ -19,7 +19,7 @@ from phonebot.agents.profile import Profile
 from phonebot.audio.canned import LAST_RESORT, Clips
 from phonebot.carrier import twiml
 from phonebot.carrier.languages import spoken_language
-from phonebot.web.console.attempts import Attempts
+from phonebot.web.attempts import Attempts
 
 WINDOW_S = 60.0
 EXPECTED_S = 60.0

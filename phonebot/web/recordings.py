@@ -7,6 +7,7 @@ A link is signed and expires (store/links.py). Whatever is wrong with one, the a
 """
 
 import asyncio
+import logging
 
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -16,11 +17,11 @@ from phonebot.callbook import CallBook
 from phonebot.errors import NotStored, StoreError
 from phonebot.replay.log import LogError
 from phonebot.store.links import RecordingLinks
-from phonebot.web.console.call_files import made, write_heard_of
+from phonebot.web.call_files import Making, made, write_heard_of
 
-MADE_AT_ONCE = 2
-MOST_WAITING = 20
 PATH = "recordings"
+
+log = logging.getLogger(__name__)
 
 
 class RecordingDoor:
@@ -29,8 +30,7 @@ class RecordingDoor:
     def __init__(self, book: CallBook, links: RecordingLinks) -> None:
         self._book = book
         self._links = links
-        self._making = asyncio.Semaphore(MADE_AT_ONCE)
-        self._waiting = 0
+        self._making = Making()
 
     def routes(self) -> list[BaseRoute]:
         return [Route(f"/{PATH}/{{token}}", self._answer, methods=["GET"])]
@@ -39,18 +39,17 @@ class RecordingDoor:
         call_sid = self._links.read(request.path_params["token"])
         if call_sid is None:
             return _missing()
-        if self._waiting >= MOST_WAITING:
+        if self._making.is_full:
             return _away("many recordings are being asked for right now")
-        self._waiting += 1
+        name = f"{call_sid}.wav"
         try:
-            async with self._making, self._book.log(call_sid) as log:
-                return await asyncio.to_thread(made, log, f"{call_sid}.wav", "audio/wav", write_heard_of)
+            async with self._making.turn(), self._book.log(call_sid) as folder:
+                return await asyncio.to_thread(made, folder, name, "audio/wav", write_heard_of, inline=True)
         except NotStored:
             return _missing()
-        except (StoreError, LogError, OSError):
+        except (StoreError, LogError, OSError) as error:
+            log.warning("the recording of call %.40r cannot be given to who has a link: %s", call_sid, error)
             return _away("the recording cannot be read right now")
-        finally:
-            self._waiting -= 1
 
 
 def _missing() -> Response:

@@ -27,7 +27,7 @@ from phonebot.store.tables import SessionRow
 from phonebot.store.tokens import SCOPES
 from phonebot.store.users import ROLES
 from phonebot.web.api.bearer import MAX_FAILURES, Bearers
-from phonebot.web.console.attempts import Attempts
+from phonebot.web.attempts import Attempts
 from phonebot.web.headers import headers
 
 PATIENCE = aiohttp.ClientTimeout(total=15)

@@ -45,7 +45,7 @@ from phonebot.web.api.parts import Parts
 from phonebot.web.api.route import ApiRoute
 from phonebot.web.api.streams import Streams
 from phonebot.web.board import Board
-from phonebot.web.console.health import Checkup
+from phonebot.web.checkups import Checkup
 from phonebot.web.editing import ProfileEditor
 
 PATH = "/api/v1"

@@ -14,7 +14,7 @@ from phonebot.store import bearer
 from phonebot.store.audit import Actor
 from phonebot.store.tokens import Scope, Token, TokenStore
 from phonebot.web.api.problems import Refused
-from phonebot.web.console.attempts import Attempts, network
+from phonebot.web.attempts import Attempts, network
 
 REALM = 'Bearer realm="phonebot"'
 MAX_FAILURES, WINDOW_S = 20, 300.0

@@ -1,24 +1,22 @@
 """The files of a finished call: its log, zipped, and what was heard of it."""
 
 import asyncio
-import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 from fastapi.responses import FileResponse
-from starlette.types import Receive, Scope, Send
 
 from phonebot.replay.export import export
-from phonebot.replay.heard import HEARD_FILE, write_heard
-from phonebot.replay.reader import read
+from phonebot.replay.heard import HEARD_FILE
 from phonebot.web.api.parts import Parts, UsedParts
 from phonebot.web.api.problems import Refused
 from phonebot.web.api.route import ApiRoute, terms
 from phonebot.web.api.values import CallSidInPath
+from phonebot.web.call_files import made, write_heard_of
 
 PATIENCE_S = 30.0
 """How long a request waits for its turn among those that make files."""
@@ -53,10 +51,7 @@ async def download_log(
 
     One that is redacted can be shared.
     """
-
-    def make(log: Path, target: Path) -> None:
-        export(log, target, redacted=redact)
-
+    make = partial(export, redacted=redact)
     # The sid is hidden in it, so it does not stand on it either.
     return await _made(parts, call_sid, "redacted-call.zip" if redact else f"{call_sid}.zip", ZIP, make)
 
@@ -73,11 +68,7 @@ async def download_heard(call_sid: CallSidInPath, parts: UsedParts) -> FileRespo
 
     Of a call that was not recorded it is silent.
     """
-
-    def make(log: Path, target: Path) -> None:
-        write_heard(read(log), target)
-
-    return await _made(parts, call_sid, f"{call_sid}-{HEARD_FILE}", WAV, make)
+    return await _made(parts, call_sid, f"{call_sid}-{HEARD_FILE}", WAV, write_heard_of)
 
 
 async def _made(
@@ -85,23 +76,7 @@ async def _made(
 ) -> FileResponse:
     """The file that `make` makes of a call's log, in a thread; it is removed once it was sent."""
     async with _turn(parts), parts.book.log(call_sid) as log:
-        folder = Path(await asyncio.to_thread(mkdtemp, prefix="phonebot-download-"))
-        try:
-            await asyncio.to_thread(make, log, folder / name)
-        except BaseException:
-            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
-            raise
-    return _Once(folder / name, media_type=media_type, filename=name)
-
-
-class _Once(FileResponse):
-    """A file that is removed, with its folder, once it was sent or could not be."""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            await super().__call__(scope, receive, send)
-        finally:
-            shutil.rmtree(Path(self.path).parent, ignore_errors=True)
+        return await asyncio.to_thread(made, log, name, media_type, make)
 
 
 @asynccontextmanager

@@ -16,7 +16,7 @@ from phonebot.store.links import OneTimeLinks
 from phonebot.store.store import Store
 from phonebot.web.api.bearer import Caller
 from phonebot.web.api.streams import Streams
-from phonebot.web.console.health import Checkup
+from phonebot.web.checkups import Checkup
 from phonebot.web.editing import ProfileEditor
 
 HEAVY_AT_ONCE = 2

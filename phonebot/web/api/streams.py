@@ -23,8 +23,8 @@ from phonebot.errors import ListeningRefused, StoreError
 from phonebot.store.audit import Actor
 from phonebot.web.api.problems import Refused
 from phonebot.web.board import Board
-from phonebot.web.console.streamed import Streamed, gone, send_part
 from phonebot.web.sound import Sound
+from phonebot.web.streamed import Streamed, gone, send_part
 
 log = logging.getLogger(__name__)
 

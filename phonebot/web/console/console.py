@@ -28,6 +28,7 @@ from phonebot.store.links import OneTimeLinks
 from phonebot.store.snippets import Snippets
 from phonebot.store.store import Store
 from phonebot.web.board import Board
+from phonebot.web.checkups import Checkup
 from phonebot.web.console.account import AccountPages
 from phonebot.web.console.audit import AuditPages
 from phonebot.web.console.call_files import CallFiles
@@ -37,7 +38,7 @@ from phonebot.web.console.editor import EditorPages
 from phonebot.web.console.frame import HOME, Frame
 from phonebot.web.console.greeting_page import GreetingPages
 from phonebot.web.console.guard import Guard, Visitor
-from phonebot.web.console.health import Checkup, HealthPages
+from phonebot.web.console.health import HealthPages
 from phonebot.web.console.live_page import LivePages
 from phonebot.web.console.login import Login
 from phonebot.web.console.manage import ManagePages

@@ -6,24 +6,14 @@ Settings, Health: whether what the service needs is there, as the service sees i
     POST /console/settings/model    a session with the model, which may cost money  (operator)
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from phonebot.checkup.check import Check, Probe, run
+from phonebot.checkup.check import Check, run
+from phonebot.web.checkups import Checkup
 from phonebot.web.console.frame import Frame
 from phonebot.web.console.guard import Guard, Visitor
-
-
-@dataclass(frozen=True, slots=True)
-class Checkup:
-    """`probes` cost nothing; `session` opens a session with the model."""
-
-    probes: Sequence[Probe]
-    session: Probe
 
 
 class HealthPages:

@@ -34,10 +34,10 @@ from phonebot.web.board import Board
 from phonebot.web.console.frame import Frame
 from phonebot.web.console.guard import Guard, Visitor
 from phonebot.web.console.outcomes import ENDINGS
-from phonebot.web.console.streamed import Streamed
 from phonebot.web.feed import CallEnded, Event, LineSettled, Lost, Snapshot, Subscription, TurnTaken
 from phonebot.web.held import TextWish
 from phonebot.web.sound import Sound
+from phonebot.web.streamed import Streamed
 
 LAST_LINES = 2  # that a call shows while it is not open
 PING_S = 15.0

@@ -18,7 +18,7 @@ from phonebot.store.audit import Actor
 from phonebot.store.links import Link, OneTimeLinks, Purpose
 from phonebot.store.sessions import SessionStore
 from phonebot.store.users import MIN_PASSWORD_CHARACTERS, User, UserRefused, UserStore, checked_password
-from phonebot.web.console.attempts import Attempts, network
+from phonebot.web.attempts import Attempts, network
 from phonebot.web.console.frame import HOME, Frame, local_path
 from phonebot.web.console.guard import FOREIGN, OUTDATED, Guard, Visitor, client_address, read_form
 

@@ -15,6 +15,7 @@ from phonebot.replay.archive import opened
 from phonebot.replay.reader import read
 from phonebot.replay.spool import hold
 from phonebot.store.tables import CallRow
+from phonebot.web import call_files
 from phonebot.web.api import files
 from phonebot.web.api.parts import HEAVY_AT_ONCE
 
@@ -118,7 +119,7 @@ async def test_nothing_is_left_of_a_download(api: Api, tmp_path: Path, monkeypat
         made[-1].mkdir()
         return str(made[-1])
 
-    monkeypatch.setattr(files, "mkdtemp", folder)
+    monkeypatch.setattr(call_files, "mkdtemp", folder)
     damaged = tmp_path / "damaged"
     shutil.copytree(FIXTURE, damaged)
     (damaged / "events.jsonl").write_text("no log")

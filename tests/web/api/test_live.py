@@ -24,8 +24,8 @@ from phonebot.store.audit import Actor
 from phonebot.store.database import Database
 from phonebot.tools.typist import MAX_TEXTS, Typist
 from phonebot.web import feed as feeds
+from phonebot.web import streamed
 from phonebot.web.api import streams
-from phonebot.web.console import streamed
 from phonebot.web.feed import CallFeed, Feed
 from phonebot.web.held import HeldCall, HeldCalls
 from phonebot.web.sound import Sound

@@ -27,7 +27,7 @@ from phonebot.store.tables import ApiTokenRow
 from phonebot.store.tokens import SCOPES
 from phonebot.web.api import streams
 from phonebot.web.api.api import document
-from phonebot.web.console.attempts import Attempts
+from phonebot.web.attempts import Attempts
 
 pytestmark = pytest.mark.slow
 

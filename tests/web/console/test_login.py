@@ -22,7 +22,7 @@ from phonebot.store.sessions import SessionStore
 from phonebot.store.store import Store
 from phonebot.store.tables import UserRow
 from phonebot.store.users import UserStore
-from phonebot.web.console.attempts import Attempts, network
+from phonebot.web.attempts import Attempts, network
 from phonebot.web.console.frame import HOME, local_path
 from phonebot.web.console.login import ATTEMPTS_FOR_A_NAME, ATTEMPTS_OF_AN_ADDRESS
 
