@@ -49,7 +49,8 @@ class CallFiles:
 
     async def _log(self, request: Request, visitor: Visitor) -> Response:
         redacted = request.query_params.get("redacted") == "yes"
-        name = f"{request.path_params['call_sid']}-{'redacted' if redacted else 'log'}.zip"
+        # The sid is hidden in it, so it does not stand on it either.
+        name = "redacted-call.zip" if redacted else f"{request.path_params['call_sid']}-log.zip"
         return await self._answer(request, visitor, name, "application/zip", partial(export, redacted=redacted))
 
     async def _answer(

@@ -294,6 +294,8 @@ async def test_a_recording_is_sent_whole_or_in_part_and_leaves_no_file(
         async with visit.http.get(f"{service.url}/console/calls/{SID}/log.zip{query}") as zipped:
             names = ZipFile(io.BytesIO(await zipped.read())).namelist()
         assert {name.rpartition("/")[2] for name in names} >= {"call.json", "heard.wav", members}
+        is_named = SID in zipped.headers["content-disposition"] + "".join(names)
+        assert is_named == (not query), "what is redacted does not name the call"
     assert list(passing.iterdir()) == []
 
 
