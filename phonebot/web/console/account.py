@@ -16,9 +16,9 @@ from phonebot.errors import NotStored
 from phonebot.store.sessions import SessionStore, id_of
 from phonebot.store.users import MIN_PASSWORD_CHARACTERS, UserRefused, UserStore
 from phonebot.web.attempts import Attempts
-from phonebot.web.console.frame import Frame
+from phonebot.web.console.frame import Frame, sentence
 from phonebot.web.console.guard import Guard, Visitor
-from phonebot.web.console.login import ATTEMPTS_FOR_A_NAME, WINDOW_S, chosen_password, sentence
+from phonebot.web.console.login import ATTEMPTS_FOR_A_NAME, WINDOW_S, chosen_password
 
 ACCOUNT = "console/settings/account"
 

@@ -15,7 +15,7 @@ from phonebot.agents.changes import changes
 from phonebot.store.audit import PAGE_ROWS, AuditStore
 from phonebot.web.console.frame import Frame
 from phonebot.web.console.guard import Guard, Visitor
-from phonebot.web.console.versions import number_in
+from phonebot.web.console.queries import text_in, whole_number
 
 AUDIT = "console/settings/audit"
 
@@ -36,8 +36,8 @@ class AuditPages:
         ]
 
     async def _list(self, request: Request, visitor: Visitor) -> Response:
-        who, target = (request.query_params.get(name, "").strip()[:200] for name in ("who", "target"))
-        before = number_in(request.query_params.get("before", ""))
+        who, target = (text_in(request.query_params, name, 200) for name in ("who", "target"))
+        before = whole_number(request.query_params.get("before", ""))
         rows = await self._audit.page(who=who or None, target=target or None, before_id=before, limit=PAGE_ROWS + 1)
         return self._frame.page(
             request,
@@ -56,8 +56,8 @@ class AuditPages:
         asked = request.path_params["id"]
         found = [row for row in await self._audit.page(before_id=asked + 1, limit=1) if row.id == asked]
         if not found:
-            sentence = "Nothing was noted under this number. Go back to the list."
-            return self._frame.refused(request, 404, "Not there", sentence, visitor=visitor)
+            said = "Nothing was noted under this number. Go back to the list."
+            return self._frame.refused(request, 404, "Not there", said, visitor=visitor)
         (row,) = found
         return self._frame.page(
             request,

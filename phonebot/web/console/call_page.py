@@ -35,9 +35,8 @@ from phonebot.store.tables import CallRow, ToolCallRow, TurnRow, UsageRow
 from phonebot.web.console.afterwards import after_view
 from phonebot.web.console.answer_parts import answer_parts
 from phonebot.web.console.calls_page import PATH
-from phonebot.web.console.frame import Frame
+from phonebot.web.console.frame import Frame, sentence
 from phonebot.web.console.guard import Guard, Visitor
-from phonebot.web.console.login import sentence
 from phonebot.web.console.messages_page import MessageView
 from phonebot.web.console.outcomes import ending
 from phonebot.web.console.waveform import LogView, view
@@ -74,6 +73,8 @@ class Tokens:
 
 
 class CallPage:
+    """Shows a finished call, and does what is done to it."""
+
     def __init__(
         self,
         book: CallBook,
@@ -117,13 +118,13 @@ class CallPage:
         note, tags = form.get("note", ""), form.get("tags", "")
         try:
             call_sid = sid_of(request)
-            await self._annotations.set(call_sid, note, tags.split(","), actor_of(request, visitor))
+            await self._annotations.set(call_sid, note, tags.split(","), visitor.actor)
             call = await self._book.get(call_sid)
         except NotStored:
             return self._missing(request, visitor)
         except AnnotationRefused as error:
             call = await self._book.get(call_sid)
-            problem = f"{str(error)[:1].upper()}{str(error)[1:]}."
+            problem = sentence(error)
             return await self._page(request, visitor, call, problem=problem, note=note, tags=tags)
         if "hx-request" in request.headers:
             return await self._page(request, visitor, call, saved=True)
@@ -142,7 +143,7 @@ class CallPage:
         problem = ""
         try:
             call_sid = sid_of(request)
-            await change(call_sid, actor_of(request, visitor))
+            await change(call_sid, visitor.actor)
         except NothingToDo as error:
             problem = sentence(error)
         except NotStored:
@@ -161,18 +162,18 @@ class CallPage:
 
     async def _delete(self, request: Request, visitor: Visitor) -> Response:
         try:
-            await self._book.delete(sid_of(request), actor_of(request, visitor))
+            await self._book.delete(sid_of(request), visitor.actor)
         except NotStored:
             pass  # somebody else was faster
         except StoreUnavailable:
             raise
         except StoreError as error:
-            return self._frame.refused(request, 409, "Not deleted", f"{error}.", visitor=visitor, here="calls")
+            return self._frame.refused(request, 409, "Not deleted", sentence(error), visitor=visitor, here="calls")
         return self._frame.moved(request, PATH)
 
     def _missing(self, request: Request, visitor: Visitor) -> Response:
-        sentence = "There is no such call, or it was deleted, or it has not ended yet."
-        return self._frame.refused(request, 404, "No such call", sentence, visitor=visitor, here="calls")
+        said = "There is no such call, or it was deleted, or it has not ended yet."
+        return self._frame.refused(request, 404, "No such call", said, visitor=visitor, here="calls")
 
     async def _page(
         self,
@@ -260,7 +261,3 @@ def sid_of(request: Request) -> str:
     if not _SID.fullmatch(call_sid):
         raise NotStored("there is no such call: check its CallSid")
     return call_sid
-
-
-def actor_of(request: Request, visitor: Visitor) -> Actor:
-    return Actor(visitor.user.name, request.client.host if request.client else "")

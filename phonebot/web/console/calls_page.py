@@ -25,6 +25,7 @@ from phonebot.store.tables import NUMBER_CHARACTERS, CallRow
 from phonebot.web.console.frame import Frame
 from phonebot.web.console.guard import Guard, Visitor
 from phonebot.web.console.outcomes import ENDINGS, Ending, ending
+from phonebot.web.console.queries import text_in, with_chosen
 
 PATH = "console/calls"
 _MAX_ZONE_CHARACTERS = 50
@@ -76,12 +77,16 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Line:
+    """A call in the list. `snippet` is the line of it that has the words which were looked for, if any were."""
+
     call: CallRow
     ending: Ending
     snippet: Snippet | None
 
 
 class CallList:
+    """Lists the calls that have ended."""
+
     def __init__(self, book: CallBook, calls: CallStore, snippets: Snippets, guard: Guard, frame: Frame) -> None:
         self._guard = guard
         self._book = book
@@ -107,7 +112,7 @@ class CallList:
             visitor=visitor,
             here="calls",
             asked=asked,
-            numbers=_with(asked.number, await self._calls.numbers()),
+            numbers=with_chosen(await self._calls.numbers(), asked.number),
             endings=_with_outcome(asked.outcome),
             lines=[Line(call, ending(call.outcome), snippets.get(call.id)) for call in page.calls],
             older=asked.path(cursor=page.cursor) if page.cursor else None,
@@ -122,12 +127,8 @@ def asked_by(query: QueryParams) -> Asked:
     """What of a query can be used; the rest is named in `problems`."""
     problems: list[str] = []
 
-    def text(name: str, most: int) -> str:
-        # PostgreSQL takes no NUL.
-        return query.get(name, "").replace("\0", "").strip()[:most]
-
     def day(name: str, words: str) -> date | None:
-        value = text(name, 20)
+        value = text_in(query, name, 20)
         try:
             return date.fromisoformat(value) if value else None
         except ValueError:
@@ -138,14 +139,14 @@ def asked_by(query: QueryParams) -> Asked:
     if first and last and last < first:
         problems.append("From is after To, so no call can be found: exchange the two.")
     return Asked(
-        text("text", MAX_QUERY_CHARACTERS),
-        text("caller", NUMBER_CHARACTERS),
-        text("number", NUMBER_CHARACTERS),
-        text("outcome", 40),
+        text_in(query, "text", MAX_QUERY_CHARACTERS),
+        text_in(query, "caller", NUMBER_CHARACTERS),
+        text_in(query, "number", NUMBER_CHARACTERS),
+        text_in(query, "outcome", 40),
         first,
         last,
-        text("zone", _MAX_ZONE_CHARACTERS),
-        text("cursor", _MAX_CURSOR_CHARACTERS),
+        text_in(query, "zone", _MAX_ZONE_CHARACTERS),
+        text_in(query, "cursor", _MAX_CURSOR_CHARACTERS),
         problems,
     )
 
@@ -162,10 +163,6 @@ def _begin(day: date, zone: tzinfo) -> datetime:
         return datetime.combine(day, time(), zone).astimezone(UTC)
     except OverflowError:  # the first day there is, east of Greenwich
         return datetime.combine(day, time(), UTC)
-
-
-def _with(number: str, numbers: list[str]) -> list[str]:
-    return [*numbers, number] if number and number not in numbers else numbers
 
 
 def _with_outcome(outcome: str) -> dict[str, Ending]:

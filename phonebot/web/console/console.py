@@ -36,7 +36,6 @@ from phonebot.web.console.call_page import CallPage
 from phonebot.web.console.calls_page import CallList
 from phonebot.web.console.editor import EditorPages
 from phonebot.web.console.frame import HOME, Frame
-from phonebot.web.console.greeting_page import GreetingPages
 from phonebot.web.console.guard import Guard, Visitor
 from phonebot.web.console.health import HealthPages
 from phonebot.web.console.live_page import LivePages
@@ -89,7 +88,6 @@ class Console:
             EditorPages(store.numbers, editor, guard, frame),
             VersionsPages(store.numbers, guard, frame),
             ManagePages(store.numbers, store.greetings, guard, frame),
-            GreetingPages(store.numbers, store.greetings, guard, frame),
             OutboundPages(orders, store.outbound, store.numbers, guard, frame),
             OptOutPages(store.opt_outs, guard, frame),
             HealthPages(checkup, guard, frame),

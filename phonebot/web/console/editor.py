@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from phonebot.agents.agent import MAX_PROMPT_CHARACTERS
@@ -31,7 +31,8 @@ from phonebot.web.console.draft import CALLERS, NOTE, TEXT, Draft, Problem, View
 from phonebot.web.console.frame import Frame
 from phonebot.web.console.guard import Guard, Visitor
 from phonebot.web.console.numbers import no_number, page_of
-from phonebot.web.console.versions import number_in
+from phonebot.web.console.problems import problems
+from phonebot.web.console.queries import whole_number
 from phonebot.web.editing import ProfileEditor
 
 # A form is sent with up to nine bytes for a character, and a recording along with it.
@@ -96,7 +97,7 @@ class EditorPages:
                 shown = draft.seen_as(view).checked(self._check_of(number))
                 return self._page(request, visitor, shown, entry, expected=_expected(visitor), changed=True)
             case "join" if entry is not None and draft.table is not None:
-                base = await self._profile(number, number_in(form.get("base", "")) or 0)
+                base = await self._profile(number, whole_number(form.get("base", "")) or 0)
                 table = merged(base, entry.newest.profile, draft.table)
                 joined = replace(Draft.of(table, view=draft.view), callers=draft.callers, note=draft.note)
                 return self._page(request, visitor, joined.checked(self._check_of(number)), entry, changed=True)
@@ -136,7 +137,7 @@ class EditorPages:
     async def _table(self, request: Request, visitor: Visitor) -> Response:
         draft = Draft.sent(visitor.form)
         if draft.table is None:
-            return JSONResponse({"problems": [problem.sentence for problem in draft.problems]}, 422)
+            return problems(422, *(problem.sentence for problem in draft.problems))
         return Response(msgspec.json.encode({"profile": draft.table}), media_type="application/json")
 
     async def _with_recording(self, draft: Draft, visitor: Visitor) -> Draft:
@@ -217,4 +218,4 @@ LABELS = {
 
 def _expected(visitor: Visitor) -> int:
     """The sequence that the editor began with; 0: none."""
-    return number_in(visitor.form.get("expected", "")) or 0
+    return whole_number(visitor.form.get("expected", "")) or 0

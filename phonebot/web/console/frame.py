@@ -53,6 +53,12 @@ class Frame:
         return self.refused(request, 503, "Not available", sentence)
 
 
+def sentence(problem: object) -> str:
+    """What an error says, as a sentence of a page."""
+    said = str(problem)
+    return f"{said[:1].upper()}{said[1:]}."
+
+
 def root(request: Request) -> str:
     """How a page of this request names the top of the service."""
     return "../" * (request.scope["path"].count("/") - 1) or "./"

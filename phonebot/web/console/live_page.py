@@ -27,13 +27,15 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from phonebot.audio.wav import interleave
 from phonebot.errors import ListeningRefused, NotStored, StoreError, TextRefused
 from phonebot.store.users import Role
 from phonebot.tools.typist import TypedRole
 from phonebot.web.board import Board
-from phonebot.web.console.frame import Frame
+from phonebot.web.console.frame import Frame, sentence
 from phonebot.web.console.guard import Guard, Visitor
 from phonebot.web.console.outcomes import ENDINGS
+from phonebot.web.console.problems import problems
 from phonebot.web.feed import CallEnded, Event, LineSettled, Lost, Snapshot, Subscription, TurnTaken
 from phonebot.web.held import TextWish
 from phonebot.web.sound import Sound
@@ -72,23 +74,23 @@ class LivePages:
 
     async def _events(self, request: Request, visitor: Visitor) -> Response:
         if self._streams >= MAX_STREAMS:
-            return _problem(503, "Too many pages follow calls in this process: close some, then reload this one.")
+            return problems(503, "Too many pages follow calls in this process: close some, then reload this one.")
         parts = self._happenings(request, request.query_params.get("open", ""))
         return Streamed(parts, "text/event-stream", self._stopping)
 
     async def _listen(self, request: Request, visitor: Visitor) -> Response:
         if self._streams >= MAX_STREAMS:
-            return _problem(503, "Too many calls are followed in this process: try again in a moment.")
+            return problems(503, "Too many calls are followed in this process: try again in a moment.")
         stack = AsyncExitStack()
         try:
             listening = self._board.listen(request.path_params["call_sid"], visitor.actor)
             sounds = await stack.enter_async_context(listening)
         except NotStored:
-            return _problem(404, "The call has ended.")
+            return problems(404, "The call has ended.")
         except ListeningRefused as error:
-            return _problem(409, f"{error.why[:1].upper()}{error.why[1:]}.")
+            return problems(409, sentence(error.why))
         except StoreError:
-            return _problem(503, "The database cannot be used, and who listens has to be noted there.")
+            return problems(503, "The database cannot be used, and who listens has to be noted there.")
         return Streamed(self._heard(request, stack, sounds), "application/octet-stream", self._stopping)
 
     async def _text(self, request: Request, visitor: Visitor) -> Response:
@@ -98,20 +100,20 @@ class LivePages:
         try:
             await self._board.say(request.path_params["call_sid"], wish, visitor.actor)
         except TextRefused as error:
-            return _problem(429 if error.too_many else 422, f"Nothing was sent: {error.why}.")
+            return problems(429 if error.too_many else 422, f"Nothing was sent: {error.why}.")
         except NotStored:
-            return _problem(404, "The call has ended.")
+            return problems(404, "The call has ended.")
         except StoreError:
-            return _problem(503, "Another process holds the call, and the database cannot be used to tell it.")
+            return problems(503, "Another process holds the call, and the database cannot be used to tell it.")
         return JSONResponse({})
 
     async def _hang_up(self, request: Request, visitor: Visitor) -> Response:
         try:
             await self._board.hang_up(request.path_params["call_sid"], visitor.actor)
         except NotStored:
-            return _problem(404, "The call has ended already.")
+            return problems(404, "The call has ended already.")
         except StoreError:
-            return _problem(503, "Another process holds the call, and the database cannot be used to tell it.")
+            return problems(503, "Another process holds the call, and the database cannot be used to tell it.")
         return JSONResponse({})
 
     # ------------------------------------------------------------------------------ what goes on and on
@@ -160,7 +162,7 @@ class LivePages:
             async with listening:
                 with suppress(ListeningRefused, StoreError):
                     async for sound in sounds:
-                        yield _in_turn(sound)
+                        yield interleave(sound.caller, sound.bot)
                         if loop.time() >= asked_s + PING_S:
                             asked_s = loop.time()
                             if not await self._may(request, "operator"):
@@ -194,14 +196,3 @@ def _calls_in(events: Subscription) -> dict[str, object]:
 def _data(value: object) -> bytes:
     """JSON has no line breaks, so it is one `data:`."""
     return b"data: %s\n\n" % msgspec.json.encode(value)
-
-
-def _in_turn(sound: Sound) -> bytes:
-    both = bytearray(2 * len(sound.caller))
-    both[0::2], both[1::2] = sound.caller, sound.bot
-    return bytes(both)
-
-
-def _problem(status: int, sentence: str) -> Response:
-    """What is wrong, for the page to show."""
-    return JSONResponse({"problems": [sentence]}, status)

@@ -13,13 +13,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from phonebot.errors import NotStored, StoreError
+from phonebot.errors import NotStored
 from phonebot.store.audit import Actor
 from phonebot.store.links import Link, OneTimeLinks, Purpose
 from phonebot.store.sessions import SessionStore
 from phonebot.store.users import MIN_PASSWORD_CHARACTERS, User, UserRefused, UserStore, checked_password
 from phonebot.web.attempts import Attempts, network
-from phonebot.web.console.frame import HOME, Frame, local_path
+from phonebot.web.console.frame import HOME, Frame, local_path, sentence
 from phonebot.web.console.guard import FOREIGN, OUTDATED, Guard, Visitor, client_address, read_form
 
 WINDOW_S = 300.0
@@ -97,8 +97,8 @@ class Login:
 
     async def _too_often(self, request: Request, name: str, wanted: str, wait_s: int) -> Response:
         minutes = math.ceil(wait_s / 60)
-        sentence = f"Too many attempts. Try again in {minutes} minute{'s' if minutes > 1 else ''}."
-        response = await self._login_page(request, 429, sentence, name, wanted)
+        told = f"Too many attempts. Try again in {minutes} minute{'s' if minutes > 1 else ''}."
+        response = await self._login_page(request, 429, told, name, wanted)
         response.headers["retry-after"] = str(wait_s)
         return response
 
@@ -221,8 +221,3 @@ def chosen_password(form: Mapping[str, str]) -> str:
     if password != form.get("again", ""):
         raise UserRefused("the two are not the same: type the password again")
     return password
-
-
-def sentence(error: StoreError) -> str:
-    """What it says, as a sentence of a page."""
-    return f"{error.problem[:1].upper()}{error.problem[1:]}."

@@ -25,9 +25,9 @@ from phonebot.store.messages import MessageFilters, MessageStore
 from phonebot.store.search import MAX_QUERY_CHARACTERS
 from phonebot.store.tables import NUMBER_CHARACTERS, MessageRow
 from phonebot.web.console.afterwards import Delivery, delivery_view
-from phonebot.web.console.frame import Frame
+from phonebot.web.console.frame import Frame, sentence
 from phonebot.web.console.guard import Guard, Visitor
-from phonebot.web.console.login import sentence
+from phonebot.web.console.queries import text_in, with_chosen
 
 PATH = "console/messages"
 STATES = {"new": False, "done": True, "all": None}
@@ -46,6 +46,7 @@ class Asked:
 
     @property
     def is_narrow(self) -> bool:
+        """Whether it asks for some messages of this state and not for all."""
         return bool(self.text or self.number)
 
     def filters(self) -> MessageFilters:
@@ -75,6 +76,8 @@ class MessageView:
 
 
 class MessagePages:
+    """Lists and shows messages, and does what is done to one."""
+
     def __init__(
         self, messages: MessageStore, after: AfterStore, calls: CallStore, guard: Guard, frame: Frame
     ) -> None:
@@ -107,14 +110,13 @@ class MessagePages:
             raise
         except StoreError:  # the cursor is none of ours
             return self._frame.moved(request, asked.path())
-        numbers = await self._calls.numbers()
         response = self._frame.page(
             request,
             "messages.html",
             visitor=visitor,
             here="messages",
             asked=asked,
-            numbers=[*numbers, asked.number] if asked.number and asked.number not in numbers else numbers,
+            numbers=with_chosen(await self._calls.numbers(), asked.number),
             messages=[MessageView.of(row) for row in page.messages],
             new=await self._messages.new(),
             older=asked.path(cursor=page.cursor) if page.cursor else None,
@@ -162,17 +164,12 @@ class MessagePages:
 
 def asked_by(query: QueryParams) -> Asked:
     """What of a query can be used."""
-
-    def text(name: str, most: int) -> str:
-        # PostgreSQL takes no NUL.
-        return query.get(name, "").replace("\0", "").strip()[:most]
-
-    state = text("state", 10)
+    state = text_in(query, "state", 10)
     return Asked(
         state if state in STATES else "new",
-        text("text", MAX_QUERY_CHARACTERS),
-        text("number", NUMBER_CHARACTERS),
-        text("cursor", 100),
+        text_in(query, "text", MAX_QUERY_CHARACTERS),
+        text_in(query, "number", NUMBER_CHARACTERS),
+        text_in(query, "cursor", 100),
     )
 
 

@@ -21,7 +21,7 @@ from phonebot.agents.profile import Profile
 from phonebot.errors import NotStored, ProfileError
 from phonebot.store.numbers import Entry, NumberStore, Saved
 from phonebot.web.console.frame import Frame
-from phonebot.web.console.guard import Guard, Visitor
+from phonebot.web.console.guard import Guard, Handler, Visitor
 from phonebot.web.editing import ProfileEditor
 
 MAX_IMPORT_BYTES = MAX_FILE_BYTES + 4096  # the form around the file
@@ -147,6 +147,19 @@ def no_number(number: str) -> str:
     return f"There is no number {shown(number)}. Go back to the list of numbers."
 
 
+def found(handler: Handler, frame: Frame) -> Handler:
+    """The handler, with a page for a number or version that there is not."""
+
+    async def answer(request: Request, visitor: Visitor) -> Response:
+        try:
+            return await handler(request, visitor)
+        except NotStored:
+            number = request.path_params["number"]
+            return frame.refused(request, 404, "Not there", no_number(number), visitor=visitor)
+
+    return answer
+
+
 def phone_path(number: str) -> str:
     return "console/phone" + ("" if number == DEFAULT else f"?number={quote(number, safe='')}")
 
@@ -173,5 +186,5 @@ def _built_in() -> Line:
 
 
 def _matches(line: Line, wanted: str) -> bool:
-    found = f"{line.number}\n{line.name}\n{line.greeting}".casefold()
-    return all(word in found for word in wanted.casefold().split())
+    text = f"{line.number}\n{line.name}\n{line.greeting}".casefold()
+    return all(word in text for word in wanted.casefold().split())

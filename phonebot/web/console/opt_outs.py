@@ -14,10 +14,9 @@ from starlette.routing import BaseRoute, Route
 
 from phonebot.errors import NotStored
 from phonebot.store.opt_outs import MAX_WHY_CHARACTERS, PAGE_ROWS, OptOutRefused, OptOutStore
-from phonebot.web.console.frame import Frame
+from phonebot.web.console.frame import Frame, sentence
 from phonebot.web.console.guard import Guard, Visitor
-from phonebot.web.console.login import sentence
-from phonebot.web.console.outbound import as_number
+from phonebot.web.console.queries import phone_number
 
 PATH = "console/outbound/opt-outs"
 
@@ -41,13 +40,13 @@ class OptOutPages:
         return await self._page(request, visitor)
 
     async def _change(self, request: Request, visitor: Visitor) -> Response:
-        if number := visitor.form.get("remove"):
+        if number := phone_number(visitor.form.get("remove", "")):
             try:
                 await self._opt_outs.remove(number, visitor.actor)
             except NotStored as error:
                 return await self._page(request, visitor, 404, refused=sentence(error))
             return await self._page(request, visitor, told=f"{number} may be called again.")
-        number, why = as_number(visitor.form.get("number", "")), visitor.form.get("why", "")
+        number, why = phone_number(visitor.form.get("number", "")), visitor.form.get("why", "")
         try:
             is_new = await self._opt_outs.add(number, visitor.actor, why)
         except OptOutRefused as error:
@@ -57,7 +56,7 @@ class OptOutPages:
 
     async def _page(self, request: Request, visitor: Visitor, status: int = 200, **values: Any) -> Response:
         query = request.query_params
-        wanted, after = as_number(query.get("q", "")), query.get("after", "")[:20]
+        wanted, after = phone_number(query.get("q", "")), phone_number(query.get("after", ""))
         found = await self._opt_outs.page(part=wanted, after=after or None, limit=PAGE_ROWS + 1)
         rows = found[:PAGE_ROWS]
         more = {"q": wanted, "after": rows[-1].number} if len(found) > PAGE_ROWS else None

@@ -19,11 +19,10 @@ from phonebot.errors import NotStored
 from phonebot.outbound.orders import NO_ACCOUNT, Orders
 from phonebot.store.numbers import NumberStore
 from phonebot.store.outbound import MAX_REASON_CHARACTERS, DialRefused, NothingToCancel, OutboundCall, OutboundStore
-from phonebot.web.console.frame import Frame
+from phonebot.web.console.frame import Frame, sentence
 from phonebot.web.console.guard import Guard, Visitor
-from phonebot.web.console.login import sentence
 from phonebot.web.console.outcomes import Ending
-from phonebot.web.console.versions import number_in
+from phonebot.web.console.queries import phone_number, whole_number
 
 PATH = "console/outbound"
 PAGE_ROWS = 25
@@ -76,7 +75,7 @@ class OutboundPages:
         return await self._page(request, visitor, from_number=request.query_params.get("from", "")[:20])
 
     async def _order(self, request: Request, visitor: Visitor) -> Response:
-        to_number, from_number = (as_number(visitor.form.get(name, "")) for name in ("to", "from"))
+        to_number, from_number = (phone_number(visitor.form.get(name, "")) for name in ("to", "from"))
         reason = visitor.form.get("reason", "").replace("\r\n", "\n").strip()
         try:
             call = await self._orders.place(to_number, from_number, visitor.actor, reason)
@@ -126,7 +125,7 @@ class OutboundPages:
     async def _page(self, request: Request, visitor: Visitor, status: int = 200, **values: Any) -> Response:
         query = request.query_params
         state = query.get("state", "") if query.get("state", "") in STATES else ""
-        cursor = number_in(query.get("cursor", ""))
+        cursor = whole_number(query.get("cursor", ""))
         found = await self._outbound.page(state=state or None, before_id=cursor, limit=PAGE_ROWS + 1)
         calls = found[:PAGE_ROWS]
         entries = await self._numbers.entries()
@@ -161,8 +160,3 @@ def standing(call: OutboundCall) -> Ending:
 def _path(state: str, cursor: int | None = None) -> str:
     query = urlencode({name: value for name, value in (("state", state), ("cursor", cursor)) if value})
     return f"{PATH}?{query}" if query else PATH
-
-
-def as_number(typed: str) -> str:
-    """As people write numbers: with spaces, dashes and brackets."""
-    return "".join(character for character in typed if character not in " -()/.\t\u00a0")[:20]

@@ -27,6 +27,7 @@ from phonebot.web.console import calls_page, figures
 from phonebot.web.console.charts import Chart, bars, day_words, lines
 from phonebot.web.console.frame import Frame
 from phonebot.web.console.guard import Guard, Visitor
+from phonebot.web.console.queries import text_in, with_chosen
 
 PATH = "console/overview"
 PERIODS = (7, 30, 90)
@@ -106,7 +107,7 @@ class OverviewPage:
     async def _show(self, request: Request, visitor: Visitor) -> Response:
         query = request.query_params
         period = period_of(query, self._clock().date())
-        number = query.get("number", "").replace("\0", "").strip()[:NUMBER_CHARACTERS]
+        number = text_in(query, "number", NUMBER_CHARACTERS)
         of_number = number or None
         now = await self._calls.overview(period.since, period.until, of_number)
         before = await self._calls.overview(period.since - period.length, period.since, of_number)
@@ -119,7 +120,7 @@ class OverviewPage:
             period=period,
             periods=PERIODS,
             number=number,
-            numbers=[*numbers, number] if number and number not in numbers else numbers,
+            numbers=with_chosen(numbers, number),
             has_calls=bool(numbers),
             today=self._today(),
             total=now.total,

@@ -16,9 +16,8 @@ from starlette.routing import BaseRoute, Route
 from phonebot.errors import NotStored
 from phonebot.store.links import OneTimeLinks
 from phonebot.store.users import ROLES, User, UserRefused, UserStore
-from phonebot.web.console.frame import Frame
+from phonebot.web.console.frame import Frame, sentence
 from phonebot.web.console.guard import Guard, Visitor
-from phonebot.web.console.login import sentence
 
 USERS = "console/settings/users"
 

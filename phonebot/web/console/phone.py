@@ -19,8 +19,9 @@ from phonebot.agents.profile import Profile
 from phonebot.web.console import STATIC, TEMPLATES
 from phonebot.web.console.access import Authorise, AuthoriseTry, Origins, or_401
 from phonebot.web.console.door import PhoneDoor
+from phonebot.web.console.problems import problems
 from phonebot.web.console.trials import Trials
-from phonebot.web.console.try_it import TryIt, problems
+from phonebot.web.console.try_it import TryIt
 from phonebot.web.feed import Feed
 from phonebot.web.live import LiveCalls
 from phonebot.web.media import Answer

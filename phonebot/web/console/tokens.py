@@ -14,9 +14,8 @@ from starlette.routing import BaseRoute, Route
 
 from phonebot.errors import NotStored
 from phonebot.store.tokens import SCOPES, TokenRefused, TokenStore
-from phonebot.web.console.frame import Frame
+from phonebot.web.console.frame import Frame, sentence
 from phonebot.web.console.guard import Guard, Visitor
-from phonebot.web.console.login import sentence
 
 TOKENS = "console/settings/tokens"
 LIFETIMES_DAYS = {"30": "30 days", "90": "90 days", "365": "a year", "": "until it is revoked"}

@@ -13,6 +13,7 @@ from phonebot.agents.profile import Profile
 from phonebot.errors import ProfileError
 from phonebot.web.body import read_body
 from phonebot.web.console.access import AuthoriseTry, Origins
+from phonebot.web.console.problems import problems
 from phonebot.web.console.trials import Trials
 
 MAX_BODY_BYTES = 512 * 1024
@@ -89,8 +90,3 @@ def _decode(body: bytes) -> Wanted:
         return msgspec.json.decode(body, type=Wanted)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise HTTPException(400, f"the request's body cannot be used: {str(error)[:200]}") from None
-
-
-def problems(status: int, *sentences: str) -> Response:
-    """What is wrong, for the page to show."""
-    return JSONResponse({"problems": list(sentences)}, status)

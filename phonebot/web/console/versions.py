@@ -14,12 +14,12 @@ from starlette.routing import BaseRoute, Route
 
 from phonebot.agents.changes import changes
 from phonebot.agents.toml import text_of
-from phonebot.errors import NotStored
 from phonebot.store.numbers import NumberStore
 from phonebot.store.users import Role
 from phonebot.web.console.frame import Frame
 from phonebot.web.console.guard import Guard, Handler, Visitor
-from phonebot.web.console.numbers import no_number, page_of
+from phonebot.web.console.numbers import found, page_of
+from phonebot.web.console.queries import whole_number
 
 PAGE_VERSIONS = 50
 
@@ -51,7 +51,7 @@ class VersionsPages:
 
     async def _list(self, request: Request, visitor: Visitor) -> Response:
         number = request.path_params["number"]
-        before = number_in(request.query_params.get("before", ""))
+        before = whole_number(request.query_params.get("before", ""))
         entry = await self._numbers.entry(number)
         versions = await self._numbers.versions(number, before, PAGE_VERSIONS + 1)
         return self._frame.page(
@@ -69,7 +69,7 @@ class VersionsPages:
 
     async def _show(self, request: Request, visitor: Visitor) -> Response:
         number, sequence = request.path_params["number"], request.path_params["sequence"]
-        since = number_in(request.query_params.get("since", ""))
+        since = whole_number(request.query_params.get("since", ""))
         since = sequence - 1 if since is None else since
         entry = await self._numbers.entry(number)
         version = await self._numbers.get(number, sequence)
@@ -99,21 +99,3 @@ class VersionsPages:
         number, sequence = request.path_params["number"], request.path_params["sequence"]
         await self._numbers.release(number, sequence, visitor.actor)
         return self._frame.moved(request, page_of(number, "versions"))
-
-
-def found(handler: Handler, frame: Frame) -> Handler:
-    """The handler, with a page for a number or version that there is not."""
-
-    async def answer(request: Request, visitor: Visitor) -> Response:
-        try:
-            return await handler(request, visitor)
-        except NotStored:
-            number = request.path_params["number"]
-            return frame.refused(request, 404, "Not there", no_number(number), visitor=visitor)
-
-    return answer
-
-
-def number_in(text: str) -> int | None:
-    """A sequence or a number of days; None: it is none."""
-    return int(text) if text.isdecimal() and len(text) < 10 else None
