@@ -1,4 +1,7 @@
-"""The console's colours: what is written on them can be read (WCAG 2.2, 1.4.3 and 1.4.11)."""
+"""
+How the console's pages look and are worked: what is written on their colours can be read (WCAG 2.2, 1.4.3 and
+1.4.11), they bring nothing that their policy forbids, and keys that they promise do something.
+"""
 
 import re
 
@@ -54,3 +57,14 @@ def test_pages_hold_no_script_and_no_style_of_their_own() -> None:
         text = page.read_text()
         assert re.findall(r"\son\w+=|\sstyle=|<style|<script(?![^>]*\ssrc=)", text) == []
         assert re.findall(r"(?:src|href)=\"(?:https?:)?//", text) == []
+
+
+def test_a_search_that_promises_a_key_is_found_by_it() -> None:
+    """static/keys.js looks for `data-search`."""
+    searches = [
+        field
+        for page in TEMPLATES.glob("*.html")
+        for field in re.findall(r"<input[^>]*aria-keyshortcuts=\"/\"[^>]*>", page.read_text())
+    ]
+    assert len(searches) >= 4
+    assert [field for field in searches if "data-search" not in field] == []

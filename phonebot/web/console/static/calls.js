@@ -1,4 +1,4 @@
-/* Keys of the list of calls: / to the search, J and K through the calls; Enter opens, as with any link. */
+/* Keys of the list of calls: J and K lead through it; Enter opens, as with any link. */
 
 const TYPED_INTO = "input, select, textarea";
 
@@ -18,9 +18,6 @@ document.addEventListener("keydown", (event) => {
     }
     return;
   }
-  if (event.key === "/") {
-    event.preventDefault();
-    document.getElementById("text").select();
-  } else if (event.key === "j") step(1);
+  if (event.key === "j") step(1);
   else if (event.key === "k") step(-1);
 });
