@@ -22,7 +22,7 @@ from phonebot.store.audit import Actor, AuditStore
 from phonebot.store.database import Database
 from phonebot.store.recordings import Recordings
 from phonebot.store.store import Store
-from phonebot.store.tables import CallRow, ToolCallRow, TurnRow
+from phonebot.store.tables import CallRow, ToolCallRow, TurnRow, UsageRow
 from phonebot.store.users import UserStore
 
 pytestmark = pytest.mark.slow
@@ -236,6 +236,18 @@ async def test_what_is_missing_after_a_call_says_why(visit: Visit, store: Store)
     refused = await visit.send("/console/calls/CA3", "/console/calls/CA3/deliver")
     assert "After the call" not in refused.text
     assert (await visit.send("/console/calls/CA3", "/console/calls/CA9/deliver")).status == 404
+
+
+async def test_a_call_whose_summary_has_no_price_shows_what_its_answers_cost(visit: Visit, store: Store) -> None:
+    """Then nobody knows what the call has cost in all; the model's own price is known all the same."""
+    priced = UsageRow(sequence=1, response_id="resp_1", at_ms=900, output_audio=500, cost_usd=0.0321)
+    unpriced = UsageRow(sequence=2, response_id="summary", at_ms=0, output_text=40, cost_usd=None)
+    call = {"from_number": "+15550100009", "to_number": DESK, "number": DESK, "started_at": NEWEST}
+    await store.calls.file(CallRow(call_sid=SID, model="gpt-realtime-2.1", **call), usage=[priced, unpriced])
+    page = await visit.get(f"/console/calls/{SID}")
+    assert "1 answer of the model, $0.0321." in page.text
+    assert "The summary: no price is known" in page.text
+    assert "no price of gpt-realtime-2.1" not in page.text
 
 
 async def test_viewers_see_what_was_done_and_change_nothing(service: Service, store: Store) -> None:
