@@ -90,7 +90,7 @@ from phonebot.web.console.trials import Trials
 from phonebot.web.crowds import CrowdedNumbers, Crowds
 from phonebot.web.desk import CallDesk, Watch
 from phonebot.web.draining import Draining
-from phonebot.web.editing import ProfileEditor
+from phonebot.web.editing import ProfileEditor, lacking
 from phonebot.web.feed import Feed
 from phonebot.web.greetings import Greetings
 from phonebot.web.hangups import HangUps
@@ -274,7 +274,7 @@ def create_app(
         live,
         feed,
         numbers.profile_for,
-        lambda profile: workshop.known.lacks(profile.tool_lists()),
+        lambda profile: lacking(profile, workshop.known),
         urls,
     )
 

@@ -233,10 +233,24 @@ async def test_a_profile_that_breaks_rules_is_refused_with_a_sentence_for_each_k
     )
 
 
-async def test_a_function_that_the_deployment_does_not_have_cannot_be_tried(service: Service) -> None:
-    status, answer = await Page(service).post({"profile": {"greeting": "Hi", "tools": ["fly"]}})
+@pytest.mark.parametrize(
+    ("named", "problem"),
+    [
+        ({"tools": ["fly"]}, 'tools[0] is "fly", a function that this deployment does not have'),
+        (
+            {"guardrails": [{"name": "polite", "function": "is_polite"}]},
+            'guardrails[0].function is "is_polite", a guardrail that this deployment does not have',
+        ),
+    ],
+    ids=["function", "guardrail"],
+)
+async def test_what_the_deployment_does_not_have_cannot_be_tried(
+    service: Service, named: dict[str, Any], problem: str
+) -> None:
+    """As it cannot be saved."""
+    status, answer = await Page(service).post({"profile": {"greeting": "Hi", **named}})
     assert status == 422
-    assert answer["problems"][0].startswith('tools[0] is "fly", a function that this deployment does not have')
+    assert answer["problems"][0].startswith(problem)
 
 
 @pytest.mark.parametrize(
