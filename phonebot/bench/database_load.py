@@ -296,9 +296,9 @@ class _TimedLive(LiveStore):
         self._timings.count(ROWS, len(rows))
         return written
 
-    async def listed(self, besides: str = "") -> list[Listed]:
+    async def listed(self, besides: str = "", call_sid: str | None = None) -> list[Listed]:
         with self._timings.timing(CONSOLES):
-            return await super().listed(besides)
+            return await super().listed(besides, call_sid)
 
     async def snapshots(self, keys: Iterable[Key]) -> dict[Key, str]:
         with self._timings.timing(CONSOLES):

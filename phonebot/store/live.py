@@ -194,8 +194,12 @@ class LiveStore:
 
     # ------------------------------------------------------------------------------ who watches
 
-    async def listed(self, besides: str = "") -> list[Listed]:
-        """The calls of all processes but one, the oldest first; at most MAX_LISTED. Those that ended say so."""
+    async def listed(self, besides: str = "", call_sid: str | None = None) -> list[Listed]:
+        """
+        The calls of all processes but one, the oldest first; at most MAX_LISTED. Those that ended say so.
+
+        `call_sid`: that call alone, which two processes have for a moment when it moves.
+        """
         found = (
             select(LiveCallRow.process, LiveCallRow.call_sid, LiveCallRow.counter, LiveCallRow.outcome)
             .add_columns(LiveProcess.seen_at, self._in().label("now"))
@@ -204,6 +208,8 @@ class LiveStore:
             .order_by(LiveCallRow.started_at, LiveCallRow.call_sid)
             .limit(MAX_LISTED)
         )
+        if call_sid is not None:
+            found = found.where(LiveCallRow.call_sid == call_sid)
         async with self._reading() as session:
             rows = (await session.execute(found)).all()
         return [

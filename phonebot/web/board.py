@@ -147,7 +147,7 @@ class Board:
         own = self._feed.call(call_sid)
         if own or self._others is None:
             return own
-        return next((call for call in await self._others.calls() if call.call_sid == call_sid), None)
+        return next(iter(await self._others.calls(call_sid)), None)
 
     @asynccontextmanager
     async def watch(self, call_sid: str | None = None) -> AsyncIterator[Subscription]:

@@ -22,8 +22,8 @@ import msgspec
 
 from phonebot.agents.profile import Profile
 from phonebot.agents.prompt import used
-from phonebot.errors import StoreError
 from phonebot.store.greetings import GreetingStore, Kept
+from phonebot.web.outages import Outages
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +67,9 @@ class Greetings:
         self._unwritten: dict[str, tuple[Spoken, str]] = {}
         self._more = asyncio.Event()  # there is something to write
         self._changes: int | None = None  # of the store, when it was last read; None: it was not yet
-        self._away = False  # the store was, when last asked
+        self._outages = Outages(
+            log, "greetings are not kept for other processes", "greetings are kept for other processes again"
+        )
 
     def of(self, spoken: Spoken) -> str:
         """Its audio, base64 of raw mu-law at 8 kHz; "": there is none."""
@@ -96,7 +98,7 @@ class Greetings:
         if store is None:
             yield self
             return
-        await self._work(store)
+        await self._outages.endure(self._work(store))
         task = asyncio.create_task(self._follow(store, poll_s), name="follow the greetings")
         try:
             yield self
@@ -104,7 +106,7 @@ class Greetings:
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
-            await self._work(store)  # those of the last calls
+            await self._outages.endure(self._work(store))  # those of the last calls
 
     async def _follow(self, store: GreetingStore, poll_s: float) -> None:
         while True:
@@ -112,20 +114,12 @@ class Greetings:
                 async with asyncio.timeout(poll_s):
                     await self._more.wait()
             self._more.clear()
-            await self._work(store)
-            if self._away:  # else what waits to be written would ask again at once
-                await asyncio.sleep(poll_s)
+            if not await self._outages.endure(self._work(store)):
+                await asyncio.sleep(poll_s)  # else what waits to be written would ask again at once
 
     async def _work(self, store: GreetingStore) -> None:
-        try:
-            await self._write(store)
-            await self._read(store)
-        except StoreError as error:
-            if not self._away:
-                log.warning("greetings are not kept for other processes: %s", error)
-            self._away = True
-        else:
-            self._away = False
+        await self._write(store)
+        await self._read(store)
 
     async def _write(self, store: GreetingStore) -> None:
         for key, (spoken, audio) in tuple(self._unwritten.items()):

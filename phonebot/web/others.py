@@ -8,14 +8,15 @@ feed.py: a Snapshot when a call begins or has changed, CallEnded when it is over
 import asyncio
 import logging
 from contextlib import suppress
+from typing import cast
 
 import msgspec
 from msgspec.structs import replace
 
 from phonebot.call.actions import Outcome
-from phonebot.errors import StoreError
 from phonebot.store.live import Listed, LiveStore
 from phonebot.web.feed import CallEnded, Feed, Snapshot, Subscription
+from phonebot.web.outages import Outages
 
 log = logging.getLogger(__name__)
 
@@ -37,11 +38,14 @@ class OtherCalls:
         self._watching: list[Subscription] = []
         self._task: asyncio.Task[None] | None = None  # None: nobody watches
         self._turn = asyncio.Lock()
-        self._away = False
+        self._outages = Outages(
+            log, "the calls of other processes cannot be seen", "the calls of other processes are seen again"
+        )
 
-    async def calls(self) -> list[Snapshot]:
-        """Those in progress, the oldest first. Raises StoreError."""
-        listed = [each for each in self._newest(await self._live.listed(self._feed.process)) if not each.outcome]
+    async def calls(self, call_sid: str | None = None) -> list[Snapshot]:
+        """Those in progress, the oldest first, or of them the one of this name. Raises StoreError."""
+        rows = await self._live.listed(self._feed.process, call_sid)
+        listed = [each for each in self._newest(rows) if not each.outcome]
         texts = await self._live.snapshots(each.key for each in listed)
         read = [_read(texts.get(each.key), each) for each in listed]
         return [snapshot for snapshot in read if snapshot]
@@ -54,7 +58,7 @@ class OtherCalls:
             self._task = asyncio.create_task(self._follow(), name="follow the calls of other processes")
             with suppress(TimeoutError):
                 async with asyncio.timeout(FIRST_POLL_S):
-                    await self._poll()
+                    await self._outages.endure(self._poll())
             return
         for _, snapshot in self._known.values():
             _tell(subscription, snapshot)
@@ -69,20 +73,13 @@ class OtherCalls:
     async def _follow(self) -> None:
         while True:
             await asyncio.sleep(POLL_S)
-            await self._poll()
+            await self._outages.endure(self._poll())
 
     async def _poll(self) -> None:
         async with self._turn:
-            try:
-                listed = self._newest(await self._live.listed(self._feed.process))
-                changed = [each for each in listed if self._is_news(each)]
-                texts = await self._live.snapshots(each.key for each in changed)
-            except StoreError as error:
-                if not self._away:
-                    log.warning("the calls of other processes cannot be seen: %s", error)
-                self._away = True
-                return
-            self._away = False
+            listed = self._newest(await self._live.listed(self._feed.process))
+            changed = [each for each in listed if self._is_news(each)]
+            texts = await self._live.snapshots(each.key for each in changed)
             for each in changed:
                 snapshot = _read(texts.get(each.key), each)
                 if snapshot:
@@ -119,8 +116,8 @@ class OtherCalls:
     def _end(self, call_sid: str, outcome: str) -> None:
         _, snapshot = self._known.pop(call_sid)
         if self._feed.call(call_sid) is None:  # else it goes on here
-            known: Outcome = msgspec.convert(outcome, Outcome)
-            self._tell(CallEnded(call_sid=call_sid, at_ms=snapshot.at_ms, outcome=known))
+            # A process of a newer version may know one that this one does not: it is passed on as it is.
+            self._tell(CallEnded(call_sid=call_sid, at_ms=snapshot.at_ms, outcome=cast(Outcome, outcome)))
 
     def _tell(self, event: Snapshot | CallEnded) -> None:
         for subscription in self._watching:

@@ -14,8 +14,9 @@ from typing import Any, Protocol
 
 from phonebot.agents.numbers import DEFAULT, Numbers, Trial, read_table
 from phonebot.agents.profile import Profile
-from phonebot.errors import ProfileError, StoreError
+from phonebot.errors import ProfileError
 from phonebot.store.numbers import NumberStore, Version
+from phonebot.web.outages import Outages
 
 POLL_S = 1.0
 
@@ -44,7 +45,7 @@ class StoredProfiles:
         # What was read, by number and version: a change of one number must not make the calls wait for all others.
         self._profiles: dict[tuple[str, int, str], Profile] = {}
         self._changes: int | None = None  # of the snapshot; None: nothing was read yet
-        self._away = False  # the store was, when last asked
+        self._outages = Outages(log, "profiles stay as they are", "profiles are followed again")
 
     def profile_for(self, number: str, caller: str = "") -> Profile:
         return self._held.profile_for(number, caller)
@@ -83,18 +84,11 @@ class StoredProfiles:
     async def _follow(self, poll_s: float) -> None:
         while True:
             await asyncio.sleep(poll_s)
-            try:
-                changed = await self.refresh()
-            except StoreError as error:
-                if not self._away:
-                    log.warning("profiles stay as they are: %s", error)
-                self._away = True
-                continue
-            if self._away:
-                log.info("profiles are followed again")
-            self._away = False
-            if changed:
-                log.info("profiles have changed: they apply to the next call")
+            await self._outages.endure(self._look())
+
+    async def _look(self) -> None:
+        if await self.refresh():
+            log.info("profiles have changed: they apply to the next call")
 
 
 def read(version: Version, recordings: Path) -> Profile:

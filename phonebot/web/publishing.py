@@ -10,10 +10,9 @@ calls says every few seconds that it is there, and whether it takes calls.
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from contextlib import suppress
 from itertools import count
-from typing import Any
 
 import msgspec
 
@@ -22,6 +21,7 @@ from phonebot.store.live import ENDED_S, Command, LiveCall, LiveStore
 from phonebot.web.feed import CallFeed
 from phonebot.web.following import Following
 from phonebot.web.held import HeldCall, HeldCalls, TextWish
+from phonebot.web.outages import Outages
 
 log = logging.getLogger(__name__)
 
@@ -69,13 +69,17 @@ class Publisher:
         self._relays: dict[str, asyncio.Task[None]] = {}
         self._following = Following(held, live, process)
         self._sequences = count()  # of blocks of sound, of all calls
-        self._away = False
+        self._outages = Outages(
+            log,
+            "other processes do not learn of the calls of this one",
+            "other processes learn of the calls of this one again",
+        )
         held.begun = held.over = self.wake
 
     @property
     def is_away(self) -> bool:
         """The last write did not come about."""
-        return self._away
+        return self._outages.is_away
 
     async def run(self) -> None:
         """Until it is cancelled; then `finish`."""
@@ -85,12 +89,12 @@ class Publisher:
             began_s = loop.time()
             if began_s >= tidied_s + TIDY_S:
                 tidied_s = began_s
-                await self._attempt(self._live.tidy())
+                await self._outages.endure(self._live.tidy())
             self._wanted.clear()
             is_round = began_s >= round_s + ROUND_S
             if is_round:
                 round_s = began_s
-            await self._attempt(self.write(urgent=not is_round))
+            await self._outages.endure(self.write(urgent=not is_round))
             await asyncio.sleep(AT_LEAST_S)
             with suppress(TimeoutError):
                 async with asyncio.timeout_at(round_s + (ROUND_S if self._is_due else HEARTBEAT_S)):
@@ -107,8 +111,8 @@ class Publisher:
             relay.cancel()
         await asyncio.gather(*relays, return_exceptions=True)
         await self._following.close()
-        if self._is_due or not self._away:
-            await self._attempt(self.write())
+        if self._is_due or not self.is_away:
+            await self._outages.endure(self.write())
 
     async def write(self, urgent: bool = False) -> None:
         """One write: of what is `urgent` alone, or of all that has changed. Raises StoreError."""
@@ -167,23 +171,6 @@ class Publisher:
             self._leaving[call_sid] = now + ENDED_S
         for call in self._held:
             self._leaving.pop(call.call_sid, None)
-
-    async def _attempt(self, writing: Coroutine[Any, Any, None]) -> None:
-        try:
-            await writing
-        except StoreError as error:
-            if not self._away:
-                log.warning("other processes do not learn of the calls of this one: %s", error)
-            self._away = True
-        except Exception:
-            # A fault of ours in one write must not end those to come.
-            if not self._away:
-                log.exception("calls in progress could not be written")
-            self._away = True
-        else:
-            if self._away:
-                log.info("other processes learn of the calls of this one again")
-            self._away = False
 
     # ------------------------------------------------------------------------------ what is wanted
 

@@ -190,6 +190,22 @@ async def test_with_the_database_away_the_profiles_stay_and_it_is_said_once(
     await database.close()
 
 
+async def test_a_fault_of_ours_does_not_end_the_following(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = 0
+
+    async def fails(_: NumberStore) -> int:
+        nonlocal asked
+        asked += 1
+        raise KeyError("nobody foresaw this")
+
+    async with bench.profiles.following(poll_s=0.01):
+        with monkeypatch.context() as patched:
+            patched.setattr(NumberStore, "changes", fails)
+            await until(lambda: asked > 1)
+        await bench.save(DESK, "desk")
+        await until(lambda: bench.name() == "desk")
+
+
 async def test_a_store_that_is_away_at_the_start_is_told_as_such(tmp_path: Path) -> None:
     profiles = StoredProfiles(NumberStore(Database("postgresql://phonebot@127.0.0.1:1/x")), tmp_path)
     with pytest.raises(StoreUnavailable):
