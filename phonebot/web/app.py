@@ -88,6 +88,7 @@ from phonebot.web.console.console import Console
 from phonebot.web.console.phone import ConsolePhone
 from phonebot.web.console.trials import Trials
 from phonebot.web.crowds import CrowdedNumbers, Crowds
+from phonebot.web.deciding import Decisions
 from phonebot.web.desk import CallDesk, Watch
 from phonebot.web.draining import Draining
 from phonebot.web.editing import ProfileEditor, lacking
@@ -219,8 +220,21 @@ def create_app(
         workshop.bring(calling.opt_out)
         board.hear(calling.outgoing.told)
     outgoing = calling.outgoing if calling else None
+    decisions = Decisions(
+        lookups=lookups,
+        histories=Histories(HistoryStore(store.database) if store else None),
+        greetings=greetings,
+        outgoing=outgoing,
+        model=settings.model,
+        traits=traits_for(settings),
+        recovery=Recovery(budget_ms=settings.model_patience_s * 1000),
+        hold_audio=hold_audio_of(settings),
+        clips=clips,
+        prices=prices,
+    )
     calls = CallDesk(
         numbers=numbers,
+        decisions=decisions,
         live=live,
         metrics=metrics,
         feed=feed,
@@ -229,8 +243,6 @@ def create_app(
         watch=watch,
         workshop=workshop,
         guardroom=Guardroom(workshop),
-        lookups=lookups,
-        histories=Histories(HistoryStore(store.database) if store else None),
         greetings=greetings,
         hooks=hooks,
         hang_ups=hang_ups,
@@ -240,11 +252,6 @@ def create_app(
         failover=failover,
         model=settings.model,
         writing=lambda: TextSession(text_endpoint(settings, failover.first)),
-        traits=traits_for(settings),
-        recovery=Recovery(budget_ms=settings.model_patience_s * 1000),
-        hold_audio=hold_audio_of(settings),
-        clips=clips,
-        prices=prices,
         remember=afterwards.book.remember if afterwards else None,
         traces=traces,
     )

@@ -1,49 +1,34 @@
 """
-Holds the calls whose streams were let in: decides how each is answered, and lets who has to know of it know.
+Holds the calls whose streams were let in, each between its two sockets, and lets who has to know of it know.
 
     await desk.hold(socket, reader, start, admission)       # a call from the carrier, until it has ended
     await desk.answer(socket, reader, start, arrival)       # one that came by any other way
 """
 
-import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AsyncExitStack, nullcontext
 from dataclasses import dataclass
-from datetime import datetime
 
-from msgspec.structs import replace
-
-from phonebot.agents.agent import MAIN
-from phonebot.agents.answering import Answered, answer, with_history
-from phonebot.agents.history import PLACEHOLDER as HISTORY
 from phonebot.agents.profile import Profile
-from phonebot.agents.prompt import fill
-from phonebot.audio.canned import Canned as CannedClips
-from phonebot.audio.canned import Clips
 from phonebot.bridge import Bridge, ConnectModel, Journal
 from phonebot.call.actions import Action, Ended, Outcome
 from phonebot.call.call import Call
 from phonebot.call.inputs import Input, ModelReady
-from phonebot.call.plan import CallPlan, Canned, CarrierTraits, Clip, Recovery
-from phonebot.call.planning import plan_for
 from phonebot.caps.watch import DayCaps
 from phonebot.carrier.messages import Start, StreamReader
 from phonebot.guardrails.guardroom import Guardroom
 from phonebot.hooks.hook import Hook, LiveCall
 from phonebot.hooks.running import HookTasks
 from phonebot.log_context import belongs_to_call, bound, within_call
-from phonebot.outbound.briefing import briefed
 from phonebot.realtime.connection import ModelConnection
 from phonebot.realtime.events import Session
 from phonebot.realtime.failover import Failover, Route
-from phonebot.realtime.prices import LISTED, PriceTable
 from phonebot.realtime.providers import Endpoint
 from phonebot.realtime.text import TextSession
 from phonebot.replay.log import About
 from phonebot.replay.recorder import Recorder, Writer
-from phonebot.store.outbound import OutboundCall
 from phonebot.tools.running import ToolContext
 from phonebot.tools.typist import Typist
 from phonebot.tools.workshop import NEEDS_GA, Equipment, Workshop
@@ -51,14 +36,13 @@ from phonebot.traces.setting_up import Spans, Traces
 from phonebot.transfers.after import Resumed, Returned, Transfers
 from phonebot.web.admission import Admission, Arrival
 from phonebot.web.answer_clock import AnswerClock
+from phonebot.web.deciding import Decided, Decisions
 from phonebot.web.feed import Feed
 from phonebot.web.greeting_taking import GreetingTaker
-from phonebot.web.greetings import Greetings, Spoken
+from phonebot.web.greetings import Greetings
 from phonebot.web.hangups import HangUps
 from phonebot.web.held import HeldCall, HeldCalls
-from phonebot.web.histories import Histories
 from phonebot.web.live import LiveCalls
-from phonebot.web.lookups import Lookups
 from phonebot.web.media import MediaSocket
 from phonebot.web.metrics import CallMetrics, Metrics
 from phonebot.web.outgoing import Callee, Outgoing
@@ -70,28 +54,16 @@ Watch = Callable[[Start], Journal]
 """Makes a journal for each call, beside the call log: the demo's terminal, tests."""
 
 
-@dataclass(frozen=True, slots=True)
-class Decided:
-    """
-    How one call is answered. `order` is why we made it, `message` what an answering machine is told; "": nothing.
-    `spoken`: what its greeting depends on, where the model speaks it and it is to be kept; None: it is not.
-    """
-
-    plan: CallPlan
-    order: OutboundCall | None
-    message: str
-    spoken: Spoken | None
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallDesk:
     """
-    `failover` finds a profile's model, whose name is `model` where it has none of its own; `writing` opens one
-    that answers in writing. `prices` are those at which calls are reckoned. `remember` is given each profile that
-    answers; None: nothing is done after calls. `traces` None: nobody traces calls.
+    `decisions` say how calls are answered. `failover` finds a profile's model, whose name is `model` where it has
+    none of its own; `writing` opens one that answers in writing. `remember` is given each profile that answers;
+    None: nothing is done after calls. `traces` None: nobody traces calls.
     """
 
     numbers: Answering
+    decisions: Decisions
     live: LiveCalls
     metrics: Metrics
     feed: Feed
@@ -100,8 +72,6 @@ class CallDesk:
     watch: tuple[Watch, ...]
     workshop: Workshop
     guardroom: Guardroom
-    lookups: Lookups
-    histories: Histories
     greetings: Greetings
     hooks: tuple[Hook, ...]
     hang_ups: HangUps
@@ -111,11 +81,6 @@ class CallDesk:
     failover: Failover
     model: str
     writing: Callable[[], TextSession]
-    traits: CarrierTraits
-    recovery: Recovery
-    hold_audio: str
-    clips: Clips
-    prices: PriceTable = LISTED
     remember: Callable[[Profile], None] | None = None
     traces: Traces | None = None
 
@@ -164,59 +129,12 @@ class CallDesk:
             # The model's socket does not wait for what is looked up: only its session does.
             if profile.lookup or profile.history:
                 route.open_early()
-            decided = await self._decide(start, arrival, equipment, endpoint.name)
+            decided = await self.decisions.of(start.call_sid, arrival, equipment, endpoint.name)
             connect_model = _connecting(start.call_sid, route, equipment)
             about = self._about(start, arrival, endpoint)
             if spans:
                 spans.decided(endpoint.name, profile.model or self.model, profile.name)
             await self._hold(socket, reader, start, arrival, about, decided, equipment, connect_model, spans)
-
-    async def _decide(self, start: Start, arrival: Arrival, equipment: Equipment, provider: str) -> Decided:
-        """
-        How a call is answered, by its profile and what is known of its caller and the time. `provider` is whose
-        model it will have, as far as is known.
-        """
-        profile, resumed = arrival.profile, arrival.resumed
-        found, history = await asyncio.gather(
-            self.lookups.found(start.call_sid, profile, arrival.caller, arrival.number),
-            self.histories.of(profile, arrival.caller, arrival.number),
-        )
-        known = with_history(profile, history)
-        now = datetime.now().astimezone()
-        outgoing = self.outgoing if arrival.kind == "outbound" else None
-        order = await outgoing.order(start.call_sid) if outgoing else None
-        if arrival.kind == "outbound":
-            answered = briefed(known, now, order.reason if order else "")
-        else:
-            answered = answer(known, now)
-        values = {**(found.values if found else {}), **answered.values, **({HISTORY: history} if history else {})}
-        spoken = None if resumed else Spoken.of(answered.profile, provider, self.model)
-        kept = self.greetings.of(spoken) if spoken else ""
-        plan = plan_for(
-            answered.profile.with_greeting_clip(kept) if kept else answered.profile,
-            caller=arrival.caller,
-            number=arrival.number,
-            now=answered.now,
-            carrier=self.traits,
-            offers=equipment.offers,
-            looked_up=values,
-            earlier=resumed.earlier if resumed else (),
-            hold_audio=self.hold_audio,
-            model=self.model,
-            agent=resumed.standing.agent if resumed else MAIN,
-            language=resumed.standing.language if resumed else "",
-            prices=self.prices,
-        )
-        goes_on = arrival.kind != "browser" and bool(profile.transfer_to) and profile.transfer.when_failed
-        canned = _canned(self.clips.of(plan.language or profile.language), goes_on)
-        plan = replace(plan, canned=canned, recovery=self.recovery)
-        for problem in plan.problems:
-            log.error("call %.40r, profile %r: %s", start.call_sid, profile.name, problem)
-        if found and found.problem:
-            plan = replace(plan, problems=(*plan.problems, found.problem))
-        # In the browser drafts are tried, most of which nobody saves.
-        to_keep = None if kept or arrival.kind == "browser" else spoken
-        return Decided(plan, order, _message(profile, arrival, answered, values), to_keep)
 
     def _about(self, start: Start, arrival: Arrival, endpoint: Endpoint) -> About:
         """What the call log says of a call at its head."""
@@ -275,14 +193,14 @@ class CallDesk:
 
         departure = Departure(bound(lambda outcome: self.transfers.ended(start.call_sid, outcome, told.standing())))
         callee = Callee(profile.outbound, decided.message, lambda found: bridge.is_answered_by(found))
-        # The callee is first: how the call ended is told by the next, and needs what he had.
-        journals: tuple[Journal, ...] = (callee,) if outgoing else ()
         capped = self.caps.journal(
             arrival.number, profile, profile.model or self.model, plan.tariff, lambda reached: bridge.cap(reached)
         )
-        journals = (*journals, journal, figures, told, departure, capped, *(watch(start) for watch in self.watch))
         clock = AnswerClock(lambda: bridge.read_s, lambda sent: bridge.note(sent))
-        journals = (*journals, clock)
+        watching = (watch(start) for watch in self.watch)
+        journals: tuple[Journal, ...] = (journal, figures, told, departure, capped, *watching, clock)
+        if outgoing:  # before the one that tells how the call has ended, which needs what the callee had
+            journals = (callee, *journals)
         bridge = Bridge(Call(plan), start, socket, reader, connect_model, journals, toolbox, guard)
         if spoken := decided.spoken:
             taker = GreetingTaker(
@@ -345,29 +263,11 @@ def _ready(connection: ModelConnection) -> ModelReady:
     )
 
 
-def _canned(clips: CannedClips, goes_on: bool) -> Canned:
-    """`goes_on`: a caller whose model has failed is put through, so that there is nothing to say goodbye for."""
-    wait, goodbye = Clip(*clips.wait), Clip(*clips.goodbye)
-    return Canned(wait, Clip(*clips.trouble), goodbye, failed=wait if goes_on else goodbye)
-
-
 def _expires_in_ms(connection: ModelConnection) -> int | None:
     """When the session ends, as it says itself, or else at its provider's limit; None: nothing says so."""
     at_s, limit_s = connection.session.expires_at_s, connection.endpoint.capabilities.session_limit_s
     left_s = at_s - int(time.time()) if isinstance(at_s, int) else limit_s
     return None if left_s is None else left_s * 1000
-
-
-def _message(profile: Profile, arrival: Arrival, answered: Answered, values: Mapping[str, str]) -> str:
-    """What is left on an answering machine; "" where nothing is."""
-    return fill(
-        profile.outbound.message or "",
-        caller=arrival.caller,
-        number=arrival.number,
-        now=answered.now,
-        language=profile.language,
-        further=values,
-    )
 
 
 class Departure:
