@@ -18,6 +18,8 @@ from phonebot.call.call import Call
 from phonebot.call.inputs import Input, ModelReady
 from phonebot.caps.watch import DayCaps
 from phonebot.carrier.messages import Start, StreamReader
+from phonebot.discretion import Personal
+from phonebot.errors import ModelRefused
 from phonebot.guardrails.guardroom import Guardroom
 from phonebot.hooks.hook import Hook, LiveCall
 from phonebot.hooks.running import HookTasks
@@ -130,7 +132,7 @@ class CallDesk:
             if profile.lookup or profile.history:
                 route.open_early()
             decided = await self.decisions.of(start.call_sid, arrival, equipment, endpoint.name)
-            connect_model = _connecting(start.call_sid, route, equipment)
+            connect_model = _connecting(start.call_sid, arrival, route, equipment)
             about = self._about(start, arrival, endpoint)
             if spans:
                 spans.decided(endpoint.name, profile.model or self.model, profile.name)
@@ -236,11 +238,24 @@ class CallDesk:
             self.outgoing.ended(call_sid)
 
 
-def _connecting(call_sid: str, route: Route, equipment: Equipment) -> ConnectModel:
+def _connecting(call_sid: str, arrival: Arrival, route: Route, equipment: Equipment) -> ConnectModel:
     """What opens the model's session of one call."""
 
     async def connect_model(session: Session) -> tuple[ModelConnection, ModelReady]:
-        connection = await route.connect(session)
+        try:
+            connection = await route.connect(session)
+        except ModelRefused as error:
+            log.warning(
+                "call %.40r at %.40r gets no model: its session was refused, with the voice %.100r of profile %r: "
+                "%.100s: %s",
+                call_sid,
+                arrival.number,
+                session.voice,
+                arrival.profile.name,
+                error.code or "without a code",
+                Personal(error.problem),  # services quote what they refuse, and that may be what a caller said once
+            )
+            raise
         has_servers = any(offer.servers for offer in equipment.offers.values())
         if has_servers and connection.dialect == "beta":  # it was not known before
             log.error("call %.40r: its MCP servers are left out: %s", call_sid, NEEDS_GA)

@@ -19,12 +19,14 @@ from service_driver import (
     TOKEN,
     StartService,
     environment,
+    scripted_model,
 )
 from tool_driver import Waiter
+from websockets.asyncio.server import ServerConnection
 
 from phonebot.agents.profile import Profile
 from phonebot.discretion import NOT_SHOWN, set_up_logging
-from phonebot.simulator.caller import HangUp, Say, WaitForQuiet
+from phonebot.simulator.caller import HangUp, Say, WaitForHangUp, WaitForQuiet
 from phonebot.simulator.mind import Call
 
 WEBHOOKS = "phonebot.web.webhooks"
@@ -68,6 +70,33 @@ async def test_a_webhook_logs_within_the_call_that_it_is_about_and_what_follows_
     assert told == [(f"call {CALL_SID!r} is 'ringing'", CALL_SID)]
     (refused,) = [line for line in lines(log) if "without a valid signature" in line["message"]]
     assert "call_sid" not in refused
+
+
+async def test_a_refused_session_is_told_with_the_number_and_without_what_was_refused(
+    start_service: StartService, log: io.StringIO
+) -> None:
+    """Whoever has set up a profile with a voice that there is not looks for it in the service's log."""
+
+    async def refuse(socket: ServerConnection) -> None:
+        session = {"type": "realtime", "object": "realtime.session", "id": "sess_1"}
+        await socket.send(json.dumps({"type": "session.created", "event_id": "event_1", "session": session}))
+        await socket.recv()
+        error = {
+            "type": "invalid_request_error",
+            "code": "invalid_value",
+            "message": "Invalid value: 'of Bob, 7th'",
+        }
+        await socket.send(json.dumps({"type": "error", "event_id": "event_2", "error": error}))
+
+    profile = Profile.from_table(PROFILE.model_dump(exclude_none=True) | {"voice": "mariner"}, "test")
+    async with scripted_model(refuse) as url:
+        service = await start_service(model_url=url, profile=profile)
+        record = await service.dial(WaitForHangUp())
+    (told,) = [line for line in lines(log) if "gets no model" in line["message"]]
+    assert (told["level"], told["call_sid"]) == ("warning", record.call_sid)
+    for known in ("'+1555***0002'", "'mariner'", "'Front desk'", "invalid_value", NOT_SHOWN):
+        assert known in told["message"]
+    assert "Bob" not in told["message"]
 
 
 async def test_all_that_a_service_says_is_json_and_the_link_to_sign_in_by_is_whole(tmp_path: Path) -> None:
