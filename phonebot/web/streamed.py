@@ -1,30 +1,46 @@
 """An answer that goes on until its parts end, its client has gone, or the service stops."""
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator
-from contextlib import aclosing, suppress
+from contextlib import AsyncExitStack, aclosing, suppress
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+EVENTS = "text/event-stream"
 SEND_S = 30.0
 """A client that takes nothing for so long is given up."""
 
+log = logging.getLogger(__name__)
+
 
 class Streamed(Response):
-    """`parts` is closed in any case. `stopping` is set when the service stops, which does not wait for this."""
+    """
+    `stopping` is set when the service stops, which does not wait for this.
 
-    def __init__(self, parts: AsyncGenerator[bytes, None], media_type: str, stopping: asyncio.Event) -> None:
+    `parts` is closed in any case, and then `held`, what they are made of: also where nobody came to ask for the
+    first part.
+    """
+
+    def __init__(
+        self,
+        parts: AsyncGenerator[bytes, None],
+        media_type: str,
+        stopping: asyncio.Event,
+        held: AsyncExitStack | None = None,
+    ) -> None:
         # nginx would collect the parts before it passes them on.
         headers = {"cache-control": "no-store", "x-accel-buffering": "no", "x-content-type-options": "nosniff"}
         super().__init__(headers=headers, media_type=media_type)
         del self.headers["content-length"]
         self._parts = parts
         self._stopping = stopping
+        self._held = held or AsyncExitStack()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         sending = asyncio.create_task(self._send_all(send), name="send parts of an answer")
-        leaving = asyncio.create_task(gone(receive), name="wait until the client has gone")
+        leaving = asyncio.create_task(_gone(receive), name="wait until the client has gone")
         stopping = asyncio.create_task(self._stopping.wait(), name="wait until the service stops")
         tasks = (sending, leaving, stopping)
         try:
@@ -33,28 +49,31 @@ class Streamed(Response):
         finally:
             for task in tasks:
                 task.cancel()
-            results = await asyncio.gather(*tasks, return_exceptions=True)
-        if isinstance(results[0], Exception):
-            raise results[0]
+            sent, *_ = await asyncio.gather(*tasks, return_exceptions=True)
+            await self._held.aclose()
+        if isinstance(sent, TimeoutError):
+            log.info("a client that takes nothing of an answer is left")
+            return
+        if isinstance(sent, Exception):
+            raise sent
         if not left:
             with suppress(TimeoutError):
-                await send_part(send, b"", more=False)
+                await _send_part(send, b"", more=False)
 
     async def _send_all(self, send: Send) -> None:
         async with aclosing(self._parts) as parts:
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-            with suppress(TimeoutError):
-                async for part in parts:
-                    await send_part(send, part)
+            async for part in parts:
+                await _send_part(send, part)
 
 
-async def gone(receive: Receive) -> None:
+async def _gone(receive: Receive) -> None:
     """Wait until the client has gone."""
     while (await receive())["type"] != "http.disconnect":
         pass
 
 
-async def send_part(send: Send, body: bytes, more: bool = True) -> None:
+async def _send_part(send: Send, body: bytes, more: bool = True) -> None:
     """Send a part of an answer. Raises TimeoutError when the client does not take it within SEND_S."""
     async with asyncio.timeout(SEND_S):
         await send({"type": "http.response.body", "body": body, "more_body": more})

@@ -79,7 +79,7 @@ async def watch_calls(parts: UsedParts) -> Response:
     First comes a `snapshot` of each call in progress, and of each that begins. After `lost` the stream ends: its
     client was too slow, and connects again. It ends after an hour, too.
     """
-    return parts.streams.response(None)
+    return await parts.streams.response(None)
 
 
 @router.get(
@@ -106,7 +106,7 @@ async def watch_call(call_sid: CallSidInPath, parts: UsedParts) -> Response:
     """What happens in a call, as it happens: Server-Sent Events, a `snapshot` first, `ended` or `lost` last."""
     if await parts.streams.board.call(call_sid) is None:
         raise _not_in_progress(call_sid)
-    return parts.streams.response(call_sid)
+    return await parts.streams.response(call_sid)
 
 
 @router.get(

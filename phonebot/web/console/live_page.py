@@ -16,8 +16,8 @@ The sound is mu-law at 8 kHz in two channels, a byte of the caller and one of th
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import AsyncExitStack, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 
@@ -39,7 +39,7 @@ from phonebot.web.console.problems import problems
 from phonebot.web.feed import CallEnded, Event, LineSettled, Lost, Snapshot, Subscription, TurnTaken
 from phonebot.web.held import TextWish
 from phonebot.web.sound import Sound
-from phonebot.web.streamed import Streamed
+from phonebot.web.streamed import EVENTS, Streamed
 
 LAST_LINES = 2  # that a call shows while it is not open
 PING_S = 15.0
@@ -75,23 +75,27 @@ class LivePages:
     async def _events(self, request: Request, visitor: Visitor) -> Response:
         if self._streams >= MAX_STREAMS:
             return problems(503, "Too many pages follow calls in this process: close some, then reload this one.")
+        held = AsyncExitStack()
+        held.enter_context(self._counted())
         parts = self._happenings(request, request.query_params.get("open", ""))
-        return Streamed(parts, "text/event-stream", self._stopping)
+        return Streamed(parts, EVENTS, self._stopping, held)
 
     async def _listen(self, request: Request, visitor: Visitor) -> Response:
         if self._streams >= MAX_STREAMS:
             return problems(503, "Too many calls are followed in this process: try again in a moment.")
-        stack = AsyncExitStack()
+        listening = self._board.listen(request.path_params["call_sid"], visitor.actor)
         try:
-            listening = self._board.listen(request.path_params["call_sid"], visitor.actor)
-            sounds = await stack.enter_async_context(listening)
+            async with AsyncExitStack() as entered:
+                entered.enter_context(self._counted())
+                sounds = await entered.enter_async_context(listening)
+                held = entered.pop_all()
         except NotStored:
             return problems(404, "The call has ended.")
         except ListeningRefused as error:
             return problems(409, sentence(error.why))
         except StoreError:
             return problems(503, "The database cannot be used, and who listens has to be noted there.")
-        return Streamed(self._heard(request, stack, sounds), "application/octet-stream", self._stopping)
+        return Streamed(self._heard(request, sounds), "application/octet-stream", self._stopping, held)
 
     async def _text(self, request: Request, visitor: Visitor) -> Response:
         form = visitor.form
@@ -118,20 +122,24 @@ class LivePages:
 
     # ------------------------------------------------------------------------------ what goes on and on
 
-    async def _happenings(self, request: Request, opened: str) -> AsyncGenerator[bytes, None]:
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
         self._streams += 1
         try:
-            async with self._board.watch() as events:
-                yield b"retry: 1000\n\n" + _data(_calls_in(events))
-                async for event in self._with_pings(request, events):
-                    if event is None:
-                        yield b": here\n\n"
-                    elif isinstance(event, Lost):
-                        return  # the page asks again, and has all of it anew
-                    elif shown := as_shown(event, opened):
-                        yield _data(shown)
+            yield
         finally:
             self._streams -= 1
+
+    async def _happenings(self, request: Request, opened: str) -> AsyncGenerator[bytes, None]:
+        async with self._board.watch() as events:
+            yield b"retry: 1000\n\n" + _data(_calls_in(events))
+            async for event in self._with_pings(request, events):
+                if event is None:
+                    yield b": here\n\n"
+                elif isinstance(event, Lost):
+                    return  # the page asks again, and has all of it anew
+                elif shown := as_shown(event, opened):
+                    yield _data(shown)
 
     async def _with_pings(self, request: Request, events: Subscription) -> AsyncIterator[Event | None]:
         """The events; None when none has come for a while. They end when the visitor is no longer signed in."""
@@ -152,23 +160,16 @@ class LivePages:
                     return
             yield event
 
-    async def _heard(
-        self, request: Request, listening: AsyncExitStack, sounds: AsyncIterator[Sound]
-    ) -> AsyncGenerator[bytes, None]:
+    async def _heard(self, request: Request, sounds: AsyncIterator[Sound]) -> AsyncGenerator[bytes, None]:
         loop = asyncio.get_running_loop()
         asked_s = loop.time()
-        self._streams += 1
-        try:
-            async with listening:
-                with suppress(ListeningRefused, StoreError):
-                    async for sound in sounds:
-                        yield interleave(sound.caller, sound.bot)
-                        if loop.time() >= asked_s + PING_S:
-                            asked_s = loop.time()
-                            if not await self._may(request, "operator"):
-                                return
-        finally:
-            self._streams -= 1
+        with suppress(ListeningRefused, StoreError):
+            async for sound in sounds:
+                yield interleave(sound.caller, sound.bot)
+                if loop.time() >= asked_s + PING_S:
+                    asked_s = loop.time()
+                    if not await self._may(request, "operator"):
+                        return
 
     async def _may(self, request: Request, role: Role) -> bool:
         """Whether who began this is still signed in, and may do it. While the database is away he is."""

@@ -17,7 +17,8 @@ from phonebot.audio.wav import ENDLESS_BYTES
 from phonebot.call.actions import Floor, Line, Trouble
 from phonebot.call.inputs import Tick, TypedText
 from phonebot.call.turns import Turn
-from phonebot.errors import ListeningRefused
+from phonebot.errors import ListeningRefused, StoreUnavailable
+from phonebot.hooks.events import CallStart
 from phonebot.realtime.events import AudioCommitted
 from phonebot.replay.log import About
 from phonebot.store.audit import Actor
@@ -160,9 +161,31 @@ async def test_streams_are_so_many_at_most(api: Api, monkeypatch: pytest.MonkeyP
         assert "retry-after" in refused.headers
 
 
-async def test_a_client_that_takes_nothing_is_left(
-    api: Api, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+async def test_a_stream_counts_while_it_waits_for_its_first_events(
+    api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    may_begin = asyncio.Event()
+
+    async def none() -> AsyncIterator[CallStart]:
+        return
+        yield
+
+    @asynccontextmanager
+    async def watch(call_sid: str | None = None) -> AsyncIterator[AsyncIterator[CallStart]]:
+        await may_begin.wait()
+        yield none()
+
+    monkeypatch.setattr(api.app.state.board, "watch", watch)
+    monkeypatch.setattr(streams, "MAX_STREAMS", 1)
+    first = asyncio.create_task(api.get("/live/events"))
+    await until(lambda: api.parts.streams.count == 1)
+    assert (await api.get("/live/events")).status == 503
+    may_begin.set()
+    assert (await first).status == 200
+    await until(lambda: api.parts.streams.count == 0)
+
+
+async def test_a_client_that_takes_nothing_is_left(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streamed, "SEND_S", 0.05)
     call = feed_of(api).begin(ABOUT)
     async with watching(api, "/live/CA1/events") as events:
@@ -255,6 +278,25 @@ async def test_a_call_is_followed_under_the_names_of_the_agents_sdk(api: Api) ->
             assert await events.next() is None
     assert (await api.get("/live/CA9/session-events")).status == 404
     await until(lambda: api.parts.streams.count == 0)
+
+
+async def test_a_database_that_goes_away_ends_a_stream_of_a_call_elsewhere(
+    api: Api, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def events() -> AsyncIterator[CallStart]:
+        yield CallStart(t_ms=0)
+        raise StoreUnavailable("the database is away: wait")
+
+    @asynccontextmanager
+    async def follow(call_sid: str, names: frozenset[str], actor: Actor) -> AsyncIterator[AsyncIterator[CallStart]]:
+        yield events()
+
+    monkeypatch.setattr(api.app.state.board, "follow", follow)
+    async with watching(api, "/live/CA1/session-events") as told:
+        assert await told.next() == {"type": "call_start", "t_ms": 0}
+        assert await told.next() is None
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "the database is away" in caplog.text
 
 
 async def test_audio_of_a_call_takes_the_scope_that_listening_takes(api: Api) -> None:
