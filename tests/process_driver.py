@@ -36,7 +36,7 @@ from phonebot.simulator.server import serve as serve_model
 from phonebot.store.database import Database
 from phonebot.store.live import LiveStore
 from phonebot.store.tables import CallRow, TurnRow
-from phonebot.web.feed import Snapshot
+from phonebot.web.live_events import Snapshot
 
 STARTS_S = 60.0  # on a machine with other work a process takes long to start
 PROFILES = """

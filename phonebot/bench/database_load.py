@@ -42,10 +42,11 @@ from phonebot.store.numbers import NumberStore
 from phonebot.store.outbound import OutboundStore
 from phonebot.store.relay import Key
 from phonebot.store.spending import SpendingStore
-from phonebot.web.feed import Feed, Subscription
+from phonebot.web.feed import Feed
 from phonebot.web.held import HeldCall, HeldCalls
 from phonebot.web.others import OtherCalls
 from phonebot.web.publishing import Publisher
+from phonebot.web.subscription import Subscription
 
 ROWS, ROUNDS, AT_ONCE = "live calls, rows", "live calls, rounds", "live calls, at once"
 LET_IN, ENDED, FILED = "streams let in", "calls ended", "calls filed"

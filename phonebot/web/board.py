@@ -2,7 +2,7 @@
 The calls in progress, of all processes: who asks of them, watches them, and acts on them.
 
     async with board.watch() as events:                 # or watch(call_sid)
-        async for event in events: ...                  # feed.py: first a Snapshot of each call in progress
+        async for event in events: ...                  # first a Snapshot of each call in progress
     await board.hang_up(call_sid, actor)
     await board.say(call_sid, TextWish("The table is free.", "system"), actor)
     async with board.follow(call_sid, names, actor) as events:
@@ -33,13 +33,15 @@ from phonebot.store.audit import Actor
 from phonebot.store.live import CARRIER, Command, LiveStore
 from phonebot.store.relay import Key
 from phonebot.tools.typist import check_text
-from phonebot.web.feed import Feed, Snapshot, Subscription
+from phonebot.web.feed import Feed
 from phonebot.web.following import LASTS_S as FOLLOW_S
 from phonebot.web.following import followed
 from phonebot.web.held import UNHEARD, HeldCalls, TextWish
+from phonebot.web.live_events import Snapshot
 from phonebot.web.others import OtherCalls
 from phonebot.web.publishing import Publisher
 from phonebot.web.sound import Sound
+from phonebot.web.subscription import Subscription
 
 log = logging.getLogger(__name__)
 

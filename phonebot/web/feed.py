@@ -9,23 +9,14 @@ What happens in the calls of this process, as it happens, for whoever watches.
 
 A call is never delayed by who watches it: an event is put into a queue or, when the queue is full, the subscription
 ends with `Lost`. A frame of the caller costs a look at its actions, and where nobody watches nothing else is made
-than the snapshot, which is what a later subscriber begins with.
-
-Events are msgspec Structs that name themselves in `type`; `msgspec.json.encode(event)` is what goes out.
+than the snapshot, which is what a later subscriber begins with. The events are those of live_events.py.
 """
 
-import asyncio
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from types import TracebackType
-from typing import Literal, Self, TypeAlias
-
-from msgspec import Struct
 
 from phonebot.agents.agent import MAIN
-from phonebot.agents.guardrails import On, Then
 from phonebot.call.actions import (
     Action,
     BargeIn,
@@ -35,14 +26,11 @@ from phonebot.call.actions import (
     Floor,
     HandOff,
     Held,
-    Limit,
     LimitNear,
     LimitReached,
     Line,
-    LineRole,
     ModelDropped,
     Outcome,
-    Settled,
     StartRecording,
     Tell,
     Trouble,
@@ -57,268 +45,32 @@ from phonebot.realtime.events import Session, SpokenTextDelta, SpokenTextDone
 from phonebot.replay.log import About, Kind
 from phonebot.replay.words import of_limit
 from phonebot.transfers.continuations import Standing
+from phonebot.web.live_events import (
+    CallEnded,
+    Event,
+    GuardrailTripped,
+    Interrupted,
+    ItemCut,
+    KeyPressed,
+    LimitTold,
+    LineSettled,
+    Paused,
+    Said,
+    Snapshot,
+    TextAdded,
+    TurnTaken,
+    WentOn,
+    WentWrong,
+    standing_of,
+)
 from phonebot.web.sound import Unplayed
+from phonebot.web.subscription import Subscription
 
-MAX_QUEUED = 500
-"""Events that may wait for a subscriber: some minutes of one call."""
 MAX_LINES = 1_000
 """Of a call, that its snapshot keeps; the oldest are left out."""
 NO_PLAN = CallPlan(Session())
 MAX_TEXTS = 50
 """Answers whose text is known and whose line is not final; a call has two or three."""
-
-
-# ------------------------------------------------------------------------------------------- what is told
-
-
-class Happening(Struct, frozen=True, kw_only=True, tag_field="type"):
-    """What every event has: the call, and call time in ms."""
-
-    call_sid: str
-    at_ms: int = 0
-
-
-class Said(Struct, frozen=True, kw_only=True):
-    """
-    A line of the transcript.
-
-    `text` is what was said, and heard. A line that was `cut` was heard for `heard_ms` of the `of_ms` that there
-    were; `rest` is how it would have gone on, as far as that was known. `typed_by`: nobody said it, but this person
-    or program typed it.
-    """
-
-    role: LineRole
-    item_id: str
-    text: str
-    at_ms: int = 0
-    cut: bool = False
-    heard_ms: int = 0
-    of_ms: int = 0
-    rest: str = ""
-    typed_by: str = ""
-
-
-class Snapshot(Happening, frozen=True, kw_only=True, tag="snapshot"):
-    """
-    A call in progress, or one that begins: its `lines` so far, oldest first.
-
-    `texts` is what the bot is about to have said, by item: it may yet be cut. `started` is wall-clock time.
-    `process` holds the call; `stale`: nothing was heard of that process for some seconds. `audible`: the profile
-    lets the call be recorded, and so be listened to. Not `noticed`: the caller has yet to hear that it is recorded;
-    until then who listens hears nothing. A call that came back had `earlier` lines, on other streams;
-    `resumed`: so often it did since its connection had broken off. `agent` has it, and speaks `language`, a tag;
-    "": as its instructions say.
-    """
-
-    kind: Kind
-    started: datetime
-    caller: str | None
-    number: str | None
-    profile: str | None
-    profile_version: str | None
-    turn: Turn = Turn.IDLE
-    lines: tuple[Said, ...] = ()
-    texts: dict[str, str] = {}
-    process: str = ""
-    stale: bool = False
-    audible: bool = True
-    noticed: bool = True
-    earlier: tuple[tuple[LineRole, str], ...] = ()
-    resumed: int = 0
-    agent: str = MAIN
-    language: str = ""
-
-
-def standing_of(call: Snapshot) -> Standing:
-    """How far a call has come, as its snapshot tells."""
-    said = tuple((line.role, line.text) for line in call.lines)
-    return Standing((*call.earlier, *said), call.agent, call.language, call.resumed, " ".join(call.texts.values()))
-
-
-class TurnTaken(Happening, frozen=True, kw_only=True, tag="turn"):
-    """Who has the floor now."""
-
-    turn: Turn
-
-
-class TextAdded(Happening, frozen=True, kw_only=True, tag="text"):
-    """The model goes on with an answer: `text` follows what came of this item before. It may yet be cut."""
-
-    item_id: str
-    text: str
-
-
-class LineSettled(Happening, frozen=True, kw_only=True, tag="line"):
-    """A line is final."""
-
-    line: Said
-
-
-class ItemCut(Happening, frozen=True, kw_only=True, tag="cut"):
-    """The caller stopped hearing an item after `heard_ms` of the `of_ms` that there were (actions.Cut)."""
-
-    item_id: str
-    heard_ms: int
-    of_ms: int
-    settled: Settled
-
-
-class Interrupted(Happening, frozen=True, kw_only=True, tag="barge_in"):
-    """The caller spoke while the bot did; about `unheard_ms` of what it had to say was thrown away."""
-
-    unheard_ms: int
-
-
-class Paused(Happening, frozen=True, kw_only=True, tag="held"):
-    """The caller may be speaking: the bot waits."""
-
-    unheard_ms: int
-
-
-class WentOn(Happening, frozen=True, kw_only=True, tag="false_alarm"):
-    """He was not, for the reason `why` (actions.FalseAlarm)."""
-
-    why: Literal["echo", "short", "empty", "backchannel"]
-
-
-class GuardrailTripped(Happening, frozen=True, kw_only=True, tag="guardrail_tripped"):
-    """A guardrail has tripped, `on` whose words or what, and `then` this is done (actions.GuardrailTripped)."""
-
-    guardrail: str
-    on: On
-    then: Then
-    why: str
-
-
-class LimitTold(Happening, frozen=True, kw_only=True, tag="limit"):
-    """The call is near a limit, or has reached it and ends: `text` is a sentence (actions.LimitReached)."""
-
-    limit: Limit
-    reached: bool
-    text: str
-
-
-class KeyPressed(Happening, frozen=True, kw_only=True, tag="key"):
-    """The caller pressed a key. Which one is not told: it may belong to a card number."""
-
-
-class WentWrong(Happening, frozen=True, kw_only=True, tag="trouble"):
-    """Something went wrong that did not end the call, in a sentence."""
-
-    problem: str
-
-
-class CallEnded(Happening, frozen=True, kw_only=True, tag="ended"):
-    """The call is over: the last event of it."""
-
-    outcome: Outcome
-
-
-class Lost(Struct, frozen=True, tag="lost", tag_field="type"):
-    """This subscriber was too slow, and events were lost to it: the last event. It may subscribe again."""
-
-
-Event: TypeAlias = (
-    Snapshot
-    | TurnTaken
-    | TextAdded
-    | LineSettled
-    | ItemCut
-    | Interrupted
-    | Paused
-    | WentOn
-    | GuardrailTripped
-    | LimitTold
-    | KeyPressed
-    | WentWrong
-    | CallEnded
-    | Lost
-)
-
-
-# ------------------------------------------------------------------------------------------- who is told
-
-
-class Subscription:
-    """
-    The events of one call, or of all, in order: iterate over it within its `with` block.
-
-    It ends after CallEnded, if it is of one call, and after `Lost`. A Snapshot that waits when there is a newer one
-    of its call, and nothing of that call between them, gives way to it: so there are no more of them than of calls,
-    however many these are, and they are not counted among the events that may wait.
-    """
-
-    def __init__(self, call_sid: str | None, closed: "Callable[[Subscription], None]") -> None:
-        """`closed` is told when nobody reads it any more."""
-        self.call_sid = call_sid
-        self._closed = closed
-        self._queue: deque[_Waiting] = deque()
-        # Snapshots that wait, by CallSid, as long as nothing of the call has come after them.
-        self._newest: dict[str, _Waiting] = {}
-        self._filled = asyncio.Event()
-        self._over = False  # nothing more is put into the queue
-
-    def put(self, event: Event) -> None:
-        """Never waits."""
-        if self._over:
-            return
-        if isinstance(event, Snapshot):
-            if known := self._newest.get(event.call_sid):
-                known.event = event
-                return
-        elif len(self._queue) - len(self._newest) >= MAX_QUEUED:
-            self._queue.clear()
-            self._newest.clear()
-            event = Lost()
-        waits = _Waiting(event)
-        self._queue.append(waits)
-        if isinstance(event, Snapshot):
-            self._newest[event.call_sid] = waits
-        elif not isinstance(event, Lost):
-            self._newest.pop(event.call_sid, None)
-        self._over = isinstance(event, Lost) or (isinstance(event, CallEnded) and self.call_sid is not None)
-        self._filled.set()
-
-    def close(self) -> None:
-        """Nothing more comes. What waits can still be read."""
-        self._over = True
-        self._closed(self)
-        self._filled.set()
-
-    @property
-    def waiting(self) -> tuple[Event, ...]:
-        """What can be read at once."""
-        return tuple(waits.event for waits in self._queue)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> Event:
-        while not self._queue:
-            if self._over:
-                raise StopAsyncIteration
-            self._filled.clear()
-            await self._filled.wait()
-        waits = self._queue.popleft()
-        event = waits.event
-        if isinstance(event, Snapshot) and self._newest.get(event.call_sid) is waits:
-            del self._newest[event.call_sid]
-        return event
-
-
-@dataclass(eq=False, slots=True)
-class _Waiting:
-    """An event until it is read."""
-
-    event: Event
 
 
 class Feed:

@@ -17,7 +17,7 @@ from phonebot.store.calls import CallStore
 from phonebot.store.live import CARRIER, LiveStore, Standing
 from phonebot.transfers.after import NOT_BEGUN, Left
 from phonebot.transfers.continuations import Standing as HowFar
-from phonebot.web.feed import Snapshot, standing_of
+from phonebot.web.live_events import Snapshot, standing_of
 from phonebot.web.roster import Roster
 
 DEAD_S = 3.0

@@ -2,7 +2,7 @@
 The calls of other processes, as their rows in the database tell of them.
 
 The database is asked about once a second, and only while somebody watches. What changed is told in the words of
-feed.py: a Snapshot when a call begins or has changed, CallEnded when it is over.
+live_events.py: a Snapshot when a call begins or has changed, CallEnded when it is over.
 """
 
 import asyncio
@@ -15,8 +15,10 @@ from msgspec.structs import replace
 
 from phonebot.call.actions import Outcome
 from phonebot.store.live import Listed, LiveStore
-from phonebot.web.feed import CallEnded, Feed, Snapshot, Subscription
+from phonebot.web.feed import Feed
+from phonebot.web.live_events import CallEnded, Snapshot
 from phonebot.web.outages import Outages
+from phonebot.web.subscription import Subscription
 
 log = logging.getLogger(__name__)
 

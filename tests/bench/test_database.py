@@ -17,7 +17,8 @@ from phonebot.filing.rows import rows_of
 from phonebot.replay.summary import summary_of
 from phonebot.store.calls import CallStore, Filters
 from phonebot.store.database import Database
-from phonebot.web.feed import Feed, Snapshot
+from phonebot.web.feed import Feed
+from phonebot.web.live_events import Snapshot
 
 RECORDED = Path(__file__).parents[2] / "fixtures" / "calls"
 SMALL = Load(calls=20, processes=2, call_s=10, consoles=1, generators=2)

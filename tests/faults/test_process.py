@@ -15,7 +15,7 @@ from service_driver import SPEECH
 
 from phonebot.call.limits import TIME_IS_UP
 from phonebot.simulator.caller import HangUp, Say, WaitForBot, WaitForHangUp, WaitForQuiet
-from phonebot.web.feed import Snapshot
+from phonebot.web.live_events import Snapshot
 
 pytestmark = pytest.mark.slow
 log = logging.getLogger(__name__)

@@ -34,7 +34,8 @@ from phonebot.simulator.server import serve as serve_model
 from phonebot.store.database import Database
 from phonebot.store.live import GONE_S, STALE_S, LiveStore
 from phonebot.store.tables import LiveProcess
-from phonebot.web.feed import CallEnded, LineSettled, Snapshot, Subscription
+from phonebot.web.live_events import CallEnded, LineSettled, Snapshot
+from phonebot.web.subscription import Subscription
 
 pytestmark = pytest.mark.slow
 

@@ -31,10 +31,10 @@ from phonebot.realtime.events import Session, SpokenTextDelta, SpokenTextDone
 from phonebot.replay.log import About
 from phonebot.replay.reader import read
 from phonebot.web import feed as feeds
-from phonebot.web.feed import (
+from phonebot.web import subscription
+from phonebot.web.feed import CallFeed, Feed
+from phonebot.web.live_events import (
     CallEnded,
-    CallFeed,
-    Feed,
     GuardrailTripped,
     Interrupted,
     ItemCut,
@@ -45,12 +45,12 @@ from phonebot.web.feed import (
     Paused,
     Said,
     Snapshot,
-    Subscription,
     TextAdded,
     TurnTaken,
     WentOn,
     WentWrong,
 )
+from phonebot.web.subscription import Subscription
 
 ABOUT = About(call_sid="CA1", kind="browser", from_number="browser:ada", to_number="+15550100002", profile="Desk")
 RECORDED = Path(__file__).parents[2] / "fixtures" / "calls"
@@ -209,7 +209,7 @@ async def test_who_watches_one_call_is_told_of_no_other() -> None:
 async def test_a_watcher_that_is_too_slow_is_told_so_and_the_others_are_not_concerned(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(feeds, "MAX_QUEUED", 3)
+    monkeypatch.setattr(subscription, "MAX_QUEUED", 3)
     feed = Feed()
     call = feed.begin(ABOUT)
     with feed.subscribe("CA1") as slow, feed.subscribe("CA1") as quick:
@@ -268,7 +268,7 @@ async def test_a_call_keeps_its_newest_lines(monkeypatch: pytest.MonkeyPatch) ->
 async def test_who_begins_to_watch_more_calls_than_events_may_wait_is_told_of_each(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(feeds, "MAX_QUEUED", 3)
+    monkeypatch.setattr(subscription, "MAX_QUEUED", 3)
     feed = Feed()
     calls = [feed.begin(About(call_sid=f"CA{number}")) for number in range(10)]
     with feed.subscribe() as events:

@@ -16,8 +16,8 @@ from phonebot.store.tables import CallRow, LiveProcess
 from phonebot.transfers.after import NOT_BEGUN, Left
 from phonebot.transfers.continuations import Standing as HowFar
 from phonebot.web import left_behind
-from phonebot.web.feed import Said, Snapshot, standing_of
 from phonebot.web.left_behind import LeftBehind
+from phonebot.web.live_events import Said, Snapshot, standing_of
 from phonebot.web.roster import Roster
 
 CALL = Snapshot(

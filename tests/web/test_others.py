@@ -11,8 +11,10 @@ from phonebot.store.database import Database
 from phonebot.store.live import LiveCall, LiveStore
 from phonebot.web import others
 from phonebot.web.board import Board
-from phonebot.web.feed import CallEnded, Feed, Snapshot, Subscription
+from phonebot.web.feed import Feed
 from phonebot.web.held import HeldCalls
+from phonebot.web.live_events import CallEnded, Snapshot
+from phonebot.web.subscription import Subscription
 
 NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
 

@@ -9,7 +9,7 @@ from fastapi.openapi.utils import get_openapi
 from phonebot import __version__
 from phonebot.agents.profile import Profile
 from phonebot.hooks import events as hooks
-from phonebot.web import feed
+from phonebot.web import live_events
 from phonebot.web.api.problems import Problem
 from phonebot.web.api.route import SECURITY_SCHEME
 from phonebot.web.api.values import PROFILE
@@ -114,8 +114,10 @@ def _let_be_null(key: dict[str, Any]) -> None:
 
 
 def _events() -> dict[str, Any]:
-    """What the streams of events hold, as `web.feed` and `hooks.events` have it."""
-    (live, session), schemas = msgspec.json.schema_components([feed.Event, hooks.Event], ref_template=TEMPLATE)
+    """What the streams of events hold, as `web.live_events` and `hooks.events` have it."""
+    (live, session), schemas = msgspec.json.schema_components(
+        [live_events.Event, hooks.Event], ref_template=TEMPLATE
+    )
     return {
         **schemas,
         "LiveEvent": {"description": "What happens in a call.", **live},

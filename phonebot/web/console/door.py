@@ -5,7 +5,7 @@ It speaks Twilio's protocol, and its calls are held like the carrier's. What let
 session of a user who is signed in and a page that is ours, both before the socket is accepted, then the token in
 the start message. A signature of the carrier's opens nothing here, and nothing of this opens the carrier's door.
 
-Beside the carrier's messages it sends `{"event": "phonebot", "phonebot": {...}}`, what feed.py tells of this call.
+Beside the carrier's messages it sends `{"event": "phonebot", "phonebot": {...}}`, what the feed tells of this call.
 It goes over the same socket: let in once, in one order with the audio it speaks of, and over when the call is.
 """
 
@@ -25,9 +25,11 @@ from phonebot.errors import CarrierError
 from phonebot.web.admission import Arrival, Refused
 from phonebot.web.console.access import Authorise, Origins
 from phonebot.web.console.trials import Trials
-from phonebot.web.feed import Event, Feed, Subscription
+from phonebot.web.feed import Feed
 from phonebot.web.live import LiveCalls
+from phonebot.web.live_events import Event
 from phonebot.web.media import Answer, MediaSocket, await_start
+from phonebot.web.subscription import Subscription
 
 log = logging.getLogger(__name__)
 

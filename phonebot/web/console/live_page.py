@@ -7,8 +7,8 @@ The page Live: the calls in progress of all processes, seen, listened to, typed 
     POST /console/live/SID/text              type into the call                     (operator)
     POST /console/live/SID/hang-up           end the call                           (operator)
 
-The events are those of feed.py, one `data:` each; of calls that are not open the page is told their last lines and
-who speaks. The first one says which calls there are, and what time it is here:
+The events are those of live_events.py, one `data:` each; of calls that are not open the page is told their last
+lines and who speaks. The first one says which calls there are, and what time it is here:
 
     {"type": "calls", "call_sids": ["CA..."], "now": "2026-01-02T03:04:05Z"}
 
@@ -36,10 +36,11 @@ from phonebot.web.console.frame import Frame, sentence
 from phonebot.web.console.guard import Guard, Visitor
 from phonebot.web.console.outcomes import ENDINGS
 from phonebot.web.console.problems import problems
-from phonebot.web.feed import CallEnded, Event, LineSettled, Lost, Snapshot, Subscription, TurnTaken
 from phonebot.web.held import TextWish
+from phonebot.web.live_events import CallEnded, Event, LineSettled, Lost, Snapshot, TurnTaken
 from phonebot.web.sound import Sound
 from phonebot.web.streamed import EVENTS, Streamed
+from phonebot.web.subscription import Subscription
 
 LAST_LINES = 2  # that a call shows while it is not open
 PING_S = 15.0

@@ -24,8 +24,7 @@ from phonebot.replay.log import About
 from phonebot.store.audit import Actor
 from phonebot.store.database import Database
 from phonebot.tools.typist import MAX_TEXTS, Typist
-from phonebot.web import feed as feeds
-from phonebot.web import streamed
+from phonebot.web import streamed, subscription
 from phonebot.web.api import streams
 from phonebot.web.feed import CallFeed, Feed
 from phonebot.web.held import HeldCall, HeldCalls
@@ -126,7 +125,7 @@ async def test_all_calls_are_watched_on_one_line_those_to_come_too(api: Api) -> 
 
 
 async def test_who_is_too_slow_is_told_so_at_last(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(feeds, "MAX_QUEUED", 2)
+    monkeypatch.setattr(subscription, "MAX_QUEUED", 2)
     call = feed_of(api).begin(ABOUT)
     async with watching(api, "/live/CA1/events") as events:
         await events.next()

@@ -21,7 +21,7 @@ from phonebot.store.store import Store
 from phonebot.store.users import UserStore
 from phonebot.web.console import live_page
 from phonebot.web.console.live_page import as_shown
-from phonebot.web.feed import CallEnded, Lost, Said, Snapshot, TextAdded, TurnTaken
+from phonebot.web.live_events import CallEnded, Lost, Said, Snapshot, TextAdded, TurnTaken
 
 ADA = Actor("ada")
 

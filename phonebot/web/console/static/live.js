@@ -1,5 +1,5 @@
 /*
-The page Live: a card for each call in progress, in any process, kept up to date by the service's events (feed.py).
+The page Live: a card for each call in progress, in any process, kept up to date by the service's events (live_events.py).
 
 One call may be open: its transcript grows as it is said. The service tells of all calls on one stream, and of the open
 one in full; so the stream is asked for anew when another one is opened. While nobody sees the page it is not asked

@@ -11,7 +11,7 @@ said; `empty`, what stands there before anybody has said anything.
 
 export const ROLE_WORDS = { caller: "Caller", bot: "Bot", note: "Note", instruction: "Instruction" };
 
-/* What was said in a call, made of the service's events (feed.py). */
+/* What was said in a call, made of the service's events (live_events.py). */
 export class Transcript {
   lines = []; // {role: "caller" | "bot" | "instruction" | "note", text, cut, heard_ms, of_ms, rest}
   texts = new Map(); // by item
