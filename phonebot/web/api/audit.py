@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from phonebot.web.api.parts import UsedParts
 from phonebot.web.api.route import ApiRoute, terms
-from phonebot.web.api.values import DESK, LINE_PATTERN, Limit, Moment, Page
+from phonebot.web.api.values import DESK, LINE_PATTERN, MAX_ID, Limit, Moment, Page, page_of
 
 router = APIRouter(route_class=ApiRoute, tags=["audit"])
 
@@ -43,11 +43,10 @@ async def list_audit(
         Query(max_length=200, pattern=LINE_PATTERN, description="What was done to this.", examples=[DESK]),
     ] = None,
     cursor: Annotated[
-        int | None, Query(ge=1, le=2**53 - 1, description="`next` of the page before.", examples=[100])
+        int | None, Query(ge=1, le=MAX_ID, description="`next` of the page before.", examples=[100])
     ] = None,
     limit: Limit = 50,
 ) -> Page[AuditEntry]:
     """What was changed, the newest first."""
     found = await parts.audit.page(who=who, what=what, target=target, before_id=cursor, limit=limit + 1)
-    more = str(found[limit - 1].id) if len(found) > limit else None
-    return Page(items=[AuditEntry.model_validate(entry) for entry in found[:limit]], next=more)
+    return page_of(found, "id", limit, AuditEntry.model_validate)

@@ -83,8 +83,7 @@ class CallTurn(_Row):
 
     Of `of_ms` of the bot's speech `heard_ms` were heard. `latency_ms`: of the bot's answer, from the caller's last
     word on; null for other lines. Of that `model_ms` were the model's and `ours_us` microseconds the service's.
-    `typed_by`: who typed it, in the caller's place or as an instruction; "" if it
-    was said.
+    `typed_by`: who typed it, in the caller's place or as an instruction; "" if it was said.
     """
 
     sequence: int

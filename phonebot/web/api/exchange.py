@@ -1,21 +1,18 @@
 """Profiles as TOML, in and out, and the recordings of greetings."""
 
 import asyncio
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 
-from phonebot.audio.recordings import MAX_S, read_recording
+from phonebot.audio.recordings import MAX_S
 from phonebot.errors import AudioError
 from phonebot.web.api.parts import Asker, UsedParts
 from phonebot.web.api.problems import Refused
 from phonebot.web.api.route import ApiRoute, terms
 from phonebot.web.api.values import NUMBER_PATTERN
 from phonebot.web.api.versions import SavedVersion, saved_of
-from phonebot.web.editing import ProfileEditor
 
 TOML = "application/toml"
 MAX_EXPORTED = 100
@@ -87,20 +84,9 @@ async def upload_greeting(request: Request, parts: UsedParts) -> Greeting:
     The same recording has the same name, whoever sends it.
     """
     try:
-        return Greeting(name=await asyncio.to_thread(_keep, parts.editor, await request.body()))
+        return Greeting(name=await asyncio.to_thread(parts.editor.add_recording, await request.body()))
     except AudioError as error:
-        raise Refused(422, "invalid_request", str(error)) from None
-
-
-def _keep(editor: ProfileEditor, content: bytes) -> str:
-    with TemporaryDirectory(prefix="phonebot-greeting-") as folder:
-        file = Path(folder) / "the recording"
-        file.write_bytes(content)
-        try:
-            read_recording(file)
-        except AudioError as error:
-            raise AudioError(str(error).replace(str(file), file.name)) from None
-        return editor.keep_recording(file)
+        raise Refused(422, "invalid_request", f"the recording: {error}") from None
 
 
 assert MAX_S == 30, "what upload_greeting says"

@@ -6,12 +6,12 @@ from fastapi import APIRouter, Query, Response
 from pydantic import Field, StrictInt
 
 from phonebot.errors import ProfileError
-from phonebot.store.numbers import Entry
 from phonebot.web.api.key_problems import KeyProblem
 from phonebot.web.api.parts import Asker, UsedParts
 from phonebot.web.api.problems import MAX_PROBLEMS, key_problems
 from phonebot.web.api.route import JSON_BODY, ApiRoute, terms
 from phonebot.web.api.values import (
+    MAX_SEQUENCE,
     NUMBER_PATTERN,
     Limit,
     Note,
@@ -20,7 +20,7 @@ from phonebot.web.api.values import (
     ProfileTable,
     Sent,
     TestCallers,
-    page_of,
+    page_by_name,
 )
 from phonebot.web.api.versions import NumberEntry, SavedVersion, entry_of, saved_of
 from phonebot.web.editing import without_none
@@ -46,7 +46,7 @@ class ProfileToSave(Sent):
     expected: StrictInt | None = Field(
         default=None,
         ge=0,
-        le=2**31 - 1,
+        le=MAX_SEQUENCE,
         description="The sequence of the version that you began with, 0 for a new number: if another one is the "
         "newest by now, nothing is saved. null: whatever it is.",
         examples=[3],
@@ -86,8 +86,7 @@ async def list_numbers(
 
     Numbers that are not in the list are answered by `default`, and without it by the built-in profile.
     """
-    found, more = page_of(await parts.store.numbers.entries(), _number, cursor, limit)
-    return Page(items=[entry_of(entry) for entry in found], next=more)
+    return page_by_name(await parts.store.numbers.entries(), "number", cursor, limit, entry_of)
 
 
 @router.get("/numbers/{number}", operation_id="getNumber", **terms("read", 404))
@@ -141,7 +140,3 @@ async def set_retention(number: NumberInPath, sent: Retention, parts: UsedParts,
     """How long the content of the number's calls is kept: what was said, the log and the recordings."""
     await parts.store.numbers.set_retention(number, sent.retention_days, asker.actor)
     return entry_of(await parts.store.numbers.entry(number))
-
-
-def _number(entry: Entry) -> str:
-    return entry.number

@@ -9,7 +9,7 @@ from phonebot.store.opt_outs import MAX_WHY_CHARACTERS
 from phonebot.web.api.outbound import CALLEE, E164_PATTERN
 from phonebot.web.api.parts import Asker, UsedParts
 from phonebot.web.api.route import JSON_BODY, ApiRoute, terms
-from phonebot.web.api.values import LINE_PATTERN, Limit, Moment, Page, Sent
+from phonebot.web.api.values import LINE_PATTERN, Limit, Moment, Page, Sent, page_of
 
 router = APIRouter(route_class=ApiRoute, tags=["opt-outs"])
 
@@ -52,8 +52,7 @@ async def list_opt_outs(
 ) -> Page[OptOutEntry]:
     """Numbers that are not called, in order."""
     found = await parts.store.opt_outs.page(part=number, after=cursor, limit=limit + 1)
-    more = found[limit - 1].number if len(found) > limit else None
-    return Page(items=[OptOutEntry.model_validate(each) for each in found[:limit]], next=more)
+    return page_of(found, "number", limit, OptOutEntry.model_validate)
 
 
 @router.put("/opt-outs/{number}", operation_id="addOptOut", status_code=204, **terms("operate", body=JSON_BODY))

@@ -9,13 +9,12 @@ from phonebot.store.outbound import MAX_REASON_CHARACTERS, DialRefused, NothingT
 from phonebot.web.api.parts import Asker, UsedParts
 from phonebot.web.api.problems import Refused
 from phonebot.web.api.route import JSON_BODY, ApiRoute, terms
-from phonebot.web.api.values import DESK, TEXT_PATTERN, Limit, Moment, Page, Sent
+from phonebot.web.api.values import DESK, MAX_ID, TEXT_PATTERN, Limit, Moment, Page, Sent, page_of
 
 router = APIRouter(route_class=ApiRoute, tags=["outbound calls"])
 
 E164_PATTERN = r"^\+[1-9][0-9]{6,14}$"
 CALLEE = "+15550100123"
-MAX_ID = 2**53 - 1
 
 IdInPath = Annotated[int, Path(ge=1, le=MAX_ID, description="The outbound call's `id`.", examples=[1])]
 Number = Annotated[str, Field(pattern=E164_PATTERN)]
@@ -117,8 +116,7 @@ async def list_outbound_calls(
     found = await parts.store.outbound.page(
         state=state, to_number=to, from_number=from_, before_id=cursor, limit=limit + 1
     )
-    more = str(found[limit - 1].id) if len(found) > limit else None
-    return Page(items=[OutboundCallEntry.model_validate(call) for call in found[:limit]], next=more)
+    return page_of(found, "id", limit, OutboundCallEntry.model_validate)
 
 
 @router.get("/outbound-calls/{call_id}", operation_id="getOutboundCall", **terms("read", 404))

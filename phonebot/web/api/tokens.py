@@ -11,7 +11,7 @@ from phonebot.store.tokens import Token as StoredToken
 from phonebot.web.api.parts import Asker, UsedParts
 from phonebot.web.api.problems import Refused
 from phonebot.web.api.route import JSON_BODY, ApiRoute, terms
-from phonebot.web.api.values import MAX_SEQUENCE, TITLE_PATTERN, Asked, Limit, Moment, Page, Sent, page_of
+from phonebot.web.api.values import MAX_SEQUENCE, TITLE_PATTERN, Asked, Limit, Moment, Page, Sent, page_by_name
 
 router = APIRouter(route_class=ApiRoute, tags=["tokens"])
 
@@ -72,8 +72,7 @@ async def list_tokens(
     limit: Limit = 50,
 ) -> Page[Token]:
     """The tokens, by name, those that have expired too."""
-    found, more = page_of(await parts.store.tokens.all(), _name, cursor, limit)
-    return Page(items=[_token(token) for token in found], next=more)
+    return page_by_name(await parts.store.tokens.all(), "name", cursor, limit, _token)
 
 
 @router.post("/tokens", operation_id="createToken", status_code=201, **terms("admin", 409, body=JSON_BODY))
@@ -106,7 +105,3 @@ def _token(token: StoredToken) -> Token:
         last_used_at=token.last_used_at,
         expires_at=token.expires_at,
     )
-
-
-def _name(token: StoredToken) -> str:
-    return token.name

@@ -11,7 +11,7 @@ from phonebot.store.users import MAX_PASSWORD_CHARACTERS, MIN_PASSWORD_CHARACTER
 from phonebot.store.users import User as StoredUser
 from phonebot.web.api.parts import Asker, UsedParts
 from phonebot.web.api.route import JSON_BODY, ApiRoute, terms
-from phonebot.web.api.values import USER_PATTERN, Limit, Moment, Page, Sent, UserInPath, page_of
+from phonebot.web.api.values import USER_PATTERN, Limit, Moment, Page, Sent, UserInPath, page_by_name
 
 router = APIRouter(route_class=ApiRoute, tags=["users"])
 
@@ -86,8 +86,7 @@ async def list_users(
     limit: Limit = 50,
 ) -> Page[User]:
     """The users, by name."""
-    found, more = page_of(await parts.store.users.all(), _name, cursor, limit)
-    return Page(items=[_user(user) for user in found], next=more)
+    return page_by_name(await parts.store.users.all(), "name", cursor, limit, _user)
 
 
 @router.post("/users", operation_id="addUser", status_code=201, **terms("admin", 409, body=JSON_BODY))
@@ -145,7 +144,3 @@ def _user(user: StoredUser) -> User:
         disabled=user.disabled,
         has_password=user.has_password,
     )
-
-
-def _name(user: StoredUser) -> str:
-    return user.name

@@ -5,7 +5,7 @@ No text may hold NUL, which PostgreSQL does not keep; where it is one line, no c
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Generic, TypeAlias, TypeVar
 
@@ -21,6 +21,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 NUMBER_PATTERN = r"^(\+[1-9][0-9]{6,14}|default)$"
@@ -32,6 +33,7 @@ USER_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._@+-]{0,99}$"
 TITLE_PATTERN = r"^[^\x00-\x20\x7f]([^\x00-\x1f\x7f]*[^\x00-\x20\x7f])?$"
 RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d(:\d\d(\.\d{1,9})?)?([Zz]|[+-]\d\d:\d\d)")
 MAX_SEQUENCE = 2**31 - 1
+MAX_ID = 2**53 - 1  # JSON has no larger whole number that every client reads
 MAX_PAGE = 200
 DESK = "+15550100000"
 
@@ -138,15 +140,21 @@ class Page(BaseModel, Generic[T]):
     next: str | None = Field(description="`cursor` of the next page; null: there is none.")
 
 
-def page_of(
-    items: Iterable[T], name: Callable[[T], str], after: str | None, limit: int
-) -> tuple[list[T], str | None]:
-    """Of items the first `limit` whose name is past `after`; and the last one's name, if there are more."""
+def page_by_name(items: Iterable[S], name: str, after: str | None, limit: int, shown: Callable[[S], T]) -> Page[T]:
+    """Of items the first `limit` whose attribute `name`, which no two share, is past `after`."""
 
-    def rank(each: str) -> tuple[bool, str]:
-        return each.startswith("+"), each  # `default` comes before all numbers
+    def rank(named: str) -> tuple[bool, str]:
+        return named.startswith("+"), named  # `default` comes before all numbers
 
-    left = sorted(
-        (each for each in items if after is None or rank(name(each)) > rank(after)), key=lambda e: rank(name(e))
-    )
-    return left[:limit], name(left[limit - 1]) if len(left) > limit else None
+    ranked = sorted(((rank(getattr(each, name)), each) for each in items), key=lambda pair: pair[0])
+    left = [each for place, each in ranked if after is None or place > rank(after)]
+    return page_of(left, name, limit, shown)
+
+
+def page_of(found: Sequence[S], cursor: str, limit: int, shown: Callable[[S], T]) -> Page[T]:
+    """
+    The first `limit` of what was found. The next page begins behind the attribute `cursor` of the last one, if
+    there are more: so ask for `limit + 1`.
+    """
+    more = str(getattr(found[limit - 1], cursor)) if len(found) > limit else None
+    return Page(items=[shown(each) for each in found[:limit]], next=more)

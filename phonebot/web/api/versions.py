@@ -21,6 +21,7 @@ from phonebot.web.api.values import (
     Sent,
     SequenceInPath,
     TestCallers,
+    page_of,
 )
 
 router = APIRouter(route_class=ApiRoute, tags=["versions"])
@@ -101,8 +102,7 @@ async def list_versions(
 ) -> Page[ProfileVersion]:
     """The versions of a number's profile, the newest first."""
     found = await parts.store.numbers.versions(number, cursor, limit + 1)
-    more = str(found[limit - 1].sequence) if len(found) > limit else None
-    return Page(items=[version_of(version) for version in found[:limit]], next=more)
+    return page_of(found, "sequence", limit, version_of)
 
 
 @router.get("/numbers/{number}/versions/{sequence}", operation_id="getVersion", **terms("read", 404))

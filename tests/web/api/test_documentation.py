@@ -12,6 +12,7 @@ from api_driver import BOSS, Api
 
 from phonebot.store.tokens import SCOPES
 from phonebot.web.api import streams
+from phonebot.web.api.api import document
 from phonebot.web.api.problems import Code
 
 DOCUMENT = (Path(__file__).parents[3] / "docs/api.md").read_text()
@@ -57,3 +58,9 @@ async def test_each_example_does_what_it_says(api: Api, tmp_path: Path, monkeypa
 def test_each_code_is_told_of() -> None:
     table = DOCUMENT.partition("## What goes wrong")[2]
     assert {code for code in get_args(Code) if f"`{code}`" not in table} == set()
+
+
+def test_each_tag_of_the_document_is_explained() -> None:
+    described = document("https://bot.example.com/api/v1")
+    used = {tag for path in described["paths"].values() for operation in path.values() for tag in operation["tags"]}
+    assert {tag["name"] for tag in described["tags"]} == used
