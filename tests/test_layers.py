@@ -71,13 +71,9 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "tools",
         "guardrails",
     ),
-    "web.app": (
-        "settings",
-        "deployment",
-        "filing",
-        "after",
-        "messages",
-    ),  # beside what is allowed to the rest of web
+    # beside what is allowed to the rest of web
+    "web.app": ("settings", "deployment"),
+    "web.parts": ("settings", "deployment", "filing", "after", "messages"),
 }
 TOP = frozenset(
     {

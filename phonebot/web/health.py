@@ -1,5 +1,6 @@
 """
 `GET /healthz`: the process is alive. Asked with a challenge it also proves whose it is (`phonebot.recognition`).
+`GET /readyz`: it takes calls.
 """
 
 from collections.abc import Awaitable, Callable
@@ -21,3 +22,12 @@ def liveness(secret_key: str) -> Callable[[Request], Awaitable[Response]]:
         return PlainTextResponse(ALIVE, headers=proved)
 
     return healthz
+
+
+def readiness(takes_calls: Callable[[], bool]) -> Callable[[Request], Awaitable[Response]]:
+    """The endpoint of a process that takes calls while this says so."""
+
+    async def readyz(request: Request) -> Response:
+        return PlainTextResponse("ready") if takes_calls() else PlainTextResponse("draining", 503)
+
+    return readyz

@@ -17,6 +17,7 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
 from starlette.types import Scope
 
 from phonebot.agents.profile import Profile
@@ -26,6 +27,7 @@ from phonebot.carrier.account import FINAL
 from phonebot.carrier.signature import form_is_signed, signed_url, stream_is_signed
 from phonebot.log_context import belongs_to_call
 from phonebot.replay.log import Kind
+from phonebot.traces.setting_up import Traces
 from phonebot.transfers.after import Returned, Transfers
 from phonebot.transfers.urls import TOKEN, Ticket
 from phonebot.web.admission import TOKEN_PARAMETER, Admission, Gate
@@ -38,6 +40,7 @@ from phonebot.web.lookups import Lookups
 from phonebot.web.outgoing import Outgoing
 from phonebot.web.profiles import Answering
 from phonebot.web.spent import SpentNumbers
+from phonebot.web.traced import Endpoint, traced
 
 log = logging.getLogger(__name__)
 
@@ -130,6 +133,19 @@ class Webhooks:
         scheme, _, rest = door.public_url.partition("://")
         self._stream_url = f"{'wss' if scheme == 'https' else 'ws'}://{rest}/twilio/media"
         self._after_url = f"{door.public_url}/twilio/after"
+
+    def routes(self, traces: Traces | None = None) -> list[BaseRoute]:
+        """All of them. `traces` are told of those that say how a call goes on; None: nobody is."""
+        answers: dict[str, Endpoint] = {
+            "voice": traced(self.voice, traces),
+            "after": traced(self.after, traces),
+            "closed": self.closed,
+            "status": self.status,
+            "amd": self.answered_by,
+            "whisper": self.whisper,
+            "whisper/key": self.whisper_key,
+        }
+        return [Route(f"/twilio/{path}", answer, methods=["POST"]) for path, answer in answers.items()]
 
     async def voice(self, request: Request) -> Response:
         """A call comes in: connect it to the media stream."""

@@ -7,21 +7,16 @@ The API as an app of its own, which `web.app` mounts at `/api/v1`.
 FastAPI takes 0.2 s to import: whoever has no store does without.
 """
 
-import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from fastapi import FastAPI, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from phonebot.callbook import CallBook
-from phonebot.caps.today import Today
-from phonebot.outbound.orders import Orders
 from phonebot.store.annotations import Annotations
 from phonebot.store.audit import AuditStore
 from phonebot.store.links import OneTimeLinks
-from phonebot.store.store import Store
 from phonebot.web.api import (
     audit,
     calls,
@@ -44,9 +39,7 @@ from phonebot.web.api.document import document_of
 from phonebot.web.api.parts import Parts
 from phonebot.web.api.route import ApiRoute
 from phonebot.web.api.streams import Streams
-from phonebot.web.board import Board
-from phonebot.web.checkups import Checkup
-from phonebot.web.editing import ProfileEditor
+from phonebot.web.operating import Operating
 
 PATH = "/api/v1"
 DOCUMENT_PATH = "/openapi.json"
@@ -58,25 +51,9 @@ RESOURCES = (
 ROUTERS = tuple(module.router for module in RESOURCES)
 
 
-def create_api(
-    store: Store,
-    book: CallBook,
-    editor: ProfileEditor,
-    checkup: Checkup,
-    board: Board,
-    orders: Orders,
-    stopping: asyncio.Event,
-    today: Callable[[], Today],
-    *,
-    secret_key: str,
-    public_url: str,
-) -> FastAPI:
-    """
-    `board` is where calls in progress are seen; once `stopping` is set, nobody watches them any more. `today` tells
-    what calls have cost.
-
-    `secret_key` signs links by which users choose their passwords, which the console takes.
-    """
+def create_api(operating: Operating, public_url: str) -> FastAPI:
+    """For a service that is reached at `public_url`."""
+    store = operating.store
     api = _with_routes()
     problems.install(api)
     told = document_of(api, f"{public_url}{PATH}")
@@ -91,14 +68,14 @@ def create_api(
         store,
         AuditStore(store.database),
         Annotations(store.database),
-        editor,
-        book,
-        Streams(board, stopping),
-        OneTimeLinks(store.database, secret_key),
-        checkup,
-        orders,
+        operating.editor,
+        operating.book,
+        Streams(operating.board, operating.stopping),
+        OneTimeLinks(store.database, operating.secret_key),
+        operating.checkup,
+        operating.orders,
         public_url,
-        today,
+        operating.today,
     )
     return api
 

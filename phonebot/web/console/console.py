@@ -12,23 +12,16 @@ The console: where its parts meet.
     /console/settings ...  health.py, account.py, tokens.py, people.py, audit.py
 """
 
-import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from phonebot.callbook import CallBook
-from phonebot.caps.today import Today
-from phonebot.outbound.orders import Orders
 from phonebot.store.annotations import Annotations
 from phonebot.store.audit import AuditStore
 from phonebot.store.links import OneTimeLinks
 from phonebot.store.snippets import Snippets
-from phonebot.store.store import Store
-from phonebot.web.board import Board
-from phonebot.web.checkups import Checkup
 from phonebot.web.console.account import AccountPages
 from phonebot.web.console.audit import AuditPages
 from phonebot.web.console.call_files import CallFiles
@@ -49,37 +42,24 @@ from phonebot.web.console.overview_page import OverviewPage
 from phonebot.web.console.people import PeoplePages
 from phonebot.web.console.tokens import TokenPages
 from phonebot.web.console.versions import VersionsPages
-from phonebot.web.editing import ProfileEditor
+from phonebot.web.operating import Operating
 
 
 class Console:
-    """
-    `urls` are those by which the service is reached, the public one first. `stopping`: see LivePages. `today` tells
-    what calls have cost.
-    """
+    """`urls` are those by which the service is reached, the public one first."""
 
-    def __init__(
-        self,
-        store: Store,
-        book: CallBook,
-        editor: ProfileEditor,
-        checkup: Checkup,
-        secret_key: str,
-        urls: Iterable[str],
-        board: Board,
-        orders: Orders,
-        stopping: asyncio.Event,
-        today: Callable[[], Today],
-    ) -> None:
+    def __init__(self, operating: Operating, urls: Iterable[str]) -> None:
         urls = tuple(urls)
-        links = OneTimeLinks(store.database, secret_key)
+        store, book, editor, board = operating.store, operating.book, operating.editor, operating.board
+        links = OneTimeLinks(store.database, operating.secret_key)
         self.frame = frame = Frame(urls)
         # http is let through by the settings for this machine alone.
-        self.guard = guard = Guard(store.sessions, frame, secret_key, urls, secure=urls[0].startswith("https://"))
+        secure = urls[0].startswith("https://")
+        self.guard = guard = Guard(store.sessions, frame, operating.secret_key, urls, secure=secure)
         self._pages = (
             Login(store.users, store.sessions, links, guard, frame),
-            LivePages(board, guard, frame, stopping),
-            OverviewPage(store.calls, today, guard, frame),
+            LivePages(board, guard, frame, operating.stopping),
+            OverviewPage(store.calls, operating.today, guard, frame),
             CallList(book, store.calls, Snippets(store.database), guard, frame),
             CallPage(book, Annotations(store.database), store.after, store.messages, store.numbers, guard, frame),
             CallFiles(book, guard, frame),
@@ -88,9 +68,9 @@ class Console:
             EditorPages(store.numbers, editor, guard, frame),
             VersionsPages(store.numbers, guard, frame),
             ManagePages(store.numbers, store.greetings, guard, frame),
-            OutboundPages(orders, store.outbound, store.numbers, guard, frame),
+            OutboundPages(operating.orders, store.outbound, store.numbers, guard, frame),
             OptOutPages(store.opt_outs, guard, frame),
-            HealthPages(checkup, guard, frame),
+            HealthPages(operating.checkup, guard, frame),
             AccountPages(store.users, store.sessions, guard, frame),
             TokenPages(store.tokens, guard, frame),
             PeoplePages(store.users, links, guard, frame, urls),
