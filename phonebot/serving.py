@@ -43,7 +43,7 @@ YOUNG_OBJECTS = 20_000  # what gathers until the garbage collector looks at it: 
 OLD_ROUNDS = 100
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 
 def demo_folder() -> Path:
@@ -105,7 +105,7 @@ async def stored_profiles(
     """
     if settings.profiles:
         for version in await ProfileEditor(store.numbers, settings.audio, known).follow_file(settings.profiles):
-            _log.info("%s: version %d is from %s", version.number, version.sequence, settings.profiles)
+            log.info("%s: version %d is from %s", version.number, version.sequence, settings.profiles)
     async with StoredProfiles(store.numbers, settings.audio).following() as profiles:
         yield profiles
 

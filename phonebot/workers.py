@@ -32,7 +32,7 @@ from phonebot.traces.setting_up import tracing_of
 from phonebot.web.app import create_app
 
 SHORTEST_S, LONGEST_S = 1.0, 30.0
-"""How long a worker that has died is waited with before there is another one: twice as long each time."""
+"""How long it takes until a worker that has died is replaced: twice as long each time."""
 LASTING_S = 60.0
 """One that has run so long has not died of its start: the next one is there at once."""
 SET_UP_WRONGLY = 2

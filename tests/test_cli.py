@@ -54,7 +54,7 @@ from phonebot.simulator.caller import (
 from phonebot.simulator.phone import dial
 from phonebot.simulator.record import CallRecord
 from phonebot.simulator.server import serve as serve_model
-from phonebot.web.webhooks import APOLOGY
+from phonebot.web.spent import APOLOGY
 
 pytestmark = pytest.mark.slow
 

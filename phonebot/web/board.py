@@ -30,7 +30,7 @@ from phonebot.errors import ListeningRefused, NotStored, StoreError
 from phonebot.hooks.events import ON_REQUEST
 from phonebot.hooks.events import Event as SessionEvent
 from phonebot.store.audit import Actor
-from phonebot.store.live import CARRIER, Command, LiveStore
+from phonebot.store.live import CARRIER, Command, LiveStore, What
 from phonebot.store.relay import Key
 from phonebot.tools.typist import check_text
 from phonebot.web.feed import Feed
@@ -179,15 +179,11 @@ class Board:
         """
         call = self._held.get(call_sid)
         if call is None:
-            await self._live_or_none(call_sid).ask(call_sid, "hang_up", actor)
+            await self._elsewhere(call_sid).ask(call_sid, "hang_up", actor)
             return
         call.hang_up(actor.name)
         log.info("call %.40r is ended by %.100r", call_sid, actor.name)
-        if self._live:
-            try:
-                await self._live.note("hang_up", call_sid, actor)
-            except StoreError as error:
-                log.error("that %.100r ended call %.40r is not audited: %s", actor.name, call_sid, error)
+        await self._note("hang_up", call_sid, actor)
 
     async def say(self, call_sid: str, wish: TextWish, actor: Actor) -> None:
         """
@@ -199,15 +195,20 @@ class Board:
         check_text(call_sid, wish.text)
         call = self._held.get(call_sid)
         if call is None:
-            live = self._live_or_none(call_sid)
+            live = self._elsewhere(call_sid)
             await live.ask(call_sid, "say", actor, wish=msgspec.json.encode(wish).decode())
             return
         call.say(wish, actor.name)
-        if self._live:
-            try:
-                await self._live.note("say", call_sid, actor)
-            except StoreError as error:
-                log.error("that %.100r typed into call %.40r is not audited: %s", actor.name, call_sid, error)
+        await self._note("say", call_sid, actor)
+
+    async def _note(self, what: What, call_sid: str, actor: Actor) -> None:
+        """What was done already is audited if it can be."""
+        if self._live is None:
+            return
+        try:
+            await self._live.note(what, call_sid, actor)
+        except StoreError as error:
+            log.error("%s of call %.40r by %.100r is not audited: %s", what, call_sid, actor.name, error)
 
     def hear(self, listener: Callable[[str, str], bool]) -> None:
         """
@@ -253,7 +254,7 @@ class Board:
         """
         call, wants_audio = self._held.get(call_sid), "audio" in names
         if call is None:
-            live = self._live_or_none(call_sid)
+            live = self._elsewhere(call_sid)
             snapshot = await self.call(call_sid)
             if snapshot and names & ON_REQUEST:
                 raise ListeningRefused(call_sid, ELSEWHERE.format(process=snapshot.process))
@@ -283,14 +284,15 @@ class Board:
                     await self._live.note("listen", call_sid, actor)
                 yield tap
             return
-        live, snapshot = self._live_or_none(call_sid), await self.call(call_sid)
+        live, snapshot = self._elsewhere(call_sid), await self.call(call_sid)
         if snapshot and not snapshot.audible:
             raise ListeningRefused(call_sid, UNHEARD)
         key, command = await live.ask(call_sid, "listen", actor, LISTEN_S)
         async with aclosing(self._relayed(live, key, command)) as sounds:
             yield sounds
 
-    def _live_or_none(self, call_sid: str) -> LiveStore:
+    def _elsewhere(self, call_sid: str) -> LiveStore:
+        """By which other processes are asked of a call. Raises NotStored where there are none."""
         if self._live is None:
             raise NotStored(f"there is no call {call_sid[:64]} in progress: it may have ended just now")
         return self._live

@@ -68,7 +68,11 @@ class Crowds:
         self._new = Attempts(bounds.new_per_caller_a_minute or 0, WINDOW_S, clock)
 
     def refuses(self, call: Party) -> Reason | None:
-        """Why a new call is one too many; None: it is not. A webhook that is sent again is the same call."""
+        """
+        Why a new call is one too many; None: it is not. A webhook that is sent again is the same call.
+
+        Asking counts it among its caller's new calls, whatever the answer is but that of too many of them.
+        """
         self._forget_old()
         if call.call_sid in self._expected:
             return None

@@ -138,6 +138,15 @@ def parts(events: Iterable[Event]) -> Iterable[str]:
         yield "".join(lines)
 
 
+def _read(part: str) -> Iterable[Event]:
+    """The events of a part. What a process of another version wrote and this one cannot read is left out."""
+    for line in part.splitlines():
+        try:
+            yield _EVENT.decode(line)
+        except msgspec.DecodeError as error:
+            log.debug("an event of another process cannot be read: %s", error)
+
+
 async def followed(live: LiveStore, key: Key, command: int, names: frozenset[str]) -> AsyncGenerator[Event, None]:
     """
     What happens in a call of another process, which was asked for it by this command; the history comes first.
@@ -152,8 +161,7 @@ async def followed(live: LiveStore, key: Key, command: int, names: frozenset[str
             is_last = outcome is not None
             for number, part in await live.relay.events(key, newest):
                 newest = number
-                for line in part.splitlines():
-                    event = _EVENT.decode(line)
+                for event in _read(part):
                     if event.type in names or isinstance(event, Dropped):
                         yield event
                     if isinstance(event, CallEnd):

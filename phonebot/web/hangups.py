@@ -6,7 +6,6 @@ open, silent and billed. So the status callback that tells of its end is expecte
 carrier's account is asked, and ends the call if it has to.
 """
 
-import asyncio
 import logging
 from collections.abc import Callable
 from types import TracebackType
@@ -16,6 +15,7 @@ from phonebot.call.actions import Outcome
 from phonebot.carrier.account import FINAL, CarrierAccount
 from phonebot.errors import AccountError
 from phonebot.web.callbacks import Statuses
+from phonebot.web.tasks import Tasks
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ class HangUps:
         self._account = account
         self._counted = counted
         self._verify_s = verify_s
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks()
 
     async def __aenter__(self) -> Self:
         return self
@@ -58,17 +58,13 @@ class HangUps:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.cancel()
 
     def ended(self, call_sid: str, outcome: Outcome) -> None:
         """A call of the carrier's has left its stream so. Nothing is done where it is not to be over."""
         if outcome in GOES_ON or len(self._tasks) >= MAX_WATCHED:
             return
-        task = asyncio.create_task(self._verify(call_sid), name=f"see that {call_sid} is over")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks.begin(self._verify(call_sid), f"see that {call_sid} is over")
 
     async def _verify(self, call_sid: str) -> None:
         with self._statuses.expecting(call_sid) as told:

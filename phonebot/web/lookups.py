@@ -20,6 +20,7 @@ from phonebot.agents.profile import Profile
 from phonebot.discretion import Personal
 from phonebot.tools.lookup import Found, Result, failed
 from phonebot.tools.workshop import Workshop
+from phonebot.web.tasks import Tasks
 
 MAX_BEGUN = 500
 """Calls whose streams have yet to come; of more the oldest is given up."""
@@ -37,7 +38,7 @@ class Lookups:
         self._count = count
         # By CallSid, the oldest first: of which version of a profile, when, and what comes of it.
         self._begun: OrderedDict[str, tuple[str, float, asyncio.Task[Found]]] = OrderedDict()
-        self._tasks: set[asyncio.Task[Found]] = set()
+        self._tasks = Tasks()
 
     async def __aenter__(self) -> Self:
         return self
@@ -45,9 +46,7 @@ class Lookups:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.cancel()
 
     def begin(self, call_sid: str, profile: Profile, caller: str, number: str) -> None:
         """A call comes in, which this profile answers, if it stays so."""
@@ -78,10 +77,7 @@ class Lookups:
 
     def _start(self, entry: Lookup, call_sid: str, caller: str, number: str) -> asyncio.Task[Found]:
         work = self._workshop.look_up(entry, caller=caller, number=number, call_sid=call_sid)
-        task = asyncio.create_task(work, name=f"look up the caller of {call_sid}")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
+        return self._tasks.begin(work, f"look up the caller of {call_sid}")
 
     async def _in_time(self, entry: Lookup, began_s: float, task: asyncio.Task[Found]) -> Found:
         left_s = began_s + entry.timeout_s - asyncio.get_running_loop().time()

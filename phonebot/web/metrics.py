@@ -49,12 +49,7 @@ from phonebot.web.webhooks import TurnedAway
 # Whoever sends one of these has passed a proxy: the peer's address says nothing of where he is.
 FORWARDED = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip")
 
-
-LIMITS: tuple[Limit, ...] = ("time", "cost", "number_day", "day")
-RESULTS = (
-    *("answered", "message_left", "machine", "fax"),
-    *("busy", "no_answer", "failed", "cancelled", "refused"),
-)
+RESULTS = ("answered", "message_left", "machine", "fax", "busy", "no_answer", "failed", "cancelled", "refused")
 BROKEN_OFF = ("stream_lost", "moved", "process_gone")
 TURNED_AWAY: tuple[TurnedAway, ...] = (*get_args(Reason), "closed", "spent", "stopping")
 DELIVERIES = ("delivered", "failed", "refused")
@@ -89,7 +84,7 @@ class Metrics:
         self.alarms = self._counter(
             "alarms", "Alarms of what calls cost in a day, by how much.", "level", ("near", "reached")
         )
-        self.limits = self._counter("limits_reached", "Calls that a limit has ended.", "limit", LIMITS)
+        self.limits = self._counter("limits_reached", "Calls that a limit has ended.", "limit", get_args(Limit))
         self.troubles = self._counter("troubles", "Things that went wrong and did not end the call.")
         self.lost = self._counter("model_sessions_lost", "Sessions lost in mid-call.", "why", ("lost", "renewed"))
         self.away = Histogram(

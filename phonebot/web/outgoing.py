@@ -28,6 +28,7 @@ from phonebot.outbound.policy import is_machine
 from phonebot.outbound.progress import Attempted, Progress
 from phonebot.store.outbound import OutboundCall, OutboundStore
 from phonebot.web.board import Board
+from phonebot.web.tasks import Tasks
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +92,7 @@ class Outgoing:
         self._callees: dict[str, Callee] = {}
         # By CallSid: what finds out which call it is, from the webhook until its stream comes.
         self._expected: OrderedDict[str, asyncio.Task[OutboundCall | None]] = OrderedDict()
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._asking, self._noting = Tasks(), Tasks()
 
     async def __aenter__(self) -> Self:
         return self
@@ -100,10 +101,8 @@ class Outgoing:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """What is to be noted is; nobody waits for who answered."""
-        for task in self._tasks:
-            if not task.get_name().startswith("note"):
-                task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._asking.cancel()
+        await self._noting.finish()
 
     # ------------------------------------------------------------------------------ a call in progress
 
@@ -113,7 +112,7 @@ class Outgoing:
         if attempted is None or call_sid in self._expected:
             return
         found = self._store.seen(attempted.call_id, attempted.number, call_sid)
-        self._expected[call_sid] = self._begin(_in_time(found), f"find outbound call {attempt}")
+        self._expected[call_sid] = self._asking.begin(_in_time(found), f"find outbound call {attempt}")
         while len(self._expected) > MAX_EXPECTED:
             self._expected.popitem(last=False)
 
@@ -121,7 +120,7 @@ class Outgoing:
         """The order by which a call is made; None when it cannot be known now."""
         task = self._expected.pop(call_sid, None)
         if task is None:  # the webhook came to another process
-            task = self._begin(_in_time(self._store.of_call(call_sid)), f"find outbound call of {call_sid}")
+            task = self._asking.begin(_in_time(self._store.of_call(call_sid)), f"find outbound call of {call_sid}")
         await asyncio.wait({task}, timeout=ORDER_S)
         return task.result() if task.done() and not task.cancelled() else None
 
@@ -140,7 +139,7 @@ class Outgoing:
         """A call has left its stream."""
         callee = self._callees.get(call_sid)
         if callee and callee.has_message:
-            self._begin(_in_time(self._progress.message_left(call_sid)), f"note message left in {call_sid}")
+            self._noting.begin(_in_time(self._progress.message_left(call_sid)), f"note message left in {call_sid}")
 
     # ------------------------------------------------------------------------------ what the carrier tells
 
@@ -160,7 +159,7 @@ class Outgoing:
         is_here = self._found_out(call_sid, answered_by)
         await _in_time(self._progress.detected(attempted, call_sid, answered_by))
         if not is_here:
-            self._begin(self._tell(call_sid, answered_by), f"tell who answered {call_sid}")
+            self._asking.begin(self._tell(call_sid, answered_by), f"tell who answered {call_sid}")
 
     def told(self, call_sid: str, wish: str) -> bool:
         """Another process tells something of a call that is held here; whether it was this."""
@@ -188,12 +187,6 @@ class Outgoing:
             except StoreError as error:
                 log.debug("who answered call %.40r is told later: %s", call_sid, error)
             await asyncio.sleep(TELL_EVERY_S)
-
-    def _begin(self, work: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
-        task = asyncio.create_task(work, name=name)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
 
 
 async def _in_time(work: Coroutine[Any, Any, Any]) -> Any:

@@ -12,7 +12,7 @@ import asyncio
 import fcntl
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 LOOKS_S = 0.3
@@ -34,14 +34,10 @@ class Roster:
         """This process runs while the block does. Where no file can be written, it runs unknown to the others."""
         with suppress(OSError):
             self._tidy()
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            file = self._path(self._process).open("wb")
-        except OSError:
-            yield
-            return
-        with file:
+        with ExitStack() as stack:
             with suppress(OSError):
+                self._folder.mkdir(parents=True, exist_ok=True)
+                file = stack.enter_context(self._path(self._process).open("wb"))
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield
             with suppress(OSError):

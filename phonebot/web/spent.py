@@ -13,7 +13,7 @@ from phonebot.carrier import twiml
 from phonebot.carrier.languages import spoken_language
 from phonebot.web.closed import now_here
 
-SORRY = "We are sorry, we cannot take your call at the moment. Please try again later."
+APOLOGY = "We are sorry, we cannot take your call at the moment. Please try again later."
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ class SpentNumbers:
             profile.limits.sorry, caller=caller, number=number, now=now_here(), language=profile.language
         )
         if profile.transfer_to is None:
-            return twiml.say_and_hang_up(say, language) if say else twiml.hang_up(SORRY)
+            return twiml.say_and_hang_up(say, language) if say else twiml.hang_up(APOLOGY)
         transfer = profile.transfer
         shows_caller = transfer.caller_id == "caller" or not number
         return twiml.put_through(

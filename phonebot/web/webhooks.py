@@ -39,7 +39,7 @@ from phonebot.web.live import LiveCalls
 from phonebot.web.lookups import Lookups
 from phonebot.web.outgoing import Outgoing
 from phonebot.web.profiles import Answering
-from phonebot.web.spent import SpentNumbers
+from phonebot.web.spent import APOLOGY, SpentNumbers
 from phonebot.web.traced import Endpoint, traced
 
 log = logging.getLogger(__name__)
@@ -52,7 +52,6 @@ MAX_ADDRESS_CHARACTERS = 100  # a SIP address may have more, but a token has to 
 _NOT_PLAIN = re.compile(r"[^ !#-\[\]-~]")
 TurnedAway: TypeAlias = Reason | Literal["closed", "spent", "stopping"]
 """Why the bot does not answer a call: its number is closed, the money of the day spent, or the process stops."""
-APOLOGY = "We are sorry, we cannot take your call at the moment. Please try again later."
 
 
 @dataclass(frozen=True, slots=True)

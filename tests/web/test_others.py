@@ -1,17 +1,21 @@
 """The calls of other processes, by their rows: those of another version, and more than are listed."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pytest
 
+from phonebot.hooks.events import USUAL, CallEnd, CallStart, Event
 from phonebot.store import live
+from phonebot.store.audit import Actor
 from phonebot.store.database import Database
 from phonebot.store.live import LiveCall, LiveStore
 from phonebot.web import others
 from phonebot.web.board import Board
 from phonebot.web.feed import Feed
+from phonebot.web.following import followed
 from phonebot.web.held import HeldCalls
 from phonebot.web.live_events import CallEnded, Snapshot
 from phonebot.web.subscription import Subscription
@@ -65,6 +69,32 @@ async def test_an_end_that_only_a_newer_version_knows_is_passed_on_and_the_watch
     begun = await anext(watching)
     assert isinstance(begun, Snapshot)
     assert begun.call_sid == "CA2"
+
+
+async def test_an_event_that_only_a_newer_version_knows_is_left_out_of_what_is_followed(
+    store: LiveStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    follows, newest_events = asyncio.Event(), store.newest_events
+
+    async def noted(key: live.Key) -> int:
+        newest = await newest_events(key)
+        follows.set()
+        return newest
+
+    monkeypatch.setattr(store, "newest_events", noted)
+    await store.write("there", [row("CA1")])
+    key, command = await store.ask("CA1", "follow", Actor("ada"), 8.0)
+    first, last = CallStart(t_ms=1), CallEnd(t_ms=9, outcome="time_limit")
+    lines = (msgspec.json.encode(first), b'{"type":"levitated","t_ms":5}', msgspec.json.encode(last))
+    events = followed(store, key, command, USUAL)
+    told = asyncio.ensure_future(_all(events))
+    await follows.wait()  # he is told what comes from now on
+    await store.put_events(key, 1, b"\n".join(lines).decode() + "\n")
+    assert await told == [first, last]
+
+
+async def _all(events: AsyncIterator[Event]) -> list[Event]:
+    return [event async for event in events]
 
 
 async def test_a_call_is_found_by_its_name_though_more_are_in_progress_than_are_listed(

@@ -38,7 +38,7 @@ from phonebot.replay.reader import CallLog, agrees
 from phonebot.simulator.caller import HangUp, Interrupt, Pause, Press, Say, WaitForBot, WaitForHangUp, WaitForQuiet
 from phonebot.simulator.outputs import Faults
 from phonebot.simulator.record import CallRecord
-from phonebot.web.webhooks import APOLOGY
+from phonebot.web.spent import APOLOGY
 
 FRAME_MS = 20
 
