@@ -30,7 +30,7 @@ IN_PATH = {
     "name": "nobody",
     "key": "none",
     "token": "none",
-    "path": "console.css",
+    "path": "phonebot.css",
 }
 """What stands in the place of a path's parameters."""
 

@@ -101,7 +101,7 @@ async def test_no_parameter_of_a_path_leads_out_of_its_place(
 async def test_static_files_are_those_of_their_folder(service: Service, secret: Path) -> None:
     places = (
         *("../console.py", "%2e%2e/console.py", "..%2fconsole.py", "%2e%2e%2ftemplates%2fbase.html"),
-        *("/etc/passwd", "%2fetc%2fpasswd", "..%5cconsole.py", "console.css%00.py", "vendor/../../console.py"),
+        *("/etc/passwd", "%2fetc%2fpasswd", "..%5cconsole.py", "phonebot.css%00.py", "vendor/../../console.py"),
         *("//etc/passwd", f"{secret}", "", "vendor", "."),
     )
     async with aiohttp.ClientSession() as http:

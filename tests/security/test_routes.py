@@ -213,7 +213,7 @@ async def test_every_answer_tells_browsers_what_they_may_not_do(service: Service
     """Pages, files, answers of the API, redirects, refusals, and what there is not."""
     wanted = headers(secure=False)
     asked = [(route.filled, method) for route in routes_of(service.app) for method in route.methods]
-    for path, method in [*asked, ("/console/static/console.css", "GET"), ("/nothing", "GET"), ("/login", "PATCH")]:
+    for path, method in [*asked, ("/console/static/phonebot.css", "GET"), ("/nothing", "GET"), ("/login", "PATCH")]:
         if path == "/logout":
             continue
         answer = await ask(visits["admin"].http, method, service.url + path)
@@ -245,7 +245,7 @@ async def test_a_browser_that_came_by_https_is_told_to_come_back_by_it(
     """TLS ends at a proxy: what counts is the public URL."""
     service = await start_service(model_url="wss://127.0.0.1:1", public_url="https://bot.example.com", store=store)
     async with aiohttp.ClientSession() as http:
-        for path in ("/login", "/healthz", "/nothing", "/console/static/console.css"):
+        for path in ("/login", "/healthz", "/nothing", "/console/static/phonebot.css"):
             answer = await ask(http, "GET", service.url + path)
             assert headers(secure=True).keys() <= answer.headers.keys()
             assert answer.headers["strict-transport-security"] == "max-age=31536000"

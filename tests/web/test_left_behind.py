@@ -42,7 +42,7 @@ class Deployment:
 
     def __init__(self, database: Database, folder: Path) -> None:
         self.database, self.live = database, LiveStore(database)
-        self.holder = Roster(folder, "host/1-aa")
+        self.folder, self.holder = folder, Roster(folder, "host/1-aa")
         self.asked = LeftBehind(self.live, CallStore(database), Roster(folder, "host/2-bb"))
 
     async def write(self, outcome: str | None = None) -> list[str]:
@@ -71,7 +71,7 @@ async def test_the_call_of_a_process_that_is_dead_is_known_at_once(
     monkeypatch.setattr(left_behind, "PATIENCE_S", 3_600)
     with deployment.holder.enrolled():
         await deployment.write()
-        file = next((deployment.holder._folder).iterdir())
+        file = next(deployment.folder.iterdir())
         kept = file.read_bytes()
     file.write_bytes(kept)  # as one that was killed leaves it
     assert await deployment.asked.of("CA1") == Left(None, standing_of(CALL))
