@@ -38,6 +38,8 @@ ARGUMENTS = (
 )
 WIDE = ViewportSize(width=1200, height=800)
 NARROW = ViewportSize(width=360, height=780)
+# By how much the page is wider than its window.
+OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 # Before the page's own scripts: what its policy forbids.
 WATCH_POLICY = """

@@ -115,10 +115,8 @@ async def test_of_ten_thousand_calls_a_page_is_shown_and_some_are_found(
         narrow = await get(
             "filters", f"/console/calls?number=%2B{SHOP[1:]}&caller=0012&outcome=stream_lost&to=2026-11-26"
         )
-        assert all(
-            outcome == "Connection lost" for outcome in re.findall(r'badge-warning"[^>]*>([^<]*)<', narrow.text)
-        )
-        assert sids(await get("overview", "/console/overview?from=2026-10-28&to=2026-11-27")) == []
+        assert re.findall(r'badge-warning"[^>]*>([^<]*)<', narrow.text) == ["Connection lost"] * 7
+        await get("overview", "/console/overview?from=2026-10-28&to=2026-11-27")
     with capsys.disabled():
         figures = ", ".join(f"{name} {ms:.0f} ms" for name, ms in took_ms.items())
         print(f"\n10,000 calls, {any_store.database.name}: {figures}")  # noqa: T201
@@ -208,7 +206,7 @@ async def test_what_was_done_after_a_call_is_shown_sent_again_and_given_up(visit
     assert 'hx-trigger="every 3s"' in page.text
     assert (await visit.send(path, f"{path}/give-up")).status == 303
     page = await visit.send(path, f"{path}/give-up")
-    assert "Nothing waits any more" in page.text or "nothing waits any more" in page.text
+    assert f"After call {SID} nothing waits any more." in page.text
     assert '<span class="badge badge-danger">Given up</span>' in page.text
     whats = [each.what for each in await AuditStore(store.database).page(target=SID)]
     assert whats == ["call.give_up", "call.deliver"]
@@ -387,6 +385,6 @@ async def test_the_parts_of_a_call_lead_to_each_other(store: Store, visit: Visit
     assert "parts:" not in (await visit.get(f"/console/calls/{SID}")).text
     await file(store, f"{SID}-2", started_at=NEWEST + timedelta(minutes=1))
     page = await visit.get(f"/console/calls/{SID}-2")
-    assert "The caller&#39;s call had 2 parts:" in page.text or "The caller's call had 2 parts:" in page.text
+    assert "The caller's call had 2 parts:" in page.text
     assert re.search(rf'console/calls/{SID}"[^>]*>part 1</a>', page.text)
     assert re.search(rf'console/calls/{SID}-2" aria-current="page">part 2</a>', page.text)

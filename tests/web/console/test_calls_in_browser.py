@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from browser_driver import WATCH_POLICY, PhonePage, browser
+from browser_driver import NARROW, OVERFLOW, WATCH_POLICY, PhonePage, browser
 from filed_calls import NEWEST, file_fixture, fill
 from playwright.async_api import Page
 from service_driver import PATIENCE_S, StartService
@@ -20,8 +20,6 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 NOWHERE = "wss://127.0.0.1:1"  # no call is held here
 SID = "CA" + "a" * 32
 PERIOD = "from=2026-10-29&to=2026-11-27"
-# As wide as the window, and no wider.
-OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 POSITION = "Number(document.querySelector('[data-player]').dataset.positionMs)"
 CURRENT = "document.querySelector('[data-part=lines] [aria-current]')?.dataset.start"
 
@@ -117,7 +115,7 @@ async def test_a_call_is_found_heard_noted_and_deleted(
         assert await shown.violations() == []
         await page.reload()
         assert await page.get_by_label("Note", exact=True).input_value() == "Wants Tuesday <b>morning</b>"
-        await page.set_viewport_size({"width": 360, "height": 780})
+        await page.set_viewport_size(NARROW)
         await page.wait_for_selector(".wave-picture")
         assert await page.evaluate(OVERFLOW) == 0
 
@@ -129,7 +127,7 @@ async def test_a_call_is_found_heard_noted_and_deleted(
         assert await page.locator(f"a[href*='{SID}']").count() == 0
         for path in ("calls", "overview"):
             await page.goto(f"{service.url}/console/{path}?{PERIOD}")
-            await page.set_viewport_size({"width": 360, "height": 780})
+            await page.set_viewport_size(NARROW)
             assert await page.evaluate(OVERFLOW) == 0
             assert await shown.violations() == []
         assert shown.complaints == []

@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from browser_driver import PhonePage, browser
+from browser_driver import NARROW, OVERFLOW, PhonePage, browser
 from service_driver import SECRET_KEY, StartService
 from sign_in import PASSWORD
 
@@ -16,8 +16,6 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 
 NOWHERE = "wss://127.0.0.1:1"  # no call is held here
 LONG = "Rosa's Trattoria, good evening! We are open from Tuesday to Sunday. What can I do for you?"
-# As wide as the window, and no wider.
-OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 
 async def test_the_first_login_leads_from_the_printed_link_to_the_phone(
@@ -62,7 +60,7 @@ async def test_the_first_login_leads_from_the_printed_link_to_the_phone(
         await page.keyboard.press("Enter")
         await page.wait_for_url("**/console/overview")
         await page.get_by_role("link", name="Numbers", exact=True).click()
-        await page.set_viewport_size({"width": 360, "height": 780})
+        await page.set_viewport_size(NARROW)
         assert await page.evaluate(OVERFLOW) == 0
         await page.get_by_role("link", name="Try it: +15550100000").click()
         await page.wait_for_selector('phonebot-phone[data-number="+15550100000"] [data-part="call"]:enabled')

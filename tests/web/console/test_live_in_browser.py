@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from browser_driver import NARROW, WATCH_POLICY, PhonePage, browser
+from browser_driver import NARROW, OVERFLOW, WATCH_POLICY, PhonePage, browser
 from playwright.async_api import Page
 from service_driver import PROFILE, SECRET_KEY, SPEECH, Service, StartService, Witness, until
 
@@ -20,7 +20,6 @@ from phonebot.store.store import Store
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 
 TALK = (WaitForQuiet(300), Say(SPEECH), Interrupt(900, SPEECH), *(WaitForQuiet(300), Pause(400), Say(SPEECH)) * 20)
-OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 LOUD = """() => ["level-caller", "level-bot"].every((part) => {
     const bar = document.querySelector(`[data-part="levels"]:not([hidden]) [data-part="${part}"]`);
     window.loud ??= {};

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from browser_driver import WATCH_POLICY, PhonePage, browser, phrase, recording
+from browser_driver import OVERFLOW, WATCH_POLICY, PhonePage, browser, phrase, recording
 from console_driver import Visit
 from outbound_driver import ADA, Desk, staged
 from playwright.async_api import ViewportSize
@@ -19,7 +19,6 @@ from phonebot.store.database import Database
 TALKS = Human((WaitForQuiet(200), Say(SPEECH, "a question"), WaitForBot(), HangUp()), after_s=1)
 REASON = "The table for four on Friday at 19:00 is free again: ask whether they still want it."
 WIDE, NARROW = ViewportSize(width=1280, height=800), ViewportSize(width=390, height=844)
-OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 HER, HIM = "+15550100123", "+15550100124"
 
 

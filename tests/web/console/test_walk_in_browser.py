@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
-from browser_driver import FOR_TESTS, WATCH_POLICY, PhonePage, browser, phrase, recording
+from browser_driver import FOR_TESTS, OVERFLOW, WATCH_POLICY, PhonePage, browser, phrase, recording
 from playwright.async_api import BrowserContext, Dialog, ViewportSize
 from service_driver import SECRET_KEY, Service, StartService
 from sign_in import PASSWORD
@@ -25,8 +25,6 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 
 NUMBER = "+15550100000"
 WIDE, NARROW = ViewportSize(width=1280, height=800), ViewportSize(width=390, height=844)
-# As wide as the window, and no wider.
-OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 # What a form of the page would send, sent though its fields are disabled: by somebody who does not use the page.
 FORGED = """async () => {
     const csrf = document.querySelector("meta[name=csrf-token]").content;
