@@ -374,6 +374,7 @@ const TURN_WORDS = {
 };
 const OUTCOME_WORDS = {
   caller_hung_up: "You hung up.",
+  bot_hung_up: "The bot hung up.",
   operator_hung_up: "An operator ended the call.",
   guardrail: "A guardrail ended the call.",
   model_failed: "The model failed: a caller would have heard an apology.",
