@@ -12,6 +12,7 @@ from phonebot.store import live
 from phonebot.store.audit import Actor
 from phonebot.store.database import Database
 from phonebot.store.live import LiveCall, LiveStore
+from phonebot.store.relay import Key
 from phonebot.web import others
 from phonebot.web.board import Board
 from phonebot.web.feed import Feed
@@ -74,14 +75,14 @@ async def test_an_end_that_only_a_newer_version_knows_is_passed_on_and_the_watch
 async def test_an_event_that_only_a_newer_version_knows_is_left_out_of_what_is_followed(
     store: LiveStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    follows, newest_events = asyncio.Event(), store.newest_events
+    follows, newest_events = asyncio.Event(), store.relay.newest_events
 
-    async def noted(key: live.Key) -> int:
+    async def noted(key: Key) -> int:
         newest = await newest_events(key)
         follows.set()
         return newest
 
-    monkeypatch.setattr(store, "newest_events", noted)
+    monkeypatch.setattr(store.relay, "newest_events", noted)
     await store.write("there", [row("CA1")])
     key, command = await store.ask("CA1", "follow", Actor("ada"), 8.0)
     first, last = CallStart(t_ms=1), CallEnd(t_ms=9, outcome="time_limit")
@@ -89,7 +90,7 @@ async def test_an_event_that_only_a_newer_version_knows_is_left_out_of_what_is_f
     events = followed(store, key, command, USUAL)
     told = asyncio.ensure_future(_all(events))
     await follows.wait()  # he is told what comes from now on
-    await store.put_events(key, 1, b"\n".join(lines).decode() + "\n")
+    await store.relay.put_events(key, 1, b"\n".join(lines).decode() + "\n")
     assert await told == [first, last]
 
 
