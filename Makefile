@@ -9,6 +9,8 @@
 #   make audit                looks the versions that are installed up among known vulnerabilities (needs api.osv.dev)
 #   make clips                speaks anew what callers hear where the model cannot: after a change of its words
 #   make fixtures             records fixtures/calls anew: after a change of the core that is meant to be one
+#   make dist                 the wheel and the source archive, in dist
+#   make release-notes        what CHANGELOG.md says of a version  (VERSION=0.2.0; else of what is not released)
 # Another Python: make test PY=python3.13 VENV=.venv313
 
 PY    ?= python3
@@ -16,10 +18,11 @@ VENV  ?= .venv
 ARGS  ?=
 SEED  ?= $(shell date +%Y%m%d)
 CALLS ?= 10000
+VERSION ?= Unreleased
 BIN   := $(VENV)/bin
 UV     = $(VENV)-lock/bin/uv
 
-.PHONY: demo test nightly check format docs audit clips fixtures lock clean fuzz chaos
+.PHONY: demo test nightly check format docs audit clips fixtures dist release-notes lock clean fuzz chaos
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/demo.stamp
@@ -69,6 +72,14 @@ clips: $(VENV)/test.stamp
 
 fixtures: $(VENV)/test.stamp
 	PYTHONPATH=tests $(BIN)/python tests/record_calls.py $(ARGS)
+
+# hatchling is the build's backend: nothing is downloaded for it.
+dist: $(VENV)/demo.stamp
+	rm -rf dist
+	$(BIN)/hatchling build -d dist
+
+release-notes: $(VENV)/bin/pip
+	@$(BIN)/python tests/release_notes.py $(VERSION)
 
 $(VENV)/bin/pip:
 	@$(PY) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \

@@ -13,6 +13,7 @@ from typing import Self
 import aiohttp
 from yarl import URL
 
+from phonebot import __version__
 from phonebot.tools.addresses import AddressRefused, Hosts, PublicResolver
 from phonebot.tools.running import ToolFault
 
@@ -55,7 +56,7 @@ class HttpClient:
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,  # a small answer must not grow
             trust_env=False,
-            headers={"User-Agent": "phonebot", "Accept-Encoding": "identity"},
+            headers={"User-Agent": f"phonebot/{__version__}", "Accept-Encoding": "identity"},
         )
         return self
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from phonebot import __version__
 from phonebot.agents.profile import Profile
 from phonebot.agents.tools import HttpTool
 from phonebot.tools.addresses import Hosts
@@ -153,6 +154,7 @@ async def test_nothing_is_sent_but_what_was_said() -> None:
         for _ in range(2):
             await function.run('{"id": "7"}', ToolContext(""), Threads().run)
     assert seen.keys() == {"Host", "User-Agent", "Accept", "Accept-Encoding"}
+    assert seen["User-Agent"] == f"phonebot/{__version__}"
 
 
 async def test_an_answer_over_the_limit_is_cut_and_says_so() -> None:
