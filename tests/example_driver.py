@@ -8,7 +8,6 @@ An example as its README has it: its commands are typed in a copy of its folder,
 """
 
 import asyncio
-import json
 import shlex
 import shutil
 import socket
@@ -25,6 +24,8 @@ from written_code import ROOT, shell_lines
 
 from phonebot.simulator.caller import Step, load_scenario
 from phonebot.simulator.switchboard import ACCOUNT_SID, AUTH_TOKEN, Switchboard
+from phonebot.store.calls import Filters
+from phonebot.store.store import Store
 
 COMMAND_S = 90.0
 """A command holds a call at most."""
@@ -116,13 +117,18 @@ class Example:
         """What somebody of its callers does."""
         return load_scenario(self.folder / "caller" / f"{name}.toml")
 
-    async def lines_of_calls(self) -> list[list[str]]:
-        """What was said in each call that is filed, the first call first, as "bot: Hello"."""
-        listed = json.loads(await self.run("phonebot", "calls", "list", "--json"))
-        shown = [
-            json.loads(await self.run("phonebot", "calls", "show", each["call_sid"], "--json")) for each in listed
-        ]
-        return [[f"{turn['who']}: {turn['text']}" for turn in call["turns"]] for call in reversed(shown)]
+    async def lines_of_the_call(self) -> list[str]:
+        """What was said in the only call, once it is filed, as "bot: Hello"."""
+        data = self.folder / "data"
+        store = await Store.open(f"sqlite:///{data / 'phonebot.db'}", (data / "calls").as_uri())
+        try:
+            async with asyncio.timeout(COMMAND_S):
+                while not (rows := (await store.calls.page(Filters())).calls):
+                    await asyncio.sleep(0.1)
+            (row,) = rows
+            return [f"{turn.who}: {turn.text}" for turn in (await store.calls.get(row.call_sid)).turns]
+        finally:
+            await store.close()
 
     async def type_in(self, *parts: str, code: int = 0) -> str:
         """What the command tells, which ends with this exit code."""
@@ -142,9 +148,8 @@ class Example:
     async def rehearse(self) -> str:
         """The rehearsals, by `pytest` as the README has it; of the plugins phonebot's alone."""
         words = self.written("pytest")
-        return await self.run(
-            *words, "-p", "phonebot.replay.pytest_plugin", "-p", "no:cacheprovider", "-p", "no:asyncio"
-        )
+        self.settings["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+        return await self.run(*words, "-p", "phonebot.replay.pytest_plugin", "-p", "no:cacheprovider")
 
     def _environment(self) -> dict[str, str]:
         settings = {"COLUMNS": "120", **self.settings}

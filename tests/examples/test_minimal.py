@@ -12,7 +12,7 @@ async def test_the_caller_is_answered_and_the_call_is_in_the_list(tmp_path: Path
         await example.serve()
         await example.type_in("phonebot call ")
         assert (example.folder / "call.wav").is_file()
-        (lines,) = await example.lines_of_calls()
+        lines = await example.lines_of_the_call()
         assert lines[0] == "bot: Hello, Rosa's Trattoria, how can I help?"
         assert lines[1:3] == [
             "caller: when are you open",

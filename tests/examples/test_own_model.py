@@ -20,7 +20,7 @@ async def test_calls_are_answered_by_the_server_that_the_file_names(tmp_path: Pa
         await example.serve()
         await example.type_in("phonebot call ")
         assert "model our-speech-model" in "\n".join(model.told)
-        (lines,) = await example.lines_of_calls()
+        lines = await example.lines_of_the_call()
         assert lines[1] == "caller: what are your opening hours"
         assert lines[2].startswith("bot: We are open from Monday to Friday")
         told = await example.type_in("phonebot doctor --dev")

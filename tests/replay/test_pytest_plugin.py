@@ -32,11 +32,11 @@ def repository(tmp_path: Path) -> Path:
 
 
 def pytest_in(folder: Path, *arguments: str) -> tuple[int, str]:
-    """Exit code and output."""
+    """Exit code and output, without the plugins that this project's own tests need."""
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-v", *arguments],
         cwd=folder,
-        env=environment(PYTHONDONTWRITEBYTECODE="1"),
+        env=environment(PYTHONDONTWRITEBYTECODE="1", PYTEST_DISABLE_PLUGIN_AUTOLOAD="1"),
         capture_output=True,
         text=True,
         timeout=120,
@@ -133,8 +133,9 @@ def test_the_page_on_testing_tells_of_tests_that_pass(tmp_path: Path) -> None:
     assert (code, "2 passed" in output) == (0, True), output
 
 
-@pytest.mark.timeout(400)  # four processes, two of them with a whole service
-def test_the_phone_is_a_setting(repository: Path) -> None:
+@pytest.fixture
+def phone_setting(repository: Path) -> Path:
+    """The repository with the service as the phone's other side, and a test that holds with no other."""
     (repository / "test_phone.py").write_text(
         "def test_it(phone):\n"
         "    phone.profile(greeting='Hello')\n"
@@ -142,14 +143,27 @@ def test_the_phone_is_a_setting(repository: Path) -> None:
         "    phone.expect_heard('Hello')\n"
         "    assert type(phone._line).__name__ == 'ServiceLine'\n"
     )
-    assert "1 failed" in pytest_in(repository, "test_phone.py")[1]
-    assert "1 passed" in pytest_in(repository, "test_phone.py", "--phone", "service")[1]
     with (repository / "pytest.ini").open("a") as settings:
         settings.write("phonebot_phone = service\n")
-    assert "1 passed" in pytest_in(repository, "test_phone.py")[1]
+    return repository
+
+
+def test_the_phone_is_a_setting(phone_setting: Path) -> None:
+    code, output = pytest_in(phone_setting, "test_phone.py")
+    assert (code, "1 passed" in output) == (0, True), output
+
+
+def test_the_command_line_outweighs_the_phone_of_the_settings(phone_setting: Path) -> None:
+    code, output = pytest_in(phone_setting, "test_phone.py", "--phone", "core")
+    assert (code, "1 failed" in output, "ServiceLine" in output) == (1, True, True), output
+
+
+def test_profiles_that_are_set_and_not_there_are_an_error(repository: Path) -> None:
+    (repository / "test_phone.py").write_text("def test_it(phone): phone.dial()\n")
     with (repository / "pytest.ini").open("a") as settings:
         settings.write("phonebot_profiles = nowhere.toml\n")
-    assert "nowhere.toml: there is no such file" in pytest_in(repository, "test_phone.py")[1]
+    code, output = pytest_in(repository, "test_phone.py")
+    assert (code, "nowhere.toml: there is no such file" in output) == (1, True), output
 
 
 def test_a_folder_that_is_set_and_not_there_is_an_error(repository: Path) -> None:
