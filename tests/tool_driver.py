@@ -38,10 +38,12 @@ def bot_lines(witness: Witness) -> list[str]:
 
 
 def check_replay(log: CallLog) -> None:
+    """Fed to a new Call, what is on disk makes it do the same again, to its end."""
     core = Core(log.plan)
     for step in log.steps:
         actions = core.receive(step.input, step.now_ms)
         assert all(agrees(kept, action) for kept, action in zip(step.actions, actions, strict=True))
+    assert core.ended
 
 
 @asynccontextmanager

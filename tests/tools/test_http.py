@@ -2,12 +2,12 @@
 
 import asyncio
 import hmac
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 from aiohttp import web
+from tool_driver import shop
 
 from phonebot import __version__
 from phonebot.agents.profile import Profile
@@ -105,22 +105,8 @@ def test_arguments_that_do_not_fit_are_refused_before_anything_is_sent(arguments
 # ------------------------------------------------------------------------------------------- what comes back
 
 
-@asynccontextmanager
-async def served(handle: Handle) -> AsyncIterator[str]:
-    """A server on this machine; yields its URL."""
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", handle)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    finally:
-        await runner.cleanup()
-
-
 async def told(handle: Handle, allowed: tuple[str, ...] = ("127.0.0.1",), **changes: Any) -> str:
-    async with served(handle) as url, HttpClient(Hosts(allowed)) as client:
+    async with shop(handle) as url, HttpClient(Hosts(allowed)) as client:
         function = HttpFunction(entry(url=f"{url}/{{id}}", **changes), {}, client)
         return await function.run('{"id": "7"}', CONTEXT, Threads().run)
 
@@ -149,7 +135,7 @@ async def test_nothing_is_sent_but_what_was_said() -> None:
         seen.update(request.headers)
         return web.Response(text="", headers={"Set-Cookie": "a=b"})
 
-    async with served(handle) as url, HttpClient(Hosts(["127.0.0.1"])) as client:
+    async with shop(handle) as url, HttpClient(Hosts(["127.0.0.1"])) as client:
         function = HttpFunction(entry(url=f"{url}/{{id}}", method="GET"), {}, client)
         for _ in range(2):
             await function.run('{"id": "7"}', ToolContext(""), Threads().run)

@@ -1,13 +1,13 @@
 """Guardrails, in whole calls over sockets."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from aiohttp import web
 from service_driver import PROFILE, SHORT_ANSWER, SPEECH, Service, StartService, Witness, until
+from tool_driver import bot_lines, check_replay, shop
 
 from phonebot.agents.profile import Profile
 from phonebot.call.actions import (
@@ -22,10 +22,8 @@ from phonebot.call.actions import (
     PlayAudio,
     RunTool,
 )
-from phonebot.call.call import Call as Core
 from phonebot.call.guardrails import UNKNOWN
 from phonebot.call.inputs import Checked
-from phonebot.replay.reader import CallLog, agrees
 from phonebot.simulator.caller import HangUp, Pause, Say, WaitForHangUp, WaitForQuiet
 from phonebot.simulator.mind import Call, Context
 from phonebot.simulator.mind import Say as Speak
@@ -75,35 +73,9 @@ async def serve(
     return await start(profile=profile, minds=lambda: Told(answer), PHONEBOT_TOOLS="call_tools", **terms)
 
 
-def bot_lines(witness: Witness) -> list[str]:
+def heard_lines(witness: Witness) -> list[str]:
+    """What the caller was told; `bot_lines` are what the model believes that it said."""
     return [line.text for line in witness.saw(Line) if line.role == "bot"]
-
-
-def check_replay(log: CallLog) -> None:
-    core = Core(log.plan)
-    for step in log.steps:
-        actions = core.receive(step.input, step.now_ms)
-        assert all(agrees(kept, action) for kept, action in zip(step.actions, actions, strict=True))
-
-
-def believed(witness: Witness) -> list[str]:
-    """What the model believes that it said."""
-    assert witness.session is not None
-    return [line.text for line in witness.session.lines if line.role == "assistant"]
-
-
-@asynccontextmanager
-async def server(handler: Any) -> AsyncIterator[str]:
-    """A server on this machine; yields its URL."""
-    app = web.Application()
-    app.router.add_post("/check", handler)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}/check"
-    finally:
-        await runner.cleanup()
 
 
 # ------------------------------------------------------------------------------------------- the bot's words
@@ -122,10 +94,10 @@ async def test_words_stop_the_bot_and_others_are_said(start_service: StartServic
     (cut,) = witness.saw(Cut)
     assert cut.settled == "fence"
     assert witness.saw(BargeIn) == []
-    hello, *stopped, harmless = bot_lines(witness)
+    hello, *stopped, harmless = heard_lines(witness)
     assert (hello, harmless) == ("Hi", HARMLESS)
     assert all("blue pills" not in line for line in stopped)
-    assert "blue pills" not in " ".join(believed(witness))
+    assert "blue pills" not in " ".join(bot_lines(witness))
     assert witness.troubles == []
     await service.stop()
     check_replay(service.log())
@@ -137,8 +109,8 @@ async def test_a_pattern_makes_the_model_correct_itself(start_service: StartServ
     await service.dial(QUIET, QUESTION, WaitForQuiet(1_000), HangUp())
     (witness,) = service.witnesses
     assert len(witness.saw(GuardrailTripped)) == 1
+    assert heard_lines(witness)[-1] == SHORT_ANSWER
     assert bot_lines(witness)[-1] == SHORT_ANSWER
-    assert believed(witness)[-1] == SHORT_ANSWER
     await service.stop()
     check_replay(service.log())
 
@@ -150,7 +122,7 @@ async def test_a_guardrail_that_lets_it_go_on_is_noted_and_nothing_is_cut(start_
     (witness,) = service.witnesses
     assert len(witness.saw(GuardrailTripped)) == 1
     assert witness.saw(ClearPlayback) == []
-    assert bot_lines(witness) == ["Hi", ADVICE]
+    assert heard_lines(witness) == ["Hi", ADVICE]
 
 
 async def test_what_a_guardrail_does_not_find_out_stops_nobody(start_service: StartService) -> None:
@@ -158,7 +130,7 @@ async def test_what_a_guardrail_does_not_find_out_stops_nobody(start_service: St
     service = await serve(start_service, advises, *rails, {"name": "gone", "function": "gone"})
     await service.dial(QUIET, QUESTION, WaitForQuiet(1_000), HangUp())
     (witness,) = service.witnesses
-    assert bot_lines(witness) == ["Hi", ADVICE]
+    assert heard_lines(witness) == ["Hi", ADVICE]
     failed = [each for each in witness.saw(Checked) if each.problem]
     assert len(failed) > 3
     assert sorted(witness.troubles) == [
@@ -195,7 +167,7 @@ async def test_a_second_model_answers_whether_the_bot_is_to_be_stopped(start_ser
     await service.dial(QUIET, QUESTION, WaitForQuiet(1_000), HangUp())
     (witness,) = service.witnesses
     assert [tripped.guardrail for tripped in witness.saw(GuardrailTripped)] == ["pills"]
-    assert bot_lines(witness)[-1] == HARMLESS
+    assert heard_lines(witness)[-1] == HARMLESS
     assert judged[0] == "Hi"
     assert "pills" in judged[-1]
     assert witness.troubles == []
@@ -213,7 +185,7 @@ async def test_a_function_ends_the_call_with_words_that_are_heard(start_service:
     (witness,) = service.witnesses
     (tripped,) = witness.saw(GuardrailTripped)
     assert (tripped.on, tripped.why) == ("caller", "caller said it")
-    assert bot_lines(witness)[-1] == "Goodbye then."
+    assert heard_lines(witness)[-1] == "Goodbye then."
     assert [each.outcome for each in witness.saw(Ended)] == ["guardrail"]
     assert (record.outcome, record.violations) == ("bot hung up", [])
     await service.stop()
@@ -232,7 +204,7 @@ async def test_a_guardrail_hands_over_to_an_agent(start_service: StartService) -
     await service.dial(QUIET, QUESTION, WaitForQuiet(1_000), HangUp())
     (witness,) = service.witnesses
     assert witness.saw(HandOff) == [HandOff("main", "billing")]
-    assert bot_lines(witness)[-1] == "Billing here."
+    assert heard_lines(witness)[-1] == "Billing here."
     await service.stop()
     check_replay(service.log())
 
@@ -247,7 +219,7 @@ async def test_a_server_forbids_arguments_and_the_function_does_not_run(start_se
         asked.append((await request.json(), request.headers))
         return web.json_response({"tripped": True, "reason": "closed on that day"})
 
-    async with server(forbid) as url:
+    async with shop(forbid) as url:
         rail = {"name": "days", "on": "arguments", "url": url, "sign_with": "SHOP", "tools": ["dish_of_the_day"]}
         service = await serve(
             start_service,
@@ -266,7 +238,7 @@ async def test_a_server_forbids_arguments_and_the_function_does_not_run(start_se
     assert headers["X-Phonebot-Signature"].startswith("v1=")
     (witness,) = service.witnesses
     assert witness.saw(RunTool) == []
-    assert bot_lines(witness)[-1].startswith("Told: Not done: the guardrail days")
+    assert heard_lines(witness)[-1].startswith("Told: Not done: the guardrail days")
     check_replay(service.log())
 
 
@@ -277,7 +249,7 @@ async def test_a_server_that_talks_nonsense_forbids_and_the_call_goes_on(
     async def nonsense(request: web.Request) -> web.Response:
         return web.Response(status=500) if answer == "500" else web.Response(text=answer)
 
-    async with server(nonsense) as url:
+    async with shop(nonsense) as url:
         rail = {"name": "days", "on": "arguments", "url": url}
         service = await serve(
             start_service,
@@ -289,7 +261,7 @@ async def test_a_server_that_talks_nonsense_forbids_and_the_call_goes_on(
         await service.dial(QUIET, QUESTION, WaitForQuiet(1_000), HangUp())
     (witness,) = service.witnesses
     assert witness.saw(RunTool) == []
-    assert bot_lines(witness)[-1] == f"Told: {UNKNOWN[:40]}"
+    assert heard_lines(witness)[-1] == f"Told: {UNKNOWN[:40]}"
     (trouble,) = witness.troubles
     assert trouble.startswith("guardrail days: ")
 
@@ -303,14 +275,14 @@ async def test_while_a_server_thinks_the_bot_says_the_filler_and_then_the_functi
         await gate.wait()
         return web.json_response({"tripped": False})
 
-    async with server(allow) as url:
+    async with shop(allow) as url:
         rail = {"name": "days", "on": "arguments", "url": url, "timeout_s": 20}
         service = await serve(
             start_service, calls("look_up"), rail, tools=["look_up"], PHONEBOT_TOOL_HOSTS_ALLOWED="127.0.0.1"
         )
 
         async def open_gate() -> None:
-            await until(lambda: any(FILLER in bot_lines(witness) for witness in service.witnesses))
+            await until(lambda: any(FILLER in heard_lines(witness) for witness in service.witnesses))
             import call_tools
 
             call_tools.gate = asyncio.Event()
@@ -323,7 +295,7 @@ async def test_while_a_server_thinks_the_bot_says_the_filler_and_then_the_functi
     (witness,) = service.witnesses
     kinds = [type(each) for each in witness.history if isinstance(each, Check | Checked | RunTool)]
     assert kinds == [Check, Checked, RunTool]
-    assert bot_lines(witness)[-1] == "Told: Found."
+    assert heard_lines(witness)[-1] == "Told: Found."
 
 
 async def test_a_caller_who_hangs_up_leaves_no_check_running(start_service: StartService) -> None:

@@ -18,12 +18,12 @@ from service_driver import (
     scripted_model,
     until,
 )
+from tool_driver import check_replay
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import InvalidStatus
 
 from phonebot.agents.profile import Profile
 from phonebot.call.actions import BargeIn, Cut, FalseAlarm, Held, Line, PlayAudio, Tell
-from phonebot.call.call import Call
 from phonebot.call.inputs import ModelReady
 from phonebot.call.plan import CarrierTraits
 from phonebot.carrier.messages import Start
@@ -34,7 +34,6 @@ from phonebot.realtime.events import (
     SpeechStarted,
     SpeechStopped,
 )
-from phonebot.replay.reader import CallLog, agrees
 from phonebot.simulator.caller import HangUp, Interrupt, Pause, Press, Say, WaitForBot, WaitForHangUp, WaitForQuiet
 from phonebot.simulator.outputs import Faults
 from phonebot.simulator.record import CallRecord
@@ -91,16 +90,6 @@ def check_conversation(witness: Witness, record: CallRecord) -> None:
     assert LONG_ANSWER.startswith(answer.text)
     assert 0 < len(answer.text) < len(LONG_ANSWER)
     assert witness.troubles == []
-
-
-def check_replay(log: CallLog) -> None:
-    """Fed to a new Call, what is on disk makes it do the same again."""
-    call = Call(log.plan)
-    for step in log.steps:
-        actions = call.receive(step.input, step.now_ms)
-        assert len(actions) == len(step.actions)
-        assert all(agrees(kept, action) for kept, action in zip(step.actions, actions, strict=True))
-    assert call.ended
 
 
 @pytest.mark.parametrize("dialect", ["ga", "beta"])
