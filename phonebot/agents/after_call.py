@@ -11,11 +11,12 @@ docs/after-the-call.md explains it to operators.
 from collections.abc import Iterator
 from typing import Annotated, Any, TypeAlias
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 from pydantic_core import ErrorDetails
 
 from phonebot.agents import faults
 from phonebot.agents.destination import Destination
+from phonebot.agents.table import Table
 from phonebot.agents.tools import Known, check_schema
 
 MAX_WISH_CHARACTERS = 4_000
@@ -30,18 +31,14 @@ _Model: TypeAlias = Annotated[
 ]
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class Summary(_Table):
+class Summary(Table):
     """A few sentences about the call. None: `prompt`, a built-in one; `model`, the deployment's for texts."""
 
     prompt: _Prompt = None
     model: _Model = None
 
 
-class Extract(_Table):
+class Extract(Table):
     """Data about the call that fit a JSON schema of type object; otherwise as Summary."""
 
     wanted: Annotated[
@@ -85,7 +82,7 @@ AfterCallWish: TypeAlias = Annotated[
 TABLES: dict[str, type[BaseModel]] = {"summary": Summary, "extract": Extract, "after_call": AfterCall}
 
 
-class Wishes(_Table):
+class Wishes(Table):
     """All that a profile wants to be done after its calls."""
 
     summary: SummaryWish = None

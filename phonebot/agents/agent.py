@@ -9,13 +9,14 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from pydantic_core import ErrorDetails
 
 from phonebot.agents import faults
 from phonebot.agents import tools as functions
 from phonebot.agents.guardrails import Guardrails
 from phonebot.agents.guardrails import sentence as guardrail_sentence
+from phonebot.agents.table import Table
 
 MAIN = "main"
 """What the agent is called that a profile itself is."""
@@ -35,7 +36,7 @@ Handoffs: TypeAlias = Annotated[
 ]
 
 
-class Agent(BaseModel):
+class Agent(Table):
     """
     An agent that others hand over to. `description` tells the model of those when to; `handoffs`, to whom it may.
 
@@ -44,8 +45,6 @@ class Agent(BaseModel):
     `keep_turns`: of what was said before, it knows the caller's last so many turns and what came after them; None:
     all of it.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     description: Annotated[
         str, Field(min_length=1, max_length=1_000, description="text of 1 to 1000 characters, for the model")

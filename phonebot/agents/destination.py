@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 from typing import Annotated, TypeAlias
-from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
+from phonebot.agents.table import Table
 from phonebot.agents.tools import NAMED, Headers, Known, SecretName, check_whole_url, secrets_in
 
 Url: TypeAlias = Annotated[str, AfterValidator(check_whole_url), Field(max_length=2_000)]
@@ -13,13 +13,11 @@ SignWith: TypeAlias = Annotated[SecretName | None, Field(description=NAMED)]
 TimeoutS: TypeAlias = Annotated[float, Field(ge=0.5, le=30, description="a number of seconds from 0.5 to 30")]
 
 
-class Destination(BaseModel):
+class Destination(Table):
     """
     Where a request goes, with which headers, within which time. `sign_with` names the secret of the signature;
     None: it is not signed.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     url: Annotated[Url, Field(description='text such as "https://crm.example.com/calls"')]
     headers: Headers = {}
@@ -33,9 +31,4 @@ class Destination(BaseModel):
 
     def lacks(self, where: str, known: Known) -> Iterator[str]:
         """What of it a deployment cannot do, a sentence for each; `where` is its key in the profile."""
-        for secret in sorted(self.secrets - known.secrets):
-            yield f"{where} needs the secret {secret}: set PHONEBOT_SECRET_{secret} where phonebot runs"
-        parts = urlsplit(self.url)
-        if parts.scheme == "http" and parts.hostname not in known.hosts:
-            remedy = f"PHONEBOT_TOOL_HOSTS_ALLOWED must name {parts.hostname}"
-            yield f"{where}.url is http://: it must be https://, or {remedy}"
+        return known.lacking(where, self.secrets, self.url)

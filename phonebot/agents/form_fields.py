@@ -14,10 +14,11 @@ from pydantic import BaseModel
 from phonebot.agents.history import History
 from phonebot.agents.hours import DAYS, Closed, Hours
 from phonebot.agents.keypad import Keys
+from phonebot.agents.listening import BargeIn, LocalVad, NoVad, SemanticVad, ServerVad, Transcription
 from phonebot.agents.manners import Limits, NoInput
 from phonebot.agents.messages import Messages
 from phonebot.agents.outbound import Outbound
-from phonebot.agents.profile import BargeIn, LocalVad, NoVad, Profile, SemanticVad, ServerVad, Transcription
+from phonebot.agents.profile import Profile
 from phonebot.agents.transfers import Transfer
 from phonebot.agents.truncation import Truncation
 

@@ -15,10 +15,11 @@ from typing import Annotated, Literal, Self, TypeAlias
 from urllib.parse import urlsplit
 
 import re2
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import ErrorDetails
 
 from phonebot.agents import faults
+from phonebot.agents.table import Table
 from phonebot.agents.tools import NAMED, Headers, Known, SecretName, check_whole_url, secrets_in
 
 COMMON = "guardrails"
@@ -61,14 +62,12 @@ def _check_pattern(pattern: str) -> str:
     return pattern
 
 
-class Guardrail(BaseModel):
+class Guardrail(Table):
     """
     One thing that may not be said or done. Exactly one of `WAYS` says how that is noticed.
 
     `tools` None: the arguments of all functions. `if_unknown` None: "trip" for arguments, "pass" for words.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     name: Annotated[str, Field(pattern=_NAME, description=_NAMES)]
     on: Annotated[On, Field(description='"bot", "caller" or "arguments"')] = "bot"

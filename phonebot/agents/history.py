@@ -9,19 +9,18 @@ docs/telephony.md explains it to operators.
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from pydantic_core import ErrorDetails
 
 from phonebot.agents import faults
+from phonebot.agents.table import Table
 
 PLACEHOLDER = "history"
 NOTHING = "none that is known"
 
 
-class History(BaseModel):
+class History(Table):
     """Of at most `calls` calls of the last `days` days. The caller waits for it for `timeout_s` at most."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     calls: Annotated[int, Field(ge=1, le=10, description="a whole number from 1 to 10")] = 3
     days: Annotated[int, Field(ge=1, le=730, description="a whole number of days from 1 to 730")] = 90

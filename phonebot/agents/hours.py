@@ -13,10 +13,11 @@ from functools import cached_property
 from typing import Annotated, Literal, TypeAlias
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
 from pydantic_core import ErrorDetails
 
 from phonebot.agents import faults
+from phonebot.agents.table import Table, TimeZone
 from phonebot.agents.timetable import WEEKDAYS, Span, Timetable, span
 
 PLACEHOLDERS = ("open", "hours")
@@ -28,14 +29,6 @@ _ADDRESS = re.compile(r"\+[1-9]\d{6,14}|sips?:[!-~]{3,200}")
 _DATED = re.compile(r"(\d{4}-\d\d-\d\d)(?: to (\d{4}-\d\d-\d\d))? (closed|\S+)")
 _SPANS = 'an array of at most 10 spans such as ["09:00-12:00", "13:00-17:30"]'
 _DATES = 'an array of at most 200 texts such as ["2026-12-24 09:00-12:00", "2026-12-25 to 2026-12-26 closed"]'
-
-
-def _check_zone(name: str) -> str:
-    try:
-        ZoneInfo(name)
-    except (ValueError, OSError, LookupError):  # no name, a folder of zones, a zone that this machine lacks
-        raise ValueError("is no time zone of this machine: write one such as Europe/Berlin or UTC") from None
-    return name
 
 
 def _check_spans(spans: list[str]) -> list[str]:
@@ -88,11 +81,7 @@ _Said: TypeAlias = Annotated[
 Then: TypeAlias = Literal["talk", "say", "transfer"]
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class Closed(_Table):
+class Closed(Table):
     """
     How a call is answered while it is closed.
 
@@ -132,18 +121,14 @@ _MEANT: dict[Then, tuple[str, ...]] = {
 }
 
 
-class Hours(_Table):
+class Hours(Table):
     """
     Spans by weekday; a day without any is closed. `dates` are different from their weekday.
 
     A span is of the day on which it begins, and may end on the next. `closed` None: calls are answered alike.
     """
 
-    time_zone: Annotated[
-        str,
-        AfterValidator(_check_zone),
-        Field(min_length=1, max_length=50, description='a time zone such as "Europe/Berlin"'),
-    ]
+    time_zone: TimeZone
     monday: _Day = []
     tuesday: _Day = []
     wednesday: _Day = []

@@ -9,10 +9,11 @@ call/keypad.py gathers the keys. docs/telephony.md explains it to operators.
 import re
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import ErrorDetails
 
 from phonebot.agents import faults
+from phonebot.agents.table import Switch, Table
 
 MAX_CHOICES, MAX_KEYS = 50, 50
 
@@ -29,7 +30,7 @@ def _check_menu(menu: dict[str, str]) -> dict[str, str]:
     return menu
 
 
-class Keys(BaseModel):
+class Keys(Table):
     """
     The caller may answer by keys.
 
@@ -37,8 +38,6 @@ class Keys(BaseModel):
     `menu` stands what keys mean, as if the caller had said it. `hidden`: which keys they were is not told to the
     model, nor kept; a function may be given them.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     terminator: Annotated[Literal["#", "*", "none"], Field(description='"#", "*" or "none"')] = "#"
     timeout_s: Annotated[float, Field(ge=0.5, le=30, description="a number of seconds from 0.5 to 30")] = 3.0
@@ -48,7 +47,7 @@ class Keys(BaseModel):
         AfterValidator(_check_menu),
         Field(max_length=MAX_CHOICES, description=_MENU),
     ] = {}
-    hidden: Annotated[bool, Field(description="true or false")] = False
+    hidden: Switch = False
 
     @model_validator(mode="after")
     def _check_choices(self) -> Self:

@@ -10,11 +10,12 @@ import json
 import re
 from typing import Annotated, TypeAlias
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
 from pydantic_core import ErrorDetails
 
 from phonebot.agents import faults
 from phonebot.agents.prompt import PLACEHOLDERS, RESERVED
+from phonebot.agents.table import Table
 from phonebot.agents.tools import Headers, check_url, placeholders, secrets_in
 
 MAX_VALUE_CHARACTERS = 2_000
@@ -52,14 +53,12 @@ URL = 'text such as "https://crm.example.com/callers/{caller}"'
 VALUES = 'a table of 1 to 20 names with their defaults, such as { customer = "unknown", orders = "none" }'
 
 
-class Lookup(BaseModel):
+class Lookup(Table):
     """
     A request, sent as soon as a call comes in; the caller waits for it for `timeout_s` at most.
 
     The answer is a JSON object, whose members of the names of `values` take the place of these defaults.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     url: Annotated[str, AfterValidator(_check_url), Field(max_length=2_000, description=URL)]
     headers: Headers = {}

@@ -10,21 +10,18 @@ phonebot/call/manners.py and winding_up.py do it. docs/telephony.md explains it 
 from collections.abc import Iterator
 from typing import Annotated, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import Field
 from pydantic_core import ErrorDetails
 
 from phonebot.agents import faults
+from phonebot.agents.table import NONE_IF_BLANK, Table
 
 MAX_COST_USD = 10_000
 
 
-def _none_if_blank(value: object) -> object:
-    return None if isinstance(value, str) and not value.strip() else value
-
-
 _Said: TypeAlias = Annotated[
     Annotated[str, Field(max_length=500)] | None,
-    BeforeValidator(_none_if_blank),
+    NONE_IF_BLANK,
     Field(description="text of at most 500 characters"),
 ]
 Usd: TypeAlias = Annotated[
@@ -33,11 +30,7 @@ Usd: TypeAlias = Annotated[
 ]
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class NoInput(_Table):
+class NoInput(Table):
     """
     After `after_s` of silence the bot asks whether somebody is there, at most `times` in a row; then it hangs up.
 
@@ -53,7 +46,7 @@ class NoInput(_Table):
     goodbye: _Said = None
 
 
-class Limits(_Table):
+class Limits(Table):
     """
     `warn` is what the model is told when the call nears a limit; `goodbye` is what the bot says at it.
 

@@ -8,11 +8,12 @@ docs/telephony.md explains it to operators.
 
 from typing import Annotated, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from pydantic_core import ErrorDetails
 
 from phonebot.agents import faults
 from phonebot.agents.destination import Destination, SignWith, TimeoutS, Url
+from phonebot.agents.table import Table
 from phonebot.agents.tools import Headers
 
 MAX_PEOPLE = 50
@@ -23,14 +24,12 @@ Person: TypeAlias = Annotated[
 ]
 
 
-class Messages(BaseModel):
+class Messages(Table):
     """
     Who is told of a message at once, by a request as `after_call` has it; `url` None: nobody, it is kept.
 
     `people` are those for whom a message may be; none: it is for whomever the caller names.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     url: Annotated[Url | None, Field(description='text such as "https://crm.example.com/messages"')] = None
     headers: Headers = {}

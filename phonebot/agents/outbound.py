@@ -8,12 +8,12 @@ Quiet hours and attempts are applied by phonebot/outbound/policy.py. docs/teleph
 
 import re
 from typing import Annotated, Literal, NamedTuple, Self, TypeAlias
-from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import ErrorDetails
 
 from phonebot.agents import faults
+from phonebot.agents.table import NONE_IF_BLANK, Switch, Table, TimeZone
 
 REASON = "reason"
 """The placeholder of these texts that stands for why somebody is called."""
@@ -59,23 +59,10 @@ def _check_quiet(windows: list[str]) -> list[str]:
     return windows
 
 
-def _check_zone(name: str) -> str:
-    try:
-        ZoneInfo(name)
-    except (ValueError, OSError, LookupError):  # what is no name, a folder of zones, a zone this machine lacks
-        raise ValueError(f"is {faults.shown(name)}; it must be {_ZONE}") from None
-    return name
-
-
-def _none_if_blank(value: object) -> object:
-    return None if isinstance(value, str) and not value.strip() else value
-
-
-_ZONE = 'the name of a time zone such as "Europe/Berlin"'
 _MISSES = 'an array of "busy", "no_answer", "failed" and "machine"'
 
 
-class Outbound(BaseModel):
+class Outbound(Table):
     """
     `greeting`: what the bot says first in a call that it makes; None: the profile's. `prompt`: what it is told of
     such a call, after the profile's. `machine`: what is done when an answering machine answers. `message` is what
@@ -86,16 +73,14 @@ class Outbound(BaseModel):
     the `quiet` hours of `time_zone`. At most `at_once` calls of the number are made at a time.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
     greeting: Annotated[
         Annotated[str, Field(max_length=2_000)] | None,
-        BeforeValidator(_none_if_blank),
+        NONE_IF_BLANK,
         Field(description="text of at most 2000 characters"),
     ] = None
     prompt: Annotated[
         Annotated[str, Field(max_length=5_000)] | None,
-        BeforeValidator(_none_if_blank),
+        NONE_IF_BLANK,
         Field(description="text of at most 5000 characters"),
     ] = None
     machine: Annotated[
@@ -103,10 +88,10 @@ class Outbound(BaseModel):
     ] = "hang_up"
     message: Annotated[
         Annotated[str, Field(max_length=1_000)] | None,
-        BeforeValidator(_none_if_blank),
+        NONE_IF_BLANK,
         Field(description="text of at most 1000 characters"),
     ] = None
-    detect: Annotated[bool, Field(description="true or false")] = True
+    detect: Switch = True
     ring_s: Annotated[int, Field(ge=5, le=600, description="a whole number of seconds from 5 to 600")] = 30
     retries: Annotated[int, Field(ge=0, le=10, description="a whole number from 0 to 10")] = 2
     retry_after_s: Annotated[
@@ -114,7 +99,7 @@ class Outbound(BaseModel):
     ] = 900
     retry_on: Annotated[list[Miss], Field(max_length=4, description=_MISSES)] = ["busy", "no_answer", "failed"]
     quiet: Annotated[list[str], AfterValidator(_check_quiet), Field(max_length=20, description=_QUIET)] = []
-    time_zone: Annotated[str, AfterValidator(_check_zone), Field(max_length=60, description=_ZONE)] = "UTC"
+    time_zone: TimeZone = "UTC"
     at_once: Annotated[int, Field(ge=1, le=100, description="a whole number from 1 to 100")] = 5
 
     @model_validator(mode="after")

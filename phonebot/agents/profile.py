@@ -2,8 +2,7 @@
 How one number is answered: what the operator edits, checked key by key and then frozen.
 
 Where a key is passed on to the model, its name, range and default are those of the Realtime API reference (session:
-turn detection, transcription, noise reduction, temperature, maximum of output tokens). docs/profiles.md explains
-the keys to operators.
+noise reduction, temperature, maximum of output tokens). docs/profiles.md explains the keys to operators.
 """
 
 import hashlib
@@ -12,13 +11,9 @@ from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
-    Discriminator,
     Field,
     PrivateAttr,
-    Tag,
     ValidationError,
     ValidationInfo,
     model_validator,
@@ -42,9 +37,21 @@ from phonebot.agents.guardrails import sentence as guardrail_sentence
 from phonebot.agents.history import HISTORY, History
 from phonebot.agents.hours import HOURS, Hours
 from phonebot.agents.keypad import KEYS, Keys
+from phonebot.agents.listening import (
+    DETECTIONS,
+    END_KEY,
+    BargeIn,
+    LocalVad,
+    NoVad,
+    SemanticVad,
+    ServerVad,
+    Transcription,
+    TurnDetection,
+)
 from phonebot.agents.lookup import LOOKUP, Lookup
 from phonebot.agents.messages import MESSAGES, Messages
 from phonebot.agents.outbound import OUTBOUND, Outbound
+from phonebot.agents.table import NONE_IF_BLANK, Switch, Table
 from phonebot.agents.truncation import TRUNCATION, Truncation
 from phonebot.errors import ProfileError
 
@@ -53,16 +60,8 @@ You answer a phone call. Speak {language}, or the caller's language if it is ano
 two sentences at a time, no lists, nothing that must be seen to be understood. Ask again when something was unclear.
 Do not make up facts; say so when you do not know."""
 
-UNSUPPORTED = frozenset(
-    {
-        "output",
-        "tool_choice",
-    }
-)
+UNSUPPORTED = frozenset({"output", "tool_choice"})
 """Keys that are planned. They are refused rather than ignored: a profile promises nothing that is not done."""
-
-END_KEY = "#"
-"""With it the caller ends his turn where nobody listens for its end."""
 
 _VERSION_CHARACTERS = 12
 
@@ -83,12 +82,8 @@ def _check_placeholders(text: str, further: tuple[str, ...] = ()) -> str:
 
 
 def _check_template(text: str, info: ValidationInfo) -> str:
-    if not info.data.keys() >= {
-        "lookup",
-        "hours",
-        "history",
-    }:  # one is wrong itself: the placeholders are not known
-        return text
+    if not info.data.keys() >= {"lookup", "hours", "history"}:
+        return text  # one of them is wrong itself: the placeholders are not known
     return _check_placeholders(text, _further(info.data["lookup"], info.data["hours"], info.data["history"]))
 
 
@@ -98,151 +93,14 @@ def _further(lookup: Lookup | None, hours: Hours | None, history: History | None
     return (*(lookup.names if lookup else ()), *(opening.PLACEHOLDERS if hours else ()), *told)
 
 
-def _none_if_blank(value: object) -> object:
-    return None if isinstance(value, str) and not value.strip() else value
-
-
 def _none_if_false(value: object) -> object:
     return None if value is False else value
 
 
-def _turn_detection_type(value: object) -> object:
-    if isinstance(value, Mapping):
-        return value.get("type", "server_vad")
-    return getattr(value, "type", None)
-
-
-# A description says what is allowed, as the end of a sentence.
 _Template: TypeAlias = Annotated[str, AfterValidator(_check_template)]
-_Switch: TypeAlias = Annotated[bool, Field(description="true or false")]
-_Milliseconds: TypeAlias = Annotated[
-    int, Field(ge=0, le=10_000, description="a whole number of milliseconds from 0 to 10000")
-]
-_Threshold: TypeAlias = Annotated[float, Field(ge=0, le=1, description="a number from 0 to 1")]
-_DETECTIONS = '"server_vad", "semantic_vad", "local" or "none"'
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class ServerVad(_Table):
-    """
-    The model's service decides by loudness when the caller speaks.
-
-    `idle_timeout_ms`: after so long a silence the model speaks by itself; None: never.
-    """
-
-    type: Annotated[Literal["server_vad"], Field(description=_DETECTIONS)] = "server_vad"
-    threshold: _Threshold = 0.5
-    prefix_padding_ms: _Milliseconds = 300
-    silence_duration_ms: _Milliseconds = 500
-    idle_timeout_ms: Annotated[
-        Annotated[int, Field(ge=5_000, le=30_000)] | None,
-        Field(description="a whole number of milliseconds from 5000 to 30000"),
-    ] = None
-    interrupt_response: _Switch = True
-    create_response: _Switch = True
-
-
-class SemanticVad(_Table):
-    """The model's service decides by what was said whether the caller has finished."""
-
-    type: Annotated[Literal["semantic_vad"], Field(description=_DETECTIONS)] = "semantic_vad"
-    eagerness: Annotated[
-        Literal["low", "medium", "high", "auto"], Field(description='"low", "medium", "high" or "auto"')
-    ] = "auto"
-    interrupt_response: _Switch = True
-    create_response: _Switch = True
-
-
-class LocalVad(_Table):
-    """
-    phonebot decides by loudness and sound when the caller speaks: for services that do not.
-
-    A pause of less than 100 ms cannot end a turn, since no service takes less audio than that. What lies before a
-    turn is sent in one go: much of it would be dropped as a backlog. A silent line on which noise sets in sounds
-    like 80 ms of speech: with more than that wanted it begins no turn. `withhold_silence`: what of a turn is no
-    speech is not sent to the model.
-    """
-
-    type: Annotated[Literal["local"], Field(description=_DETECTIONS)] = "local"
-    threshold: _Threshold = 0.5
-    prefix_padding_ms: Annotated[
-        int, Field(ge=0, le=1_000, description="a whole number of milliseconds from 0 to 1000")
-    ] = 300
-    silence_duration_ms: Annotated[
-        int, Field(ge=100, le=10_000, description="a whole number of milliseconds from 100 to 10000")
-    ] = 500
-    min_speech_ms: Annotated[
-        int, Field(ge=20, le=1_000, description="a whole number of milliseconds from 20 to 1000")
-    ] = 100
-    interrupt_response: _Switch = True
-    create_response: _Switch = True
-    withhold_silence: _Switch = False
-
-
-class NoVad(_Table):
-    """
-    Nobody decides when the caller speaks: he ends his turn with a key.
-
-    `withhold_silence`: what of the time since the last one is no speech is not sent to the model.
-    """
-
-    type: Annotated[Literal["none"], Field(description=_DETECTIONS)] = "none"
-    withhold_silence: _Switch = False
-
-
-TurnDetection: TypeAlias = Annotated[
-    Annotated[ServerVad, Tag("server_vad")]
-    | Annotated[SemanticVad, Tag("semantic_vad")]
-    | Annotated[LocalVad, Tag("local")]
-    | Annotated[NoVad, Tag("none")],
-    Discriminator(_turn_detection_type),
-]
-
-
-class Transcription(_Table):
-    """What writes down the caller's words, beside the model. `language` None: it finds out by itself."""
-
-    model: Annotated[str, Field(min_length=1, max_length=128, description="text of 1 to 128 characters")] = (
-        "gpt-4o-mini-transcribe"
-    )
-    language: Annotated[
-        Annotated[str, Field(pattern="^[a-z]{2,3}$")] | None,
-        Field(description='an ISO 639 code such as "en" or "de"'),
-    ] = None
-    prompt: Annotated[
-        Annotated[str, Field(max_length=2_000)] | None, Field(description="text of at most 2000 characters")
-    ] = None
-
-
-class BargeIn(_Table):
-    """
-    What it takes for the caller to interrupt the bot. By default any speech that is detected does, at once.
-
-    `min_speech_ms` of speech come first. Then the bot is paused for at most `hold_ms`, until the caller's words
-    come: without any, or with `backchannels` alone, it goes on where it was. `echo_guard`: the bot's own voice
-    coming back is no speech. `keys`: any key stops the bot. `when_not_interruptible`: whether the model hears what
-    is said then.
-    """
-
-    min_speech_ms: Annotated[
-        int, Field(ge=0, le=1_000, description="a whole number of milliseconds from 0 to 1000")
-    ] = 0
-    hold_ms: Annotated[int, Field(ge=0, le=5_000, description="a whole number of milliseconds from 0 to 5000")] = 0
-    backchannels: Annotated[
-        list[Annotated[str, Field(min_length=1, max_length=40)]],
-        Field(max_length=100, description='at most 100 texts of 1 to 40 characters such as ["mhm", "uh-huh"]'),
-    ] = []
-    echo_guard: _Switch = False
-    keys: _Switch = False
-    when_not_interruptible: Annotated[Literal["heard", "withheld"], Field(description='"heard" or "withheld"')] = (
-        "heard"
-    )
-
-
-class Profile(_Table):
+class Profile(Table):
     """
     How one number is answered. `Profile()` is the built-in one.
 
@@ -269,14 +127,14 @@ class Profile(_Table):
     history: Annotated[History | None, Field(description=HISTORY)] = None
     greeting: Annotated[
         Annotated[_Template, Field(max_length=2_000)] | None,
-        BeforeValidator(_none_if_blank),
+        NONE_IF_BLANK,
         Field(description="text of at most 2000 characters"),
     ] = None
     greeting_audio: Annotated[
         Annotated[str, Field(min_length=1, max_length=255)] | None,
         Field(description="the name of a WAV file, of 1 to 255 characters"),
     ] = None
-    greeting_cache: _Switch = True
+    greeting_cache: Switch = True
     prompt: Annotated[
         _Template,
         Field(max_length=MAX_PROMPT_CHARACTERS, description=f"text of at most {MAX_PROMPT_CHARACTERS} characters"),
@@ -308,8 +166,8 @@ class Profile(_Table):
         BeforeValidator(_none_if_false),
         Field(description='a table such as { model = "gpt-4o-mini-transcribe", language = "en" }, or false'),
     ] = Transcription()
-    interruptible: _Switch = True
-    greeting_interruptible: _Switch = True
+    interruptible: Switch = True
+    greeting_interruptible: Switch = True
     barge_in: Annotated[BargeIn, Field(description="a table such as { min_speech_ms = 300, hold_ms = 2000 }")] = (
         BargeIn()
     )
@@ -321,10 +179,10 @@ class Profile(_Table):
     max_cost_per_day_usd: manners.Usd = None
     limits: Annotated[manners.Limits, Field(description=manners.LIMITS)] = manners.Limits()
     no_input: Annotated[manners.NoInput | None, Field(description=manners.NO_INPUT)] = None
-    record: _Switch = True
+    record: Switch = True
     consent: Annotated[
         Annotated[_Template, Field(max_length=500)] | None,
-        BeforeValidator(_none_if_blank),
+        NONE_IF_BLANK,
         Field(description="text of at most 500 characters"),
     ] = None
     tools: Annotated[
@@ -540,7 +398,7 @@ class Profile(_Table):
 
 
 # Tables by their place in a fault: below turn_detection pydantic adds the type.
-_TABLES: dict[tuple[int | str, ...], type[_Table]] = {
+_TABLES: dict[tuple[int | str, ...], type[Table]] = {
     ("turn_detection", "server_vad"): ServerVad,
     ("turn_detection", "semantic_vad"): SemanticVad,
     ("turn_detection", "local"): LocalVad,
@@ -587,5 +445,5 @@ def _sentence(fault: ErrorDetails) -> str:
     if table is Profile and key in UNSUPPORTED:
         return f"{key} is not supported by this version"
     if fault["type"] == "union_tag_invalid":
-        return f"turn_detection.type is {faults.shown(fault['input']['type'])}; it must be {_DETECTIONS}"
+        return f"turn_detection.type is {faults.shown(fault['input']['type'])}; it must be {DETECTIONS}"
     return faults.sentence(".".join(map(str, within[:1])), key, table, fault)

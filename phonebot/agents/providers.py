@@ -14,9 +14,10 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from phonebot.agents import faults
+from phonebot.agents.table import Table
 from phonebot.errors import ProfileError
 
 TABLES = "provider"
@@ -46,7 +47,7 @@ def _check_key(name: str) -> str:
     return name
 
 
-class Provider(BaseModel):
+class Provider(Table):
     """
     One place where a model is found.
 
@@ -54,8 +55,6 @@ class Provider(BaseModel):
     "gateway". `url` None: that of the settings, for "azure". `model` is asked for whatever a profile names, unless
     `models` says another for what it names; None: what it names. `voices` likewise are its names for voices.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     kind: Annotated[Literal["openai", "azure", "gateway"], Field(description='"openai", "azure" or "gateway"')]
     url: Annotated[

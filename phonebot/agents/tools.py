@@ -20,10 +20,11 @@ from urllib.parse import urlsplit
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
-from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, BaseModel, Discriminator, Field, Tag, model_validator
 from pydantic_core import ErrorDetails
 
 from phonebot.agents import faults
+from phonebot.agents.table import Switch, Table
 
 MAX_TOOLS = 64
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -71,7 +72,6 @@ SecretName: TypeAlias = Annotated[
         description=NAMED,
     ),
 ]
-_Switch: TypeAlias = Annotated[bool, Field(description="true or false")]
 
 
 def placeholders(template: str) -> list[str]:
@@ -155,11 +155,7 @@ def _foreign_reference(schema: object) -> str | None:
     return next((found for each in inner if (found := _foreign_reference(each))), None)
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class Secret(_Table):
+class Secret(Table):
     """A value that is not in the profile but in the environment, in the variable PHONEBOT_SECRET_`secret`."""
 
     secret: SecretName
@@ -188,7 +184,7 @@ Headers: TypeAlias = Annotated[
 ]
 
 
-class Confirm(_Table):
+class Confirm(Table):
     """The caller agrees before the function runs, by a key or by words, `within_s` of the model's asking."""
 
     key: Annotated[
@@ -207,7 +203,7 @@ class Confirm(_Table):
         return self
 
 
-class HttpTool(_Table):
+class HttpTool(Table):
     """
     A function that is a request. `parameters` is a JSON schema of its arguments.
 
@@ -250,7 +246,7 @@ class HttpTool(_Table):
     confirm: Annotated[
         Confirm | None, Field(description='a table such as { key = "1" } or { words = ["yes"] }')
     ] = None
-    answers: _Switch = True
+    answers: Switch = True
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -268,7 +264,7 @@ class HttpTool(_Table):
         return secrets_in(self.headers) | ({self.sign_with} if self.sign_with else set())
 
 
-class McpServer(_Table):
+class McpServer(Table):
     """
     A server of the Model Context Protocol, whose functions the model's service calls itself (GA dialect only).
 
@@ -374,7 +370,7 @@ class Known:
 
 TOOLS = f"an array of at most {MAX_TOOLS} functions and tables"
 ENTRY = f"a function's name ({_NAMES}), or a table with name and url, or with mcp and server_url"
-_TABLES: dict[str, type[_Table]] = {"http": HttpTool, "mcp": McpServer}
+_TABLES: dict[str, type[Table]] = {"http": HttpTool, "mcp": McpServer}
 
 
 def sentence(loc: tuple[int | str, ...], fault: ErrorDetails, where: str = "tools") -> str:

@@ -13,10 +13,11 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, Field
 from pydantic_core import ErrorDetails
 
 from phonebot.agents import faults, prompt
+from phonebot.agents.table import NONE_IF_BLANK, Switch, Table
 
 FUNCTION = "transfer_call"
 DEFAULT = "default"
@@ -58,10 +59,6 @@ def _check_names(entries: "dict[str, Destination]") -> "dict[str, Destination]":
     return entries
 
 
-def _none_if_blank(value: object) -> object:
-    return None if isinstance(value, str) and not value.strip() else value
-
-
 def is_number(address: str) -> bool:
     """Whether an address is a number, and not one of SIP."""
     return not address.startswith("sip")
@@ -70,17 +67,12 @@ def is_number(address: str) -> bool:
 Address: TypeAlias = Annotated[
     str, AfterValidator(_check_address), Field(max_length=MAX_ADDRESS_CHARACTERS, description=_ADDRESS)
 ]
-_Switch: TypeAlias = Annotated[bool, Field(description="true or false")]
 _Sentence: TypeAlias = Annotated[
     str, Field(min_length=1, max_length=300, description="text of 1 to 300 characters, which is said as it is")
 ]
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class Destination(_Table):
+class Destination(Table):
     """
     Who may be called. `description` tells the model what for.
 
@@ -95,7 +87,7 @@ class Destination(_Table):
     ] = None
 
 
-class Transfer(_Table):
+class Transfer(Table):
     """
     How calls are transferred.
 
@@ -107,7 +99,7 @@ class Transfer(_Table):
     failed, is transferred to `transfer_to`.
     """
 
-    warm: _Switch = False
+    warm: Switch = False
     say: _Sentence = "I am putting you through. One moment, please."
     ring_s: Annotated[int, Field(ge=5, le=120, description="a whole number of seconds from 5 to 120")] = 20
     limit_s: Annotated[int, Field(ge=60, le=14_400, description="a whole number of seconds from 60 to 14400")] = (
@@ -115,17 +107,17 @@ class Transfer(_Table):
     )
     whisper: Annotated[
         Annotated[str, AfterValidator(_check_whisper), Field(max_length=500)] | None,
-        BeforeValidator(_none_if_blank),
+        NONE_IF_BLANK,
         Field(description="text of at most 500 characters"),
     ] = None
-    hold_music: _Switch = True
+    hold_music: Switch = True
     caller_id: Annotated[Literal["number", "caller"], Field(description='"number" or "caller"')] = "number"
     when_unanswered: Annotated[Literal["bot", "say"], Field(description='"bot" or "say"')] = "bot"
     sorry: _Sentence = "I am sorry, nobody can take your call at the moment. Please try again later."
-    when_failed: _Switch = True
+    when_failed: Switch = True
 
 
-TransferTo: TypeAlias = Annotated[Address | None, BeforeValidator(_none_if_blank), Field(description=_ADDRESS)]
+TransferTo: TypeAlias = Annotated[Address | None, NONE_IF_BLANK, Field(description=_ADDRESS)]
 Destinations: TypeAlias = Annotated[
     dict[str, Destination],
     AfterValidator(_check_names),

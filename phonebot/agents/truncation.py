@@ -10,23 +10,22 @@ session (Realtime API, session: truncation). docs/cost.md explains it to operato
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 from pydantic_core import ErrorDetails
 
 from phonebot.agents import faults
+from phonebot.agents.table import Table
 
 TRUNCATION = "a table such as { retention_ratio = 0.8, post_instructions = 8000 }"
 
 
-class Truncation(BaseModel):
+class Truncation(Table):
     """
     "auto": once the conversation is too long for the model, its oldest items go, one by one; "disabled": then the
     model answers no more. "retention_ratio": once it has more than `post_instructions` tokens, instructions and
     functions not counted (None: than the model takes), it is cut down to the share `retention_ratio` at once, so
     that what is left can be cached again.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     type: Annotated[
         Literal["retention_ratio", "auto", "disabled"], Field(description='"retention_ratio", "auto" or "disabled"')

@@ -7,7 +7,7 @@ the bot, or it is decided here what does (interruptions.py).
 
 from collections.abc import Iterable
 
-from phonebot.agents.profile import END_KEY
+from phonebot.agents.listening import END_KEY
 from phonebot.audio.base64 import base64_length, base64_silence
 from phonebot.call.actions import Action, FalseAlarm, Line, Tell
 from phonebot.call.agents import Agents

@@ -19,7 +19,7 @@ from collections.abc import Iterable
 from math import ceil
 from typing import Protocol, TypeAlias
 
-from phonebot.agents.profile import END_KEY
+from phonebot.agents.listening import END_KEY
 from phonebot.audio.base64 import base64_length
 from phonebot.audio.g711 import FRAME_MS
 from phonebot.audio.vad import SpeechDetector

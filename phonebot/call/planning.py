@@ -13,7 +13,8 @@ from msgspec.structs import replace
 
 from phonebot.agents.agent import MAIN, tool_name
 from phonebot.agents.guardrails import Guardrail
-from phonebot.agents.profile import LocalVad, NoVad, Profile
+from phonebot.agents.listening import LocalVad, NoVad
+from phonebot.agents.profile import Profile
 from phonebot.agents.prompt import fill
 from phonebot.call.language import session_in
 from phonebot.call.limits import Limits, NoInput

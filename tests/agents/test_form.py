@@ -13,10 +13,11 @@ from phonebot.agents.form_fields import FIELDS, WITHOUT_FIELD
 from phonebot.agents.history import History
 from phonebot.agents.hours import Closed, Hours
 from phonebot.agents.keypad import Keys
+from phonebot.agents.listening import BargeIn, LocalVad, NoVad, SemanticVad, ServerVad, Transcription
 from phonebot.agents.manners import Limits, NoInput
 from phonebot.agents.messages import Messages
 from phonebot.agents.outbound import Outbound
-from phonebot.agents.profile import BargeIn, LocalVad, NoVad, Profile, SemanticVad, ServerVad, Transcription
+from phonebot.agents.profile import Profile
 from phonebot.agents.transfers import Transfer
 from phonebot.agents.truncation import Truncation
 from phonebot.errors import ProfileError

@@ -81,9 +81,9 @@ def test_dates_may_have_several_spans_and_last_for_days() -> None:
     ("hours", "problem"),
     [
         ([], "hours is an array; it must be a table such as"),
-        ({}, "hours.time_zone is missing; it must be a time zone such as"),
-        ({"time_zone": "Berlin"}, "hours.time_zone is no time zone of this machine"),
-        ({"time_zone": "../etc/passwd"}, "hours.time_zone is no time zone of this machine"),
+        ({}, "hours.time_zone is missing; it must be the name of a time zone such as"),
+        ({"time_zone": "Berlin"}, 'hours.time_zone is "Berlin", no time zone of this machine; it must be'),
+        ({"time_zone": "../etc/passwd"}, 'hours.time_zone is "../etc/passwd", no time zone of this machine'),
         (WEEK | {"monday": "09:00-17:00"}, 'hours.monday is "09:00-17:00"; it must be an array of at most 10'),
         (WEEK | {"monday": ["9-17"]}, 'hours.monday holds "9-17", which is no span such as 09:00-17:30'),
         (WEEK | {"monday": ["09:00-09:00"]}, 'hours.monday holds "09:00-09:00", which ends when it begins'),

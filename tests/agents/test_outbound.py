@@ -50,7 +50,8 @@ def quiet(*windows: str) -> Outbound:
         ),
         (
             {"time_zone": "Mars/Olympus"},
-            'outbound.time_zone is "Mars/Olympus"; it must be the name of a time zone such as "Europe/Berlin"',
+            'outbound.time_zone is "Mars/Olympus", no time zone of this machine; it must be the name of a'
+            ' time zone such as "Europe/Berlin"',
         ),
         (
             {"quiet": ["8pm-9am"]},

@@ -14,19 +14,11 @@ from pydantic import BaseModel, ValidationError
 
 from phonebot.agents.agent import MAX_PROMPT_CHARACTERS
 from phonebot.agents.faults import MAX_SENTENCE
+from phonebot.agents.listening import BargeIn, LocalVad, NoVad, SemanticVad, ServerVad, Transcription
 from phonebot.agents.lookup import Lookup
 from phonebot.agents.manners import NO_INPUT
 from phonebot.agents.numbers import Numbers
-from phonebot.agents.profile import (
-    UNSUPPORTED,
-    BargeIn,
-    LocalVad,
-    NoVad,
-    Profile,
-    SemanticVad,
-    ServerVad,
-    Transcription,
-)
+from phonebot.agents.profile import UNSUPPORTED, Profile
 from phonebot.agents.truncation import Truncation
 from phonebot.errors import ProfileError
 
