@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from phonebot.agents.form_fields import FIELDS, shown
+from phonebot.agents.form_fields import FIELDS
+from phonebot.agents.form_parts import shown
 
 CONTEXT_LINES = 2
 """So many lines that did not change are shown around those that did."""

@@ -12,7 +12,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from phonebot.agents.form_fields import FIELDS, TURNS, Field, shown
+from phonebot.agents.form_fields import FIELDS
+from phonebot.agents.form_parts import TURNS, Field, shown
 from phonebot.agents.profile import Profile
 from phonebot.errors import ProfileError
 
