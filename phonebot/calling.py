@@ -22,12 +22,11 @@ from phonebot.simulator.caller import (
     Say,
     Step,
     WaitForQuiet,
-    load_audio,
-    load_scenario,
 )
 from phonebot.simulator.carrier import FRAME_BYTES
 from phonebot.simulator.phone import dial
 from phonebot.simulator.record import CallRecord
+from phonebot.simulator.scenario import load_audio, load_scenario
 
 LISTEN_MS = 10_000  # what a caller without anything to say waits to hear
 MAX_RECORDED_MS = 14_400_000  # no profile lets a call last longer

@@ -22,7 +22,8 @@ from process_driver import Running
 from service_driver import COMMAND, SECRET_KEY, environment
 from written_code import ROOT, shell_lines
 
-from phonebot.simulator.caller import Step, load_scenario
+from phonebot.simulator.caller import Step
+from phonebot.simulator.scenario import load_scenario
 from phonebot.simulator.switchboard import ACCOUNT_SID, AUTH_TOKEN, Switchboard
 from phonebot.store.calls import Filters
 from phonebot.store.store import Store

@@ -59,14 +59,13 @@ from phonebot.simulator.caller import (
     Step,
     WaitForHangUp,
     WaitForQuiet,
-    load_audio,
-    load_scenario,
 )
 from phonebot.simulator.carrier import Oddities
 from phonebot.simulator.dialogue import ScriptedMind
 from phonebot.simulator.ear import PhraseEar
 from phonebot.simulator.network import Network
 from phonebot.simulator.outputs import Faults, Options
+from phonebot.simulator.scenario import load_audio, load_scenario
 from phonebot.simulator.script import load_script
 from phonebot.simulator.speech import EspeakVoice
 from phonebot.simulator.vad import SpeechDetector

@@ -31,9 +31,10 @@ from phonebot.demo.report import tell
 from phonebot.demo.scene import CALLER, NUMBER, Scene, dentist
 from phonebot.serving import embedded_model, listen, one_time_path, opened_store, running, signalled
 from phonebot.settings import Settings, load
-from phonebot.simulator.caller import Caller, load_scenario
+from phonebot.simulator.caller import Caller
 from phonebot.simulator.phone import dial
 from phonebot.simulator.record import CallRecord
+from phonebot.simulator.scenario import load_scenario
 from phonebot.simulator.script import load_script
 from phonebot.store.numbers import Imported
 from phonebot.store.store import Store

@@ -31,7 +31,8 @@ from phonebot.realtime.events import FunctionCall, OutputItemDone
 from phonebot.rehearsal.line import DEFAULT_CALLER, DEFAULT_NUMBER, Answers, Dialled, Line, ToldEar
 from phonebot.rehearsal.voice import spoken
 from phonebot.replay.words import clock, of_action
-from phonebot.simulator.caller import HangUp, Interrupt, Pause, Press, Say, Step, load_audio
+from phonebot.simulator.caller import HangUp, Interrupt, Pause, Press, Say, Step
+from phonebot.simulator.scenario import load_audio
 from phonebot.simulator.dialogue import ScriptedMind
 from phonebot.simulator.mind import Call, Mind
 from phonebot.simulator.script import load_script

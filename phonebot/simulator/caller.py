@@ -2,40 +2,26 @@
 The person on the phone: a script of steps, performed frame by frame against what he hears.
 
 Without I/O or clock: each 20 ms frame heard is one step of his time, so a call in virtual time and one over a real
-socket behave alike. A script is written in Python or in TOML:
+socket behave alike. A script is written in Python, or in TOML (scenario.py):
 
-    [[steps]]
-    do = "wait_for_bot"
-
-    [[steps]]
-    do = "interrupt"
-    after_ms = 700
-    audio = "stop.wav"       # beside the TOML file: WAV, mono, 8 kHz
-
-    [[steps]]
-    do = "wait_for_quiet"
-    ms = 800
+    caller = Caller(WaitForBot(), Interrupt(700, audio), WaitForQuiet(800), HangUp())
+    said = caller.hear(frame)           # each 20 ms
 """
 
-import tomllib
 from collections import deque
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, TypeAlias
 
 import msgspec
 from msgspec import Meta
 
-from phonebot.audio import g711, wav
-from phonebot.errors import AudioError, ProfileError
 from phonebot.simulator.carrier import FRAME_BYTES, FRAME_MS, KEYS, SILENCE
 
 Ms: TypeAlias = Annotated[int, Meta(ge=0, le=3_600_000)]
 
 UTTERANCE_GAP_MS = 500  # a longer silence ends an utterance of the bot; between its sentences there is less
 KEY_SPACING_MS = 200  # how fast a person presses keys
-MAX_SCRIPT_BYTES = 1 << 20
 
 
 class _Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="do"):
@@ -104,7 +90,7 @@ class SayBack(_Step, frozen=True, tag="say_back"):
 class Press(_Step, frozen=True, tag="press"):
     """Press keys, 200 ms apart."""
 
-    digits: Annotated[str, Meta(pattern=f"^[{KEYS}]{{1,64}}$")]
+    keys: Annotated[str, Meta(pattern=f"^[{KEYS}]{{1,64}}$")]
 
 
 class HangUp(_Step, frozen=True, tag="hang_up"):
@@ -133,7 +119,7 @@ class Event:
     """
     Something worth telling: what happened, when, and to what.
 
-    Of the caller's: "bot starts", "bot stops", "caller says" NAME, "caller stops" NAME, "key" DIGIT, "step failed"
+    Of the caller's: "bot starts", "bot stops", "caller says" NAME, "caller stops" NAME, "key" KEY, "step failed"
     REASON, "caller hangs up". `at_ms` is exact to the frame: "bot stops" comes late but tells when it was.
     """
 
@@ -270,9 +256,9 @@ class Caller:
             case SayBack():
                 yield from self._say_back(step)
             case Press():
-                for digit in step.digits:
-                    self._note("key", digit)
-                    yield Said(key=digit)
+                for key in step.keys:
+                    self._note("key", key)
+                    yield Said(key=key)
                     yield from self._rest(KEY_SPACING_MS - FRAME_MS)
 
     def _speak(self, audio: bytes, name: str) -> Generator[Said, None, None]:
@@ -372,54 +358,6 @@ class PromptedCaller(Caller):
 
 class _StepFailed(Exception):
     """A wait was in vain; the reason is its text."""
-
-
-class _Script(msgspec.Struct, forbid_unknown_fields=True):
-    steps: list[Step]
-
-
-def load_scenario(path: Path) -> tuple[Step, ...]:
-    """
-    Read a script from a TOML file: a `[[steps]]` table per step, `do` names its kind, the rest are its fields.
-
-    `audio` is a WAV file relative to the script; it names the step unless `name` does. Raises ProfileError with
-    what is wrong and where, AudioError for a WAV file that cannot be used, OSError when a file cannot be read.
-    """
-    with path.open("rb") as file:
-        text = file.read(MAX_SCRIPT_BYTES + 1)
-    if len(text) > MAX_SCRIPT_BYTES:
-        raise ProfileError(str(path), f"the script is larger than {MAX_SCRIPT_BYTES} bytes")
-    try:
-        script = tomllib.loads(text.decode())
-    except ValueError as error:  # of TOML or of UTF-8
-        raise ProfileError(str(path), f"not TOML: {error}") from error
-    steps = script.get("steps")
-    for step in steps if isinstance(steps, list) else []:
-        if isinstance(step, dict) and isinstance(step.get("audio"), str):
-            file_name = step["audio"]
-            step.setdefault("name", Path(file_name).stem)
-            step["audio"] = load_audio(path.parent / file_name)
-    try:
-        return tuple(msgspec.convert(script, _Script).steps)
-    except msgspec.ValidationError as error:
-        raise ProfileError(str(path), str(error)) from error
-
-
-def load_audio(path: Path) -> bytes:
-    """The mu-law bytes of a WAV file, mono, 8 kHz. Raises AudioError for any other file, OSError as `open` does."""
-    audio = wav.read(path)
-    if (audio.rate_hz, audio.channels) != (g711.SAMPLE_RATE_HZ, 1):
-        raise AudioError(
-            f"{path}: {audio.rate_hz} Hz, {audio.channels} channels; a caller's audio is mono, 8000 Hz"
-        )
-    return _TO_MULAW[audio.encoding](audio.data)
-
-
-_TO_MULAW: dict[wav.Encoding, Callable[[bytes], bytes]] = {
-    "pcmu": bytes,
-    "pcma": g711.alaw_to_ulaw,
-    "pcm16": g711.pcm_to_ulaw,
-}
 
 
 def _kind(step: Step) -> str:

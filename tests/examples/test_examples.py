@@ -7,7 +7,7 @@ import pytest
 from written_code import ROOT
 
 from phonebot.agents.numbers import read_file
-from phonebot.simulator.caller import load_scenario
+from phonebot.simulator.scenario import load_scenario
 from phonebot.simulator.script import load_script
 
 FOLDERS = sorted(path for path in (ROOT / "examples").iterdir() if (path / "numbers.toml").is_file())

@@ -58,7 +58,7 @@ def test_what_he_said_into_silence_comes_after_the_same_time() -> None:
 def test_keys_are_pressed_where_they_were() -> None:
     call = rehearsed(QUIET, Press("1"), Pause(1000), Press("#"), QUIET, HangUp())
     steps = steps_of(log_of(call))
-    assert [step.digits for step in steps if isinstance(step, Press)] == ["1", "#"]
+    assert [step.keys for step in steps if isinstance(step, Press)] == ["1", "#"]
     assert isinstance(steps[0], WaitForQuiet)
     (between,) = steps[2 : steps.index(Press("#"))]
     assert isinstance(between, Pause)
