@@ -38,9 +38,8 @@ The tree of errors.
     ├── ExportRefused        the place for an exported log is taken (replay/export.py)
     ├── LinkFailed           Twilio did not link a number (linking.py)
     ├── UpdateRefused        a zipped log is not rewritten (replaying.py)
-    ├── LiveReplayFailed     a live replay's call came to nothing (rehearsal/live.py)
     ├── CalibrationFailed    a measuring call measured nothing (calibration/figures.py)
-    ├── CallFailed           the demo's call came to nothing (demo/report.py)
+    ├── CallFailed           a simulated carrier's call came to nothing (simulator/record.py)
     ├── NotAdmitted          the embedded model's server refuses an upgrade (simulator/handshake.py)
     └── Refused              and a client's event (simulator/schema.py)
 

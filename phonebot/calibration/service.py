@@ -26,6 +26,7 @@ from phonebot.carrier.messages import Start, Stop, StreamReader, StreamWriter
 from phonebot.errors import CarrierError
 from phonebot.serving import AFTER_S, listen, running
 from phonebot.simulator.phone import dial
+from phonebot.simulator.record import CallFailed
 from phonebot.web.admission import Admission, Gate
 from phonebot.web.live import LiveCalls
 from phonebot.web.media import MediaEndpoint, MediaSocket
@@ -167,7 +168,7 @@ async def calibrate_emulated(carrier: Emulated, repeats: int, progress: Progress
             max_call_s=LONGEST_S,
         )
     if not calibrator.figures.done():
-        raise CalibrationFailed(f"the call {record.outcome}: {record.reason or 'no stream was opened'}")
+        raise CalibrationFailed(str(CallFailed(record)))
     figures = calibrator.figures.result()
     if record.violations:
         raise CalibrationFailed(f"the carrier was sent what it does not take: {record.violations[0]}")

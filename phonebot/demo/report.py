@@ -11,21 +11,9 @@ from rich.markup import escape
 
 from phonebot.audio.g711 import BYTES_PER_MS, FRAME_MS
 from phonebot.demo.scene import Expected, Scene
-from phonebot.errors import PhonebotError
-from phonebot.replay.log import HEADER_FILE
-from phonebot.simulator.record import CallRecord
+from phonebot.replay.spool import Spool
+from phonebot.simulator.record import CallFailed, CallRecord
 from phonebot.terminal import Conversation
-
-
-class CallFailed(PhonebotError):
-    """The call came to nothing; the carrier says why."""
-
-    def __init__(self, record: CallRecord) -> None:
-        super().__init__(record)
-        self.record = record
-
-    def __str__(self) -> str:
-        return f"the call {self.record.outcome}: {self.record.reason or 'no stream was opened'}"
 
 
 @dataclass(slots=True)
@@ -49,9 +37,10 @@ def tell(record: CallRecord, conversation: Conversation, calls: Path, scene: Sce
     Raises CallFailed when it came to nothing.
     """
     expected = scene.expected()
-    log = call_folder(calls, record.call_sid)
-    if log is None:
+    logs = Spool(calls).of(record.call_sid)
+    if not logs:
         raise CallFailed(record)
+    log = logs[-1]
     record.write_wav(log / "heard.wav")
     heard = cut_items(conversation, record)
     problems = list(shortcomings(conversation, record, heard, expected))
@@ -101,11 +90,6 @@ def shortcomings(
     yield from conversation.troubles
     yield from (str(violation) for violation in record.violations)
     yield from record.failed_steps
-
-
-def call_folder(calls: Path, call_sid: str) -> Path | None:
-    """The folder of a call's log; None if the call never came to a stream."""
-    return next((path.parent for path in calls.glob(f"*{call_sid}*/{HEADER_FILE}")), None)
 
 
 def _summarise(

@@ -13,31 +13,19 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from phonebot.agents.numbers import Numbers
-from phonebot.errors import PhonebotError
 from phonebot.rehearsal.recorded_caller import steps_of
 from phonebot.replay.account import Account, account_of
-from phonebot.replay.log import HEADER_FILE
 from phonebot.replay.reader import CallLog, read
+from phonebot.replay.spool import Spool
 from phonebot.serving import embedded_model, listen, running
 from phonebot.settings import Settings
 from phonebot.simulator.caller import Caller, Event
 from phonebot.simulator.phone import dial
-from phonebot.simulator.record import CallRecord
+from phonebot.simulator.record import CallFailed
 from phonebot.web.app import create_app
 
 CALLER, NUMBER = "+15550100001", "+15550100002"  # of a log that does not say, or must not
 MAX_CALL_S = 900.0
-
-
-class LiveReplayFailed(PhonebotError):
-    """The call came to nothing; the carrier says why."""
-
-    def __init__(self, record: CallRecord) -> None:
-        super().__init__(record)
-        self.record = record
-
-    def __str__(self) -> str:
-        return f"the call {self.record.outcome}: {self.record.reason or 'no stream was opened'}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +44,7 @@ async def replay_live(
     """
     Hold the call, in real time. Without a model in `settings` the embedded one answers.
 
-    The new log is kept beside those of real calls, under `replays`. Raises LiveReplayFailed when there is none,
+    The new log is kept beside those of real calls, under `replays`. Raises CallFailed when there is none,
     LogError for a log whose caller cannot be played, SettingsError as the service does.
     """
     caller = Caller(*steps_of(log))
@@ -86,11 +74,11 @@ async def replay_live(
                 max_call_s=MAX_CALL_S,
                 on_event=on_event,
             )
-    folder = next((path.parent for path in (calls / "calls").glob(f"*{record.call_sid}*/{HEADER_FILE}")), None)
-    if folder is None:
-        raise LiveReplayFailed(record)
+    logs = Spool(calls / "calls").of(record.call_sid)
+    if not logs:
+        raise CallFailed(record)
     faults = (*map(str, record.violations), *record.failed_steps)
-    return LiveReplay(account_of(log), account_of(read(folder)), folder, faults)
+    return LiveReplay(account_of(log), account_of(read(logs[-1])), logs[-1], faults)
 
 
 def _shown(number: str | None) -> str | None:

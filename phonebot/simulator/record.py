@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from phonebot.audio import g711, wav
+from phonebot.errors import PhonebotError
 from phonebot.simulator.callees import Message
 from phonebot.simulator.caller import Event
 from phonebot.simulator.carrier import Carrier, Violation
@@ -111,3 +112,14 @@ class CallRecord:
         """Write the call as stereo mu-law: the caller on the left, what he heard on the right."""
         stereo = wav.interleave(bytes(self.said), bytes(self.heard))
         wav.write(path, wav.Wav("pcmu", g711.SAMPLE_RATE_HZ, 2, stereo))
+
+
+class CallFailed(PhonebotError):
+    """The call came to nothing; the carrier says why."""
+
+    def __init__(self, record: CallRecord) -> None:
+        super().__init__(record)
+        self.record = record
+
+    def __str__(self) -> str:
+        return f"the call {self.record.outcome}: {self.record.reason or 'no stream was opened'}"

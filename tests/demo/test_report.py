@@ -5,12 +5,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from phonebot.call.actions import Cut, Line
-from phonebot.demo.report import CallFailed, Heard, call_folder, cut_items, shortcomings
-from phonebot.demo.scene import Expected
+from phonebot.demo.report import Heard, cut_items, shortcomings, tell
+from phonebot.demo.scene import Expected, dentist
 from phonebot.simulator.carrier import Carrier, Piece, Violation
-from phonebot.simulator.record import CallRecord, StreamRecord
+from phonebot.simulator.record import CallFailed, CallRecord, StreamRecord
 from phonebot.terminal import Conversation
 
 EXPECTED = Expected(understood=["hello"], barge_ins=1, last_words="Goodbye!")
@@ -139,7 +140,7 @@ def test_what_was_played_of_a_cut_item_is_the_sum_of_its_pieces() -> None:
     assert cut_items(conversation, record) == [Heard("item_2", told_ms=120, played_ms=120.0, received_ms=300)]
 
 
-def test_the_log_of_a_call_that_never_had_a_stream_is_not_found(tmp_path: Path) -> None:
-    assert call_folder(tmp_path / "calls", "CA" + "1" * 32) is None
+def test_a_call_that_never_had_a_stream_has_come_to_nothing(tmp_path: Path) -> None:
     record = CallRecord("CA" + "1" * 32, outcome="failed", reason="it answered 500")
-    assert str(CallFailed(record)) == "the call failed: it answered 500"
+    with pytest.raises(CallFailed, match=r"^the call failed: it answered 500$"):
+        tell(record, Conversation(), tmp_path / "calls", dentist(tmp_path), Console())
