@@ -4,8 +4,8 @@ What is said in the calls of the fault benchmark, as sound and as text: each tex
 So the person knows which text he hears, and the embedded model's ear which one he says.
 """
 
-from phonebot.audio.g711 import FRAME_BYTES, SAMPLE_RATE_HZ, pcm_to_ulaw, ulaw_to_pcm
-from phonebot.bench.tones import BYTES_PER_MS, LEVELS, sounding_ms
+from phonebot.audio.g711 import BYTES_PER_MS, FRAME_BYTES, SAMPLE_RATE_HZ, pcm_to_ulaw, ulaw_to_pcm
+from phonebot.bench.tones import LEVELS, sounding_ms
 from phonebot.simulator.mind import Speech, Word
 
 GREETING = "Hello, who is there?"

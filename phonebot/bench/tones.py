@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 from phonebot.audio import g711
+from phonebot.audio.g711 import BYTES_PER_MS
 from phonebot.realtime.events import AudioFormat
 
-BYTES_PER_MS = 8
 SAMPLES_PER_BYTE = 3  # of PCM16 at 24 kHz, for one of mu-law at 8 kHz
 
 LEVELS = (0x97, 0x17, 0xB7, 0x37, 0xD7, 0x57)

@@ -30,11 +30,12 @@ from phonebot.call.actions import Line as Spoken
 from phonebot.realtime.events import FunctionCall, OutputItemDone
 from phonebot.rehearsal.line import DEFAULT_CALLER, DEFAULT_NUMBER, Answers, Dialled, Line, ToldEar
 from phonebot.rehearsal.voice import spoken
+from phonebot.replay.reader import outcome_of
 from phonebot.replay.words import clock, of_action
 from phonebot.simulator.caller import HangUp, Interrupt, Pause, Press, Say, Step
-from phonebot.simulator.scenario import load_audio
 from phonebot.simulator.dialogue import ScriptedMind
 from phonebot.simulator.mind import Call, Mind
+from phonebot.simulator.scenario import load_audio
 from phonebot.simulator.script import load_script
 from phonebot.tools.functions import Tool
 from phonebot.tools.guarding import GuardrailFunction
@@ -243,7 +244,7 @@ class Phone:
     @property
     def outcome(self) -> Outcome | None:
         """How the call ended; None while it goes on."""
-        return next((action.outcome for _, action in self.actions if isinstance(action, Ended)), None)
+        return outcome_of(action for _, action in self.actions)
 
     def close(self) -> None:
         """End the call. Raises ExpectationFailed for what the carrier found to be against its documentation."""

@@ -6,10 +6,10 @@ he interrupted, he does so when the bot has spoken for as long as it had then. W
 the same time pass.
 """
 
-from phonebot.call.actions import Ended
+from phonebot.audio.g711 import BYTES_PER_MS
 from phonebot.carrier.messages import Dtmf
-from phonebot.replay.heard import BYTES_PER_MS, Legs, legs
-from phonebot.replay.reader import CallLog
+from phonebot.replay.heard import Legs, legs
+from phonebot.replay.reader import CallLog, outcome_of
 from phonebot.replay.utterances import Utterance, of_bot, of_caller
 from phonebot.simulator.caller import HangUp, Interrupt, Pause, Press, Say, Step, WaitForHangUp, WaitForQuiet
 
@@ -31,8 +31,7 @@ def steps_of(log: CallLog) -> tuple[Step, ...]:
             script.say(what)
         else:
             script.press(at_ms, what)
-    ends = (action.outcome for step in log.steps for action in step.actions if isinstance(action, Ended))
-    outcome = next(ends, None)
+    outcome = outcome_of(action for step in log.steps for action in step.actions)
     script.end(len(both.caller) // BYTES_PER_MS, by_caller=outcome in (None, "caller_hung_up", "stream_lost"))
     return tuple(script.steps)
 

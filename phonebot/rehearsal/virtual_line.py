@@ -23,9 +23,8 @@ from phonebot.tools.toolbox import Toolbox
 from phonebot.tools.workshop import Workshop
 
 NETWORK = Network(uplink_delay_ms=30, downlink_delay_ms=30)
-NOW = datetime(
-    2026, 1, 2, 12, 0, tzinfo=UTC
-)  # made up: the prompt may tell the time, and a test shall not differ by it
+# Made up: the prompt may tell the time, and a test shall not differ by it.
+NOW = datetime(2026, 1, 2, 12, 0, tzinfo=UTC)
 CLOSE_MS = 10_000
 
 

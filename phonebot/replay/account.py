@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from phonebot.call.actions import Ended, Line
+from phonebot.call.actions import Line
 from phonebot.realtime.events import (
     FunctionCall,
     OutputItemDone,
@@ -12,7 +12,7 @@ from phonebot.realtime.events import (
     Usage,
 )
 from phonebot.replay.heard import legs
-from phonebot.replay.reader import CallLog
+from phonebot.replay.reader import CallLog, outcome_of
 from phonebot.replay.utterances import answer_latencies_ms
 
 
@@ -74,7 +74,7 @@ def account_of(log: CallLog) -> Account:
         tokens=tokens,
         cost_usd=_cost_usd(log, tokens),
         length_ms=log.steps[-1].now_ms if log.steps else 0,
-        outcome=next((action.outcome for _, action in reversed(actions) if isinstance(action, Ended)), None),
+        outcome=outcome_of(action for _, action in actions),
         model=log.header.model,
     )
 

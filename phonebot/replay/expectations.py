@@ -25,10 +25,10 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
-from phonebot.call.actions import Action, BargeIn, Cut, Ended, Line, Outcome, Settled, Trouble
+from phonebot.call.actions import Action, BargeIn, Cut, Line, Outcome, Settled, Trouble
 from phonebot.replay.archive import EXPECTED_FILE, MAX_EXPECTED_BYTES
 from phonebot.replay.log import LogError
-from phonebot.replay.reader import Step
+from phonebot.replay.reader import Step, outcome_of
 
 CUT = "…"
 
@@ -71,7 +71,7 @@ def expected_of(folder: Path) -> Expected | None:
 def shortcomings(steps: Iterable[Step], expected: Expected) -> Iterator[str]:
     """A sentence for each expectation that these steps do not meet."""
     actions = [action for step in steps for action in step.actions]
-    outcome = next((action.outcome for action in reversed(actions) if isinstance(action, Ended)), None)
+    outcome = outcome_of(actions)
     if expected.outcome not in (None, outcome):
         yield f"the outcome is {outcome}, expected was {expected.outcome}"
     barge_ins = sum(isinstance(action, BargeIn) for action in actions)

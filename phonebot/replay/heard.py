@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from phonebot.audio import wav
-from phonebot.audio.g711 import SAMPLE_RATE_HZ
+from phonebot.audio.g711 import BYTES_PER_MS, SAMPLE_RATE_HZ
 from phonebot.call.actions import ClearPlayback, Cut, Ended, PlayAudio, SendMark
 from phonebot.call.inputs import CarrierClosed, OperatorHangUp, PlayClip
 from phonebot.carrier.messages import Mark, Media, Stop
@@ -28,7 +28,6 @@ from phonebot.replay.log import EVENTS_FILE, LogError
 from phonebot.replay.reader import CallLog, Step
 
 HEARD_FILE = "heard.wav"
-BYTES_PER_MS = 8
 MAX_CALL_MS = 14_400_000  # no profile lets a call last longer
 WILD_STAMP_MS = 60_000  # a frame stamped further ahead of its arrival is not placed
 SILENCE = b"\xff"

@@ -9,6 +9,7 @@ Reads a call log and puts the call together again. The folder may come from anyo
 import os
 import stat
 from binascii import a2b_base64, b2a_base64
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO, Literal, get_args
@@ -18,7 +19,7 @@ from msgspec import Meta, Struct
 
 from phonebot.audio import wav
 from phonebot.audio.base64 import base64_silence
-from phonebot.call.actions import Action, Tell
+from phonebot.call.actions import Action, Ended, Outcome, Tell
 from phonebot.call.inputs import Input
 from phonebot.call.plan import CallPlan
 from phonebot.carrier.messages import Media
@@ -81,6 +82,11 @@ class CallLog:
 def agrees(kept: Action, action: Action) -> bool:
     """Whether `action` is what the log keeps as `kept`, as far as the log tells."""
     return kept == action or kept == abridged(action, keep_audio=True) or kept == abridged(action, keep_audio=False)
+
+
+def outcome_of(actions: Iterable[Action]) -> Outcome | None:
+    """How the call ended that did this; None: it has not."""
+    return next((action.outcome for action in actions if isinstance(action, Ended)), None)
 
 
 def read(folder: Path) -> CallLog:

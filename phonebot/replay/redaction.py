@@ -56,7 +56,8 @@ CANNOT_REPLAY = "what is hidden decided what the call did: this log can be read 
 
 # Their values are the protocol's or ours: a class, an id, a setting.
 _NAMES = re.compile(
-    "is|id|name|on|then|tool|tools|guardrail|guardrails|type|role|status|voice|model|code|param|reason|settled|outcome|turn|encoding|track|tracks|detail"
+    "is|id|name|on|then|tool|tools|guardrail|guardrails|type|role|status|voice|model|code|param|reason|settled"
+    "|outcome|turn|encoding|track|tracks|detail"
     "|input_format|output_format|language|languages|state|modality|eagerness|kind|noise_reduction|reasoning_effort"
     "|max_output_tokens|server_label|speaker|\\w+_id"
     f"|{MARK}"

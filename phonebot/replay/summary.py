@@ -19,7 +19,7 @@ from msgspec.structs import replace
 
 from phonebot.audio.base64 import base64_length
 from phonebot.audio.g711 import FRAME_MS
-from phonebot.call.actions import Action, BargeIn, Cut, Ended, Line, LineRole, ModelDropped, Tell, Trouble
+from phonebot.call.actions import Action, BargeIn, Cut, Line, LineRole, ModelDropped, Tell, Trouble
 from phonebot.call.inputs import ModelReady, PlayClip, ToolResult
 from phonebot.realtime.events import (
     BYTES_PER_MS,
@@ -39,7 +39,7 @@ from phonebot.realtime.events import (
 from phonebot.replay.account import transcriptions
 from phonebot.replay.answer_times import answer_times, round_trip_ms
 from phonebot.replay.log import BOT_FILE, CALLER_FILE, Header
-from phonebot.replay.reader import CallLog, Step, read
+from phonebot.replay.reader import CallLog, Step, outcome_of, read
 from phonebot.replay.talk import Talk, talk_of
 from phonebot.replay.utterances import Answer, Utterance
 
@@ -195,8 +195,7 @@ def summarised(log: CallLog, is_recorded: bool = True) -> Summary:
 
 
 def _outcome(header: Header, actions: Sequence[Action]) -> str:
-    said = next((action.outcome for action in reversed(actions) if isinstance(action, Ended)), None)
-    return said or header.outcome or CUT_OFF
+    return outcome_of(actions) or header.outcome or CUT_OFF
 
 
 def _is_error(action: Action) -> bool:

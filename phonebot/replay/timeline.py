@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeAlias
 
 from msgspec import Struct
 
+from phonebot.audio.g711 import FRAME_MS
 from phonebot.call import actions as does
 from phonebot.call import inputs as happens
 from phonebot.carrier import messages as carrier
@@ -177,7 +178,7 @@ def _dropped(dropped: does.ModelDropped) -> str:
 
 def _recovered(recovered: does.Recovered) -> str:
     attempts = f"{recovered.attempts} attempts" if recovered.attempts > 1 else "one attempt"
-    lost_ms = recovered.dropped_frames * 20
+    lost_ms = recovered.dropped_frames * FRAME_MS
     lost = f"; {_seconds(lost_ms)} of the caller were lost" if lost_ms else ""
     return f"The model was there again after {_seconds(recovered.away_ms)} and {attempts}{lost}"
 
@@ -197,7 +198,9 @@ _TELL: dict[type[Struct], tuple[Kind, Callable[[Any], str]]] = {
     happens.ModelFault: ("trouble", lambda it: f"The model's message was refused: {quoted(it.problem, MAX_TEXT)}"),
     happens.CallerAudioDropped: (
         "trouble",
-        lambda it: f"The model did not take the caller's audio: {_seconds(it.frames * 20)} of it were dropped",
+        lambda it: (
+            f"The model did not take the caller's audio: {_seconds(it.frames * FRAME_MS)} of it were dropped"
+        ),
     ),
     happens.PlayClip: ("call", lambda it: f"A recording was to be played: {quoted(it.text, MAX_TEXT)}"),
     happens.TypedText: ("call", lambda it: f"Typed by {quoted(it.by, MAX_TEXT)}: {quoted(it.text, MAX_TEXT)}"),

@@ -8,7 +8,6 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from phonebot.audio.wav import WavWriter
-from phonebot.call.actions import Ended
 from phonebot.replay.log import (
     BOT_FILE,
     CALLER_FILE,
@@ -21,7 +20,7 @@ from phonebot.replay.log import (
     LogError,
 )
 from phonebot.replay.player import Replay, perform, play
-from phonebot.replay.reader import CallLog, Step, read
+from phonebot.replay.reader import CallLog, Step, outcome_of, read
 
 AUDIO_FILES: tuple[AudioFile, ...] = (CALLER_FILE, BOT_FILE, MODEL_FILE)
 
@@ -65,9 +64,7 @@ def _write_audio(folder: Path, file: AudioFile, audio: bytes) -> None:
 
 
 def _replace(folder: Path, log: CallLog, steps: tuple[Step, ...]) -> None:
-    outcome = next(
-        (action.outcome for step in reversed(steps) for action in step.actions if isinstance(action, Ended)), None
-    )
+    outcome = outcome_of(action for step in steps for action in step.actions)
     header = replace(log.header, outcome=outcome or log.header.outcome)
     # Written beside it first: a full disk must not cost the log.
     with TemporaryDirectory(prefix=".update-", dir=folder) as beside:

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from phonebot.audio.g711 import FRAME_BYTES, FRAME_MS
+from phonebot.audio.g711 import BYTES_PER_MS, FRAME_BYTES, FRAME_MS
 from phonebot.audio.vad import SpeechDetector
-from phonebot.replay.heard import BYTES_PER_MS, Legs
+from phonebot.replay.heard import Legs
 
 CALLER_GAP_MS = 700  # a longer silence ends what a person says; within a sentence there is less
 BOT_GAP_MS = 500

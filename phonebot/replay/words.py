@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from phonebot.audio.base64 import base64_length
+from phonebot.audio.g711 import BYTES_PER_MS
 from phonebot.call import actions as does
 from phonebot.call import inputs as happens
 from phonebot.call.actions import Action
@@ -22,7 +23,6 @@ from phonebot.realtime import events as model
 from phonebot.realtime.events import Command
 from phonebot.replay.log import digest
 
-BYTES_PER_MS = 8
 MAX_TEXT = 32
 MAX_VALUE = 40
 

@@ -58,9 +58,7 @@ class Oddities:
     first_timestamp_ms: int = 100  # captures begin at 60 to 180
     timestamp_jitter_ms: int = 0  # each timestamp is off by up to this much; they never run backwards
     drift_ppm: float = 0.0  # the carrier's clock runs fast by this much (`StreamClock`)
-    short_frame: Literal["pad", "hold"] = (
-        "pad"  # fewer than 160 bytes left: play them with silence, or wait for more
-    )
+    short_frame: Literal["pad", "hold"] = "pad"  # less than 160 bytes left: play them with silence, or wait
     start_buffer_ms: int = 0  # audio after an empty queue begins that much later
     queue_limit_ms: int = 600_000  # a media message that would exceed it is dropped whole
     silence_suppressed: bool = False  # no media while the caller is silent

@@ -19,6 +19,7 @@ from phonebot.simulator.signing import Fields
 
 Status: TypeAlias = Literal["in-progress", "paused", "stopped", "completed", "absent"]
 EVENTS = frozenset({"in-progress", "completed", "absent"})
+"""The statuses of which somebody may want to be told."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from phonebot.simulator.account import Account
 from phonebot.simulator.detection import DetectionOrder
 from phonebot.simulator.leg import Leg
 from phonebot.simulator.outgoing import call
-from phonebot.simulator.recording import RecordingOrder
+from phonebot.simulator.recording import EVENTS, RecordingOrder
 from phonebot.simulator.rest import Handler, Refused, is_url, know, not_found, page
 from phonebot.simulator.ringing import Ring, party_of
 from phonebot.simulator.terms import Over, Replaced, Source, StatusCallback
@@ -222,7 +222,7 @@ def recording_order(given: dict[str, str], source: str) -> RecordingOrder:
     events = given.get("RecordingStatusCallbackEvent", "completed").split()
     if channels not in ("mono", "dual") or track not in ("inbound", "outbound", "both"):
         raise Refused(400, 20001, f"RecordingChannels or RecordingTrack is not valid: {channels}, {track}")
-    if not set(events) <= {"in-progress", "completed", "absent"}:
+    if not EVENTS.issuperset(events):
         raise Refused(400, 13621, f"RecordingStatusCallbackEvent is not valid: {' '.join(events)}")
     return RecordingOrder(
         source,

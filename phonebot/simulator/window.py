@@ -21,7 +21,7 @@ class Window:
     def __init__(self) -> None:
         self._gone: set[str] = set()
 
-    def read(self, truncation: Any, instructions: str, items: Iterable[Item]) -> tuple[Item, ...]:
+    def read(self, truncation: Any, instructions: str, items: Sequence[Item]) -> tuple[Item, ...]:
         """The items that a response reads now. Raises Refused where they are too many and none may go."""
         room = INPUT_TOKENS - text_tokens(instructions)
         keeps = 1.0

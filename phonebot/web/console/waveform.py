@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from phonebot.replay.heard import BYTES_PER_MS, Legs, legs
+from phonebot.audio.g711 import BYTES_PER_MS
+from phonebot.replay.heard import Legs, legs
 from phonebot.replay.reader import CallLog
 from phonebot.replay.timeline import Event, Kind, timeline
 from phonebot.replay.waveform import bins_for, loudness
