@@ -1,7 +1,7 @@
 """The load sees what a carrier and a model would complain of, and says so."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -29,13 +29,21 @@ from phonebot.settings import load
 from phonebot.web.app import create_app
 
 
-def app_that_sends(*messages: str) -> Starlette:
-    """Takes a call and sends these on its stream, `SID` being the stream's."""
+def app_with(media: Callable[[WebSocket], Awaitable[None]]) -> Starlette:
+    """Takes a call, and does this with its stream."""
 
     async def voice(request: Request) -> Response:
         url = f"ws://{request.url.netloc}/twilio/media"
         document = f'<Response><Connect><Stream url="{url}"/></Connect></Response>'
         return Response(document, media_type="application/xml")
+
+    return Starlette(
+        routes=[Route("/twilio/voice", voice, methods=["POST"]), WebSocketRoute("/twilio/media", media)]
+    )
+
+
+def app_that_sends(*messages: str) -> Starlette:
+    """Takes a call and sends these on its stream, `SID` being the stream's."""
 
     async def media(websocket: WebSocket) -> None:
         await websocket.accept()
@@ -46,9 +54,7 @@ def app_that_sends(*messages: str) -> Starlette:
         while (await websocket.receive())["type"] != "websocket.disconnect":
             pass
 
-    return Starlette(
-        routes=[Route("/twilio/voice", voice, methods=["POST"]), WebSocketRoute("/twilio/media", media)]
-    )
+    return app_with(media)
 
 
 @asynccontextmanager
@@ -88,9 +94,6 @@ async def test_a_carrier_echoes_marks_after_the_audio_before_them_and_all_of_the
     echoes: asyncio.Queue[str] = asyncio.Queue()
     silence = stamped(480, 1)
 
-    async def voice(request: Request) -> Response:
-        return Response(f'<Stream url="ws://{request.url.netloc}/twilio/media"/>', media_type="application/xml")
-
     async def media(websocket: WebSocket) -> None:
         await websocket.accept()
         await websocket.receive_text()
@@ -106,10 +109,7 @@ async def test_a_carrier_echoes_marks_after_the_audio_before_them_and_all_of_the
                 if read["mark"]["name"] == "first":
                     await websocket.send_text(f'{{"event":"clear",{head}}}')
 
-    app = Starlette(
-        routes=[Route("/twilio/voice", voice, methods=["POST"]), WebSocketRoute("/twilio/media", media)]
-    )
-    async with call_to(app, Tally()) as carrier:
+    async with call_to(app_with(media), Tally()) as carrier:
         await carrier.dial()
         assert [await echoes.get() for _ in range(3)] == ["at once", "first", "second"]
 
@@ -117,17 +117,11 @@ async def test_a_carrier_echoes_marks_after_the_audio_before_them_and_all_of_the
 
 
 async def test_a_stream_that_the_server_closes_is_a_fault() -> None:
-    async def voice(request: Request) -> Response:
-        return Response(f'<Stream url="ws://{request.url.netloc}/twilio/media"/>', media_type="application/xml")
-
     async def media(websocket: WebSocket) -> None:
         await websocket.accept()
         await websocket.close(1011)
 
-    app = Starlette(
-        routes=[Route("/twilio/voice", voice, methods=["POST"]), WebSocketRoute("/twilio/media", media)]
-    )
-    async with call_to(app, Tally()) as carrier:
+    async with call_to(app_with(media), Tally()) as carrier:
         await carrier.dial()
         async with asyncio.timeout(10):
             while not carrier.faults:
