@@ -15,6 +15,7 @@ from base64 import b64encode
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 from math import ceil
 from typing import Literal, TypeAlias
@@ -347,21 +348,19 @@ class RandomCall:
         answer, at_ms, said_ms = response.answer, 0.0, 0
         stalls = sorted(answer.stalls)
         for item in response.items:
-            self._later(response, at_ms, lambda item=item: self._begin(response, item))
+            self._later(response, at_ms, partial(self._begin, response, item))
             begin = 0
             while begin < item.planned_ms:
                 while stalls and stalls[0][0] <= said_ms:
                     at_ms += stalls.pop(0)[1]
                 length = min(answer.delta_ms, item.planned_ms - begin)
-                self._later(response, at_ms, lambda item=item, length=length: self._delta(item, length))
+                self._later(response, at_ms, partial(self._delta, item, length))
                 begin, said_ms = begin + length, said_ms + length
                 at_ms += length / answer.speed if answer.speed else 0
-            self._later(response, at_ms, lambda item=item: self._complete(response, item))
-        self._later(response, at_ms, lambda: self._done(response))
+            self._later(response, at_ms, partial(self._complete, response, item))
+        self._later(response, at_ms, partial(self._done, response))
 
-    def _later(self, response: _Response, ms: float, happens: object) -> None:
-        assert callable(happens)
-
+    def _later(self, response: _Response, ms: float, happens: Callable[[], object]) -> None:
         def happen() -> None:
             if response.stops_ms is None or self.driver.local_ms <= response.stops_ms:
                 happens()
@@ -555,8 +554,7 @@ class RandomCall:
     def _all_done(self) -> bool:
         return all(response.done for response in self._responses)
 
-    def _until(self, happened: object) -> None:
-        assert callable(happened)
+    def _until(self, happened: Callable[[], object]) -> None:
         for _ in range(6_000):
             if happened():
                 return

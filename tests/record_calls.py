@@ -26,7 +26,7 @@ from phonebot.agents.history import PLACEHOLDER as HISTORY
 from phonebot.agents.numbers import DEFAULT, read_file
 from phonebot.agents.profile import Profile
 from phonebot.audio.melody import melody
-from phonebot.call.actions import Ended, StartRecording
+from phonebot.call.actions import StartRecording
 from phonebot.call.inputs import AnsweredBy, CapReached, Input, Leave, ModelLost, PlayClip, TypedText
 from phonebot.call.plan import EarlierLine
 from phonebot.call.planning import plan_for
@@ -46,7 +46,7 @@ from phonebot.rehearsal.virtual_line import functions_of, look_of
 from phonebot.rehearsal.virtual_model import VirtualModel, Work
 from phonebot.replay.archive import EXPECTED_FILE
 from phonebot.replay.log import Header, Kind
-from phonebot.replay.reader import CallLog
+from phonebot.replay.reader import CallLog, outcome_of
 from phonebot.replay.update import write
 from phonebot.replay.verdict import judge
 from phonebot.simulator.caller import (
@@ -416,6 +416,48 @@ def _is_later(call: VirtualCall, at_ms: int) -> bool:
     return call.now_ms >= at_ms
 
 
+def models_of(recording: Recording, ear: PhraseEar, work: Work) -> list[VirtualModel]:
+    """Of the call's sessions: the first, and the one that takes its place."""
+    script = load_script(recording.script)
+    return [
+        VirtualModel(
+            ScriptedMind(script),
+            ear=ear,
+            voice=EspeakVoice(),
+            detector=SpeechDetector(),
+            options=replace(recording.options, seed=session),
+            faults=recording.faults,
+            work=work,
+            seed=session,
+            expires_in_ms=None if session else recording.expires_in_ms,
+        )
+        for session in range(2)
+    ]
+
+
+def header_of(recording: Recording, profile: Profile, call: VirtualCall) -> Header:
+    return Header(
+        call_sid=CALL_SID,
+        kind=recording.kind,
+        stream_sid=STREAM_SID,
+        from_number=NUMBER if recording.kind == "outbound" else CALLER,
+        to_number=CALLER if recording.kind == "outbound" else NUMBER,
+        profile=profile.name,
+        profile_version=profile.version,
+        provider="embedded",
+        model="embedded",
+        software=f"phonebot {__version__}",
+        started=STARTED,
+        ended=STARTED + timedelta(milliseconds=call.now_ms),
+        outcome=outcome_of(call.steps[-1].actions),
+        note=recording.note,
+        recorded_from_ms=next(
+            (step.now_ms for step in call.steps if any(isinstance(each, StartRecording) for each in step.actions)),
+            UNSET,
+        ),
+    )
+
+
 def hold(recording: Recording, ear: PhraseEar, work: Work, folder: Path) -> tuple[VirtualCall, CallLog]:
     """Hold the call; it, and its log. `folder` is for what its functions write."""
     written = Profile.from_table(PROFILE | recording.profile, "fixtures")
@@ -441,30 +483,16 @@ def hold(recording: Recording, ear: PhraseEar, work: Work, folder: Path) -> tupl
         play=lambda clip: call.happens(PlayClip(clip.text, clip.audio, clip.clip_id, clip.over_speech)),
     )
     toolbox, guard = equipment.toolbox(context), Guardroom(workshop).guard(profile, context)
-    script = load_script(recording.script)
-    models = [
-        VirtualModel(
-            ScriptedMind(script),
-            ear=ear,
-            voice=EspeakVoice(),
-            detector=SpeechDetector(),
-            options=replace(recording.options, seed=session),
-            faults=recording.faults,
-            work=work,
-            seed=session,
-            expires_in_ms=None if session else recording.expires_in_ms,
-        )
-        for session in range(2)
-    ]
+    first, *further = models_of(recording, ear, work)
     call = VirtualCall(
         plan,
         Caller(*recording.steps),
-        models[0],
+        first,
         network=recording.network,
         oddities=recording.oddities,
         run_function=functions_of(toolbox, recording.takes_ms),
         look=look_of(guard),
-        further=models[1:],
+        further=further,
     )
     for at_ms, received in recording.happens:
         call.run_until(partial(_is_later, call, at_ms), LIMIT_MS)
@@ -474,28 +502,7 @@ def hold(recording: Recording, ear: PhraseEar, work: Work, folder: Path) -> tupl
     problems = [*call.caller.failures, *map(str, call.carrier.violations)]
     if problems:
         raise SystemExit("\n".join(problems))
-    outcome = next(action.outcome for action in call.steps[-1].actions if isinstance(action, Ended))
-    header = Header(
-        call_sid=CALL_SID,
-        kind=recording.kind,
-        stream_sid=STREAM_SID,
-        from_number=NUMBER if recording.kind == "outbound" else CALLER,
-        to_number=CALLER if recording.kind == "outbound" else NUMBER,
-        profile=profile.name,
-        profile_version=profile.version,
-        provider="embedded",
-        model="embedded",
-        software=f"phonebot {__version__}",
-        started=STARTED,
-        ended=STARTED + timedelta(milliseconds=call.now_ms),
-        outcome=outcome,
-        note=recording.note,
-        recorded_from_ms=next(
-            (step.now_ms for step in call.steps if any(isinstance(each, StartRecording) for each in step.actions)),
-            UNSET,
-        ),
-    )
-    return call, CallLog(header, plan, tuple(call.steps))
+    return call, CallLog(header_of(recording, profile, call), plan, tuple(call.steps))
 
 
 def record(name: str, ear: PhraseEar, work: Work) -> None:

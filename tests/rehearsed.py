@@ -17,14 +17,13 @@ from typing import Any
 from msgspec.structs import replace as altered
 
 from phonebot.agents.profile import Profile
-from phonebot.call.actions import Ended
 from phonebot.call.plan import CallPlan
 from phonebot.call.planning import plan_for
 from phonebot.rehearsal.virtual import VirtualCall
 from phonebot.rehearsal.virtual_model import VirtualModel
 from phonebot.rehearsal.voice import spoken
 from phonebot.replay.log import Header, abridged
-from phonebot.replay.reader import CallLog, Step
+from phonebot.replay.reader import CallLog, Step, outcome_of
 from phonebot.replay.update import write
 from phonebot.simulator.caller import Caller, HangUp, Interrupt, Say, WaitForQuiet
 from phonebot.simulator.caller import Step as Does
@@ -74,13 +73,12 @@ def rehearsed(
 
 
 def header_of(call: VirtualCall, **changes: Any) -> Header:
-    outcomes = [action.outcome for action in call.steps[-1].actions if isinstance(action, Ended)]
     header = Header(
         call_sid="CA1",
         software="phonebot test",
         started=STARTED,
         ended=STARTED + timedelta(milliseconds=call.now_ms),
-        outcome=outcomes[0],
+        outcome=outcome_of(call.steps[-1].actions),
     )
     return altered(header, **changes)
 
