@@ -58,7 +58,6 @@ class Call(_Row):
     started_at: Moment
     ended_at: Moment | None
     duration_ms: Milliseconds | None
-    answered: bool
     outcome: str | None = Field(description="How it ended.", examples=[get_args(Outcome)[0]])
     cost_usd: CostUsd
     cost_per_minute_usd: CostUsd
