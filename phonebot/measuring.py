@@ -147,6 +147,9 @@ def database_load(
         int, typer.Option(min=0, max=2_000, help="Processes in which somebody looks at the live calls.")
     ] = 5,
     generators: Annotated[int, typer.Option(min=1, max=64, help="Processes that play the load.")] = 1,
+    slower: Annotated[
+        float, typer.Option(min=1, max=100, help="All goes on so many times slower, but for deadlines.")
+    ] = 1,
     json: JsonFile = None,
 ) -> None:
     """What so many calls ask of the empty PostgreSQL at PHONEBOT_DATABASE_URL; exit code 1 if it falls behind."""
@@ -154,7 +157,7 @@ def database_load(
     from phonebot.bench.database_report import Load
     from phonebot.settings import load
 
-    load_of = Load(calls, processes, call_seconds, consoles, generators)
+    load_of = Load(calls, processes, call_seconds, consoles, generators, slower)
     with errors.status("measuring") as status:
         report = measure_database(load().database, load_of, seconds, progress=status.update)
     _show(report, json)

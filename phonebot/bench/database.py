@@ -97,6 +97,7 @@ def _orders(url: str, load: Load, seconds: float) -> list[Order]:
             load.call_s,
             seconds,
             load.consoles,
+            load.slower,
         )
         for number in range(generators)
     ]
@@ -170,7 +171,7 @@ def _wanted(load: Load) -> dict[str, float | None]:
     begin = load.calls / load.call_s
     news = news_per_round(load.call_s, publishing.ROUND_S)
     looks = sum(1 / every_s for every_s in played.LOOKS_EVERY_S.values())
-    return {
+    wanted: dict[str, float | None] = {
         played.ROWS: load.calls * news / publishing.ROUND_S,
         played.ROUNDS: load.processes / publishing.ROUND_S,
         played.AT_ONCE: None,
@@ -181,3 +182,4 @@ def _wanted(load: Load) -> dict[str, float | None]:
         played.LOOKS: load.processes * looks,
         played.CONSOLES: min(load.consoles, load.processes) * 2 / others.POLL_S,
     }
+    return {kind: None if count is None else count / load.slower for kind, count in wanted.items()}

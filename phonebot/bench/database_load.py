@@ -21,6 +21,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
+from types import ModuleType
 from typing import Any
 
 import msgspec
@@ -28,6 +29,7 @@ import uvloop
 
 from phonebot.bench.database_calls import RESPONSE_USD, ScriptedCall, about_call
 from phonebot.bench.timings import Timed, Timings
+from phonebot.caps import watch
 from phonebot.caps.watch import DayCaps
 from phonebot.errors import StoreError
 from phonebot.filing.rows import rows_of
@@ -42,6 +44,7 @@ from phonebot.store.numbers import NumberStore
 from phonebot.store.outbound import OutboundStore
 from phonebot.store.relay import Key
 from phonebot.store.spending import SpendingStore
+from phonebot.web import others, publishing
 from phonebot.web.feed import Feed
 from phonebot.web.held import HeldCall, HeldCalls
 from phonebot.web.others import OtherCalls
@@ -69,7 +72,8 @@ TOKEN = timedelta(minutes=2)
 class Order(msgspec.Struct, frozen=True):
     """
     `processes` are the numbers of those played here, of `of` in all, among which `calls` are spread. `call_s` is
-    how long each lasts. In the first `consoles` of all processes somebody looks at the calls.
+    how long each lasts. In the first `consoles` of all processes somebody looks at the calls. All goes on `slower`
+    times slower than in earnest, but for deadlines.
     """
 
     url: str
@@ -79,6 +83,7 @@ class Order(msgspec.Struct, frozen=True):
     call_s: float
     seconds: float
     consoles: int
+    slower: float = 1.0
 
 
 class Played(msgspec.Struct, frozen=True):
@@ -126,7 +131,8 @@ class PlayedProcess:
 
     @property
     def _now_s(self) -> float:
-        return asyncio.get_running_loop().time() - self._began_s
+        """By the time of its calls."""
+        return (asyncio.get_running_loop().time() - self._began_s) / self._order.slower
 
     @property
     def _share(self) -> int:
@@ -149,7 +155,7 @@ class PlayedProcess:
             "after": lambda: AfterStore(self._database).claim(self.name, JOBS_AT_ONCE),
         }
         works = [self._publisher.run(), self._talk(), self._file()]
-        works += [self._look(LOOKS_EVERY_S[name], look) for name, look in looks.items()]
+        works += [self._look(LOOKS_EVERY_S[name] * self._order.slower, look) for name, look in looks.items()]
         if self._index < self._order.consoles:
             works.append(self._watch())
         async with self._caps.running():
@@ -207,7 +213,7 @@ class PlayedProcess:
             for _, _, began_s, call, holding in due:
                 self._go_on(call, began_s, now_s, holding)
             next_s = max(next_s + TICK_S, self._now_s)
-            await asyncio.sleep(next_s - self._now_s)
+            await asyncio.sleep((next_s - self._now_s) * self._order.slower)
 
     def _soon(self, work: Awaitable[None]) -> None:
         task = asyncio.ensure_future(work)
@@ -259,15 +265,15 @@ class PlayedProcess:
 
     async def _watch(self) -> None:
         """Somebody has the page of live calls open."""
-        others = OtherCalls(self._live, self._feed)
+        other_calls = OtherCalls(self._live, self._feed)
         subscription = Subscription(None, closed=lambda closed: None)
-        await others.watch(subscription)
+        await other_calls.watch(subscription)
         try:
             async for _ in subscription:
                 pass
             await asyncio.Event().wait()  # it was told of more than it may be at once: the database is asked on
         finally:
-            await others.leave(subscription)
+            await other_calls.leave(subscription)
 
 
 class _Unconnected(HeldCall):
@@ -287,10 +293,10 @@ class _TimedLive(LiveStore):
         self.written = asyncio.Event()
 
     async def write(
-        self, process: str, calls: Iterable[LiveCall] = (), *others: Any, **named: Any
+        self, process: str, calls: Iterable[LiveCall] = (), *further: Any, **named: Any
     ) -> tuple[bool, list[Command]]:
         rows = list(calls)
-        written = await super().write(process, rows, *others, **named)
+        written = await super().write(process, rows, *further, **named)
         self._rows_left -= len(rows)
         if self._rows_left <= 0:
             self.written.set()
@@ -326,6 +332,20 @@ class _TimedSpending(SpendingStore):
     async def of_others(self, process: str, day: date) -> dict[str, float]:
         with self._timings.timing(SPENT):
             return await super().of_others(process, day)
+
+
+def _slow_down(slower: float) -> None:
+    """What a process does at intervals of its own it does less often by so much."""
+    for module, names in _INTERVALS.items():
+        for name in names:
+            setattr(module, name, getattr(module, name) * slower)
+
+
+_INTERVALS: dict[ModuleType, tuple[str, ...]] = {
+    publishing: ("ROUND_S", "HEARTBEAT_S", "TIDY_S"),
+    others: ("POLL_S",),
+    watch: ("ROUND_S",),
+}
 
 
 def _share(calls: int, processes: int, index: int) -> int:
@@ -376,6 +396,7 @@ async def _say(line: bytes) -> None:
 
 def main() -> None:
     order = msgspec.json.decode(sys.stdin.readline(), type=Order)
+    _slow_down(order.slower)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         try:
             runner.run(play(order, partial(_say, b"ready"), lambda played: _say(msgspec.json.encode(played))))

@@ -20,7 +20,7 @@ GENERATOR_LIMIT = 0.85
 class Load(msgspec.Struct, frozen=True):
     """
     `calls` at once, spread over `processes`, each `call_s` long; in `consoles` processes somebody looks at the live
-    calls. `generators` processes of the system play it.
+    calls. `generators` processes of the system play it, `slower` times slower than in earnest.
     """
 
     calls: int = 10_000
@@ -28,6 +28,7 @@ class Load(msgspec.Struct, frozen=True):
     call_s: float = 180.0
     consoles: int = 5
     generators: int = 1
+    slower: float = 1.0
 
 
 class Kind(msgspec.Struct, frozen=True):
@@ -84,7 +85,9 @@ class DatabaseReport(msgspec.Struct, frozen=True):
 
     def _notes(self) -> Iterator[str]:
         load, grew = self.load, self.growth
-        yield f"{load.calls:,} calls of {load.call_s:g} s in {load.processes} processes, for {self.seconds:g} s"
+        yield f"{load.calls:,} calls of {load.call_s:g} s in {load.processes} processes, for {self.seconds:g} s" + (
+            "" if load.slower == 1 else f", {load.slower:g} times slower than in earnest"
+        )
         yield f"PostgreSQL {grew.version}, {grew.connections} of {grew.most_connections} connections" + (
             "" if grew.cores is None else f", {grew.cores:.2f} cores"
         )

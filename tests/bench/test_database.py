@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from databases import PostgresServer
+from msgspec.structs import replace
 
 from phonebot.bench.database import measure_database
 from phonebot.bench.database_calls import ScriptedCall, about_call, news_per_round
@@ -60,6 +61,17 @@ def test_a_database_that_was_measured_is_left_with_the_calls_and_refused_the_nex
     assert asyncio.run(filed()) > 0
     with pytest.raises(StoreError, match=r"is in use, it holds calls or numbers: set PHONEBOT_DATABASE_URL to an"):
         measure_database(url, SMALL, seconds=1)
+
+
+def test_a_load_that_is_slower_asks_for_less_in_a_second(postgres: PostgresServer, report: DatabaseReport) -> None:
+    slower = measure_database(postgres.url(postgres.create()), replace(SMALL, slower=4), seconds=4)
+    asked, asked_slower = ({each.name: each for each in of.kinds} for of in (report, slower))
+    for name in (ROWS, ROUNDS, LOOKS):
+        wanted = asked_slower[name].wanted
+        assert wanted is not None, name
+        assert wanted == pytest.approx((asked[name].wanted or 0) / 4), name
+        assert 0 < asked_slower[name].done < 2 * wanted, name
+    assert [each.failed for each in slower.kinds] == [0] * len(slower.kinds)
 
 
 def test_sqlite_is_refused(tmp_path: Path) -> None:
