@@ -34,12 +34,16 @@ def table(calls: Sequence[CallRow]) -> Sheet:
     return made
 
 
-def print_call(console: Console, call: CallRow) -> None:
-    """Its facts, then its transcript with the functions that were called, in their order."""
+def print_call(console: Console, call: CallRow, version: tuple[str, int] | None) -> None:
+    """
+    Its facts, then its transcript with the functions that were called, in their order.
+
+    `version`: of which number's profiles it was answered by which (NumberStore.which); None: of none that is kept.
+    """
     facts = Sheet(box=None, pad_edge=False, show_header=False)
     facts.add_column(style="dim")
     facts.add_column(overflow="fold")
-    for name, value in _facts(call):
+    for name, value in _facts(call, version):
         facts.add_row(name, escape(value))
     console.print(facts)
     console.print()
@@ -50,13 +54,14 @@ def print_call(console: Console, call: CallRow) -> None:
         _print_wrapped(console, head, text)
 
 
-def _facts(call: CallRow) -> Iterator[tuple[str, str]]:
+def _facts(call: CallRow, version: tuple[str, int] | None) -> Iterator[tuple[str, str]]:
     yield "call", call.call_sid
     yield "began", f"{call.started_at.astimezone():%Y-%m-%d %H:%M:%S}, {_length(call.duration_ms)} long"
     way = {"browser": " in the browser", "outbound": ", dialled by us"}.get(call.kind, "")
     yield "from, to", f"{call.from_number} to {call.to_number}{way}"
     yield "outcome", (call.outcome or "").replace("_", " ")
-    yield "answered by", " ".join(filter(None, [call.profile_name, f"(version {call.profile_version})"]))
+    which = f"{version[0]}, version {version[1]}" if version else f"version {call.profile_version}, not kept here"
+    yield "answered by", f"{call.profile_name} ({which})" if call.profile_name else which
     yield "model", ", ".join(dict.fromkeys(filter(None, [call.model, call.provider]))) or "none"
     tokens = sum(u.input_text + u.input_audio + u.input_image + u.output_text + u.output_audio for u in call.usage)
     price = "unknown, no price of this model is known" if call.cost_usd is None else _price(call.cost_usd)

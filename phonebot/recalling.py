@@ -88,15 +88,16 @@ def show(
         _show_events(call, as_json)
         return
 
-    async def work(settings: "Settings", store: "Store") -> "CallRow":
+    async def work(settings: "Settings", store: "Store") -> "tuple[CallRow, tuple[str, int] | None]":
         book = _book(settings, store)
-        return await book.get(await book.find(call))
+        found = await book.get(await book.find(call))
+        return found, await store.numbers.which(found.number, found.profile_version)
 
-    found = with_store(work)
+    found, version = with_store(work)
     if as_json:
         print_json(whole(found))
     else:
-        print_call(console, found)
+        print_call(console, found, version)
 
 
 @calls.command()

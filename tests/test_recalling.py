@@ -10,14 +10,16 @@ from zipfile import ZipFile
 
 import pytest
 from after_rows import after_of
-from filed_calls import NEWEST
+from filed_calls import DESK, NEWEST
 from filing_driver import FIXTURE, NAME, SID, Office
 from service_driver import is_setting
 from terminal_driver import Terminal
 
 from phonebot import recalling
 from phonebot.replay.reader import read
+from phonebot.store.audit import Actor
 from phonebot.store.database import Database
+from phonebot.store.numbers import NumberStore
 from phonebot.store.tables import AfterRow, CallRow
 
 OTHER = "CA00000000000000000000000000000002"
@@ -70,6 +72,19 @@ class Data:
 
         asyncio.run(work())
 
+    def file_answered_by(self, number: str, name: str) -> None:
+        """Save a number's profile, and file a call that it answered."""
+
+        async def work() -> None:
+            office = self._office()
+            await NumberStore(office.database).save(number, {"name": name}, "b28fe7b83c6d", Actor("ada"))
+            call = CallRow(call_sid=SID, from_number="a", to_number=DESK, number=DESK, started_at=NEWEST)
+            call.profile_name, call.profile_version = name, "b28fe7b83c6d"
+            await office.calls.file(call)
+            await office.database.close()
+
+        asyncio.run(work())
+
     def _office(self) -> Office:
         return Office(Database(self._url), self.calls_dir.as_uri(), self.calls_dir)
 
@@ -77,6 +92,21 @@ class Data:
 @pytest.fixture
 def data(tmp_path: Path) -> Data:
     return Data(tmp_path / "data")
+
+
+@pytest.mark.parametrize(
+    ("number", "name", "told"),
+    [
+        ("default", "", "default, version 1"),
+        (DESK, "Desk", f"Desk ({DESK}, version 1)"),
+        ("+15550100777", "", "not kept here"),
+    ],
+)
+def test_a_call_says_which_version_of_whose_profile_answered_it(
+    terminal: Terminal, data: Data, number: str, name: str, told: str
+) -> None:
+    data.file_answered_by(number, name)
+    assert told in " ".join(terminal.says("calls", "show", SID).split())
 
 
 @pytest.fixture
