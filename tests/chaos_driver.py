@@ -14,7 +14,7 @@ import itertools
 import struct
 from binascii import a2b_base64
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from random import Random
@@ -41,6 +41,7 @@ BYTES_PER_MS = 8
 PITCHES_HZ = {"north": 400, "east": 650, "south": 1_000, "west": 1_600}
 WORDS = tuple(PITCHES_HZ)
 WORD_MS = 300
+PIECE = 400  # samples: 50 ms, of which a word has six
 ANSWER_MS = 1_200
 # Loud enough to be heard, and the same after a round through PCM: one for each answer.
 LEVELS = bytes(code for code in range(0x80, 0xC0) if pcm_to_ulaw(ulaw_to_pcm(bytes([code]))) == bytes([code]))
@@ -74,15 +75,22 @@ def word(name: str) -> bytes:
 
 
 class PitchEar:
-    """Understands the words of these callers."""
+    """Understands the words of these callers: also two in one turn, as where one follows the other at once."""
 
     async def recognise(self, pcm8k: bytes) -> str:
         signs = [sample > 0 for (sample,) in struct.iter_unpack("<h", pcm8k) if abs(sample) > 2_000]
-        if len(signs) < 400:  # 50 ms: no word
-            return ""
-        crossings = sum(one != other for one, other in itertools.pairwise(signs))
-        pitch_hz = crossings * RATE_HZ / 2 / len(signs)
-        return min(WORDS, key=lambda name: abs(PITCHES_HZ[name] - pitch_hz))
+        pieces = [signs[at : at + PIECE] for at in range(0, len(signs) - PIECE + 1, PIECE)]
+        heard = [(name, len(list(same))) for name, same in itertools.groupby(map(_named, pieces))]
+        # A piece on the border of two words sounds like a third.
+        words = [name for name, count in heard if count > 1] or [name for name, _ in heard][:1]
+        return " ".join(name for name, _ in itertools.groupby(words))
+
+
+def _named(signs: Sequence[bool]) -> str:
+    """The word that sounds most like this."""
+    crossings = sum(one != other for one, other in itertools.pairwise(signs))
+    pitch_hz = crossings * RATE_HZ / 2 / len(signs)
+    return min(WORDS, key=lambda name: abs(PITCHES_HZ[name] - pitch_hz))
 
 
 class Numberer:
@@ -296,12 +304,13 @@ def _levels(log: CallLog) -> dict[str, int]:
     return levels
 
 
-def caller_lines(logs: Iterable[CallLog]) -> list[str]:
+def caller_words(logs: Iterable[CallLog]) -> list[str]:
     """What the caller is said to have said, in order."""
     return [
-        action.text
+        said
         for log in logs
         for step in log.steps
         for action in step.actions
-        if isinstance(action, Line) and action.role == "caller" and action.text
+        if isinstance(action, Line) and action.role == "caller"
+        for said in action.text.split()
     ]

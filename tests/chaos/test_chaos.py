@@ -24,13 +24,15 @@ from chaos_driver import (
     Numberer,
     PitchEar,
     believed_ms,
-    caller_lines,
+    caller_words,
     heard_ms,
+    word,
 )
 from databases import PostgresServer
 from faulty_relay import relaying
 from service_driver import MODEL_KEY, PATIENCE_S, PROFILE, StartService, until
 
+from phonebot.audio.g711 import ulaw_to_pcm
 from phonebot.call import call as call_module
 from phonebot.replay.player import play
 from phonebot.simulator.server import serve
@@ -210,10 +212,18 @@ def _heard(call: ChaosCall) -> Iterator[str]:
 def _said(call: ChaosCall) -> Iterator[str]:
     """What the caller said is in the transcript once, in order."""
     said = [detail for detail in call.record.told("caller stops") if detail in call.words]
-    lines = caller_lines(call.logs)
-    for name, times in Counter(lines).items():
+    words = caller_words(call.logs)
+    for name, times in Counter(words).items():
         if times > 1:
             yield f"{name} stands {times} times in the transcript, and was said once"
     # Of his last word he may have hung up before it was understood.
-    if call.trouble not in LOSES_THE_STREAM and lines not in (said, said[:-1]):
-        yield f"the transcript has {lines}, and {said} was said"
+    if call.trouble not in LOSES_THE_STREAM and words not in (said, said[:-1]):
+        yield f"the transcript has {words}, and {said} was said"
+
+
+@pytest.mark.parametrize("words", [("south",), ("east", "west"), ("north", "south"), ("west", "north", "west")])
+async def test_the_ear_tells_apart_words_that_follow_each_other_at_once(
+    words: tuple[str, ...],
+) -> None:
+    """The pitch of "east west" as a whole is that of "south"."""
+    assert await PitchEar().recognise(ulaw_to_pcm(b"".join(map(word, words)))) == " ".join(words)
