@@ -42,8 +42,8 @@ class Rates(Frozen, frozen=True):
     output: float = 0.0
 
     def of(self, given: int, cached: int, out: int) -> float:
-        """`cached` are among the `given`."""
-        return ((given - cached) * self.input + cached * self.cached + out * self.output) / MILLION
+        """`cached` are among the `given`; a gateway that says there are more of them is owed for no fewer."""
+        return (max(given - cached, 0) * self.input + cached * self.cached + out * self.output) / MILLION
 
 
 class Price(Frozen, frozen=True):

@@ -49,6 +49,12 @@ def test_pictures_have_a_price_of_their_own() -> None:
     assert LISTED.tariff("gpt-realtime-2.1").of(shown) == pytest.approx((40 * 5 + 60 * 0.5) / 1e6)
 
 
+def test_more_cached_tokens_than_there_were_in_all_earn_nothing() -> None:
+    """A gateway that counts so would lower what a call has cost, and with it raise what it may."""
+    counted = Usage(input=100, input_audio=10, cached=100, cached_audio=90)
+    assert LISTED.tariff("gpt-realtime-2.1").of(counted) == pytest.approx(90 * 0.4 / 1e6)
+
+
 def test_speech_is_written_down_by_tokens_or_by_the_minute() -> None:
     by_tokens = LISTED.tariff("gpt-realtime", "gpt-4o-mini-transcribe")
     by_minute = LISTED.tariff("gpt-realtime", "whisper-1")
