@@ -224,6 +224,8 @@ class Fleet:
         with suppress(asyncio.IncompleteReadError):
             request = await _request(reader)
             for process in tuple(self.processes):
+                if process.process.returncode is not None:
+                    continue  # by now its port may be that of somebody else's process
                 with suppress(OSError):
                     inner, outer = await asyncio.open_connection("127.0.0.1", process.port)
                     outer.write(request)
