@@ -30,6 +30,7 @@ from phonebot.call.actions import (
     SendMark,
     StopTool,
     Tell,
+    is_audio_for_model,
 )
 from phonebot.call.call import Call
 from phonebot.call.clock import MediaClock
@@ -306,7 +307,7 @@ class Bridge:
                 self._hidden.follow(actions)
             for action in actions:
                 self._perform(action)
-            passed_on = type(received) is Media and _is_audio_for_model(actions)
+            passed_on = type(received) is Media and is_audio_for_model(actions)
         finally:
             if not passed_on:
                 self._tell_journals(now, received, actions)
@@ -499,11 +500,6 @@ class Bridge:
             await connection.send(await outbox.get())
             if outbox.dropped and outbox.empty:  # it has caught up: the rest of the report
                 self._feed(CallerAudioDropped(outbox.take_dropped()))
-
-
-def _is_audio_for_model(actions: list[Action]) -> bool:
-    """All that comes of something is that the model hears audio."""
-    return len(actions) == 1 and type(only := actions[0]) is Tell and type(only.command) is AppendAudio
 
 
 def _lost(error: Exception) -> ModelLost:

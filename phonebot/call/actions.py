@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 
 from phonebot.agents.guardrails import On, Then
 from phonebot.call.turns import Turn
-from phonebot.realtime.events import Command, Frozen, Session
+from phonebot.realtime.events import AppendAudio, Command, Frozen, Session
 
 Settled: TypeAlias = Literal["fence", "timeout", "turn_end", "at_once", "call_end"]
 Outcome: TypeAlias = Literal[
@@ -311,3 +311,8 @@ Action: TypeAlias = (
     | Trouble
     | Ended
 )
+
+
+def is_audio_for_model(actions: list[Action]) -> bool:
+    """All that comes of something is that the model hears audio: so it is with most frames."""
+    return len(actions) == 1 and type(only := actions[0]) is Tell and type(only.command) is AppendAudio

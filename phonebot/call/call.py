@@ -22,7 +22,7 @@ Here inputs find their way. What is made of them is decided by
 from collections.abc import Callable
 from typing import Any
 
-from phonebot.call.actions import Action, Tell, Trouble
+from phonebot.call.actions import Action, Tell, Trouble, is_audio_for_model
 from phonebot.call.agents import Agents
 from phonebot.call.answers import Answers
 from phonebot.call.audio_path import MIN_GAP_MS
@@ -175,7 +175,7 @@ class Call:
 
     def _finish(self, actions: list[Action], now: int) -> list[Action]:
         """The same as the model can be told it: nothing while there is none, and later what that was."""
-        if _only_passes_on(actions):
+        if is_audio_for_model(actions):
             return actions
         actions += self._recovery.watch(now)
         dialogue = self._talk.dialogue
@@ -442,8 +442,3 @@ class Call:
             events.OutputItemDone: self._answers.item_done,
             events.ResponseDone: self._response_done,
         }
-
-
-def _only_passes_on(actions: list[Action]) -> bool:
-    """All that comes of a frame is that the model hears it."""
-    return len(actions) == 1 and isinstance(only := actions[0], Tell) and isinstance(only.command, AppendAudio)
