@@ -10,11 +10,11 @@ A block is there for some seconds, for whoever asks in time.
 from datetime import datetime
 from typing import TypeAlias
 
-from sqlalchemy import ColumnElement, delete, func, select
+from sqlalchemy import ColumnElement, delete, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from phonebot.store.database import Database
-from phonebot.store.tables import LiveAudio, LiveEvents, Table
+from phonebot.store.tables import LiveAudio, LiveEvents
 
 AUDIO_S = 5.0
 """How much of a call's sound waits for those who listen in other processes."""
@@ -26,8 +26,6 @@ MAX_BLOCKS = 20
 Key: TypeAlias = tuple[str, str]
 """Process and CallSid: a call may come back on another process while the first one's row is still there."""
 
-_AUDIO, _EVENTS = (Table.metadata.tables[f"live_{name}"] for name in ("audio", "events"))
-
 
 class Relay:
     """All methods raise StoreUnavailable when the database is away, or takes longer than DEADLINE_S."""
@@ -37,18 +35,24 @@ class Relay:
 
     async def put_audio(self, key: Key, sequence: int, sound: bytes) -> None:
         """Keep a block of a call's sound for a moment. `sequence` grows with each block of the process."""
-        process, call_sid = key
-        old = delete(LiveAudio).where(*_of(LiveAudio, key), LiveAudio.at < self._ago(AUDIO_S))
-        new = _AUDIO.insert().values(process=process, call_sid=call_sid, sequence=sequence, sound=sound)
-        async with self._database.in_time(DEADLINE_S), self._database.begin() as session:
-            await session.execute(old)
-            await session.execute(new.values(at=self._database.moment()))
+        await self._put(LiveAudio, key, sequence, AUDIO_S, sound=sound)
 
     async def put_events(self, key: Key, sequence: int, events: str) -> None:
         """Keep what happened in a call for a moment, as lines. `sequence` grows with each of the process."""
+        await self._put(LiveEvents, key, sequence, EVENTS_S, events=events)
+
+    async def _put(
+        self,
+        row: type[LiveAudio] | type[LiveEvents],
+        key: Key,
+        sequence: int,
+        kept_s: float,
+        **content: bytes | str,
+    ) -> None:
+        """In place of what was there for longer than that."""
         process, call_sid = key
-        old = delete(LiveEvents).where(*_of(LiveEvents, key), LiveEvents.at < self._ago(EVENTS_S))
-        new = _EVENTS.insert().values(process=process, call_sid=call_sid, sequence=sequence, events=events)
+        old = delete(row).where(*_of(row, key), row.at < self._ago(kept_s))
+        new = insert(row).values(process=process, call_sid=call_sid, sequence=sequence, **content)
         async with self._database.in_time(DEADLINE_S), self._database.begin() as session:
             await session.execute(old)
             await session.execute(new.values(at=self._database.moment()))
