@@ -91,7 +91,7 @@ def show(
     async def work(settings: "Settings", store: "Store") -> "tuple[CallRow, tuple[str, int] | None]":
         book = _book(settings, store)
         found = await book.get(await book.find(call))
-        return found, await store.numbers.which(found.number, found.profile_version)
+        return found, None if as_json else await store.numbers.which(found.number, found.profile_version)
 
     found, version = with_store(work)
     if as_json:
