@@ -19,6 +19,7 @@ from typing import Self
 from phonebot.caps.watch import CapAlarm
 from phonebot.errors import StoreError
 from phonebot.store.spending import SpendingStore
+from phonebot.tasks import Tasks
 from phonebot.tools.client import HttpClient, Request
 from phonebot.tools.http import signature_of
 from phonebot.tools.running import ToolFault
@@ -49,7 +50,7 @@ class Bell:
     ) -> None:
         self._url, self._secret, self._client, self._store = url, secret, client, store
         self._counted, self._waits_s = counted, waits_s
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks()
 
     async def __aenter__(self) -> Self:
         await self._client.__aenter__()
@@ -58,9 +59,7 @@ class Bell:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.cancel()
         await self._client.__aexit__(kind, error, trace)
 
     def ring(self, alarm: CapAlarm) -> None:
@@ -68,13 +67,11 @@ class Bell:
         log.log(logging.ERROR if alarm.level == "reached" else logging.WARNING, "%s", alarm)
         if len(self._tasks) >= MAX_WAITING:
             return
-        task = asyncio.create_task(self._tell(alarm), name=f"tell of {alarm.name}")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks.begin(self._tell(alarm), f"tell of {alarm.name}")
 
     async def told(self) -> None:
         """Wait until each alarm so far was told, or given up."""
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.finish()
 
     async def _tell(self, alarm: CapAlarm) -> None:
         if self._store:

@@ -14,8 +14,8 @@ from typing import Literal, Self, TypeAlias
 from phonebot.call.actions import Outcome
 from phonebot.carrier.account import FINAL, CarrierAccount
 from phonebot.errors import AccountError
+from phonebot.tasks import Tasks
 from phonebot.web.callbacks import Statuses
-from phonebot.web.tasks import Tasks
 
 log = logging.getLogger(__name__)
 

@@ -18,9 +18,9 @@ from typing import Self
 from phonebot.agents.lookup import Lookup
 from phonebot.agents.profile import Profile
 from phonebot.discretion import Personal
+from phonebot.tasks import Tasks
 from phonebot.tools.lookup import Found, Result, failed
 from phonebot.tools.workshop import Workshop
-from phonebot.web.tasks import Tasks
 
 MAX_BEGUN = 500
 """Calls whose streams have yet to come; of more the oldest is given up."""

@@ -27,8 +27,8 @@ from phonebot.errors import StoreError
 from phonebot.outbound.policy import is_machine
 from phonebot.outbound.progress import Attempted, Progress
 from phonebot.store.outbound import OutboundCall, OutboundStore
+from phonebot.tasks import Tasks
 from phonebot.web.board import Board
-from phonebot.web.tasks import Tasks
 
 log = logging.getLogger(__name__)
 
