@@ -158,7 +158,7 @@ async def test_what_one_call_asks_for_in_vain_is_not_held_against_a_provider() -
 
 
 async def test_a_call_whose_session_did_not_last_asks_another_one_first(clock: Callable[[float], None]) -> None:
-    async with servers(Faults(drop_after_s=0.05), None) as (dropping, good):
+    async with servers(Faults(drop_after_s=1.0), None) as (dropping, good):
         failover = Failover([provider("first", dropping.url), provider("second", good.url)], Counted())
         route = failover.route("any")
         lost = await route.connect(WANTED)
