@@ -8,8 +8,8 @@ library.
 
     texts = WholeTexts(heard, library, masked=True, max_bytes=65_536)
     texts.receive(data)             # from the transport: heard(text) for each text, library(data) for the rest
-    frame = server_text("...")      # to the transport
-    frame = ClientTexts().make("...")
+    frame = server_text("...")      # to the transport, from a server
+    frame = client_text("...")      # and from a client
 """
 
 import os
@@ -128,30 +128,26 @@ def server_text(message: str) -> bytes:
     return _header(len(data), 0) + data
 
 
-class ClientTexts:
-    """
-    Makes the text messages of one client's connection.
+# Bytes that nobody can foresee (section 10.3), four for each frame of a client: the system's randomness, fetched
+# for a thousand frames at once, of all connections. A pool for each of them would be 4 KB of each call.
+_masks: list[bytes] = []
 
-    A mask must not be foreseeable (section 10.3), so it is the system's randomness; that is fetched for a thousand
-    masks at once.
-    """
 
-    def __init__(self) -> None:
-        self._pool = b""
-        self._used = 0
+def _mask() -> bytes:
+    """Connections of several threads may ask: each mask is taken in one step."""
+    try:
+        return _masks.pop()
+    except IndexError:
+        pool = os.urandom(_POOL_BYTES)
+        _masks.extend([pool[at : at + _MASK_BYTES] for at in range(_MASK_BYTES, _POOL_BYTES, _MASK_BYTES)])
+        return pool[:_MASK_BYTES]
 
-    def make(self, message: str) -> bytes:
-        """The frame. Raises UnicodeEncodeError for a lone surrogate."""
-        data = message.encode()
-        mask = self._mask()
-        return b"".join((_header(len(data), _MASKED), mask, apply_mask(data, mask)))
 
-    def _mask(self) -> bytes:
-        if self._used == len(self._pool):
-            self._pool, self._used = os.urandom(_POOL_BYTES), 0
-        mask = self._pool[self._used : self._used + _MASK_BYTES]
-        self._used += _MASK_BYTES
-        return mask
+def client_text(message: str) -> bytes:
+    """A text message as a client sends it. Raises UnicodeEncodeError for a lone surrogate."""
+    data = message.encode()
+    mask = _mask()
+    return b"".join((_header(len(data), _MASKED), mask, apply_mask(data, mask)))
 
 
 def _header(length: int, mask_bit: int) -> bytes:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from websockets.frames import Close, Frame, Opcode
 from websockets.protocol import CLIENT, SERVER, Protocol
 
-from phonebot.frames import ClientTexts, WholeTexts, server_text
+from phonebot.frames import WholeTexts, client_text, server_text
 
 MAX_BYTES = 100_000
 LENGTHS = (0, 1, 125, 126, 127, 65_535, 65_536, 100_000)
@@ -44,15 +44,14 @@ class Socket:
 @pytest.mark.parametrize("length", LENGTHS)
 def test_a_frame_of_any_length_is_read_as_the_same_text(length: int) -> None:
     server, client = Protocol(SERVER), Protocol(CLIENT)
-    server.receive_data(ClientTexts().make(text_of(length)))
+    server.receive_data(client_text(text_of(length)))
     client.receive_data(server_text(text_of(length)))
     expected = [Frame(Opcode.TEXT, text_of(length).encode(), fin=True)]
     assert server.events_received() == client.events_received() == expected
 
 
 def test_no_mask_is_used_twice_in_a_row_nor_after_the_pool_was_filled_again() -> None:
-    frames = ClientTexts()
-    masks = [frames.make("")[2:6] for _ in range(3_000)]
+    masks = [client_text("")[2:6] for _ in range(3_000)]
     assert len(set(masks)) > 2_990  # of 2**32, chance repeats hardly one
 
 

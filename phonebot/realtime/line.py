@@ -33,7 +33,7 @@ from websockets.protocol import State
 from websockets.typing import Subprotocol
 
 from phonebot.errors import ModelError, ModelProtocolError, ModelRefused, ModelUnreachable
-from phonebot.frames import ClientTexts
+from phonebot.frames import client_text
 from phonebot.realtime.events import ErrorDetail
 from phonebot.realtime.providers import Endpoint, masked
 from phonebot.realtime.severity import close_meaning, close_severity, severity
@@ -67,7 +67,6 @@ class Line:
     def __init__(self, endpoint: Endpoint, socket: Socket) -> None:
         self.endpoint = endpoint
         self._socket = socket
-        self._frames = ClientTexts()
         self._closed_by_us = False
         self._parting: ErrorDetail | None = None  # an error after which services close
 
@@ -107,7 +106,7 @@ class Line:
         if transport.get_write_buffer_size() > ROOM_BYTES:
             return False
         # Whole messages only: the library never has a fragmented one under way that this could come between.
-        transport.write(self._frames.make(text))
+        transport.write(client_text(text))
         return True
 
     async def write(self, text: str) -> None:
