@@ -159,7 +159,10 @@ async def _serve(settings: "Settings", dev: bool, workers: int, script: Path | N
             settings = settings.model_copy(update={"twilio_auth_token": None})
             if not settings.has_model:
                 model = await resources.enter_async_context(embedded_model(load_script(script) if script else None))
-                settings = settings.model_copy(update={"model_url": model.url})
+                # By a name without a price: nobody should think that he has paid.
+                name = settings.model if "model" in settings.model_fields_set else "embedded"
+                settings = settings.model_copy(update={"model_url": model.url, "model": name})
+                tell("no model is set: the embedded one answers, by a script and not by the prompt", "bold yellow")
             tell("DEVELOPMENT MODE: no signature is checked; loopback only", "bold yellow")
         if settings.secret_key is None:  # in development alone; here, since one-time links are signed with it too
             settings = settings.model_copy(update={"secret_key": SecretStr(secrets.token_urlsafe(32))})

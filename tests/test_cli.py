@@ -437,6 +437,24 @@ async def test_serve_with_a_storage_elsewhere_moves_its_calls_there_and_ends_in_
     assert read(tmp_path / "call").header.outcome == "caller_hung_up"
 
 
+@pytest.mark.parametrize(("settings", "name"), [({}, "embedded"), ({"PHONEBOT_MODEL": "ours"}, "ours")])
+async def test_where_no_model_is_set_serve_says_so_and_calls_have_the_name_of_none_that_costs_anything(
+    settings: dict[str, str], name: str, tmp_path: Path
+) -> None:
+    Path("numbers.toml").write_text('[default]\ngreeting = "Hi"\n')
+    settings = {**settings, "PHONEBOT_PROFILES": "numbers.toml"}
+    async with process("serve", "--dev", "--port", "0", **settings) as running:
+        await line_with(running, "no model is set: the embedded one answers")
+        url = (await line_with(running, "voice webhook: ")).removeprefix("voice webhook: ")
+        record = await dial(url, Caller(WaitForBot(), HangUp()))
+        assert record.passed, record
+        assert await stopped(running) == 0
+    (folder,) = (tmp_path / "data" / "calls").iterdir()
+    log = read(folder)
+    assert log.header.model == name
+    assert log.plan.tariff.model is None
+
+
 @pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
 async def test_serve_in_development_takes_unsigned_calls_on_any_loopback_address() -> None:
     async with leaving_nothing(), serve_model(minds=Clerk) as model:
