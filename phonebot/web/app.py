@@ -89,6 +89,8 @@ SERVER_OPTIONS: dict[str, Any] = {
     "ws": Stream,
     "ws_max_size": MAX_MESSAGE_BYTES,
     "ws_per_message_deflate": False,
+    # Proxies keep idle connections for 60 s. One that we close first may be just about to bring a webhook.
+    "timeout_keep_alive": 75,
     "ws_ping_interval": None,  # media is the heartbeat, and a carrier need not answer pings
     "proxy_headers": False,  # a client is who connects: nothing here believes what headers say of him
     "access_log": False,

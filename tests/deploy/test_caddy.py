@@ -16,7 +16,9 @@ import pytest
 from databases import free_port
 from deploy_files import DEPLOY, lacks
 from service_driver import PATIENCE_S, SPEECH, Service, StartService
+from starlette.applications import Starlette
 
+from phonebot.serving import server_for
 from phonebot.simulator.caller import HangUp, Say, WaitForBot, WaitForQuiet
 
 CADDYFILE = DEPLOY / "caddy" / "Caddyfile"
@@ -133,9 +135,18 @@ def test_what_comes_goes_on_at_once_and_no_stream_has_a_limit(caddy: tuple[str, 
     for proxy in proxies_of(caddy):
         assert proxy["flush_interval"] == -1
         assert "stream_timeout" not in proxy
-        assert proxy["transport"].keys() == {"protocol", "dial_timeout"}
+        assert proxy["transport"].keys() == {"protocol", "dial_timeout", "keep_alive"}
         assert proxy["load_balancing"]["try_duration"] > proxy["transport"]["dial_timeout"]
     assert f"{SINCE_2_7} 4h" in CADDYFILE.read_text("utf-8"), "the longest call that a profile may allow"
+
+
+def test_no_idle_connection_is_closed_by_a_process_before_caddy_or_another_proxy_does(
+    caddy: tuple[str, Path],
+) -> None:
+    ours_s = server_for(Starlette()).config.timeout_keep_alive
+    assert ours_s > 60, "ingress-nginx's, and that of load balancers"
+    for proxy in proxies_of(caddy):
+        assert proxy["transport"]["keep_alive"]["idle_timeout"] < ours_s * NS_PER_S
 
 
 async def test_a_call_goes_through_to_the_process_that_takes_calls(
