@@ -37,7 +37,8 @@ _QUIET = ("alembic",)  # tells of itself at each start
 # Of these the message names things of ours, or of the system's: a file, an attribute, a reason.
 _PLAIN = (AssertionError, AttributeError, ImportError, NameError, OSError, PhonebotError, TypeError)
 _TOKENS = re.compile(
-    r"(?P<before>\bBearer |[?&]?\b(?:token|key|api_key|api-key|password|signature)[=:] ?|\bphonebot_)"
+    # Not PHONEBOT_..., by which a remedy names a setting.
+    r"(?P<before>\bBearer |[?&]?\b(?:token|key|api_key|api-key|password|signature)[=:] ?|(?-i:\bphonebot_))"
     r"(?P<token>[A-Za-z0-9._~+/=%-]{8,})",
     re.IGNORECASE,
 )

@@ -13,6 +13,8 @@ import re
 import tempfile
 from pathlib import Path
 
+from phonebot.private_folders import make_private
+
 
 class DiskQueue:
     """
@@ -27,7 +29,7 @@ class DiskQueue:
 
     def put(self, name: str, content: bytes) -> None:
         """Keep it on the disk, whole or not at all, in place of what has this name, readable by our user alone."""
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(self.folder)
         descriptor, written = tempfile.mkstemp(dir=self.folder)
         try:
             with os.fdopen(descriptor, "wb") as file:

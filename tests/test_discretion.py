@@ -92,6 +92,13 @@ def test_secrets_are_in_no_line_whatever_is_allowed(line: str, personal: bool, f
         assert secret not in told
 
 
+def test_the_name_of_a_setting_is_whole_in_what_says_that_it_is_wrong() -> None:
+    remedy = "the database cannot be reached: check that it runs and that PHONEBOT_DATABASE_URL is right"
+    stream = logged()
+    logging.getLogger("phonebot.any").warning("%s", remedy)
+    assert remedy in stream.getvalue()
+
+
 def _fail(line: str) -> None:
     try:
         raise OSError(line)

@@ -25,16 +25,17 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "agents.numbers": ("audio.recordings",),  # beside what is allowed to the rest of agents
     "call": ("carrier.messages", "realtime.events", "realtime.severity", "realtime.prices", "agents", "audio"),
     "replay.pytest_plugin": ("rehearsal",),  # likewise
-    "replay": ("call", "carrier", "realtime", "agents", "audio", "errors"),
+    "replay": ("call", "carrier", "realtime", "agents", "audio", "errors", "private_folders"),
     "outbox": ("realtime.events", "audio"),
     "hidden_keys": ("call", "carrier", "audio"),
     "bridge": ("outbox", "hidden_keys", "call", "carrier", "realtime", "errors"),
     "simulator": ("errors", "audio"),
-    "store": ("errors",),
+    "store": ("errors", "private_folders"),
     "tools": ("discretion", "errors", "call", "realtime.events", "agents"),
     "tools.builtin": ("audio.dtmf",),  # beside what is allowed to the rest of tools
     "leased": ("errors",),
-    "disk_queue": (),
+    "private_folders": (),
+    "disk_queue": ("private_folders",),
     "after": ("discretion", "leased", "agents", "errors", "realtime", "store", "tools"),
     "outbound": ("disk_queue", "leased", "agents", "carrier", "errors", "store", "tools"),
     "caps": ("agents", "call", "errors", "realtime", "store", "tasks", "tools"),
@@ -65,6 +66,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "frames",
         "hooks",
         "outbound",
+        "private_folders",
         "transfers",
         "traces",
         "replay",

@@ -33,6 +33,7 @@ from phonebot.call.actions import Action
 from phonebot.call.inputs import Input, ModelReady
 from phonebot.call.plan import CallPlan
 from phonebot.errors import PhonebotError
+from phonebot.private_folders import make_private
 from phonebot.replay.log import (
     EVENTS_FILE,
     HEADER_FILE,
@@ -352,12 +353,12 @@ class _Files:
 
 def _new_folder(root: Path, header: Header) -> Path:
     """A folder of its own for the call: `<UTC start>-<call_sid>`, and a number if there is one of that name."""
-    root.mkdir(parents=True, exist_ok=True)
+    make_private(root)
     name = f"{header.started:%Y%m%dT%H%M%SZ}-{sid_in_name(header.call_sid)}"
     for number in range(1, MAX_SAME_NAMES + 1):
         folder = root / (name if number == 1 else f"{name}-{number}")
         try:
-            folder.mkdir(mode=0o700)  # what callers said is nobody else's business
+            folder.mkdir(mode=0o700)
         except FileExistsError:
             continue
         return folder

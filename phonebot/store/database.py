@@ -35,6 +35,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
 
 from phonebot.errors import StoreError, StoreTooNew, StoreUnavailable
+from phonebot.private_folders import make_private
 from phonebot.store.tables import Moment, Table
 
 log = logging.getLogger(__name__)
@@ -229,7 +230,7 @@ class Database:
         """The transcripts of calls are nobody else's business; SQLite's other files take over its mode."""
         path = Path(str(self._url.database))
         try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private(path.parent)
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
         except OSError as error:
             reason = error.strerror or type(error).__name__

@@ -30,6 +30,7 @@ from obstore.exceptions import BaseError, PermissionDeniedError, Unauthenticated
 from obstore.store import LocalStore, S3Store
 
 from phonebot.errors import NotStored, StoreError, StoreUnavailable
+from phonebot.private_folders import make_private
 
 if TYPE_CHECKING:  # obstore has these for type checkers alone
     from obstore import GetOptions, GetResult, ObjectMeta
@@ -175,7 +176,7 @@ class Recordings:
         if self._store is None:
             assert self._folder is not None  # one of the two is there
             with self._told():
-                self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                make_private(self._folder)
                 self._store = LocalStore(self._folder, automatic_cleanup=True)
         return self._store
 

@@ -25,6 +25,7 @@ from phonebot.agents.toml import parse, text_of_numbers
 from phonebot.agents.tools import Known
 from phonebot.audio.recordings import read_recording
 from phonebot.errors import AudioError, ProfileError
+from phonebot.private_folders import make_private
 from phonebot.store.audit import Actor
 from phonebot.store.numbers import Imported, NumberStore, Saved, Version
 
@@ -177,7 +178,7 @@ class ProfileEditor:
         """Copy a recording into the folder; the name by which a profile may call it."""
         name = f"{hashlib.sha256(file.read_bytes()).hexdigest()[:HASH_CHARACTERS]}.wav"
         if not (self._recordings / name).exists():
-            self._recordings.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private(self._recordings)
             # Under another name first: nobody may find half of it.
             with tempfile.NamedTemporaryFile(dir=self._recordings, delete=False) as copy:
                 copy.write(file.read_bytes())

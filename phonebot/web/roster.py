@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+from phonebot.private_folders import make_private
+
 LOOKS_S = 0.3
 """So long the folder has to answer: else nothing is known."""
 KEPT = 100
@@ -36,7 +38,7 @@ class Roster:
             self._tidy()
         with ExitStack() as stack:
             with suppress(OSError):
-                self._folder.mkdir(parents=True, exist_ok=True)
+                make_private(self._folder)
                 file = stack.enter_context(self._path(self._process).open("wb"))
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield
