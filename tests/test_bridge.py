@@ -277,7 +277,7 @@ async def test_frames_and_commands_go_out_in_the_order_of_the_actions() -> None:
     await until(lambda: len(shell.model.told) == 4)
     shell.hang_up()
     await shell.ended()
-    kinds = {PlayAudio: "media", SendMark: "mark", ClearPlayback: "clear"}
+    kinds: dict[type[Any], str] = {PlayAudio: "media", SendMark: "mark", ClearPlayback: "clear"}
     to_carrier = shell.notes.all(*kinds)
     assert [json.loads(message)["event"] for message in shell.socket.sent] == [
         kinds[type(each)] for each in to_carrier
@@ -505,7 +505,7 @@ async def test_what_a_socket_does_not_take_at_once_goes_out_in_order_when_it_doe
     await shell.ended()
     to_carrier = shell.notes.all(PlayAudio, SendMark)
     assert [json.loads(message)["event"] for message in shell.socket.sent] == [
-        {PlayAudio: "media", SendMark: "mark"}[type(each)] for each in to_carrier
+        "media" if isinstance(each, PlayAudio) else "mark" for each in to_carrier
     ]
     sent = [json.loads(message) for message in shell.socket.sent]
     assert [message["mark"]["name"] for message in sent if "mark" in message] == [

@@ -45,9 +45,10 @@ profile wants; it had no words, or only such as do not interrupt.
 
 
 class PlayAudio(Frozen, frozen=True):
-    """Send audio to the caller: base64 of raw mu-law at 8 kHz."""
+    """Send audio to the caller: base64 of raw mu-law at 8 kHz. `item_id`: whose it is; "": no item's."""
 
     payload: str
+    item_id: str = ""
 
 
 class SendMark(Frozen, frozen=True):

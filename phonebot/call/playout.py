@@ -139,7 +139,7 @@ class PlayoutLedger:
         run.hold(piece)
         if self._unheard is not None:
             self._unheard.append(piece, run.sent + piece.size)
-        return PlayAudio(piece.payload), self._mark(piece.size, now)
+        return PlayAudio(piece.payload, piece.item_id), self._mark(piece.size, now)
 
     def _bare_mark(self, now: int, probe: bool) -> SendMark:
         name = self._new_name(self._run)

@@ -21,9 +21,8 @@ from pathlib import Path
 from phonebot.audio import wav
 from phonebot.audio.g711 import BYTES_PER_MS, SAMPLE_RATE_HZ
 from phonebot.call.actions import ClearPlayback, Cut, Ended, PlayAudio, SendMark
-from phonebot.call.inputs import CarrierClosed, OperatorHangUp, PlayClip
+from phonebot.call.inputs import CarrierClosed, OperatorHangUp
 from phonebot.carrier.messages import Mark, Media, Stop
-from phonebot.realtime.events import AudioDelta, AudioDone
 from phonebot.replay.log import EVENTS_FILE, LogError
 from phonebot.replay.reader import CallLog, Step
 
@@ -50,12 +49,12 @@ class Legs:
 @dataclass(frozen=True, slots=True)
 class Played:
     """
-    What was heard of a piece of audio, perhaps nothing, and when it began. `item_id`: whose it is; None: not known.
+    What was heard of a piece of audio, perhaps nothing, and when it began. `item_id`: whose it is; "": of no item.
 
     `unheard` is the rest of a piece that the caller interrupted.
     """
 
-    item_id: str | None
+    item_id: str
     begin_ms: float
     audio: bytes
     unheard: bytes
@@ -72,7 +71,7 @@ class _Piece:
     sent_ms: int
     start: int
     audio: bytes
-    item_id: str | None
+    item_id: str
     begins_ms: float = 0.0
 
     @property
@@ -165,8 +164,7 @@ def playback(log: CallLog) -> Iterator[Played]:
         _schedule(run, free_ms, round_trip_ms)
         heard = _heard(run, before, round_trip_ms)
         for piece in run.pieces:
-            if piece.item_id is not None:
-                before[piece.item_id] += min(max(heard - piece.start, 0), len(piece.audio))
+            before[piece.item_id] += min(max(heard - piece.start, 0), len(piece.audio))
             length = min(heard - piece.start, int((over_ms - piece.begins_ms) * BYTES_PER_MS), len(piece.audio))
             length = max(length, 0)
             if length:
@@ -191,19 +189,12 @@ def _runs(log: CallLog) -> list[_Run]:
     """All that was sent and what came back, run by run."""
     runs = [_Run()]
     marks: dict[str, _Mark] = {}
-    # Whose audio comes.
-    item_id = log.plan.opening[0].clip_id if log.plan.opening else None
     for step in log.steps:
-        match step.input:
-            case AudioDelta() | AudioDone():
-                item_id = step.input.item_id
-            case PlayClip():
-                item_id = step.input.clip_id
-            case Mark():
-                _echoed(marks.get(step.input.name), step.now_ms)
+        if isinstance(step.input, Mark):
+            _echoed(marks.get(step.input.name), step.now_ms)
         for action in step.actions:
             match action:
-                case PlayAudio(payload):
+                case PlayAudio(payload, item_id):
                     audio = _bytes(payload)
                     runs[-1].pieces.append(_Piece(step.now_ms, runs[-1].sent, audio, item_id))
                     runs[-1].sent += len(audio)

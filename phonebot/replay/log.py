@@ -181,7 +181,7 @@ def abridged(action: Action, keep_audio: bool) -> Action:
         case Tell(command=AppendAudio() as append):
             return Tell(replace(append, audio=digest(append.audio, keep_audio)))
         case PlayAudio() if not keep_audio:
-            return PlayAudio(digest(action.payload, keep_audio))
+            return replace(action, payload=digest(action.payload, keep_audio))
         case _:
             return action
 

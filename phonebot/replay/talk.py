@@ -95,9 +95,8 @@ def _joined(played: Iterable[Played]) -> Iterator[Utterance]:
 def _heard_items(played: Iterable[Played]) -> dict[str, Utterance]:
     found: dict[str, Utterance] = {}
     for piece in played:
-        if piece.item_id is not None:
-            begin_ms = found[piece.item_id].begin_ms if piece.item_id in found else round(piece.begin_ms)
-            found[piece.item_id] = Utterance(begin_ms, round(piece.end_ms))
+        begin_ms = found[piece.item_id].begin_ms if piece.item_id in found else round(piece.begin_ms)
+        found[piece.item_id] = Utterance(begin_ms, round(piece.end_ms))
     return found
 
 

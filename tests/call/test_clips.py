@@ -92,7 +92,7 @@ def test_a_call_opens_with_its_clip_at_once_in_pieces_with_marks_to_a_whole_fram
     audio = b64decode(sound(GREETING, 231))
 
     def piece(begin: int, end: int) -> PlayAudio:
-        return PlayAudio(b64encode(audio[begin:end]).decode())
+        return PlayAudio(b64encode(audio[begin:end]).decode(), "greeting")
 
     assert call.receive(Start(1, "MZ", "AC", "CA"), 0) == [
         SendMark("0:1"),
@@ -104,7 +104,7 @@ def test_a_call_opens_with_its_clip_at_once_in_pieces_with_marks_to_a_whole_fram
         SendMark("0:4"),
         piece(1_120, 1_760),
         SendMark("0:5"),
-        PlayAudio(b64encode(audio[1_760:] + b"\xff" * 72).decode()),
+        PlayAudio(b64encode(audio[1_760:] + b"\xff" * 72).decode(), "greeting"),
         SendMark("0:6"),
         Floor(Turn.BOT),
         OpenModel(Session()),
@@ -407,7 +407,7 @@ def test_a_clip_does_not_split_an_answer_that_is_being_made() -> None:
     assert driver.feed(play()) == []
     driver.more("item_1", 400)
     first = driver.end("item_1", text="Hello.")[0]
-    assert first == PlayAudio(sound(FILLER, 1_000)[:1_920])
+    assert first == PlayAudio(sound(FILLER, 1_000)[:1_920], "filler")
     driver.run(3_000)
     levels = b"".join(frame.audio for frame in driver.carrier.frames).translate(None, b"\xff")
     assert levels == b"\x01" * 6_400 + FILLER * 8_000

@@ -22,7 +22,6 @@ from rehearsed import (
 from phonebot.audio import wav
 from phonebot.call.actions import ClearPlayback, Cut, FalseAlarm, Held, PlayAudio, SendMark
 from phonebot.carrier.messages import Mark, Media
-from phonebot.realtime.events import AudioDelta
 from phonebot.rehearsal.virtual import VirtualCall
 from phonebot.replay.heard import Legs, legs, write_heard
 from phonebot.replay.log import LogError
@@ -148,8 +147,7 @@ def test_without_a_cut_the_mark_behind_the_clear_tells() -> None:
 
 def interrupted_by_hand(*later: Step) -> Legs:
     """Two seconds were sent, and cut when 0.5 s of them were heard."""
-    delta = AudioDelta("resp_1", "item_1", 0, 0, audio(2000))
-    sent = Step(100, delta, (PlayAudio(audio(2000)), SendMark("b")))
+    sent = Step(100, FRAME, (PlayAudio(audio(2000), "item_1"), SendMark("b")))
     cleared = Step(600, FRAME, (ClearPlayback(), SendMark("fence")))
     settled = Step(640, Mark(3, "fence"), (Cut("item_1", 500, 2000, "fence"),))
     steps = (sent, cleared, settled, *later, Step(3000, FRAME, ()), Step(3000, Media(2, 2, 3000, audio(20)), ()))

@@ -1,6 +1,7 @@
 """What a log comes to as it is filed: its transcript with times, and its figures."""
 
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from msgspec.structs import replace as altered
 from rehearsed import GREETING, UNDERSTOOD, interrupted, log_of, saved
 
+from phonebot.audio.g711 import FRAME_MS
 from phonebot.call.actions import Ended, HandOff, Line, Tell, Trouble
 from phonebot.call.call import Call
 from phonebot.call.inputs import OperatorHangUp, Tick, ToolResult, TypedText
@@ -52,6 +54,16 @@ def test_each_answer_is_timed_in_its_turn_as_one_who_listens_times_it(folder: Pa
     if folder.name == "presses-keys":  # tones are for a machine: they are no answer that a caller waits for
         heard = ()
     assert told == heard
+
+
+@pytest.mark.parametrize("folder", sorted(FIXTURES.iterdir()), ids=lambda folder: folder.name)
+def test_all_that_the_bot_said_has_its_time_one_after_the_other(folder: Path) -> None:
+    """Also what was recorded, where the model could not speak."""
+    said = [turn for turn in summary_of(folder).turns if turn.who == "bot" and turn.heard_ms]
+    times = [(turn.start_ms or 0, turn.end_ms or 0) for turn in said]
+    for turn, (start_ms, end_ms) in zip(said, times, strict=True):
+        assert end_ms - start_ms >= (turn.heard_ms or 0) - FRAME_MS
+    assert all(start_ms >= before - FRAME_MS for (_, before), (start_ms, _) in pairwise(times))
 
 
 def test_figures_of_a_call_that_was_interrupted_twice() -> None:
