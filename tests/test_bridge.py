@@ -586,7 +586,8 @@ async def test_the_call_is_woken_when_it_asked_for_it() -> None:
     await shell.seen(LimitReached)
     shell.hang_up()
     await shell.ended()
-    assert [each.limit for each in shell.notes.all(LimitNear, LimitReached)] == ["time", "time"]
+    # On a busy machine it is woken when both are due, and then the second alone is told.
+    assert {each.limit for each in shell.notes.all(LimitNear, LimitReached)} == {"time"}
 
 
 def cancel(shell: Shell) -> None:

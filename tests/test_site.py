@@ -76,7 +76,10 @@ async def test_the_site_is_searched_and_asks_nobody_else(site: str, tmp_path: Pa
         page.on("pageerror", lambda error: complaints.append(str(error)))
         await page.set_viewport_size(WIDE)
         await page.goto(f"{site}/index.html")
+        # Its script has named the key, and the field is there: before that keys turn the pages.
+        await expect(page.get_by_role("button", name="Search Ctrl+K")).to_be_visible()
         await page.keyboard.press("Control+k")
+        await expect(page.get_by_role("combobox", name="Search")).to_be_focused()
         await page.keyboard.type("retention")
         await expect(page.get_by_text("How long a call is kept").first).to_be_visible()
         await page.set_viewport_size(NARROW)
