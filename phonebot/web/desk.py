@@ -246,12 +246,11 @@ def _connecting(call_sid: str, arrival: Arrival, route: Route, equipment: Equipm
             connection = await route.connect(session)
         except ModelRefused as error:
             log.warning(
-                "call %.40r at %.40r gets no model: its session was refused, with the voice %.100r of profile %r: "
-                "%.100s: %s",
+                "call %.40r at %.40r gets no model: its session was refused, with %s, of %s: %.100s: %s",
                 call_sid,
                 arrival.number,
-                session.voice,
-                arrival.profile.name,
+                f"the voice {session.voice!r:.100}" if session.voice else "the model's own voice",
+                f"the profile {arrival.profile.name!r}" if arrival.profile.name else "a profile without a name",
                 error.code or "without a code",
                 Personal(error.problem),  # services quote what they refuse, and that may be what a caller said once
             )

@@ -72,8 +72,15 @@ async def test_a_webhook_logs_within_the_call_that_it_is_about_and_what_follows_
     assert "call_sid" not in refused
 
 
+@pytest.mark.parametrize(
+    ("table", "told_of_it"),
+    [
+        ({"name": "Front desk", "voice": "mariner"}, "with the voice 'mariner', of the profile 'Front desk': "),
+        ({}, "with the model's own voice, of a profile without a name: "),
+    ],
+)
 async def test_a_refused_session_is_told_with_the_number_and_without_what_was_refused(
-    start_service: StartService, log: io.StringIO
+    table: dict[str, str], told_of_it: str, start_service: StartService, log: io.StringIO
 ) -> None:
     """Whoever has set up a profile with a voice that there is not looks for it in the service's log."""
 
@@ -88,13 +95,13 @@ async def test_a_refused_session_is_told_with_the_number_and_without_what_was_re
         }
         await socket.send(json.dumps({"type": "error", "event_id": "event_2", "error": error}))
 
-    profile = Profile.from_table(PROFILE.model_dump(exclude_none=True) | {"voice": "mariner"}, "test")
+    profile = Profile.from_table(table, "test")
     async with scripted_model(refuse) as url:
         service = await start_service(model_url=url, profile=profile)
         record = await service.dial(WaitForHangUp())
     (told,) = [line for line in lines(log) if "gets no model" in line["message"]]
     assert (told["level"], told["call_sid"]) == ("warning", record.call_sid)
-    for known in ("'+1555***0002'", "'mariner'", "'Front desk'", "invalid_value", NOT_SHOWN):
+    for known in ("'+1555***0002'", told_of_it, "invalid_value", NOT_SHOWN):
         assert known in told["message"]
     assert "Bob" not in told["message"]
 
