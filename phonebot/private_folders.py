@@ -10,7 +10,6 @@ def make_private(folder: Path) -> None:
     One that is there stays as it is. Raises OSError.
     """
     # With `parents` those above would be open to whoever the process's umask lets in.
-    for above in reversed(folder.absolute().parents):
-        if not above.exists():
-            above.mkdir(mode=0o700, exist_ok=True)
+    if not folder.parent.exists():
+        make_private(folder.parent)
     folder.mkdir(mode=0o700, exist_ok=True)
