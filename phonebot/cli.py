@@ -141,6 +141,7 @@ async def _serve(settings: "Settings", dev: bool, workers: int, script: Path | N
     from phonebot.deployment import local_url, workshop_for
     from phonebot.hooks.registry import load_hooks
     from phonebot.serving import (
+        EMBEDDED,
         embedded_model,
         listen,
         one_time_path,
@@ -159,8 +160,7 @@ async def _serve(settings: "Settings", dev: bool, workers: int, script: Path | N
             settings = settings.model_copy(update={"twilio_auth_token": None})
             if not settings.has_model:
                 model = await resources.enter_async_context(embedded_model(load_script(script) if script else None))
-                # By a name without a price: nobody should think that he has paid.
-                name = settings.model if "model" in settings.model_fields_set else "embedded"
+                name = settings.model if "model" in settings.model_fields_set else EMBEDDED
                 settings = settings.model_copy(update={"model_url": model.url, "model": name})
                 tell("no model is set: the embedded one answers, by a script and not by the prompt", "bold yellow")
             tell("DEVELOPMENT MODE: no signature is checked; loopback only", "bold yellow")

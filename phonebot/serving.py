@@ -35,6 +35,8 @@ from phonebot.web.editing import ProfileEditor
 from phonebot.web.profiles import StoredProfiles
 
 DEMO_SCRIPT = "dentist.toml"
+EMBEDDED = "embedded"
+"""The embedded model's name in calls: that of none that has a price, so that nobody thinks that he has paid."""
 DRAIN_S = 300.0  # how long calls in progress may go on by default once the service is told to stop
 AFTER_S = 1.0  # the carrier asks once more what to do when a call's stream has ended
 YOUNG_OBJECTS = 20_000  # what gathers until the garbage collector looks at it: a second of a hundred calls' log

@@ -17,7 +17,7 @@ from phonebot.rehearsal.recorded_caller import steps_of
 from phonebot.replay.account import Account, account_of
 from phonebot.replay.reader import CallLog, read
 from phonebot.replay.spool import Spool
-from phonebot.serving import embedded_model, listen, running
+from phonebot.serving import EMBEDDED, embedded_model, listen, running
 from phonebot.settings import Settings
 from phonebot.simulator.caller import Caller, Event
 from phonebot.simulator.phone import dial
@@ -60,8 +60,7 @@ async def replay_live(
             "data_dir": calls,
         }
         if not settings.has_model:
-            # Its name is not that of a model that costs something.
-            changes["model"] = "embedded"
+            changes["model"] = EMBEDDED
             changes["model_url"] = (await resources.enter_async_context(embedded_model())).url
         app = create_app(settings.model_copy(update=changes), numbers)
         async with running(app, listener):
