@@ -144,6 +144,8 @@ class Service:
     public_url: str
     app: Starlette
     _running: AsyncExitStack = field(repr=False)
+    # What the newest TwiML of each call says is to be asked after its stream.
+    _after: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     async def start(
@@ -234,7 +236,14 @@ class Service:
         headers = (
             {"X-Twilio-Signature": signature(token, self.public_url + path, tuple(form.items()))} if token else {}
         )
-        return await self.request("POST", path, data=form, headers=headers)
+        status, body = await self.request("POST", path, data=form, headers=headers)
+        if "<Connect" in body and (connect_ := ElementTree.fromstring(body).find("Connect")) is not None:
+            self._after[form["CallSid"]] = connect_.attrib["action"].removeprefix(self.public_url)
+        return status, body
+
+    async def after(self, call_sid: str = CALL_SID, **changes: str) -> tuple[int, str]:
+        """Ask how a call goes on whose newest stream has ended."""
+        return await self.post(self._after[call_sid], form_of_call(call_sid) | changes)
 
     async def request(self, method: str, path: str, **terms: Any) -> tuple[int, str]:
         async with aiohttp.ClientSession() as http, http.request(method, self.url + path, **terms) as response:

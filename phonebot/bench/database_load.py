@@ -235,7 +235,7 @@ class PlayedProcess:
         sid = call.about.call_sid
         self._ended.put_nowait(call)
         with suppress(StoreError), self._timings.timing(ENDED):
-            await self._live.standing(sid)
+            await self._live.standing(sid, "")
             await self._continuations.get(sid)
             await self._admissions.over(sid)
 

@@ -27,7 +27,7 @@ from phonebot.errors import CarrierError
 from phonebot.serving import AFTER_S, listen, running
 from phonebot.simulator.phone import dial
 from phonebot.simulator.record import CallFailed
-from phonebot.web.admission import Admission, Gate
+from phonebot.web.admission import Admitted, Gate
 from phonebot.web.live import LiveCalls
 from phonebot.web.media import MediaEndpoint, MediaSocket
 from phonebot.web.webhooks import Door, Webhooks
@@ -72,7 +72,7 @@ class Calibrator:
         yield
         await self.live.finish()
 
-    async def _hold(self, stream: MediaSocket, reader: StreamReader, start: Start, admission: Admission) -> None:
+    async def _hold(self, stream: MediaSocket, reader: StreamReader, start: Start, admitted: Admitted) -> None:
         if not self._begun:
             self._begun = True
             try:

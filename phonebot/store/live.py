@@ -5,7 +5,7 @@ Calls in progress, of all processes: what each is at, and what operators want of
     listed = await live.listed()                # by any process
     await live.ask("CA1", "hang_up", actor)     # the process that holds it has the command with its next write
 
-    standing = await live.standing("CA1")       # also of a call whose process was killed
+    standing = await live.standing("CA1", "x")  # also of a call whose process was killed
 
 A process that holds calls writes about once a second, and with it says that it is alive; one without calls does
 so every few seconds. One that says nothing for STALE_S may be slow or dead: its calls are shown as such, and from
@@ -74,7 +74,8 @@ class LiveCall:
     """
     A call as its process writes it. `snapshot` is JSON, which nobody here reads.
 
-    `counter` grows with each change. `outcome` None: it has not ended.
+    `counter` grows with each change. `outcome` None: it has not ended. `stream` is the name of the stream that it
+    is on; "": that has none.
     """
 
     call_sid: str
@@ -84,6 +85,7 @@ class LiveCall:
     counter: int
     snapshot: str
     outcome: str | None = None
+    stream: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +104,13 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How a call stood when its process wrote it last. `silent_s`: for how long that process has said nothing."""
+    """
+    How a call stood on this stream when its process wrote it last. `silent_s`: for how long that process has said
+    nothing.
+    """
 
     process: str
+    stream: str
     snapshot: str
     outcome: str | None
     silent_s: float
@@ -228,21 +234,26 @@ class LiveStore:
         async with self._reading() as session:
             return {(row.process, row.call_sid): row.snapshot for row in await session.execute(found)}
 
-    async def standing(self, call_sid: str) -> Standing | None:
-        """What was written last of a call, also of one whose process is dead; None: nothing is kept of it."""
+    async def standing(self, call_sid: str, stream: str) -> Standing | None:
+        """
+        What was written last of a call on this stream, or else on another one; None: nothing is kept of the call.
+
+        Also where its process is dead.
+        """
         newest = (
-            select(LiveCallRow.process, LiveCallRow.snapshot, LiveCallRow.outcome)
+            select(LiveCallRow.process, LiveCallRow.stream, LiveCallRow.snapshot, LiveCallRow.outcome)
             .add_columns(LiveProcess.seen_at, self._in().label("now"))
             .join(LiveProcess, LiveProcess.process == LiveCallRow.process)
             .where(LiveCallRow.call_sid == call_sid)
-            .order_by(LiveCallRow.updated_at.desc())
+            .order_by((LiveCallRow.stream == stream).desc(), LiveCallRow.updated_at.desc())
             .limit(1)
         )
         async with self._reading() as session:
             row = (await session.execute(newest)).one_or_none()
         if row is None:
             return None
-        return Standing(row.process, row.snapshot, row.outcome, (row.now - row.seen_at).total_seconds())
+        silent_s = (row.now - row.seen_at).total_seconds()
+        return Standing(row.process, row.stream, row.snapshot, row.outcome, silent_s)
 
     async def taking_calls(self, besides: str) -> list[str]:
         """The processes other than this one that take new calls, and have said so of late."""
@@ -361,7 +372,7 @@ class LiveStore:
         """For many rows at once."""
         statement = self._database.insert(_CALLS).values(updated_at=self._in())
         new = statement.excluded
-        changed = {name: new[name] for name in ("updated_at", "counter", "snapshot", "outcome")}
+        changed = {name: new[name] for name in ("updated_at", "stream", "counter", "snapshot", "outcome")}
         return statement.on_conflict_do_update(index_elements=[_CALLS.c.process, _CALLS.c.call_sid], set_=changed)
 
     async def _wanted(self, session: AsyncSession, process: str) -> list[Command]:
@@ -386,6 +397,7 @@ def _values(process: str, call: LiveCall) -> dict[str, Any]:
     return {
         "process": process,
         "call_sid": call.call_sid,
+        "stream": call.stream,
         "number": call.number[:NUMBER_CHARACTERS],
         "caller": call.caller[:NUMBER_CHARACTERS],
         "started_at": call.started_at,

@@ -485,14 +485,16 @@ class LiveCallRow(Table):
     """
     A call in progress, as its process wrote it last.
 
-    `counter` grows with each change. `snapshot` is JSON text: the transcript so far, and how the call stands.
-    `outcome`: how it ended; then the row goes in some seconds. None: it has not.
+    `stream` is the name of the stream that it is on; "": that has none. `counter` grows with each change.
+    `snapshot` is JSON text: the transcript so far, and how the call stands. `outcome`: how it ended; then the row
+    goes in some seconds. None: it has not.
     """
 
     __tablename__ = "live_calls"
 
     process: Mapped[str] = mapped_column(String(200), primary_key=True)
     call_sid: Mapped[str] = mapped_column(String(100), primary_key=True, index=True)
+    stream: Mapped[str] = mapped_column(String(40))
     number: Mapped[str] = mapped_column(Number)
     caller: Mapped[str] = mapped_column(Number)
     started_at: Mapped[datetime]

@@ -5,7 +5,7 @@ Who was to be put through is. Whose connection broke off comes back to the bot, 
 his own was killed, and goes on where he was. Who can do neither is put through to a person, if the profile says so,
 or is told that it cannot go on: nobody is left to a dead line.
 
-    step = await transfers.go_on(call, profile, outcome)        # the stream has ended: TwiML, Returned, or None
+    step = await transfers.go_on(call, stream, profile)         # the stream has ended: TwiML, Returned, or None
     step = await transfers.came_back(ticket, profile, form)     # who was put through is back: TwiML or Returned
     await transfers.caller_told(form)                           # how his call stands
 
@@ -52,8 +52,8 @@ MAX_RESUMED = 3
 """So often it does in one call, not counting when its process was told to stop."""
 COMES_BACK_S = 20.0
 """So long a call is sent back whose stream is refused, as by a process that stops; the caller is told to wait."""
-MAX_REMEMBERED = 200
-"""Calls whose connection broke off here, until the carrier asks."""
+MAX_REMEMBERED = 1_000
+"""Calls that left their stream here, until the carrier asks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ class Returned:
 @dataclass(frozen=True, slots=True)
 class Left:
     """
-    What is known of a call of another process: how it had ended, None: it had not; and how far it had come.
+    What is known of a call on one of its streams: how it had ended, None: it had not; and how far it had come.
 
     Its outcome is NOT_BEGUN where it is known that no process has had it.
     """
@@ -104,14 +104,14 @@ class Resumed:
     standing: Standing
 
 
-async def nothing_left(call_sid: str) -> Left | None:
+async def nothing_left(call_sid: str, stream: str) -> Left | None:
     """Nothing is known of calls that other processes held."""
     return None
 
 
 class Transfers:
     """
-    `elsewhere`: see Colleagues. `left` says what is known of a call that another process held. `clips` have the
+    `elsewhere`: see Colleagues. `left` says what is known of a call's stream in another process. `clips` have the
     words for a caller whose call cannot go on. `counted` is told of each call that comes back since its connection
     broke off, why: its outcome, or GONE. `clock` is time.time but in tests.
     """
@@ -121,7 +121,7 @@ class Transfers:
         continuations: Continuations,
         legs: Legs,
         elsewhere: Callable[[str, str], Awaitable[bool]],
-        left: Callable[[str], Awaitable[Left | None]] = nothing_left,
+        left: Callable[[str, str], Awaitable[Left | None]] = nothing_left,
         clips: Clips | None = None,
         counted: Callable[[str], object] = lambda why: None,
         clock: Callable[[], float] = time.time,
@@ -131,51 +131,55 @@ class Transfers:
         self._continuations, self._legs = continuations, legs
         self._left, self._clips, self._counted = left, clips or Clips(), counted
         self._clock = clock
-        # How far calls had come that left their stream here, to go on though nothing was decided of them.
-        self._left_here: OrderedDict[str, Standing] = OrderedDict()
+        # Of calls that left a stream here: the name of the latest, and how.
+        self._left_here: OrderedDict[str, tuple[str, Left]] = OrderedDict()
 
-    async def go_on(self, call: Ticket, profile: Profile, outcome: Outcome | None) -> str | Returned | None:
-        """
-        How a call goes on whose stream has ended so; None: it ends. `call` names no destination.
-
-        An `outcome` of None: it was none of this process's streams, as far as is known.
-        """
-        if outcome not in TRANSFERS:
+    async def go_on(self, call: Ticket, stream: str, profile: Profile) -> str | Returned | None:
+        """How a call goes on whose stream of this name has ended; None: it ends. `call` names no destination."""
+        here = self._left_on(call.call_sid, stream)
+        if here and here.outcome not in TRANSFERS:
             return None
         continuation = await self._continuations.of(call.call_sid)
         if continuation is None or not continuation.to:
-            return await self._without_transfer(call, profile, outcome, continuation)
+            return await self._without_transfer(call, stream, profile, here, continuation)
         ticket = call._replace(to=continuation.to)
-        if not continuation.room or (outcome == "model_failed" and not continuation.leg):
-            return self._ring(ticket, profile, say="" if outcome == "transferred" else profile.transfer.say)
+        how = here.outcome if here else None
+        if not continuation.room or (how == "model_failed" and not continuation.leg):
+            return self._ring(ticket, profile, say="" if how == "transferred" else profile.transfer.say)
         if not continuation.leg:
             return await self._returned(ticket, profile, "declined")
         action = self.urls.after(ticket._replace(leg="met"))
         return twiml.meet(continuation.room, action, limit_s=profile.transfer.limit_s)
 
+    def _left_on(self, call_sid: str, stream: str) -> Left | None:
+        """How a call has left a stream here; None: it has not, or that is forgotten."""
+        latest, left = self._left_here.get(call_sid, ("", None))
+        return left if latest == stream else None
+
     async def _without_transfer(
-        self, call: Ticket, profile: Profile, outcome: Outcome | None, continuation: Continuation | None
+        self, call: Ticket, stream: str, profile: Profile, here: Left | None, continuation: Continuation | None
     ) -> str | Returned | None:
         """
-        The same where nobody was to be put through. `continuation`: it was to come back already, and has not.
+        The same where nobody was to be put through. `continuation`: it was to come back already; on this stream it
+        has not, unless it was `here`.
         """
-        standing = self._left_here.pop(call.call_sid, None)
-        how: str | None = outcome
-        if continuation:
+        if continuation and here is None:
             return self._held_up(call, profile, continuation)
-        # Where its end is not known here, an `outcome` is an earlier stream's: the call has been elsewhere since.
-        if standing is None and (left := await self._left(call.call_sid)):
-            if left.outcome == NOT_BEGUN and outcome is None:
-                log.info("call %.40r is sent to the bot again: no stream came", call.call_sid)
-                await self._continuations.keep(call.call_sid, Continuation("", since_s=self._clock(), is_new=True))
-                return Returned("", ANEW)
-            how, standing = left.outcome, left.standing
+        left = here or await self._left(call.call_sid, stream)
+        if left is None:
+            return self.fails(call, profile)
+        how, standing = left.outcome, left.standing
+        if how == NOT_BEGUN:
+            log.info("call %.40r is sent to the bot again: no stream came", call.call_sid)
+            await self._continuations.keep(call.call_sid, Continuation("", since_s=self._clock(), is_new=True))
+            return Returned("", ANEW)
         if how not in TRANSFERS:
             return None
         # One that was moved had no trouble: it may be as often as processes are replaced.
-        resumed = (standing.resumed if standing else 0) + (how != "moved")
-        if standing is None or how not in BROKEN_OFF or resumed > MAX_RESUMED:
+        resumed = standing.resumed + (how != "moved")
+        if how not in BROKEN_OFF or resumed > MAX_RESUMED:
             return self.fails(call, profile, standing)
+        self._left_here.pop(call.call_sid, None)  # what is asked once more is not answered by it
         self._counted(how or GONE)
         log.info("call %.40r comes back to the bot: %s", call.call_sid, how or GONE)
         kept = Continuation("", standing=replace(standing.cut(), resumed=resumed), since_s=self._clock())
@@ -271,14 +275,15 @@ class Transfers:
         said = (EarlierLine(role, text) for role, text in standing.lines)
         return Resumed((*said, EarlierLine("instruction", why)), standing)
 
-    def ended(self, call_sid: str, outcome: Outcome, standing: Standing) -> None:
-        """A call of this process has left its stream so, and had come so far."""
-        if outcome in TRANSFERS:
+    def ended(self, call_sid: str, stream: str, outcome: Outcome, standing: Standing) -> None:
+        """A call of this process has left a stream so, and had come so far."""
+        goes_on = outcome in TRANSFERS
+        self._left_here[call_sid] = stream, Left(outcome, standing.cut() if goes_on else Standing())
+        while len(self._left_here) > MAX_REMEMBERED:
+            self._left_here.popitem(last=False)
+        if goes_on:
             if self._continuations.expected_here(call_sid):
                 self._legs.later(self._continuations.add(call_sid, standing), "keep what was said")
-            self._left_here[call_sid] = standing.cut()
-            while len(self._left_here) > MAX_REMEMBERED:
-                self._left_here.popitem(last=False)
             return
         for leg in self._legs.taken_for(call_sid):
             self._legs.end(leg)

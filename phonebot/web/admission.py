@@ -62,13 +62,15 @@ class Arrival:
     """
     A call that was let in: by which way it came, who calls whom, and the profile that answers.
 
-    `resumed`: it has come back; None: it is a new one.
+    `stream` is the name that its token gave the stream; "": it has none. `resumed`: the call has come back; None:
+    it is a new one.
     """
 
     caller: str
     number: str
     profile: Profile
     kind: Kind = "twilio"
+    stream: str = ""
     resumed: Resumed | None = None
 
 
@@ -155,14 +157,18 @@ class Gate:
         self._issued: OrderedDict[str, float] = OrderedDict()
         self._over: OrderedDict[str, None] = OrderedDict()
 
-    def issue(self, admission: Admission) -> str:
-        """A token for one stream; at most 499 characters with its name, as a `<Parameter>` may have."""
+    def issue(self, admission: Admission) -> tuple[str, str]:
+        """
+        A token for one stream, and the name that it gives the stream.
+
+        The token has at most 499 characters with its parameter's name, as a `<Parameter>` may have.
+        """
         token, nonce = self._tokens.issue(*msgspec.structs.astuple(admission))
         now = self._clock()
         while self._issued and next(iter(self._issued.values())) < now:
             self._issued.popitem(last=False)
         self._issued[nonce] = now + TOKEN_AGE_S
-        return token
+        return token, nonce
 
     def admit(self, start: Start) -> "Admitted":
         """
@@ -193,7 +199,7 @@ class Gate:
         call_sid = admitted.admission.call_sid
         expires_at = datetime.fromtimestamp(self._clock() + TOKEN_AGE_S + SKEW_S + 1, UTC)
         try:
-            taken = await self._store.take(admitted.nonce, call_sid, expires_at)
+            taken = await self._store.take(admitted.stream, call_sid, expires_at)
         except StoreError as error:
             log.warning("whether the token of call %.40r was used elsewhere is not known: %s", call_sid, error)
             return
@@ -223,8 +229,10 @@ class Gate:
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """A stream that was let in. `issued_here`: by a token that this process made, so it comes from the webhook."""
+    """
+    A stream that was let in, by its name. `issued_here`: this process made its token, so it comes from the webhook.
+    """
 
     admission: Admission
-    nonce: str
+    stream: str
     issued_here: bool

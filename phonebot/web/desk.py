@@ -1,7 +1,7 @@
 """
 Holds the calls whose streams were let in, each between its two sockets, and lets who has to know of it know.
 
-    await desk.hold(socket, reader, start, admission)       # a call from the carrier, until it has ended
+    await desk.hold(socket, reader, start, admitted)        # a call from the carrier, until it has ended
     await desk.answer(socket, reader, start, arrival)       # one that came by any other way
 """
 
@@ -36,7 +36,7 @@ from phonebot.tools.typist import Typist
 from phonebot.tools.workshop import NEEDS_GA, Equipment, Workshop
 from phonebot.traces.setting_up import Spans, Traces
 from phonebot.transfers.after import Resumed, Returned, Transfers
-from phonebot.web.admission import Admission, Arrival
+from phonebot.web.admission import Admitted, Arrival
 from phonebot.web.answer_clock import AnswerClock
 from phonebot.web.deciding import Decided, Decisions
 from phonebot.web.feed import Feed
@@ -86,8 +86,9 @@ class CallDesk:
     remember: Callable[[Profile], None] | None = None
     traces: Traces | None = None
 
-    async def hold(self, socket: MediaSocket, reader: StreamReader, start: Start, admission: Admission) -> None:
+    async def hold(self, socket: MediaSocket, reader: StreamReader, start: Start, admitted: Admitted) -> None:
         """A call from the carrier, until it has ended: its number's profile answers."""
+        admission = admitted.admission
         belongs_to_call(start.call_sid)  # its task has nothing else to do
         if before := self.held.get(start.call_sid):
             log.warning("call %.40r comes again: the stream it had is taken for lost", start.call_sid)
@@ -108,7 +109,7 @@ class CallDesk:
                 await self.transfers.begun(start.call_sid)
             else:
                 resumed = await self.transfers.resumed(start.call_sid, returned, profile)
-        arrival = Arrival(admission.caller, admission.number, profile, admission.kind, resumed)
+        arrival = Arrival(admission.caller, admission.number, profile, admission.kind, admitted.stream, resumed)
         await self.answer(socket, reader, start, arrival)
 
     async def answer(self, socket: MediaSocket, reader: StreamReader, start: Start, arrival: Arrival) -> None:
@@ -176,8 +177,7 @@ class CallDesk:
         further = (spans,) if spans else ()
         figures = CallMetrics(self.metrics, plan, about.provider or "", profile.model or self.model, further)
         resumed = arrival.resumed.standing.resumed if arrival.resumed else 0
-        told = self.feed.begin(about, plan, audible=profile.record, resumed=resumed)
-        self.live.begun(start.call_sid)
+        told = self.feed.begin(about, plan, arrival.stream, audible=profile.record, resumed=resumed)
         typist = Typist(start.call_sid, lambda typed: bridge.type_in(typed))
         context = ToolContext(
             start.call_sid,
@@ -193,7 +193,9 @@ class CallDesk:
         def call_for(hook: str) -> LiveCall:
             return LiveCall(context, hook, told.events, typist, bridge.hang_up)
 
-        departure = Departure(bound(lambda outcome: self.transfers.ended(start.call_sid, outcome, told.standing())))
+        departure = Departure(
+            bound(lambda outcome: self.transfers.ended(start.call_sid, arrival.stream, outcome, told.standing()))
+        )
         callee = Callee(profile.outbound, decided.message, lambda found: bridge.is_answered_by(found))
         capped = self.caps.journal(
             arrival.number, profile, profile.model or self.model, plan.tariff, lambda reached: bridge.cap(reached)
@@ -231,7 +233,6 @@ class CallDesk:
 
     def _ended(self, call_sid: str, arrival: Arrival, outcome: Outcome) -> None:
         """A call has left its stream, or lost it."""
-        self.live.ended(call_sid, outcome)
         if arrival.kind != "browser":
             self.hang_ups.ended(call_sid, outcome)
         if arrival.kind == "outbound" and self.outgoing:

@@ -81,14 +81,16 @@ class Feed:
         self._calls: dict[str, CallFeed] = {}
         self._subscriptions: list[Subscription] = []
 
-    def begin(self, about: About, plan: CallPlan = NO_PLAN, audible: bool = True, resumed: int = 0) -> "CallFeed":
+    def begin(
+        self, about: About, plan: CallPlan = NO_PLAN, stream: str = "", audible: bool = True, resumed: int = 0
+    ) -> "CallFeed":
         """
         A call begins: give what is returned to its bridge as a journal, and close it when the call is over.
 
-        `audible`, `resumed`: see Snapshot.
+        `stream`: see Arrival. `audible`, `resumed`: see Snapshot.
         """
         listeners = [each for each in self._subscriptions if each.call_sid in (None, about.call_sid)]
-        call = self._calls[about.call_sid] = CallFeed(self, about, plan, audible, listeners, resumed)
+        call = self._calls[about.call_sid] = CallFeed(self, about, plan, stream, audible, listeners, resumed)
         return call
 
     def end(self, call: "CallFeed") -> None:
@@ -160,11 +162,13 @@ class CallFeed:
         feed: Feed,
         about: About,
         plan: CallPlan,
+        stream: str,
         audible: bool,
         listeners: list[Subscription],
         resumed: int = 0,
     ) -> None:
         self.call_sid = about.call_sid
+        self.stream = stream
         # Told once, as soon as it is known how the call has ended.
         self.over: Callable[[], None] = lambda: None
         self.listeners = listeners

@@ -3,8 +3,9 @@ What is known of a call that left its stream, though this process did not hold i
 
 The carrier asks how such a call goes on, and the process that held it may have ended it, lost it, or be dead. Its
 row in the database tells which; where it does not yet, that process is asked, and given a moment: an end is written
-at once, and a process of this machine that is dead is known to be (roster.py). A beginning is written at once, too:
-a call that has no row, and is not filed, was on no stream.
+at once, and a process of this machine that is dead is known to be (roster.py). A beginning is written at once, too,
+and given a moment: how the call left an earlier stream says nothing of this one. A call that has no row at all, and
+is not filed, was on no stream.
 """
 
 import asyncio
@@ -36,13 +37,14 @@ class LeftBehind:
     def __init__(self, live: LiveStore, calls: CallStore, roster: Roster) -> None:
         self._live, self._calls, self._roster = live, calls, roster
 
-    async def of(self, call_sid: str) -> Left | None:
-        """None: nothing is known of it."""
+    async def of(self, call_sid: str, stream: str) -> Left | None:
+        """What is known of a call on the stream of this name; None: nothing."""
         try:
-            standing = await self._settled(call_sid)
+            standing = await self._settled(call_sid, stream)
             if standing is None:
                 return None if await self._is_filed(call_sid) else Left(NOT_BEGUN, HowFar())
-            return Left(standing.outcome, standing_of(_SNAPSHOT.decode(standing.snapshot)))
+            outcome = standing.outcome if standing.stream == stream else None
+            return Left(outcome, standing_of(_SNAPSHOT.decode(standing.snapshot)))
         except (StoreError, msgspec.DecodeError) as error:
             log.warning("what became of call %.40r in another process is not known: %s", call_sid, error)
             return None
@@ -55,18 +57,24 @@ class LeftBehind:
             return False
         return True
 
-    async def _settled(self, call_sid: str) -> Standing | None:
-        """How it stood, once that is not to change any more. Raises StoreError."""
+    async def _settled(self, call_sid: str, stream: str) -> Standing | None:
+        """
+        How it stood on the stream, once that is not to change any more; on an earlier one, where the process that
+        had it wrote nothing. Raises StoreError.
+        """
         loop = asyncio.get_running_loop()
         until_s = loop.time() + PATIENCE_S
         is_asked = False
         while True:
-            standing = await self._live.standing(call_sid)
-            if standing is None or standing.outcome or await self._is_dead(standing) or loop.time() >= until_s:
+            standing = await self._live.standing(call_sid, stream)
+            if standing is None or loop.time() >= until_s:
                 return standing
-            if not is_asked:
-                is_asked = True
-                await self._ask(call_sid)
+            if standing.stream == stream:
+                if standing.outcome or await self._is_dead(standing):
+                    return standing
+                if not is_asked:
+                    is_asked = True
+                    await self._ask(call_sid)
             await asyncio.sleep(POLL_S)
 
     async def _is_dead(self, standing: Standing) -> bool:

@@ -1,13 +1,8 @@
-"""The calls in progress in this process, and how the latest ended."""
+"""The calls in progress in this process."""
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
-
-from phonebot.call.actions import Outcome
-
-REMEMBERED = 1_000  # outcomes kept for the request that follows a stream's end
 
 
 class LiveCalls:
@@ -22,7 +17,6 @@ class LiveCalls:
         self._tasks: set[asyncio.Task[None]] = set()
         self._idle = asyncio.Event()
         self._idle.set()
-        self._outcomes: OrderedDict[str, Outcome] = OrderedDict()
 
     @contextmanager
     def holding(self) -> Iterator[None]:
@@ -45,24 +39,6 @@ class LiveCalls:
     async def idle(self) -> None:
         """Wait until no call is in progress."""
         await self._idle.wait()
-
-    def ended(self, call_sid: str, outcome: Outcome) -> None:
-        """
-        Say how a call ended as soon as that is known.
-
-        The carrier asks how to go on once its stream is closed, and does not wait until the model's socket is too.
-        """
-        self._outcomes[call_sid] = outcome
-        while len(self._outcomes) > REMEMBERED:
-            self._outcomes.popitem(last=False)
-
-    def begun(self, call_sid: str) -> None:
-        """A call is on a stream, perhaps again: how an earlier one ended counts no more."""
-        self._outcomes.pop(call_sid, None)
-
-    def outcome(self, call_sid: str) -> Outcome | None:
-        """How a call ended; None if it has not, or is not known here."""
-        return self._outcomes.get(call_sid)
 
     async def finish(self) -> None:
         """End all calls and wait for them."""

@@ -16,7 +16,7 @@ from starlette.types import Message, Receive, Scope, Send
 from phonebot.bridge import StreamClosed
 from phonebot.carrier.messages import Start, StreamReader
 from phonebot.errors import CarrierError
-from phonebot.web.admission import Admission, Admitted, Arrival, Gate, Refused
+from phonebot.web.admission import Admitted, Arrival, Gate, Refused
 from phonebot.web.crowds import Bounds, Crowds, Party
 from phonebot.web.live import LiveCalls
 from phonebot.web.pace import Pace
@@ -35,7 +35,7 @@ class _TooMuch(Exception):
     """More came on a stream than a call can have."""
 
 
-HoldCall = Callable[["MediaSocket", StreamReader, Start, Admission], Awaitable[None]]
+HoldCall = Callable[["MediaSocket", StreamReader, Start, Admitted], Awaitable[None]]
 Answer = Callable[["MediaSocket", StreamReader, Start, Arrival], Awaitable[None]]
 """Holds a call that was let in, until it has ended."""
 
@@ -199,7 +199,7 @@ class MediaEndpoint:
         call = Party(admission.call_sid, admission.caller, admission.number)
         with self._crowds.holding(call):
             async with self._claiming(socket, admitted):
-                await self._hold(socket, reader, start, admission)
+                await self._hold(socket, reader, start, admitted)
 
     async def _start_of(self, socket: MediaSocket, reader: StreamReader) -> Start:
         self._waiting += 1

@@ -251,4 +251,5 @@ def _live_call(feed: CallFeed) -> LiveCall:
         feed.changes,
         msgspec.json.encode(snapshot).decode(),
         feed.outcome,
+        feed.stream,
     )

@@ -11,7 +11,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlencode
 
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
@@ -45,6 +45,8 @@ from phonebot.web.traced import Endpoint, traced
 log = logging.getLogger(__name__)
 
 MAX_FIELDS = 200
+STREAM = "stream"
+"""The parameter of the URL that is asked after a stream: the name that the stream's token gave it."""
 ATTEMPT = "outbound"
 """The parameter of URLs that names the attempt of ours at a call: see outbound/dialler.py."""
 MAX_BODY_BYTES = 64 * 1024
@@ -198,11 +200,11 @@ class Webhooks:
         if self._lookups:
             self._lookups.begin(call.call_sid, profile, call.caller, call.number)
         kind: Kind = "outbound" if outbound else "twilio"
-        token = self._gate.issue(
+        token, stream = self._gate.issue(
             Admission(call.call_sid, call.caller, call.number, profile.version, kind, returned)
         )
-        parameters = {TOKEN_PARAMETER: token}
-        return _twiml(twiml.connect_stream(self._stream_url, self._after_url, parameters, say=say))
+        after_url = f"{self._after_url}?{urlencode({STREAM: stream})}"
+        return _twiml(twiml.connect_stream(self._stream_url, after_url, {TOKEN_PARAMETER: token}, say=say))
 
     async def after(self, request: Request) -> Response:
         """
@@ -236,10 +238,10 @@ class Webhooks:
             return await self._transfers.came_back(ticket, profile, form), ticket, profile
         if form.get("CallStatus") in FINAL:  # the caller has gone: nobody waits for an answer
             return None, call, profile
-        call_sid = form.get("CallSid", "")
         if self._board:
-            self._board.lose(call_sid)
-        return await self._transfers.go_on(call, profile, self._live.outcome(call_sid)), call, profile
+            self._board.lose(form.get("CallSid", ""))
+        stream = request.query_params.get(STREAM, "")
+        return await self._transfers.go_on(call, stream, profile), call, profile
 
     async def _is_taken(self) -> bool:
         """Whether a stream that is asked for now is let in: here, or in another process while this one stops."""

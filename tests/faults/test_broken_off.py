@@ -1,5 +1,6 @@
 """A connection that breaks off, and a disk that is full: the call goes on, in one process."""
 
+import asyncio
 import errno
 import logging
 from pathlib import Path
@@ -7,13 +8,15 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from service_driver import GOODBYE, SPEECH, WAIT, RawStream, Service, StartService, until
+from service_driver import CALL_SID, GOODBYE, SPEECH, WAIT, RawStream, Service, StartService, until
 
 from phonebot.audio.wav import WavWriter
 from phonebot.call.actions import Line
 from phonebot.realtime.events import AudioDelta, SpeechStarted
 from phonebot.simulator.caller import HangUp, Say, WaitForQuiet
+from phonebot.store.audit import Actor
 from phonebot.store.database import Database
+from phonebot.store.live import Command, LiveStore
 from phonebot.store.recordings import Recordings
 from phonebot.store.store import Store
 from phonebot.transfers.after import MAX_RESUMED
@@ -30,7 +33,7 @@ def token_in(twiml: str) -> str | None:
 
 async def after(service: Service, status: str = "in-progress") -> str | None:
     """What comes of asking how the call goes on: the token of its next stream."""
-    _, twiml = await service.post("/twilio/after", CallStatus=status)
+    _, twiml = await service.after(CallStatus=status)
     return token_in(twiml)
 
 
@@ -55,7 +58,7 @@ async def test_a_call_whose_connection_breaks_off_goes_on_where_it_was_but_not_f
         stream = await on_stream(service, token)
         stream.vanish()
         await until(lambda: not service.live)
-        _, twiml = await service.post("/twilio/after", CallStatus="in-progress")
+        _, twiml = await service.after(CallStatus="in-progress")
         token = token_in(twiml)
     assert token is None
     assert GOODBYE in twiml
@@ -77,7 +80,7 @@ async def test_a_call_whose_next_stream_is_refused_is_sent_back_and_told_to_hold
     await until(lambda: not service.live)
     told = []
     for _ in range(MAX_RESUMED + 2):
-        _, twiml = await service.post("/twilio/after", CallStatus="in-progress")
+        _, twiml = await service.after(CallStatus="in-progress")
         service.app.state.live.draining = True
         assert await service.refused_stream() == 503
         service.app.state.live.draining = False
@@ -136,6 +139,35 @@ async def test_a_stream_that_ended_unnoticed_is_given_up_when_the_carrier_says_s
     await service.stop()
     outcomes = {log.header.outcome for log in service.logs()}
     assert outcomes == {"stream_lost", "caller_hung_up"}
+
+
+async def test_a_call_that_ends_at_once_in_the_process_that_it_came_to_is_over(
+    start_service: StartService, sqlite: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before that process could write anything of it: all that is written is how it left the one before."""
+    store = Store.of(sqlite, Recordings((tmp_path / "calls").as_uri()))
+    one, other = await start_service(store=store), await start_service(store=store)
+    stream = await on_stream(one, await one.token())
+    stream.vanish()
+    await until(lambda: not one.live)
+    token = await after(one)
+    assert token
+    may_write, write = asyncio.Event(), LiveStore.write
+
+    async def late(live: LiveStore, process: str, *rest: Any) -> tuple[bool, list[Command]]:
+        if process == other.app.state.feed.process:
+            await may_write.wait()
+        return await write(live, process, *rest)
+
+    monkeypatch.setattr(LiveStore, "write", late)
+    again = await on_stream(other, token)
+    await other.board.hang_up(CALL_SID, Actor("ada"))
+    assert await again.closed() == 1000
+    asking = asyncio.create_task(one.after(CallStatus="in-progress"))
+    await asyncio.sleep(0.3)
+    may_write.set()
+    _, twiml = await asking
+    assert [verb.tag for verb in ElementTree.fromstring(twiml)] == ["Hangup"]
 
 
 async def test_a_full_disk_ends_the_recording_and_not_the_call(

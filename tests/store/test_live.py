@@ -17,8 +17,10 @@ STARTED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 ONE, OTHER = "web-1/7-aaaa", "web-2/7-bbbb"
 
 
-def call(call_sid: str, counter: int = 1, snapshot: str = "{}", outcome: str | None = None) -> LiveCall:
-    return LiveCall(call_sid, "+15550100002", "+15550100001", STARTED, counter, snapshot, outcome)
+def call(
+    call_sid: str, counter: int = 1, snapshot: str = "{}", outcome: str | None = None, stream: str = "first"
+) -> LiveCall:
+    return LiveCall(call_sid, "+15550100002", "+15550100001", STARTED, counter, snapshot, outcome, stream)
 
 
 @pytest.fixture
@@ -67,14 +69,14 @@ async def test_the_calls_of_a_silent_process_are_stale_then_gone_and_kept_for_re
     await silence(database, ONE, GONE_S + 1)
     await live.tidy()
     assert await live.listed() == []
-    standing = await live.standing("CA1")
+    standing = await live.standing("CA1", "first")
     assert standing is not None
     assert (standing.process, standing.snapshot, standing.outcome) == (ONE, '{"said": 1}', None)
     assert GONE_S < standing.silent_s < GONE_S + 60
-    assert await live.standing("CA9") is None
+    assert await live.standing("CA9", "first") is None
     await silence(database, ONE, KEPT_S + 1)
     await live.tidy()
-    assert await live.standing("CA1") is None
+    assert await live.standing("CA1", "first") is None
     assert (await live.write(ONE))[0] is False  # and so it writes all it has once more
 
 
@@ -82,10 +84,14 @@ async def test_a_call_that_came_back_on_another_process_is_known_by_its_newest_w
     live: LiveStore, database: Database
 ) -> None:
     await live.write(ONE, [call("CA1", 9, '{"said": "before"}')])
-    await live.write(OTHER, [call("CA1", 1, '{"said": "after"}')])
-    standing = await live.standing("CA1")
+    await live.write(OTHER, [call("CA1", 1, '{"said": "after"}', stream="second")])
+    standing = await live.standing("CA1", "unknown")
     assert standing is not None
     assert standing.snapshot == '{"said": "after"}'
+    for stream, said in (("first", "before"), ("second", "after")):
+        standing = await live.standing("CA1", stream)
+        assert standing is not None
+        assert (standing.stream, standing.snapshot) == (stream, f'{{"said": "{said}"}}')
     await silence(database, ONE, STALE_S + 1)
     assert (await live.ask("CA1", "hang_up", ADA))[0] == (OTHER, "CA1")
 

@@ -30,6 +30,7 @@ from phonebot.transfers.wording import broke_off
 
 SECRET = "fedcba9876543210fedcba9876543210"
 CALL = Ticket("CA1", CALLER, LINE, "")
+STREAM, LATER = "first", "second"
 PROFILE = Profile.from_table({"transfer_to": COLLEAGUE, "tools": ["transfer_call"]}, "test")
 BUSY = {"DialCallStatus": "busy"}
 NOBODY = Profile.from_table({"language": "de-DE"}, "test")
@@ -66,7 +67,7 @@ def process(store: ContinuationStore, account: CarrierAccount, origin: str, othe
     async def elsewhere(call_sid: str, text: str) -> bool:
         return any(other.transfers.colleagues.passed_on(call_sid, text) for other in others)
 
-    async def left(call_sid: str) -> Left | None:
+    async def left(call_sid: str, stream: str) -> Left | None:
         return LEFT.get(call_sid)
 
     made = Process(continuations, legs, Transfers(continuations, legs, elsewhere, left))
@@ -122,7 +123,7 @@ async def test_another_process_puts_the_caller_through_and_takes_him_back_with_w
 ) -> None:
     one, other = deployment.one, deployment.other
     await one.continuations.keep("CA1", Continuation("default", "A bill."))
-    step = await other.transfers.go_on(CALL, PROFILE, None)
+    step = await other.transfers.go_on(CALL, STREAM, PROFILE)
     assert isinstance(step, str)
     assert f"<Number>{COLLEAGUE}</Number>" in step
     assert f'callerId="{LINE}"' in step
@@ -146,7 +147,7 @@ async def test_while_the_database_is_away_the_process_that_held_the_call_knows(
     with caplog.at_level(logging.WARNING):
         await alone.continuations.keep("CA1", Continuation("default"))
         await alone.continuations.add("CA1", STANDING)
-        assert "<Number>" in str(await alone.transfers.go_on(CALL, PROFILE, "transferred"))
+        assert "<Number>" in str(await alone.transfers.go_on(CALL, STREAM, PROFILE))
         returned = await alone.transfers.came_back(CALL._replace(to="default"), PROFILE, BUSY)
         assert isinstance(returned, Returned)
         resumed = await alone.transfers.resumed("CA1", returned, PROFILE)
@@ -158,13 +159,15 @@ async def test_while_the_database_is_away_the_process_that_held_the_call_knows(
 async def test_a_call_that_was_ended_for_another_reason_is_not_put_through(
     deployment: Deployment, outcome: Any
 ) -> None:
-    await deployment.one.continuations.keep("CA1", Continuation("default"))
-    assert await deployment.one.transfers.go_on(CALL, PROFILE, outcome) is None
+    await deployment.other.continuations.keep("CA1", Continuation("default"))
+    deployment.one.transfers.ended("CA1", STREAM, outcome, STANDING)
+    for _ in range(2):
+        assert await deployment.one.transfers.go_on(CALL, STREAM, PROFILE) is None
 
 
 async def test_a_destination_that_the_profile_lost_brings_the_caller_back(deployment: Deployment) -> None:
     await deployment.one.continuations.keep("CA1", Continuation("billing"))
-    assert await deployment.one.transfers.go_on(CALL, PROFILE, "transferred") == Returned("billing", "failed")
+    assert await deployment.one.transfers.go_on(CALL, STREAM, PROFILE) == Returned("billing", "failed")
 
 
 # ------------------------------------------------------------------------------------------- broken off
@@ -181,8 +184,8 @@ async def test_a_call_that_broke_off_comes_back_with_what_was_said_whichever_pro
     deployment: Deployment, outcome: Any
 ) -> None:
     one, other = deployment.one.transfers, deployment.other.transfers
-    one.ended("CA1", outcome, STANDING)
-    step = await one.go_on(CALL, PROFILE, outcome)
+    one.ended("CA1", STREAM, outcome, STANDING)
+    step = await one.go_on(CALL, STREAM, PROFILE)
     assert isinstance(step, Returned)
     assert Returned.of(step.text) == step
     resumed = await other.resumed("CA1", step, PROFILE)
@@ -198,13 +201,13 @@ async def test_a_call_comes_back_from_a_process_that_is_gone_so_often_and_then_r
     transfers = deployment.one.transfers
     for times in range(1, MAX_RESUMED + 1):
         left["CA1"] = Left(None, replace(STANDING, resumed=times - 1, saying="I will look it up."))
-        step = await transfers.go_on(CALL, PROFILE, None)
+        step = await transfers.go_on(CALL, STREAM, PROFILE)
         assert isinstance(step, Returned)
         resumed = await transfers.resumed("CA1", step, PROFILE)
         assert resumed.standing.resumed == times
         assert "I will look it up." in resumed.earlier[-1].text
     left["CA1"] = Left(None, replace(STANDING, resumed=MAX_RESUMED))
-    assert f"<Number>{COLLEAGUE}</Number>" in str(await transfers.go_on(CALL, PROFILE, None))
+    assert f"<Number>{COLLEAGUE}</Number>" in str(await transfers.go_on(CALL, STREAM, PROFILE))
 
 
 async def test_a_call_comes_back_as_often_as_its_processes_are_told_to_stop(
@@ -214,29 +217,29 @@ async def test_a_call_comes_back_as_often_as_its_processes_are_told_to_stop(
     transfers, standing = deployment.one.transfers, replace(STANDING, resumed=MAX_RESUMED)
     for _ in range(MAX_RESUMED + 1):
         left["CA1"] = Left("moved", standing)
-        step = await transfers.go_on(CALL, PROFILE, None)
+        step = await transfers.go_on(CALL, STREAM, PROFILE)
         assert isinstance(step, Returned)
         standing = (await transfers.resumed("CA1", step, PROFILE)).standing
     left["CA1"] = Left("stream_lost", standing)
-    assert f"<Number>{COLLEAGUE}</Number>" in str(await transfers.go_on(CALL, PROFILE, None))
+    assert f"<Number>{COLLEAGUE}</Number>" in str(await transfers.go_on(CALL, STREAM, PROFILE))
 
 
 async def test_a_call_whose_stream_is_refused_is_sent_back_for_a_while_and_not_for_ever(
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one, other = deployment.one.transfers, deployment.other.transfers
-    one.ended("CA1", "stream_lost", STANDING)
-    assert await one.go_on(CALL, NOBODY, "stream_lost") == Returned("", "broke_off")
+    one.ended("CA1", STREAM, "stream_lost", STANDING)
+    assert await one.go_on(CALL, STREAM, NOBODY) == Returned("", "broke_off")
     for transfers in (other, one, other, one):  # more often than a call comes back
-        step = await transfers.go_on(CALL, NOBODY, None)
+        step = await transfers.go_on(CALL, LATER, NOBODY)
         assert step == Returned("", "broke_off", held_up=True)
     assert one.hold_on(NOBODY) == (Clips().of("de").wait.text, "de-DE")
     resumed = await other.resumed("CA1", Returned.of("broke_off"), NOBODY)
     assert resumed.standing.resumed == 1
-    other.ended("CA1", "stream_lost", resumed.standing)
-    assert isinstance(await other.go_on(CALL, NOBODY, "stream_lost"), Returned)
+    other.ended("CA1", LATER, "stream_lost", resumed.standing)
+    assert isinstance(await other.go_on(CALL, LATER, NOBODY), Returned)
     monkeypatch.setattr(after, "COMES_BACK_S", 0.0)
-    told = await one.go_on(CALL, NOBODY, None)
+    told = await one.go_on(CALL, "third", NOBODY)
     assert "Auf Wiederh\u00f6ren" in str(told)
     assert '<Say language="de-DE">' in str(told)
 
@@ -246,33 +249,33 @@ async def test_a_call_whose_first_stream_is_refused_begins_anew_in_whichever_pro
 ) -> None:
     one, other = deployment.one.transfers, deployment.other.transfers
     left["CA1"] = Left(NOT_BEGUN, Standing())
-    step = await one.go_on(CALL, NOBODY, None)
+    step = await one.go_on(CALL, STREAM, NOBODY)
     assert isinstance(step, Returned)
     assert (step.is_new, step.held_up) == (True, False)
-    assert await other.go_on(CALL, NOBODY, None) == Returned("", "anew", held_up=True)
+    assert await other.go_on(CALL, LATER, NOBODY) == Returned("", "anew", held_up=True)
     assert Returned.of(step.text).is_new
     await other.begun("CA1")
     # From then on it is a call like others.
-    other.ended("CA1", "stream_lost", STANDING)
-    assert await other.go_on(CALL, NOBODY, "stream_lost") == Returned("", "broke_off")
+    other.ended("CA1", "third", "stream_lost", STANDING)
+    assert await other.go_on(CALL, "third", NOBODY) == Returned("", "broke_off")
     await other.resumed("CA1", Returned("", "broke_off"), NOBODY)
-    assert isinstance(await one.go_on(CALL, NOBODY, None), Returned)
+    assert isinstance(await one.go_on(CALL, "fourth", NOBODY), Returned)
     monkeypatch.setattr(after, "COMES_BACK_S", 0.0)
-    assert "Auf Wiederh\u00f6ren" in str(await other.go_on(CALL, NOBODY, None))
+    assert "Auf Wiederh\u00f6ren" in str(await other.go_on(CALL, "fifth", NOBODY))
 
 
+@pytest.mark.parametrize("asked", ["one", "other"])
 async def test_how_an_earlier_stream_ended_does_not_count_once_the_call_was_elsewhere(
-    deployment: Deployment, left: dict[str, Left]
+    deployment: Deployment, left: dict[str, Left], asked: str
 ) -> None:
     one, other = deployment.one.transfers, deployment.other.transfers
-    one.ended("CA1", "stream_lost", STANDING)
-    assert isinstance(await one.go_on(CALL, PROFILE, "stream_lost"), Returned)
-    resumed = await other.resumed("CA1", Returned("", "broke_off"), PROFILE)
-    left["CA1"] = Left("stream_lost", resumed.standing)
-    assert isinstance(await one.go_on(CALL, PROFILE, "stream_lost"), Returned)
-    await other.resumed("CA1", Returned("", "broke_off"), PROFILE)
-    left["CA1"] = Left("bot_hung_up", resumed.standing)
-    assert await one.go_on(CALL, PROFILE, "stream_lost") is None
+    one.ended("CA1", STREAM, "stream_lost", STANDING)
+    left["CA1"] = Left("stream_lost", STANDING)
+    step = await getattr(deployment, asked).transfers.go_on(CALL, STREAM, PROFILE)
+    assert isinstance(step, Returned)
+    await other.resumed("CA1", step, PROFILE)
+    left["CA1"] = Left("bot_hung_up", STANDING)
+    assert await one.go_on(CALL, LATER, PROFILE) is None
 
 
 @pytest.mark.parametrize("here", [True, False])
@@ -283,10 +286,10 @@ async def test_a_caller_who_has_heard_that_his_call_cannot_go_on_is_not_told_aga
     parted = replace(STANDING, lines=(*STANDING.lines, ("bot", words), ("caller", "Hello?")))
     for standing, says in ((parted, False), (STANDING, True)):
         if here:
-            transfers.ended("CA1", "model_failed", standing)
+            transfers.ended("CA1", STREAM, "model_failed", standing)
         else:
             left["CA1"] = Left("model_failed", standing)
-        told = str(await transfers.go_on(CALL, NOBODY, "model_failed" if here else None))
+        told = str(await transfers.go_on(CALL, STREAM, NOBODY))
         assert (words in told, "<Hangup" in told) == (says, True)
 
 
@@ -295,7 +298,7 @@ async def test_a_call_that_another_process_has_ended_is_over(
     deployment: Deployment, left: dict[str, Left], outcome: str
 ) -> None:
     left["CA1"] = Left(outcome, STANDING)
-    assert await deployment.one.transfers.go_on(CALL, PROFILE, None) is None
+    assert await deployment.one.transfers.go_on(CALL, STREAM, PROFILE) is None
 
 
 @pytest.mark.parametrize("outcome", ["model_failed", "carrier_faults"])
@@ -303,14 +306,14 @@ async def test_a_call_that_failed_in_another_process_reaches_a_person(
     deployment: Deployment, left: dict[str, Left], outcome: str
 ) -> None:
     left["CA1"] = Left(outcome, STANDING)
-    assert "<Number>" in str(await deployment.one.transfers.go_on(CALL, PROFILE, None))
+    assert "<Number>" in str(await deployment.one.transfers.go_on(CALL, STREAM, PROFILE))
 
 
 async def test_where_nothing_is_known_the_caller_is_told_and_where_the_lines_are_gone_the_bot_says_so(
     deployment: Deployment,
 ) -> None:
     alone = deployment.alone.transfers
-    assert "<Hangup" in str(await alone.go_on(CALL, NOBODY, None))
+    assert "<Hangup" in str(await alone.go_on(CALL, STREAM, NOBODY))
     resumed = await alone.resumed("CA1", Returned("", "broke_off"), PROFILE)
     (line,) = resumed.earlier
     assert line.text == broke_off(Standing())
@@ -319,9 +322,9 @@ async def test_where_nothing_is_known_the_caller_is_told_and_where_the_lines_are
 
 async def test_a_caller_who_has_hung_up_leaves_nothing(deployment: Deployment) -> None:
     transfers = deployment.one.transfers
-    transfers.ended("CA1", "stream_lost", STANDING)
+    transfers.ended("CA1", STREAM, "stream_lost", STANDING)
     await transfers.caller_told({"CallSid": "CA1", "CallStatus": "completed"})
-    assert "<Number>" in str(await transfers.go_on(CALL, PROFILE, "stream_lost"))
+    assert "<Number>" in str(await transfers.go_on(CALL, STREAM, PROFILE))
 
 
 # ------------------------------------------------------------------------------------------- the colleague
@@ -375,13 +378,13 @@ async def test_a_caller_whose_colleague_went_before_they_met_is_fetched_from_the
 
 async def test_a_caller_whose_colleague_has_gone_already_comes_back_at_once(deployment: Deployment) -> None:
     await deployment.one.continuations.keep("CA1", Continuation("default", "", "room-1"))
-    step = await deployment.other.transfers.go_on(CALL, PROFILE, "transferred")
+    step = await deployment.other.transfers.go_on(CALL, STREAM, PROFILE)
     assert step == Returned("default", "declined")
 
 
 async def test_two_who_have_met_are_let_go_when_either_leaves(deployment: Deployment) -> None:
     leg = await deployment.taken()
-    step = await deployment.other.transfers.go_on(CALL, PROFILE, "transferred")
+    step = await deployment.other.transfers.go_on(CALL, STREAM, PROFILE)
     assert leg.room in str(step)
     left = await deployment.one.transfers.came_back(leg.ticket, PROFILE, {"DialCallStatus": "answered"})
     assert "<Hangup" in str(left)
@@ -404,7 +407,7 @@ async def test_a_colleague_does_not_wait_for_a_caller_who_has_hung_up(deployment
 
 async def test_a_colleague_does_not_wait_for_a_call_that_a_guardrail_has_ended(deployment: Deployment) -> None:
     await deployment.taken()
-    deployment.one.transfers.ended("CA1", "guardrail", Standing())
+    deployment.one.transfers.ended("CA1", STREAM, "guardrail", Standing())
     await deployment.scene.carrier.settled()
     assert deployment.one.legs.taken_for("CA1") == []
 

@@ -38,14 +38,15 @@ def start(token: str | None, call_sid: str = CALL_SID) -> Start:
 
 
 def test_a_token_brings_back_what_it_was_made_of_in_any_process_with_the_same_key() -> None:
-    token = Gate(SECRET_KEY).issue(ADMISSION)
-    assert Gate(SECRET_KEY).admit(start(token)).admission == ADMISSION
+    token, name = Gate(SECRET_KEY).issue(ADMISSION)
+    admitted = Gate(SECRET_KEY).admit(start(token))
+    assert (admitted.admission, admitted.stream) == (ADMISSION, name)
 
 
 def test_a_token_is_taken_until_it_is_a_minute_old() -> None:
     clock = Clock()
     gate = Gate(SECRET_KEY, clock)
-    first, second = gate.issue(ADMISSION), gate.issue(ADMISSION)
+    (first, _), (second, _) = gate.issue(ADMISSION), gate.issue(ADMISSION)
     clock.now_s += TOKEN_AGE_S
     gate.admit(start(first))
     clock.now_s += 1
@@ -57,7 +58,7 @@ def test_a_token_of_a_process_whose_clock_is_ahead_is_taken() -> None:
     """And one that was made right before this machine's clock was set back."""
     clock = Clock()
     gate = Gate(SECRET_KEY, clock)
-    first, second = gate.issue(ADMISSION), gate.issue(ADMISSION)
+    (first, _), (second, _) = gate.issue(ADMISSION), gate.issue(ADMISSION)
     clock.now_s -= SKEW_S - 1
     gate.admit(start(first))
     with pytest.raises(Refused, match="used before"):
@@ -70,11 +71,11 @@ def test_a_token_of_a_process_whose_clock_is_ahead_is_taken() -> None:
 def test_a_token_is_taken_once() -> None:
     clock = Clock()
     gate = Gate(SECRET_KEY, clock)
-    token = gate.issue(ADMISSION)
+    token, _ = gate.issue(ADMISSION)
     gate.admit(start(token))
     for _ in range(TOKEN_AGE_S):
         clock.now_s += 1
-        gate.admit(start(gate.issue(ADMISSION)))  # which makes the gate forget what it can
+        gate.admit(start(gate.issue(ADMISSION)[0]))  # which makes the gate forget what it can
         with pytest.raises(Refused, match="used before"):
             gate.admit(start(token))
     clock.now_s += 1
@@ -84,7 +85,7 @@ def test_a_token_is_taken_once() -> None:
 
 def test_a_token_is_not_used_up_by_another_call() -> None:
     gate = Gate(SECRET_KEY)
-    token = gate.issue(ADMISSION)
+    token, _ = gate.issue(ADMISSION)
     with pytest.raises(Refused, match="another call"):
         gate.admit(start(token, "CA" + "9" * 32))
     assert gate.admit(start(token)).admission == ADMISSION
@@ -97,10 +98,10 @@ def test_what_is_no_token_of_ours_is_refused(token: str | None) -> None:
 
 
 def test_a_token_made_with_another_key_or_changed_is_refused() -> None:
-    token = Gate("another key").issue(ADMISSION)
+    token, _ = Gate("another key").issue(ADMISSION)
     with pytest.raises(Refused, match="not ours"):
         Gate(SECRET_KEY).admit(start(token))
-    token = Gate(SECRET_KEY).issue(ADMISSION)
+    token, _ = Gate(SECRET_KEY).issue(ADMISSION)
     changed = ("A" if token[0] != "A" else "B") + token[1:]
     with pytest.raises(Refused, match="not ours"):
         Gate(SECRET_KEY).admit(start(changed))
@@ -144,7 +145,7 @@ async def test_a_stream_with_an_old_token_is_refused(service: Service, caplog: p
     clock.now_s = 1_500_000_000
     stream = await service.open_stream()
     await stream.connected()
-    await stream.start(Gate(SECRET_KEY, clock).issue(ADMISSION))
+    await stream.start(Gate(SECRET_KEY, clock).issue(ADMISSION)[0])
     await check_refused(service, stream, "the stream's token is older than 60 s", caplog)
 
 
@@ -209,7 +210,7 @@ async def test_a_profile_that_changed_since_the_webhook_answers_and_the_log_says
         admission = Admission(CALL_SID, "+15550100001", "+15550100002", version)
         stream = await service.open_stream()
         await stream.connected()
-        await stream.start(Gate(SECRET_KEY).issue(admission))
+        await stream.start(Gate(SECRET_KEY).issue(admission)[0])
         await stream.stop()
         assert await stream.closed() == 1000
     assert [record.getMessage() for record in caplog.records if record.name == desk.__name__] == [

@@ -204,7 +204,7 @@ async def test_the_calls_of_a_killed_process_are_marked_then_vanish_and_its_word
         await silence(database, GONE_S + 1)
         assert (await reach(events, CallEnded)).outcome == "stream_lost"
     assert await other.board.calls() == []
-    kept = await LiveStore(database).standing(begun.call_sid)
+    kept = await LiveStore(database).standing(begun.call_sid, "")
     assert kept is not None
     assert begun.lines[0].text in kept.snapshot
 

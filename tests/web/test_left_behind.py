@@ -45,11 +45,13 @@ class Deployment:
         self.folder, self.holder = folder, Roster(folder, "host/1-aa")
         self.asked = LeftBehind(self.live, CallStore(database), Roster(folder, "host/2-bb"))
 
-    async def write(self, outcome: str | None = None) -> list[str]:
-        """The holder writes; what it was asked."""
-        text = msgspec.json.encode(CALL).decode()
-        row = LiveCall("CA1", "+15550100002", "+15550100001", CALL.started, 1, text, outcome)
-        _, commands = await self.live.write("host/1-aa", [row])
+    async def write(
+        self, outcome: str | None = None, process: str = "host/1-aa", stream: str = "first", call: Snapshot = CALL
+    ) -> list[str]:
+        """The holder writes, or another process; what it was asked."""
+        text = msgspec.json.encode(call).decode()
+        row = LiveCall("CA1", "+15550100002", "+15550100001", CALL.started, 1, text, outcome, stream)
+        _, commands = await self.live.write(process, [row])
         return [command.what for command in commands]
 
 
@@ -74,7 +76,7 @@ async def test_the_call_of_a_process_that_is_dead_is_known_at_once(
         file = next(deployment.folder.iterdir())
         kept = file.read_bytes()
     file.write_bytes(kept)  # as one that was killed leaves it
-    assert await deployment.asked.of("CA1") == Left(None, standing_of(CALL))
+    assert await deployment.asked.of("CA1", "first") == Left(None, standing_of(CALL))
 
 
 async def test_the_call_of_a_process_of_another_machine_that_has_long_said_nothing_is_known_at_once(
@@ -84,7 +86,7 @@ async def test_the_call_of_a_process_of_another_machine_that_has_long_said_nothi
     await deployment.write()
     async with deployment.database.begin() as session:
         await session.execute(update(LiveProcess).values(seen_at=datetime.now(UTC) - timedelta(seconds=5)))
-    assert await deployment.asked.of("CA1") == Left(None, standing_of(CALL))
+    assert await deployment.asked.of("CA1", "first") == Left(None, standing_of(CALL))
 
 
 async def test_a_process_that_runs_is_asked_and_says_how_its_call_ended(
@@ -93,7 +95,7 @@ async def test_a_process_that_runs_is_asked_and_says_how_its_call_ended(
     monkeypatch.setattr(left_behind, "PATIENCE_S", 3_600)
     await deployment.write()
     with deployment.holder.enrolled():
-        asking = asyncio.create_task(deployment.asked.of("CA1"))
+        asking = asyncio.create_task(deployment.asked.of("CA1", "first"))
         while "lost" not in await deployment.write():
             await asyncio.sleep(0.01)
         await deployment.write("bot_hung_up")
@@ -106,16 +108,42 @@ async def test_one_that_says_nothing_is_not_waited_for_for_ever(
     monkeypatch.setattr(left_behind, "PATIENCE_S", 0)
     await deployment.write()
     with deployment.holder.enrolled():
-        assert await deployment.asked.of("CA1") == Left(None, standing_of(CALL))
+        assert await deployment.asked.of("CA1", "first") == Left(None, standing_of(CALL))
+
+
+async def test_how_a_call_left_an_earlier_stream_says_nothing_of_a_later_one(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process that has it now writes a little later than the call ends there."""
+    monkeypatch.setattr(left_behind, "PATIENCE_S", 3_600)
+    later = msgspec.structs.replace(CALL, lines=(), agent="main")
+    await deployment.write("moved")
+    asking = asyncio.create_task(deployment.asked.of("CA1", "second"))
+    await asyncio.sleep(0.05)
+    await deployment.write(None, "host/3-cc", "second", later)
+    while "lost" not in await deployment.write(None, "host/3-cc", "second", later):
+        await asyncio.sleep(0.01)
+    await deployment.write("moved")  # as a process that ends does once more
+    await deployment.write("operator_hung_up", "host/3-cc", "second", later)
+    assert await asking == Left("operator_hung_up", standing_of(later))
+    assert await deployment.asked.of("CA1", "first") == Left("moved", standing_of(CALL))
+
+
+async def test_where_nothing_was_written_of_the_later_one_the_earlier_one_tells_how_far_the_call_had_come(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(left_behind, "PATIENCE_S", 0)
+    await deployment.write("moved")
+    assert await deployment.asked.of("CA1", "second") == Left(None, standing_of(CALL))
 
 
 async def test_a_call_that_no_process_has_had_is_known_to_be_so_and_one_that_is_filed_is_not_taken_for_it(
     deployment: Deployment,
 ) -> None:
-    assert await deployment.asked.of("CA9") == Left(NOT_BEGUN, HowFar())
+    assert await deployment.asked.of("CA9", "first") == Left(NOT_BEGUN, HowFar())
     numbers = dict.fromkeys(("from_number", "to_number", "number"), "+15550100002")
     await CallStore(deployment.database).file(CallRow(call_sid="CA9", started_at=CALL.started, **numbers))
-    assert await deployment.asked.of("CA9") is None
+    assert await deployment.asked.of("CA9", "first") is None
 
 
 async def test_nothing_is_known_of_calls_while_the_database_is_away(
@@ -126,4 +154,4 @@ async def test_nothing_is_known_of_calls_while_the_database_is_away(
         raise StoreUnavailable("it is away: wait")
 
     monkeypatch.setattr(LiveStore, "standing", away)
-    assert await deployment.asked.of("CA1") is None
+    assert await deployment.asked.of("CA1", "first") is None

@@ -1,8 +1,8 @@
-"""The calls of a process: their tasks, and how the latest ended."""
+"""The calls of a process: their tasks."""
 
 import asyncio
 
-from phonebot.web.live import REMEMBERED, LiveCalls
+from phonebot.web.live import LiveCalls
 
 
 async def test_finishing_ends_every_call_and_waits_until_each_has_cleaned_up() -> None:
@@ -42,15 +42,3 @@ async def test_a_process_is_idle_when_its_last_call_has_ended() -> None:
         await call
     await idle
     assert len(live) == 0
-
-
-def test_how_a_call_ended_is_known_for_the_latest_calls() -> None:
-    live = LiveCalls()
-    assert live.outcome("CA0") is None
-    live.ended("CA0", "stream_lost")
-    live.ended("CA0", "model_failed")
-    assert live.outcome("CA0") == "model_failed"
-    for number in range(1, REMEMBERED + 1):
-        live.ended(f"CA{number}", "caller_hung_up")
-    assert live.outcome("CA0") is None
-    assert live.outcome("CA1") == "caller_hung_up"

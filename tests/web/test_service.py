@@ -338,7 +338,7 @@ async def test_a_service_that_drains_refuses_new_calls_and_keeps_those_in_progre
     await running.stop()
     assert await running.closed() == 1000
     await service.live.idle()
-    _, twiml = await service.post("/twilio/after")
+    _, twiml = await service.after()
     assert "<Say" not in twiml
     assert len(service.witnesses) == 1
 

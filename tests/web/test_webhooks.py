@@ -33,7 +33,9 @@ async def test_the_voice_webhook_connects_the_call_to_the_stream_and_then_asks_a
     assert status == 200
     connect_ = ElementTree.fromstring(twiml).find("Connect")
     assert connect_ is not None
-    assert connect_.attrib == {"action": f"{service.url}/twilio/after", "method": "POST"}
+    action, _, name = connect_.attrib["action"].partition("?stream=")
+    assert (action, connect_.attrib["method"]) == (f"{service.url}/twilio/after", "POST")
+    assert len(name) == 22  # 16 random bytes: each stream's own
     (stream,) = connect_
     assert stream.attrib == {"url": f"ws{service.url.removeprefix('http')}/twilio/media"}
     (parameter,) = stream
@@ -96,7 +98,7 @@ async def test_a_call_that_went_well_is_hung_up_afterwards(service: Service) -> 
     stream = await service.started_stream()
     await stream.stop()
     await stream.closed()
-    status, twiml = await service.post("/twilio/after")
+    status, twiml = await service.after()
     assert status == 200
     assert [verb.tag for verb in ElementTree.fromstring(twiml)] == ["Hangup"]
 

@@ -76,7 +76,7 @@ def test_no_token_of_one_door_opens_the_other() -> None:
     ticket = trials.issue("ada", NUMBER, DRAFT)
     with pytest.raises(Refused, match="not ours"):
         gate.admit(start(ticket))
-    carriers = Ticket(gate.issue(Admission("CA1", "+15550100001", NUMBER, "0123456789ab")), "CA1")
+    carriers = Ticket(gate.issue(Admission("CA1", "+15550100001", NUMBER, "0123456789ab"))[0], "CA1")
     with pytest.raises(Refused, match="not ours"):
         trials.admit(start(carriers), "ada")
 

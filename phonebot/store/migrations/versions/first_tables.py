@@ -152,6 +152,7 @@ def upgrade() -> None:
         "live_calls",
         sa.Column("process", sa.String(length=200), nullable=False),
         sa.Column("call_sid", sa.String(length=100), nullable=False),
+        sa.Column("stream", sa.String(length=40), nullable=False),
         sa.Column("number", sa.String(length=100), nullable=False),
         sa.Column("caller", sa.String(length=100), nullable=False),
         sa.Column("started_at", MOMENT, nullable=False),
