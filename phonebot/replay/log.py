@@ -64,9 +64,9 @@ MAX_EVENTS_BYTES = 64 * 1024 * 1024
 MAX_AUDIO_BYTES = wav.DATA_LIMIT_BYTES
 """Of each audio file."""
 MAX_BLOCK_FRAMES = 50
-MOST_ASIDE = 16  # frames: 8 kB of a call
 MAX_LEFT_OVER = FRAME_BYTES - 1
 OWN_AUDIO = "="  # the model was told the frame's own audio
+_TOLD_ITS_OWN: Final = (OWN_AUDIO,)
 
 AudioFile: TypeAlias = Literal["caller.wav", "bot.wav", "model.raw"]
 Count: TypeAlias = Annotated[int, Meta(ge=0, le=2**53)]
@@ -211,7 +211,8 @@ class _OpenBlock:
         self.newest = first
         self.frame_bytes = frame_bytes
         self._first, self._start = first, start
-        self._frames: list[tuple[int, int, list[str]]] = []
+        self._frames: list[tuple[int, int, Sequence[str]]] = []
+        self._told: list[str] = []  # of the newest frame that came by `append`
 
     def continues(self, media: Media) -> bool:
         newest = self.newest
@@ -222,30 +223,29 @@ class _OpenBlock:
             and len(self._frames) < MAX_BLOCK_FRAMES
         )
 
-    def append(self, now: int, media: Media, told: list[str]) -> None:
+    def append(self, now: int, media: Media) -> None:
+        """A frame, of which the model may be told something."""
         self.newest = media
-        self._frames.append((now, media.timestamp_ms, told))
+        self._told = []
+        self._frames.append((now, media.timestamp_ms, self._told))
 
-    def append_own(self, aside: list[tuple[int, Media, Sequence[Action]]]) -> list[bytes]:
-        """Add the first of these, up to one that does not continue the block: returns their audio."""
-        added: list[bytes] = []
-        for now, media, _ in aside:
-            audio = _canonical(media.payload) if self.continues(media) else None
-            if audio is None or len(audio) != self.frame_bytes:
-                break
-            self.append(now, media, [OWN_AUDIO])
-            added.append(audio)
-        return added
+    def append_own(self, now: int, media: Media) -> None:
+        """A frame of which the model was told its own audio, and nothing else."""
+        self.newest = media
+        self._frames.append((now, media.timestamp_ms, _TOLD_ITS_OWN))
 
     def tell(self, now: int, action: Action, keep_audio: bool) -> bool:
         """Note what the model was told of the newest frame. False: `action` is something else, or came later."""
-        at_ms, _, told = self._frames[-1]
-        if now != at_ms or not isinstance(action, Tell) or not isinstance(action.command, AppendAudio):
+        if (
+            now != self._frames[-1][0]
+            or not isinstance(action, Tell)
+            or not isinstance(action.command, AppendAudio)
+        ):
             return False
         append = action.command
         if append.event_id is not None:
             return False
-        told.append(OWN_AUDIO if append.audio == self.newest.payload else digest(append.audio, keep_audio))
+        self._told.append(OWN_AUDIO if append.audio == self.newest.payload else digest(append.audio, keep_audio))
         return True
 
     def fields(self, keep_audio: bool) -> dict[str, Any]:
@@ -278,8 +278,6 @@ class LogEncoder:
             BOT_FILE: bytearray(),
             MODEL_FILE: bytearray(),
         }
-        # Frames that were passed on as they are, and have yet to be encoded.
-        self._aside: list[tuple[int, Media, Sequence[Action]]] = []
         # What was taken already.
         self._taken: dict[AudioFile, int] = dict.fromkeys(self._audio, 0)
         self._events_bytes = 0
@@ -300,48 +298,9 @@ class LogEncoder:
 
     def happened(self, now: int, received: Input, actions: Sequence[Action]) -> None:
         """`received` happened at call time `now`, and `actions` came of it."""
-        if type(received) is Media and _is_own(received, actions):
-            # Fifty times a second: encoded a few at a time, which costs less for each.
-            self._aside.append((now, received, actions))
-            if len(self._aside) == MOST_ASIDE:
-                self._take_down()
-            return
-        self._take_down()
-        self._encode(now, received, actions)
-
-    def _take_down(self) -> None:
-        """What was put aside."""
-        while self._aside:
-            if count := self._continue_block():
-                del self._aside[:count]
-            else:
-                self._encode(*self._aside.pop(0))
-
-    def _continue_block(self) -> int:
-        """How many of the frames aside were taken down since they continue the block: all, as a rule."""
-        block = self._block
-        if block is None or not self._has_room(CALLER_FILE, block.frame_bytes * len(self._aside)):
-            return 0
-        audio = block.append_own(self._aside)
-        count = len(audio)
-        self._inputs += count
-        self._actions += count
-        self._frames += count
-        if self._keep_audio:
-            self._audio[CALLER_FILE] += b"".join(audio)
-        return count
-
-    def give_up(self) -> int:
-        """Forget what was put aside, since it can't be encoded; returns how much that was."""
-        count = len(self._aside)
-        self._aside.clear()
-        return count
-
-    def _encode(self, now: int, received: Input, actions: Sequence[Action]) -> None:
-        self._inputs += 1
-        self._actions += len(actions)
+        if type(received) is Media and _is_own(received, actions) and self._continue_block(now, received):
+            return  # fifty times a second
         if isinstance(received, Media):
-            self._frames += 1
             self._media(now, received)
         else:
             self._end_block()
@@ -356,17 +315,35 @@ class LogEncoder:
                 self._write(now, "out", abridged(action, self._keep_audio))
                 if self._waits and isinstance(action, StartRecording):
                     self._waits, self._keep_audio, self.recorded_from_ms = False, True, now
+        self._count(received, len(actions))
+
+    def _count(self, received: Input, actions: int) -> None:
+        self._inputs += 1
+        self._actions += actions
+        self._frames += type(received) is Media
+
+    def _continue_block(self, now: int, media: Media) -> bool:
+        """Take down a frame that was passed on as it is, if it continues the block."""
+        block = self._block
+        if block is None or not block.continues(media) or not self._has_room(CALLER_FILE, block.frame_bytes):
+            return False
+        audio = _canonical(media.payload)
+        if audio is None or len(audio) != block.frame_bytes:
+            return False
+        block.append_own(now, media)
+        self._count(media, 1)
+        if self._keep_audio:
+            self._audio[CALLER_FILE] += audio
+        return True
 
     def drop_audio(self, reason: str) -> None:
         """Keep no audio from here on. `reason` is a sentence for the log's note."""
         if self._keep_audio or self._waits:
-            self._take_down()
             self._end_block()
             self._keep_audio, self._waits, self.note = False, False, reason
 
     def take(self) -> LogPart:
         """What has come since the last time."""
-        self._take_down()
         self._end_block()
         part = LogPart({name: bytes(audio) for name, audio in self._audio.items() if audio}, bytes(self._lines))
         for name, audio in self._audio.items():
@@ -386,7 +363,7 @@ class LogEncoder:
         if block is None or not block.continues(media) or block.frame_bytes != len(audio):
             self._end_block()
             block = self._block = _OpenBlock(now, media, len(audio), self._end(CALLER_FILE))
-        block.append(now, media, [])
+        block.append(now, media)
         if self._keep_audio:
             self._audio[CALLER_FILE] += audio
 

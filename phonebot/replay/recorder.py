@@ -1,12 +1,14 @@
 """
 Writes the logs of a process's calls while they run.
 
-No frame waits for a disk: a `Recorder` encodes what it is given, which takes microseconds, and once a second hands
-the bytes to the process's one writing thread, the `Writer`'s. A crash of the process therefore costs a log its last
-second. A log that cannot be written ends there, which is counted and said once, and the call goes on.
+No frame waits for a disk: a `Recorder` keeps what it is given as it is, which takes no time, and once a second
+encodes that and hands the bytes to the process's one writing thread, the `Writer`'s. So a crash of the process
+costs a log its last second. A log that cannot be written ends there, which is counted and said once, and the call
+goes on.
 
-The encoding is done where the call runs. In the writing thread it would take the interpreter's lock for ms at a
-time, which frames would have to wait for.
+The encoding is done where the call runs, up to a second of it at a time: what it needs is in the processor's cache
+then (docs/performance.md). In the writing thread it would take the interpreter's lock for ms at a time, and frames
+would have to wait for that.
 """
 
 import asyncio
@@ -56,6 +58,8 @@ MAX_HELD_BYTES = 3 * 1024 * 1024
 """Of a log, that may wait for the disk: six minutes of a caller, one of a model's PCM16. Then audio is dropped."""
 MAX_HELD_SILENT_BYTES = 2 * MAX_HELD_BYTES
 """The same without audio: more ends the log."""
+MAX_GATHERED = 64
+"""Steps of a call that wait to be encoded: what comes in a second, as a rule. More would keep frames waiting."""
 MAX_SAME_NAMES = 100
 
 TOO_SLOW_FOR_AUDIO = "The disk was too slow: from some moment on no audio was kept."
@@ -83,6 +87,8 @@ class Recorder:
         self._loop = asyncio.get_running_loop()
         # Hands over what has gathered; None: nothing has.
         self._timer: asyncio.TimerHandle | None = None
+        # Call time, what happened, and what came of it: yet to be encoded. Nobody changes it any more.
+        self._gathered: list[tuple[int, Input, list[Action]]] = []
         self._given = 0  # bytes handed over; the scribe counts those it has written
         self._unsent = 0  # how much has happened since
         self._lost = 0
@@ -118,16 +124,11 @@ class Recorder:
         if self._stopped is not None or self._scribe.failed:
             self._lost += 1
             return
-        try:
-            self._encoder.happened(now, received, actions)
-        except Exception as error:
-            self._fail(error)
-            return
-        if type(received) is ModelReady:
-            self._provider = received.provider or self._provider
-        self._unsent += 1
+        self._gathered.append((now, received, actions))
         if self._timer is None:
             self._timer = self._loop.call_later(self._round_s, self._hand_over)
+        if len(self._gathered) == MAX_GATHERED:
+            self._encode()
 
     def close(self, outcome: str) -> None:
         """The call is over: the log will be finished at once. Closing twice is harmless."""
@@ -148,8 +149,21 @@ class Recorder:
     def closed(self) -> bool:
         return self._closed
 
-    def _fail(self, error: Exception) -> None:
-        self._lost += 1 + self._encoder.give_up()
+    def _encode(self) -> None:
+        """What has gathered. After the first step that cannot be, none is."""
+        gathered, self._gathered = self._gathered, []
+        for place, (now, received, actions) in enumerate(gathered):
+            try:
+                self._encoder.happened(now, received, actions)
+            except Exception as error:
+                self._fail(error, lost=len(gathered) - place)
+                return
+            self._unsent += 1
+            if type(received) is ModelReady:
+                self._provider = received.provider or self._provider
+
+    def _fail(self, error: Exception, lost: int = 1) -> None:
+        self._lost += lost
         if isinstance(error, PhonebotError):
             problem = str(error)
         else:
@@ -163,6 +177,7 @@ class Recorder:
         if self._timer:
             self._timer.cancel()
             self._timer = None
+        self._encode()
         try:
             part = self._encoder.take()
         except Exception as error:

@@ -427,14 +427,31 @@ async def test_what_cannot_be_encoded_ends_its_own_log_and_no_other(
         recorders = [begun(writer.recorder(About(call_sid=sid))) for sid in ("CA1", "CA2")]
         for recorder in recorders:
             recorder.plan(PLAN)
-        recorders[0].happened(1, Mark(1, "\ud800"), [])
-        recorders[1].happened(1, Mark(1, "0:1"), [])
-        for recorder in recorders:
+        for recorder, names in zip(recorders, (("0:1", "\ud800", "0:3"), ("0:1", "0:2")), strict=True):
+            for now, name in enumerate(names, 1):
+                recorder.happened(now, Mark(now, name), [])
             recorder.close("caller_hung_up")
-    assert (recorders[0].lost, recorders[1].lost, writer.incomplete) == (1, 0, 1)
-    (whole,) = (folder for folder in tmp_path.iterdir() if folder.name.endswith("CA2"))
-    assert [step.input for step in read(whole).steps] == [Mark(1, "0:1")]
+    assert (recorders[0].lost, recorders[1].lost, writer.incomplete) == (2, 0, 1)
+    cut, whole = (read(folder) for folder in sorted(tmp_path.iterdir(), key=lambda folder: folder.name[-3:]))
+    assert [step.input for step in cut.steps] == [Mark(1, "0:1")]
+    assert (cut.header.counts.inputs, cut.header.counts.lost) == (1, 2)
+    assert [step.input for step in whole.steps] == [Mark(1, "0:1"), Mark(2, "0:2")]
     assert "call CA1: a fault in writing its log" in caplog.messages
+
+
+async def test_no_more_gathers_than_may_be_encoded_at_a_time(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_GATHERED", 3)
+    async with Writer(tmp_path, NEVER_S) as writer:
+        recorder = begun(writer.recorder(ABOUT))
+        recorder.plan(PLAN)
+        for number in range(1, 9):
+            recorder.happened(number, Mark(number, "\ud800" if number == 5 else "0:1"), [])
+            # What cannot be encoded is found out where it is tried: with the third of them, and the sixth.
+            assert recorder.lost == max(0, number - 4) * (number >= 6)
+        recorder.close("caller_hung_up")
+    assert [step.now_ms for step in read(only_folder(tmp_path)).steps] == [1, 2, 3, 4]
 
 
 @pytest.mark.parametrize(("named", "provider"), [(("first", "second"), "second"), (("",), "embedded")])
