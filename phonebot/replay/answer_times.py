@@ -113,7 +113,7 @@ class AnswerWatch:
                     self._turn_end_ms, self._asked_ms = now_ms, None
                 case Tell(CreateResponse()) if self._waits and self._asked_ms is None:
                     self._asked_ms = now_ms
-                case PlayAudio() if self._first:
+                case PlayAudio(item_id=item_id) if self._first and item_id == self._first[0]:
                     return self._sent(self._first, now_ms)
         return None
 

@@ -103,7 +103,7 @@ def test_a_response_has_what_the_caller_waited_for_it(traced: Traced) -> None:
     traced.happens(SpeechStarted(0), now=1_000)
     traced.happens(SpeechStopped(0), now=2_000)
     traced.happens(ResponseCreated(Response("resp_1", "in_progress")), now=2_100)
-    traced.happens(AudioDelta("resp_1", "item_1", 0, 0, "////"), PlayAudio("////"), now=2_600)
+    traced.happens(AudioDelta("resp_1", "item_1", 0, 0, "////"), PlayAudio("////", "item_1"), now=2_600)
     traced.happens(AnswerSent("resp_1", 250), now=2_600)
     traced.happens(ResponseDone(Response("resp_1", "completed")), now=3_000)
     response = traced.kept.one("response")

@@ -210,9 +210,9 @@ def test_an_answer_is_timed_from_the_end_of_the_turn_to_its_first_frame(counted:
     counted.happened(SpeechStarted(0), now=1_000)
     counted.happened(SpeechStopped(900), now=2_000)
     counted.happened(ANSWER, now=2_100)
-    counted.happened(delta, PlayAudio("////"), now=2_625)
+    counted.happened(delta, PlayAudio("////", "item_1"), now=2_625)
     counted.happened(AnswerSent("resp_2", 250), now=2_625)
-    counted.happened(delta, PlayAudio("////"), now=2_700)
+    counted.happened(delta, PlayAudio("////", "item_1"), now=2_700)
     added = counted.added
     assert added["reply_seconds_count"] == added["reply_model_seconds_count"] == added["answer_seconds_count"] == 1
     assert added["reply_seconds_sum"] == added["reply_model_seconds_sum"] == 0.625
