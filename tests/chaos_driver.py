@@ -25,7 +25,7 @@ from service_driver import TOKEN, Service
 
 from phonebot.audio.base64 import base64_length
 from phonebot.audio.g711 import pcm_to_ulaw, ulaw_to_pcm
-from phonebot.call.actions import Cut, Line
+from phonebot.call.actions import Cut, Line, PlayAudio
 from phonebot.realtime.events import AudioDelta
 from phonebot.replay.reader import CallLog
 from phonebot.simulator.caller import Caller, HangUp, Interrupt, WaitForQuiet
@@ -284,15 +284,26 @@ def believed_ms(logs: Iterable[CallLog]) -> Counter[int]:
                     cuts[action.item_id] = action
                 elif isinstance(action, Line) and action.role == "bot":
                     lines[action.item_id] = action
-        levels = _levels(log)
+        levels, sent = _levels(log), _sent(log)
         # Of a kept greeting there is a line if any of it was heard, and none if the stream has ended before.
         for item_id in openings.keys() - lines.keys() - cuts.keys():
             del received[item_id]
         for item_id, length in received.items():
             level = levels.get(item_id)
             if level is not None:
-                believed[level] += cuts[item_id].heard_ms if item_id in cuts else length // BYTES_PER_MS
+                played_ms = min(length, sent[item_id]) // BYTES_PER_MS
+                believed[level] += cuts[item_id].heard_ms if item_id in cuts else played_ms
     return believed
+
+
+def _sent(log: CallLog) -> Counter[str]:
+    """Bytes of each item that were sent: what comes of a response that was cancelled already is thrown away."""
+    sent: Counter[str] = Counter()
+    for step in log.steps:
+        for action in step.actions:
+            if isinstance(action, PlayAudio):
+                sent[action.item_id] += base64_length(action.payload)
+    return sent
 
 
 def _levels(log: CallLog) -> dict[str, int]:
