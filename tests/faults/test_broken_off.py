@@ -8,7 +8,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from service_driver import CALL_SID, GOODBYE, SPEECH, WAIT, RawStream, Service, StartService, until
+from service_driver import CALL_SID, GOODBYE, PATIENCE_S, SPEECH, WAIT, RawStream, Service, StartService, until
 
 from phonebot.audio.wav import WavWriter
 from phonebot.call.actions import Line
@@ -21,6 +21,7 @@ from phonebot.store.recordings import Recordings
 from phonebot.store.store import Store
 from phonebot.transfers.after import MAX_RESUMED
 from phonebot.transfers.wording import BROKE_OFF
+from phonebot.web import left_behind
 
 pytestmark = pytest.mark.slow
 
@@ -150,6 +151,9 @@ async def test_a_call_that_ends_at_once_in_the_process_that_it_came_to_is_over(
     stream = await on_stream(one, await one.token())
     stream.vanish()
     await until(lambda: not one.live)
+    async with asyncio.timeout(PATIENCE_S):
+        while await store.live.standing(CALL_SID, "") is None:
+            await asyncio.sleep(0.01)
     token = await after(one)
     assert token
     may_write, write = asyncio.Event(), LiveStore.write
@@ -160,6 +164,7 @@ async def test_a_call_that_ends_at_once_in_the_process_that_it_came_to_is_over(
         return await write(live, process, *rest)
 
     monkeypatch.setattr(LiveStore, "write", late)
+    monkeypatch.setattr(left_behind, "PATIENCE_S", 3_600)
     again = await on_stream(other, token)
     await other.board.hang_up(CALL_SID, Actor("ada"))
     assert await again.closed() == 1000
