@@ -66,7 +66,6 @@ MAX_AUDIO_BYTES = wav.DATA_LIMIT_BYTES
 MAX_BLOCK_FRAMES = 50
 MAX_LEFT_OVER = FRAME_BYTES - 1
 OWN_AUDIO = "="  # the model was told the frame's own audio
-_TOLD_ITS_OWN: Final = (OWN_AUDIO,)
 
 AudioFile: TypeAlias = Literal["caller.wav", "bot.wav", "model.raw"]
 Count: TypeAlias = Annotated[int, Meta(ge=0, le=2**53)]
@@ -211,8 +210,7 @@ class _OpenBlock:
         self.newest = first
         self.frame_bytes = frame_bytes
         self._first, self._start = first, start
-        self._frames: list[tuple[int, int, Sequence[str]]] = []
-        self._told: list[str] = []  # of the newest frame that came by `append`
+        self._frames: list[tuple[int, int, list[str]]] = []
 
     def continues(self, media: Media) -> bool:
         newest = self.newest
@@ -224,28 +222,18 @@ class _OpenBlock:
         )
 
     def append(self, now: int, media: Media) -> None:
-        """A frame, of which the model may be told something."""
         self.newest = media
-        self._told = []
-        self._frames.append((now, media.timestamp_ms, self._told))
-
-    def append_own(self, now: int, media: Media) -> None:
-        """A frame of which the model was told its own audio, and nothing else."""
-        self.newest = media
-        self._frames.append((now, media.timestamp_ms, _TOLD_ITS_OWN))
+        self._frames.append((now, media.timestamp_ms, []))
 
     def tell(self, now: int, action: Action, keep_audio: bool) -> bool:
         """Note what the model was told of the newest frame. False: `action` is something else, or came later."""
-        if (
-            now != self._frames[-1][0]
-            or not isinstance(action, Tell)
-            or not isinstance(action.command, AppendAudio)
-        ):
+        at_ms, _, told = self._frames[-1]
+        if now != at_ms or not isinstance(action, Tell) or not isinstance(action.command, AppendAudio):
             return False
         append = action.command
         if append.event_id is not None:
             return False
-        self._told.append(OWN_AUDIO if append.audio == self.newest.payload else digest(append.audio, keep_audio))
+        told.append(OWN_AUDIO if append.audio == self.newest.payload else digest(append.audio, keep_audio))
         return True
 
     def fields(self, keep_audio: bool) -> dict[str, Any]:
@@ -298,8 +286,6 @@ class LogEncoder:
 
     def happened(self, now: int, received: Input, actions: Sequence[Action]) -> None:
         """`received` happened at call time `now`, and `actions` came of it."""
-        if type(received) is Media and _is_own(received, actions) and self._continue_block(now, received):
-            return  # fifty times a second
         if isinstance(received, Media):
             self._media(now, received)
         else:
@@ -315,26 +301,9 @@ class LogEncoder:
                 self._write(now, "out", abridged(action, self._keep_audio))
                 if self._waits and isinstance(action, StartRecording):
                     self._waits, self._keep_audio, self.recorded_from_ms = False, True, now
-        self._count(received, len(actions))
-
-    def _count(self, received: Input, actions: int) -> None:
         self._inputs += 1
-        self._actions += actions
+        self._actions += len(actions)
         self._frames += type(received) is Media
-
-    def _continue_block(self, now: int, media: Media) -> bool:
-        """Take down a frame that was passed on as it is, if it continues the block."""
-        block = self._block
-        if block is None or not block.continues(media) or not self._has_room(CALLER_FILE, block.frame_bytes):
-            return False
-        audio = _canonical(media.payload)
-        if audio is None or len(audio) != block.frame_bytes:
-            return False
-        block.append_own(now, media)
-        self._count(media, 1)
-        if self._keep_audio:
-            self._audio[CALLER_FILE] += audio
-        return True
 
     def drop_audio(self, reason: str) -> None:
         """Keep no audio from here on. `reason` is a sentence for the log's note."""
@@ -454,19 +423,6 @@ class LogEncoder:
 
 
 _encode = msgspec.json.Encoder().encode
-
-
-def _is_own(media: Media, actions: Sequence[Action]) -> bool:
-    """Whether all that came of a frame is that the model was told its audio."""
-    if len(actions) != 1:
-        return False
-    action = actions[0]
-    return (
-        isinstance(action, Tell)
-        and isinstance(action.command, AppendAudio)
-        and action.command.audio is media.payload
-        and action.command.event_id is None
-    )
 
 
 def _canonical(text: str) -> bytes | None:
