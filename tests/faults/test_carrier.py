@@ -253,6 +253,7 @@ async def test_a_stream_that_comes_again_takes_the_place_of_the_one_that_is_half
         await again.stop()
         assert await again.closed() == 1000
         await until(lambda: not len(service.live))
+        assert [ended.outcome for ended in service.witnesses[-1].saw(Ended)] == ["caller_hung_up"]
         await service.stop()
     assert [str(log.header.outcome) for log in service.logs()] == ["stream_lost", "caller_hung_up"]
 

@@ -273,9 +273,27 @@ async def test_how_an_earlier_stream_ended_does_not_count_once_the_call_was_else
     left["CA1"] = Left("stream_lost", STANDING)
     step = await getattr(deployment, asked).transfers.go_on(CALL, STREAM, PROFILE)
     assert isinstance(step, Returned)
-    await other.resumed("CA1", step, PROFILE)
-    left["CA1"] = Left("bot_hung_up", STANDING)
-    assert await one.go_on(CALL, LATER, PROFILE) is None
+    resumed = await other.resumed("CA1", step, PROFILE)
+    left["CA1"] = Left("stream_lost", resumed.standing)
+    assert isinstance(await one.go_on(CALL, LATER, PROFILE), Returned)
+    await other.resumed("CA1", Returned("", "broke_off"), PROFILE)
+    left["CA1"] = Left("bot_hung_up", resumed.standing)
+    assert await one.go_on(CALL, "third", PROFILE) is None
+
+
+async def test_how_a_call_ended_is_known_for_the_latest_calls(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The carrier asks as soon as the stream is closed: what a process has long not been asked is forgotten."""
+    monkeypatch.setattr(after, "MAX_REMEMBERED", 2)
+    transfers = deployment.alone.transfers
+    transfers.ended("CA1", STREAM, "stream_lost", STANDING)
+    transfers.ended("CA1", STREAM, "bot_hung_up", STANDING)  # what came last counts
+    transfers.ended("CA2", STREAM, "caller_hung_up", STANDING)
+    assert await transfers.go_on(CALL, STREAM, NOBODY) is None
+    transfers.ended("CA3", STREAM, "caller_hung_up", STANDING)
+    assert "<Say" in str(await transfers.go_on(CALL, STREAM, NOBODY))
+    assert await transfers.go_on(CALL._replace(call_sid="CA2"), STREAM, NOBODY) is None
 
 
 @pytest.mark.parametrize("here", [True, False])
