@@ -59,8 +59,8 @@ class WaitForQuiet(_Step, frozen=True, tag="wait_for_quiet"):
     """
     Wait for `ms` of silence after the bot was heard.
 
-    "Heard" means since the caller last spoke. With `bot_first` false silence alone is enough, counted from when the
-    caller last spoke: also a bot that says nothing is quiet.
+    "Heard" means since the caller last spoke or pressed a key. With `bot_first` false silence alone is enough,
+    counted from then: also a bot that says nothing is quiet.
     """
 
     ms: Ms
@@ -182,7 +182,7 @@ class Caller:
         self._ear = Ear()
         self._heard = SILENCE  # the frame that has just been heard
         self._gone = False
-        self._spoke_ms = 0  # when he last spoke; the call's start counts
+        self._acted_ms = 0  # when he last spoke, or pressed a key; the call's start counts
         self._events: list[Event] = []  # those of the frame under way
         self._script = self._perform()
 
@@ -257,6 +257,7 @@ class Caller:
                 yield from self._say_back(step)
             case Press():
                 for key in step.keys:
+                    self._acted_ms = self.now_ms
                     self._note("key", key)
                     yield Said(key=key)
                     yield from self._rest(KEY_SPACING_MS - FRAME_MS)
@@ -264,7 +265,7 @@ class Caller:
     def _speak(self, audio: bytes, name: str) -> Generator[Said, None, None]:
         self._events.append(Event(self.now_ms - FRAME_MS, "caller says", name))
         for start in range(0, len(audio), FRAME_BYTES):
-            self._spoke_ms = self.now_ms
+            self._acted_ms = self.now_ms
             if start + FRAME_BYTES >= len(audio):
                 self._note("caller stops", name)
             yield Said(audio[start : start + FRAME_BYTES].ljust(FRAME_BYTES, b"\xff"))
@@ -297,13 +298,13 @@ class Caller:
         return step.or_quiet_ms is not None and self._is_quiet(WaitForQuiet(step.or_quiet_ms))
 
     def _bot_was_heard(self) -> bool:
-        """The bot was heard since the caller last spoke."""
-        return self._ear.loud_ms > self._spoke_ms
+        """The bot was heard since the caller last spoke, or pressed a key."""
+        return self._ear.loud_ms > self._acted_ms
 
     def _is_quiet(self, step: WaitForQuiet) -> bool:
         if step.bot_first and not self._bot_was_heard():
             return False
-        return self.now_ms - max(self._ear.loud_ms, self._spoke_ms) >= step.ms
+        return self.now_ms - max(self._ear.loud_ms, self._acted_ms) >= step.ms
 
     def _note(self, kind: str, detail: str = "") -> None:
         self._events.append(Event(self.now_ms, kind, detail))

@@ -1,3 +1,5 @@
+import pytest
+
 from phonebot.simulator.caller import (
     Caller,
     Event,
@@ -75,9 +77,10 @@ def test_a_wait_for_quiet_needs_the_bot_first_and_then_that_much_silence() -> No
     assert [event for event in events(said) if event.kind == "key"] == [Event(2900, "key", "5")]
 
 
-def test_a_wait_for_quiet_does_not_count_what_the_bot_said_before_the_caller_spoke() -> None:
-    caller = Caller(WaitForBot(), Say(b"x" * 160), WaitForQuiet(100, within_ms=400))
-    hear(caller, (20, SPEECH), (500, SILENCE))
+@pytest.mark.parametrize("answer", [Say(b"x" * 160), Press("5")])
+def test_a_wait_for_quiet_does_not_count_what_the_bot_said_before_the_caller_answered(answer: Say | Press) -> None:
+    caller = Caller(WaitForBot(), answer, WaitForQuiet(100, within_ms=400))
+    hear(caller, (20, SPEECH), (700, SILENCE))
     assert caller.failures == ["step 3 (wait_for_quiet): it did not happen within 400 ms"]
 
 
