@@ -197,9 +197,8 @@ class Gate:
         if self._store is None:
             return
         call_sid = admitted.admission.call_sid
-        expires_at = datetime.fromtimestamp(self._clock() + TOKEN_AGE_S + SKEW_S + 1, UTC)
         try:
-            taken = await self._store.take(admitted.stream, call_sid, expires_at)
+            taken = await self._store.take(admitted.stream, call_sid, self._expires_at())
         except StoreError as error:
             log.warning("whether the token of call %.40r was used elsewhere is not known: %s", call_sid, error)
             return
@@ -207,6 +206,22 @@ class Gate:
             raise Refused("the stream's token was used before")
         if taken == "over":
             raise Refused("the stream's call is over")
+
+    async def shut(self, call_sid: str, stream: str) -> bool:
+        """
+        Let no process open a stream of this name any more; whether none has.
+
+        Raises StoreError.
+        """
+        try:
+            self._tokens.use(stream)
+        except Refused:
+            return False
+        return self._store is None or await self._store.take(stream, call_sid, self._expires_at()) != "used"
+
+    def _expires_at(self) -> datetime:
+        """When a token that was made just now is void by itself, whoever's clock is ahead."""
+        return datetime.fromtimestamp(self._clock() + TOKEN_AGE_S + SKEW_S + 1, UTC)
 
     def is_over(self, call_sid: str) -> bool:
         """Whether this process was told that a call has ended."""

@@ -167,7 +167,8 @@ def create_app(
     hang_ups = HangUps(statuses, account, lambda known: metrics.hang_ups.labels(known).inc())
     legs = Legs(account, TransferUrls(public_url, secret_key))
     clips = clips_of(settings)
-    transfers = transfers_of(store, workshop, legs, board, feed, roster, clips, metrics)
+    gate = Gate(secret_key, store=store.admissions if store else None)
+    transfers = transfers_of(store, gate, workshop, legs, board, feed, roster, clips, metrics)
     calling: CallingOut | None = None
     if store:
         calling = CallingOut.of(
@@ -221,7 +222,6 @@ def create_app(
         traces=traces,
     )
     door = Door(public_url, (token.get_secret_value(),) if token else (), settings.twilio_account_sid)
-    gate = Gate(secret_key, store=store.admissions if store else None)
     crowds = Crowds(bounds_of(settings))
     webhooks = Webhooks(
         door,

@@ -4,12 +4,13 @@ What is known of a call that left its stream, though this process did not hold i
 The carrier asks how such a call goes on, and the process that held it may have ended it, lost it, or be dead. Its
 row in the database tells which; where it does not yet, that process is asked, and given a moment: an end is written
 at once, and a process of this machine that is dead is known to be (roster.py). A beginning is written at once, too,
-and given a moment: how the call left an earlier stream says nothing of this one. A call that has no row at all, and
-is not filed, was on no stream.
+and given a moment where some process has taken the stream's token: how the call left an earlier stream says nothing
+of this one. A stream whose token nobody has taken has never begun, and asking sees to it that it never will.
 """
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 
 import msgspec
 
@@ -32,10 +33,16 @@ _SNAPSHOT = msgspec.json.Decoder(Snapshot)
 
 
 class LeftBehind:
-    """Of the calls of other processes."""
+    """
+    Of the calls of other processes.
 
-    def __init__(self, live: LiveStore, calls: CallStore, roster: Roster) -> None:
-        self._live, self._calls, self._roster = live, calls, roster
+    `shut` lets no process have a call on a stream any more; whether none has had it until now (admission.py, Gate).
+    """
+
+    def __init__(
+        self, live: LiveStore, calls: CallStore, roster: Roster, shut: Callable[[str, str], Awaitable[bool]]
+    ) -> None:
+        self._live, self._calls, self._roster, self._shut = live, calls, roster, shut
 
     async def of(self, call_sid: str, stream: str) -> Left | None:
         """What is known of a call on the stream of this name; None: nothing."""
@@ -59,23 +66,25 @@ class LeftBehind:
 
     async def _settled(self, call_sid: str, stream: str) -> Standing | None:
         """
-        How it stood on the stream, once that is not to change any more; on an earlier one, where the process that
-        had it wrote nothing. Raises StoreError.
+        How it stood on the stream, once that is not to change any more; on an earlier one, where no process had it
+        on this one, or the one that had it wrote nothing. Raises StoreError.
         """
         loop = asyncio.get_running_loop()
         until_s = loop.time() + PATIENCE_S
         is_asked = False
-        while True:
-            standing = await self._live.standing(call_sid, stream)
-            if standing is None or loop.time() >= until_s:
-                return standing
-            if standing.stream == stream:
+        standing = await self._live.standing(call_sid, stream)
+        if (standing is None or standing.stream != stream) and await self._shut(call_sid, stream):
+            return standing
+        while loop.time() < until_s:
+            if standing and standing.stream == stream:
                 if standing.outcome or await self._is_dead(standing):
                     return standing
                 if not is_asked:
                     is_asked = True
                     await self._ask(call_sid)
             await asyncio.sleep(POLL_S)
+            standing = await self._live.standing(call_sid, stream)
+        return standing
 
     async def _is_dead(self, standing: Standing) -> bool:
         return standing.silent_s >= DEAD_S or await self._roster.has_ended(standing.process)

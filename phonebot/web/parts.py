@@ -47,6 +47,7 @@ from phonebot.transfers.after import Transfers, nothing_left
 from phonebot.transfers.continuations import Continuations
 from phonebot.transfers.function import TransferCall
 from phonebot.transfers.legs import Legs
+from phonebot.web.admission import Gate
 from phonebot.web.board import Board, process_name
 from phonebot.web.checkups import Checkup
 from phonebot.web.feed import Feed
@@ -130,6 +131,7 @@ def _writers(settings: Settings, failover: Failover) -> Callable[[str | None], l
 
 def transfers_of(
     store: Store | None,
+    gate: Gate,
     workshop: Workshop,
     legs: Legs,
     board: Board,
@@ -140,7 +142,7 @@ def transfers_of(
 ) -> Transfers:
     """How calls of this process leave the bot, and come back; its functions may transfer them from now on."""
     continuations = Continuations(store.continuations if store else None)
-    left = LeftBehind(store.live, store.calls, roster).of if store else nothing_left
+    left = LeftBehind(store.live, store.calls, roster, gate.shut).of if store else nothing_left
     transfers = Transfers(continuations, legs, board.tell, left, clips, metrics.came_back)
     board.hear(transfers.colleagues.passed_on)
     if TransferCall.name in workshop.known.functions:

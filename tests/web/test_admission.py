@@ -17,6 +17,9 @@ from service_driver import (
 from websockets.typing import Subprotocol
 
 from phonebot.carrier.messages import Start
+from phonebot.store import admissions
+from phonebot.store.admissions import AdmissionStore
+from phonebot.store.database import Database
 from phonebot.web import desk, media
 from phonebot.web.admission import SKEW_S, TOKEN_AGE_S, Admission, Gate, Refused
 
@@ -105,6 +108,32 @@ def test_a_token_made_with_another_key_or_changed_is_refused() -> None:
     changed = ("A" if token[0] != "A" else "B") + token[1:]
     with pytest.raises(Refused, match="not ours"):
         Gate(SECRET_KEY).admit(start(changed))
+
+
+async def test_a_stream_that_was_shut_opens_in_no_process(
+    sqlite: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(admissions, "DEADLINE_S", 10.0)  # the machine may be busy with other tests
+    one, other = (Gate(SECRET_KEY, store=AdmissionStore(sqlite)) for _ in range(2))
+    token, stream = one.issue(ADMISSION)
+    assert await one.shut(CALL_SID, stream)
+    with pytest.raises(Refused, match="used before"):
+        one.admit(start(token))
+    admitted = other.admit(start(token))
+    with pytest.raises(Refused, match="used before"):
+        await other.claim(admitted)
+
+
+async def test_a_stream_that_has_been_opened_is_not_shut_any_more(
+    sqlite: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(admissions, "DEADLINE_S", 10.0)
+    one, other = (Gate(SECRET_KEY, store=AdmissionStore(sqlite)) for _ in range(2))
+    token, stream = one.issue(ADMISSION)
+    admitted = one.admit(start(token))
+    assert not await one.shut(CALL_SID, stream)
+    await one.claim(admitted)
+    assert not await other.shut(CALL_SID, stream)
 
 
 # ---------------------------------------------------------------------------------- at the door

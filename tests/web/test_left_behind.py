@@ -9,6 +9,8 @@ import pytest
 from sqlalchemy import update
 
 from phonebot.errors import StoreUnavailable
+from phonebot.store import admissions
+from phonebot.store.admissions import AdmissionStore
 from phonebot.store.calls import CallStore
 from phonebot.store.database import Database
 from phonebot.store.live import LiveCall, LiveStore, Standing
@@ -16,6 +18,7 @@ from phonebot.store.tables import CallRow, LiveProcess
 from phonebot.transfers.after import NOT_BEGUN, Left
 from phonebot.transfers.continuations import Standing as HowFar
 from phonebot.web import left_behind
+from phonebot.web.admission import Gate
 from phonebot.web.left_behind import LeftBehind
 from phonebot.web.live_events import Said, Snapshot, standing_of
 from phonebot.web.roster import Roster
@@ -43,7 +46,14 @@ class Deployment:
     def __init__(self, database: Database, folder: Path) -> None:
         self.database, self.live = database, LiveStore(database)
         self.folder, self.holder = folder, Roster(folder, "host/1-aa")
-        self.asked = LeftBehind(self.live, CallStore(database), Roster(folder, "host/2-bb"))
+        self.admissions = AdmissionStore(database)
+        gate = Gate("key", store=self.admissions)
+        self.asked = LeftBehind(self.live, CallStore(database), Roster(folder, "host/2-bb"), gate.shut)
+
+    async def takes(self, stream: str) -> bool:
+        """The holder takes the token of a stream; whether it is let in."""
+        expires_at = datetime.now(UTC) + timedelta(minutes=1)
+        return await self.admissions.take(stream, "CA1", expires_at) == "taken"
 
     async def write(
         self, outcome: str | None = None, process: str = "host/1-aa", stream: str = "first", call: Snapshot = CALL
@@ -56,7 +66,8 @@ class Deployment:
 
 
 @pytest.fixture
-def deployment(sqlite: Database, tmp_path: Path) -> Deployment:
+def deployment(sqlite: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Deployment:
+    monkeypatch.setattr(admissions, "DEADLINE_S", 10.0)  # the machine may be busy with other tests
     return Deployment(sqlite, tmp_path / "processes")
 
 
@@ -118,6 +129,7 @@ async def test_how_a_call_left_an_earlier_stream_says_nothing_of_a_later_one(
     monkeypatch.setattr(left_behind, "PATIENCE_S", 3_600)
     later = msgspec.structs.replace(CALL, lines=(), agent="main")
     await deployment.write("moved")
+    await deployment.takes("second")
     asking = asyncio.create_task(deployment.asked.of("CA1", "second"))
     await asyncio.sleep(0.05)
     await deployment.write(None, "host/3-cc", "second", later)
@@ -134,13 +146,40 @@ async def test_where_nothing_was_written_of_the_later_one_the_earlier_one_tells_
 ) -> None:
     monkeypatch.setattr(left_behind, "PATIENCE_S", 0)
     await deployment.write("moved")
+    await deployment.takes("second")
     assert await deployment.asked.of("CA1", "second") == Left(None, standing_of(CALL))
 
 
-async def test_a_call_that_no_process_has_had_is_known_to_be_so_and_one_that_is_filed_is_not_taken_for_it(
-    deployment: Deployment,
+async def test_a_call_that_began_and_ended_before_its_process_could_write_is_waited_for(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert await deployment.asked.of("CA9", "first") == Left(NOT_BEGUN, HowFar())
+    monkeypatch.setattr(left_behind, "PATIENCE_S", 3_600)
+    await deployment.takes("first")
+    asking = asyncio.create_task(deployment.asked.of("CA1", "first"))
+    await asyncio.sleep(0.05)
+    await deployment.write("bot_hung_up")
+    assert await asking == Left("bot_hung_up", standing_of(CALL))
+
+
+async def test_a_stream_that_no_process_has_had_is_known_to_be_so_at_once_and_none_will_have_it(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(left_behind, "PATIENCE_S", 3_600)
+    assert await deployment.asked.of("CA1", "first") == Left(NOT_BEGUN, HowFar())
+    await deployment.write("moved", stream="second")
+    assert await deployment.asked.of("CA1", "third") == Left(None, standing_of(CALL))
+    assert [await deployment.takes(stream) for stream in ("first", "third", "fourth")] == [False, False, True]
+
+
+async def test_a_new_call_whose_process_died_before_it_wrote_anything_has_not_begun(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(left_behind, "PATIENCE_S", 0)
+    await deployment.takes("first")
+    assert await deployment.asked.of("CA1", "first") == Left(NOT_BEGUN, HowFar())
+
+
+async def test_a_call_that_is_filed_is_not_taken_for_one_that_has_not_begun(deployment: Deployment) -> None:
     numbers = dict.fromkeys(("from_number", "to_number", "number"), "+15550100002")
     await CallStore(deployment.database).file(CallRow(call_sid="CA9", started_at=CALL.started, **numbers))
     assert await deployment.asked.of("CA9", "first") is None
