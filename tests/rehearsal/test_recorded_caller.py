@@ -56,7 +56,7 @@ def test_what_he_said_into_silence_comes_after_the_same_time() -> None:
 
 
 def test_keys_are_pressed_where_they_were() -> None:
-    call = rehearsed(QUIET, Press("1"), Pause(1000), Press("#"), QUIET, HangUp())
+    call = rehearsed(QUIET, Press("1"), Pause(1000), Press("#"), Pause(600), HangUp())
     steps = steps_of(log_of(call))
     assert [step.keys for step in steps if isinstance(step, Press)] == ["1", "#"]
     assert isinstance(steps[0], WaitForQuiet)
