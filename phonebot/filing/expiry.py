@@ -2,12 +2,12 @@
 Deletes calls when their time is over: as many days after their end as their number keeps them.
 
 Every process of a deployment does so, by and by: each takes some of those whose time is over, and the others leave
-them to it. What is kept of the orders for calls that we made goes after as many days.
+them to it. What is kept beside calls, such as the orders for those that we made, goes after as many days.
 """
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 
@@ -15,7 +15,6 @@ from phonebot.callbook import CallBook
 from phonebot.errors import StoreError, StoreUnavailable
 from phonebot.store.audit import Actor
 from phonebot.store.calls import CallStore
-from phonebot.store.outbound import OutboundStore
 from phonebot.store.retention import AT_ONCE
 
 log = logging.getLogger(__name__)
@@ -25,17 +24,20 @@ RETENTION = Actor("retention")
 
 
 class Expiry:
-    """`clock` gives the time in UTC."""
+    """
+    `besides` has what is kept beside calls, by its name: deletes what is over by a moment, so many rows at most,
+    and tells how many it deleted. `clock` gives the time in UTC.
+    """
 
     def __init__(
         self,
         calls: CallStore,
         book: CallBook,
-        outbound: OutboundStore,
+        besides: Mapping[str, Callable[[datetime, int], Awaitable[int]]],
         every_s: float = EVERY_S,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._calls, self._book, self._outbound = calls, book, outbound
+        self._calls, self._book, self._besides = calls, book, besides
         self._every_s, self._clock = every_s, clock
 
     @asynccontextmanager
@@ -61,12 +63,14 @@ class Expiry:
                 deleted += await self._delete(sid)
         return deleted
 
-    async def delete_expired_orders(self) -> int:
-        """The same of what is kept of the orders for calls that we made. Raises StoreUnavailable."""
-        deleted = 0
-        while gone := await self._outbound.delete_expired(self._clock(), AT_ONCE):
-            deleted += gone
-        return deleted
+    async def delete_besides(self) -> None:
+        """The same of what is kept beside calls. Raises StoreUnavailable."""
+        for name, delete in self._besides.items():
+            deleted = 0
+            while gone := await delete(self._clock(), AT_ONCE):
+                deleted += gone
+            if deleted:
+                log.info("%s deleted, since their number keeps them no longer: %d", name, deleted)
 
     async def _delete(self, call_sid: str) -> bool:
         try:
@@ -80,8 +84,7 @@ class Expiry:
     async def _run(self) -> None:
         while True:
             try:
-                if deleted := await self.delete_expired_orders():
-                    log.info("orders for calls deleted, since their number keeps them no longer: %d", deleted)
+                await self.delete_besides()
                 if deleted := await self.delete_expired():
                     log.info("calls deleted, since their number keeps them no longer: %d", deleted)
             except StoreError as error:

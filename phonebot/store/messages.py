@@ -4,27 +4,31 @@ Messages that callers left: kept as soon as they are taken, listed, dealt with.
     await messages.keep(MessageRow(message_id=..., ...), {"message": {"url": "https://..."}})
     page = await messages.page(MessageFilters(is_done=False))
     await messages.mark(message_id, True, Actor("ada"))
+    count = await messages.delete_expired(datetime.now(UTC))
 
-A message belongs to its call and goes with it, though the call is filed only when it has ended.
+A message belongs to its call and goes with it, though the call is filed only when it has ended. One whose call was
+never filed, as when its disk was lost, goes by itself: its time begins when the call can have ended at the latest.
 """
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, TypeAlias
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, delete, func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import selectinload
 
 from phonebot.errors import NotStored
 from phonebot.store import audit
+from phonebot.store.admissions import LONGEST_CALL
 from phonebot.store.after import after_row
 from phonebot.store.audit import Actor
 from phonebot.store.calls import MIN_ENDING, in_turn, is_deleted
 from phonebot.store.database import Database
 from phonebot.store.paging import cursor_of, older_than
+from phonebot.store.retention import AT_ONCE, time_is_over
 from phonebot.store.search import found_in, searchable
-from phonebot.store.tables import MessageRow
+from phonebot.store.tables import CallRow, MessageRow
 
 PAGE_MESSAGES = 50
 MAX_OF_CALL = 100
@@ -142,6 +146,22 @@ class MessageStore:
                 found.done_by = actor.name if is_done else None
                 audit.note(session, actor, "message.done" if is_done else "message.reopen", message_id)
         return found
+
+    async def delete_expired(self, now: datetime, limit: int = AT_ONCE) -> int:
+        """Delete messages whose time is over, and whose call is not filed; how many, at most."""
+        is_filed = select(CallRow.id).where(CallRow.call_sid == MessageRow.call_sid).exists()
+        async with self._database.begin() as session:
+            is_over = await time_is_over(session, MessageRow.number, MessageRow.taken_at, now - LONGEST_CALL)
+            over = (
+                select(MessageRow.id)
+                .where(is_over, ~is_filed)
+                .order_by(MessageRow.taken_at)
+                .limit(limit)
+                .with_for_update(skip_locked=True)  # another process is at them; SQLite has one writer at a time
+            )
+            ids = list(await session.scalars(over))
+            await session.execute(delete(MessageRow).where(MessageRow.id.in_(ids)))
+        return len(ids)
 
 
 def _missing(message_id: str) -> NotStored:

@@ -105,7 +105,11 @@ class Archive:
         workshop.bring(TakeMessage(inbox.take))
         filed = partial(traces.add, "file") if traces else None
         filer = Filer(store.calls, store.recordings, folder, afterwards=afterwards, filed=filed)
-        return cls(book, links, afterwards, inbox, filer, Expiry(store.calls, book, store.outbound))
+        besides = {
+            "orders for calls": store.outbound.delete_expired,
+            "messages of calls that were never filed": store.messages.delete_expired,
+        }
+        return cls(book, links, afterwards, inbox, filer, Expiry(store.calls, book, besides))
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
