@@ -10,7 +10,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Callable
 
 from phonebot.audio.base64 import base64_length
-from phonebot.audio.g711 import BYTES_PER_MS, FRAME_BYTES
+from phonebot.audio.g711 import BYTES_PER_MS
 from phonebot.call.actions import Action, ClearPlayback, Ended, Line, PlayAudio
 from phonebot.call.inputs import Input, ModelReady
 from phonebot.call.plan import MAX_CLIP_MS, CallPlan
@@ -31,7 +31,7 @@ class GreetingTaker:
         assert plan.greeting, "else there is nothing to take"
         self._greeting, self._notice = plan.greeting, plan.notice
         self._provider, self._take, self._done = provider, take, done
-        self._pieces: list[str] = []
+        self._sent: list[PlayAudio] = []
         self._bytes = 0
         self._is_ready = self._is_over = False
 
@@ -47,9 +47,9 @@ class GreetingTaker:
 
     def _see(self, action: Action) -> None:
         match action:
-            case PlayAudio(payload):
-                self._pieces.append(payload)
-                self._bytes += base64_length(payload)
+            case PlayAudio():
+                self._sent.append(action)
+                self._bytes += base64_length(action.payload)
                 if self._bytes > MAX_CLIP_MS * BYTES_PER_MS:
                     self._end()
             case Line(role="bot"):
@@ -59,17 +59,16 @@ class GreetingTaker:
 
     def _said(self, line: Line) -> None:
         """The bot has said something, and the caller has heard it."""
-        is_alone = abs(self._bytes - line.heard_ms * BYTES_PER_MS) <= FRAME_BYTES  # nothing else was sent
-        if line.cut or not is_alone:
-            self._end()
-        elif self._notice and resembles(line.text, self._notice):
-            self._notice, self._pieces, self._bytes = "", [], 0
-        else:
-            if plain(line.text) == plain(self._greeting):
-                self._take(b64encode(b"".join(map(b64decode, self._pieces))).decode())
-            self._end()
+        others = [piece for piece in self._sent if piece.item_id != line.item_id]
+        if self._notice and not line.cut and resembles(line.text, self._notice):
+            self._notice, self._sent = "", others  # of the greeting some may have been sent already
+            self._bytes = sum(base64_length(piece.payload) for piece in others)
+            return
+        if not line.cut and not others and plain(line.text) == plain(self._greeting):
+            self._take(b64encode(b"".join(b64decode(piece.payload) for piece in self._sent)).decode())
+        self._end()
 
     def _end(self) -> None:
         if not self._is_over:
-            self._is_over, self._pieces = True, []
+            self._is_over, self._sent = True, []
             self._done()

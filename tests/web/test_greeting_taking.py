@@ -117,6 +117,15 @@ def test_a_greeting_behind_a_notice_is_taken_without_it() -> None:
     assert len(audio) == len(b64encode(bytes(1_000 * 8)))
 
 
+def test_a_greeting_that_was_sent_while_the_notice_was_played_is_taken_without_it() -> None:
+    taken = Taken(replace(PLAN, notice="This call is recorded."))
+    taken.feed(gives_notice)
+    taken.feed(lambda driver: driver.say("item_2", 1_000, text=PLAN.greeting or ""))
+    taken.feed(lambda driver: driver.run(2_000))
+    (audio,) = taken.audio
+    assert len(audio) == len(b64encode(bytes(1_000 * 8)))
+
+
 def test_what_is_said_to_a_caller_who_waits_for_the_model_is_no_greeting() -> None:
     wait = Canned(wait=Clip("One moment, please.", b64encode(b"\x52" * 1_600).decode()))
     plan = replace(PLAN, canned=wait, recovery=Recovery(filler_ms=100))
