@@ -1,11 +1,18 @@
 """What a model is given of a call, and what is kept of its answers."""
 
+import asyncio
+import json
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from service_driver import confirm_session, leaving_nothing, scripted_model
+from websockets.asyncio.server import ServerConnection
 
-from phonebot.after.texts import HEAD_BYTES, TAIL_BYTES, NothingSaid, storable, transcript
+from phonebot.after.texts import HEAD_BYTES, TAIL_BYTES, NothingSaid, Scribe, storable, transcript
+from phonebot.agents.after_call import Extract
+from phonebot.errors import ModelUnreachable
+from phonebot.realtime.providers import gateway
 from phonebot.realtime.text import UnfitAnswer
 from phonebot.store.tables import CallRow, ToolCallRow, TurnRow
 
@@ -65,3 +72,26 @@ def test_what_is_kept_is_what_both_databases_keep() -> None:
         deep = [deep]
     with pytest.raises(UnfitAnswer, match="nested too deeply"):
         storable(deep)
+
+
+async def test_what_is_asked_once_more_has_the_time_that_the_first_answer_left() -> None:
+    """Else the lease on the call would be over before its data are taken."""
+    wanted = {"type": "object", "properties": {"topic": {"enum": ["tea"]}}, "required": ["topic"]}
+    timeout_s = 1.0
+
+    async def converse(socket: ServerConnection) -> None:
+        await confirm_session(socket)
+        for topic in ("cake", "tea"):
+            asked = json.loads(await socket.recv())["response"]
+            await asyncio.sleep(0.6 * timeout_s)
+            arguments = json.dumps({"topic": topic})
+            call = {"type": "function_call", "name": "give_answer", "call_id": "c", "arguments": arguments}
+            answer = {"id": "resp_1", "object": "realtime.response", "status": "completed", "output": [call]}
+            done = {"type": "response.done", "response": answer | {"metadata": asked["metadata"]}}
+            await socket.send(json.dumps(done))
+
+    call = call_of([TurnRow(who="caller", text="Tea, please.", start_ms=0)])
+    async with leaving_nothing(), scripted_model(converse) as url:
+        scribe = Scribe(lambda name: [("m", gateway(url, "m"))], timeout_s=timeout_s)
+        with pytest.raises(ModelUnreachable, match="gateway gave no answer within 1 s"):
+            await scribe.extract(call, Extract.model_validate({"schema": wanted}), [])
