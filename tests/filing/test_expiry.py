@@ -20,7 +20,7 @@ from phonebot.store.calls import CallStore, Filters
 from phonebot.store.database import Database
 from phonebot.store.messages import MessageFilters, MessageStore
 from phonebot.store.outbound import OutboundStore
-from phonebot.store.tables import AfterRow, AuditRow, MessageRow, NumberRow
+from phonebot.store.tables import AuditRow, MessageRow, NumberRow
 
 pytestmark = pytest.mark.slow
 
@@ -60,25 +60,18 @@ async def test_more_calls_than_are_asked_for_at_once_go_in_one_round(
     assert [key async for key in office.recordings.all_keys()] == []
 
 
-async def test_a_message_of_a_call_that_was_never_filed_goes_by_itself(
+async def test_more_messages_than_are_asked_for_at_once_go_in_one_round(
     office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A day later, since its call could have lasted so long."""
+    """Those whose calls were never filed: no call takes them with it."""
     monkeypatch.setattr("phonebot.filing.expiry.AT_ONCE", 2)
-    office.spool()
-    await office.file()
     messages = MessageStore(office.database)
-    for call_sid, number in ((SID, NUMBER), *((f"CA{lost}", NUMBER) for lost in range(5)), ("CA9", "+15550100009")):
-        left = MessageRow(message_id=call_sid, call_sid=call_sid, taken_at=NOON, number=number)
+    for nth in range(5):
+        left = MessageRow(message_id=f"{nth}", call_sid=f"CA{nth}", taken_at=NOON, number=NUMBER)
         left.from_number, left.text = "+15550100001", "Call me back."
-        await messages.keep(left, {"message": {"url": "https://example.com"}})
-    await expiry(office, 31).delete_besides()
-    assert len((await messages.page(MessageFilters())).messages) == 7
+        await messages.keep(left)
     await expiry(office, 31.1).delete_besides()
-    kept = (await messages.page(MessageFilters())).messages
-    assert {each.call_sid for each in kept} == {SID, "CA9"}  # one goes with its call, the other is kept for good
-    async with office.database.read() as session:
-        assert len((await session.scalars(select(AfterRow))).all()) == 2
+    assert (await messages.page(MessageFilters())).messages == ()
 
 
 async def test_orders_for_calls_go_too_and_while_the_storage_is_away(

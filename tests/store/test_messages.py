@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from phonebot.errors import NotStored, StoreError
 from phonebot.store.after import AfterStore, NothingToDo
@@ -11,7 +12,7 @@ from phonebot.store.audit import Actor, AuditStore
 from phonebot.store.calls import CallStore
 from phonebot.store.database import Database
 from phonebot.store.messages import MessageFilters, MessageStore
-from phonebot.store.tables import MessageRow
+from phonebot.store.tables import AfterRow, CallRow, MessageRow, NumberRow
 
 ADA = Actor("ada")
 NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
@@ -146,3 +147,23 @@ async def test_telling_of_it_can_be_given_up(database: Database) -> None:
     for asked in (store.get(message(3).message_id), store.mark(message(3).message_id, True, ADA)):
         with pytest.raises(NotStored):
             await asked
+
+
+async def test_a_message_of_a_call_that_was_never_filed_goes_by_itself(database: Database) -> None:
+    """A day later than that of one that was, since its call could have lasted so long."""
+    store = MessageStore(database)
+    async with database.begin() as session:
+        session.add(NumberRow(number="+15550100000", created_at=NOW, retention_days=30))
+    filed = dict.fromkeys(("from_number", "to_number", "number"), "+15550100000")
+    await CallStore(database).file(CallRow(call_sid="CA1", started_at=NOW, **filed))
+    await store.keep(message(1), WISHES)
+    await store.keep(message(2, call_sid="CA2"), WISHES)
+    await store.keep(message(3, call_sid="CA3"))
+    await store.keep(message(4, call_sid="CA4", number="+15550100001"))  # which keeps its own for good
+    assert await store.delete_expired(NOW + timedelta(days=31)) == 0
+    assert await store.delete_expired(NOW + timedelta(days=31, minutes=10), limit=1) == 1
+    assert await found(store) == [4, 3, 1]
+    assert await store.delete_expired(NOW + timedelta(days=31, minutes=10)) == 1
+    assert await found(store) == [4, 1]
+    async with database.read() as session:
+        assert len((await session.scalars(select(AfterRow))).all()) == 1
