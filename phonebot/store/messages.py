@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, TypeAlias
 
-from sqlalchemy import ColumnElement, delete, func, select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import selectinload
 
@@ -25,6 +25,7 @@ from phonebot.store.after import after_row
 from phonebot.store.audit import Actor
 from phonebot.store.calls import MIN_ENDING, in_turn, is_deleted
 from phonebot.store.database import Database
+from phonebot.store.deletion import delete_some
 from phonebot.store.paging import cursor_of, older_than
 from phonebot.store.retention import AT_ONCE, time_is_over
 from phonebot.store.search import found_in, searchable
@@ -152,16 +153,9 @@ class MessageStore:
         is_filed = select(CallRow.id).where(CallRow.call_sid == MessageRow.call_sid).exists()
         async with self._database.begin() as session:
             is_over = await time_is_over(session, MessageRow.number, MessageRow.taken_at, now - LONGEST_CALL)
-            over = (
-                select(MessageRow.id)
-                .where(is_over, ~is_filed)
-                .order_by(MessageRow.taken_at)
-                .limit(limit)
-                .with_for_update(skip_locked=True)  # another process is at them; SQLite has one writer at a time
+            return await delete_some(
+                session, MessageRow.id, is_over, ~is_filed, limit=limit, oldest_by=MessageRow.taken_at
             )
-            ids = list(await session.scalars(over))
-            await session.execute(delete(MessageRow).where(MessageRow.id.in_(ids)))
-        return len(ids)
 
 
 def _missing(message_id: str) -> NotStored:

@@ -20,13 +20,14 @@ from datetime import UTC, datetime
 from typing import Any, Literal, TypeAlias
 from uuid import uuid4
 
-from sqlalchemy import delete, func, or_, select, text, update
+from sqlalchemy import func, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from phonebot.errors import NotStored, StoreError
 from phonebot.store import audit
 from phonebot.store.audit import Actor
 from phonebot.store.database import Database
+from phonebot.store.deletion import delete_some
 from phonebot.store.opt_outs import is_opted_out
 from phonebot.store.retention import AT_ONCE, time_is_over
 from phonebot.store.tables import OutboundRow
@@ -327,16 +328,7 @@ class OutboundStore:
         """Delete calls that ended longer ago than the number that made them keeps its calls; how many, at most."""
         async with self._database.begin() as session:
             is_over = await time_is_over(session, OutboundRow.from_number, OutboundRow.ended_at, now)
-            over = (
-                select(OutboundRow.id)
-                .where(is_over)
-                .order_by(OutboundRow.ended_at)
-                .limit(limit)
-                .with_for_update(skip_locked=True)  # another process is at them; SQLite has one writer at a time
-            )
-            ids = list(await session.scalars(over))
-            await session.execute(delete(OutboundRow).where(OutboundRow.id.in_(ids)))
-        return len(ids)
+            return await delete_some(session, OutboundRow.id, is_over, limit=limit, oldest_by=OutboundRow.ended_at)
 
     async def waiting(self) -> int:
         """How many calls of all processes have not ended."""

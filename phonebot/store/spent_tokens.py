@@ -2,9 +2,9 @@
 
 from datetime import datetime
 
-from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from phonebot.store.deletion import delete_some
 from phonebot.store.tables import SpentToken
 
 AT_ONCE = 1_000
@@ -13,11 +13,4 @@ AT_ONCE = 1_000
 
 async def sweep(session: AsyncSession, now: datetime) -> None:
     """Delete what is void by now; what other processes are about to delete is left to them."""
-    void = (
-        select(SpentToken.nonce)
-        .where(SpentToken.expires_at <= now)
-        .limit(AT_ONCE)
-        .with_for_update(skip_locked=True)  # SQLite has one writer at a time
-    )
-    if nonces := list(await session.scalars(void)):
-        await session.execute(delete(SpentToken).where(SpentToken.nonce.in_(nonces)))
+    await delete_some(session, SpentToken.nonce, SpentToken.expires_at <= now, limit=AT_ONCE)
