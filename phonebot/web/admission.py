@@ -130,7 +130,11 @@ class Tokens:
             del self._used[old]
         if nonce in self._used:
             raise Refused("the stream's token was used before")
-        self._used[nonce] = now + self._age_s + SKEW_S + 1
+        self._used[nonce] = self.void_at()
+
+    def void_at(self) -> float:
+        """When a token that was made just now is void by itself, whoever's clock is ahead: by the clock."""
+        return self._clock() + self._age_s + SKEW_S + 1
 
 
 def check_call(call_sid: str, start: Start) -> None:
@@ -220,8 +224,7 @@ class Gate:
         return self._store is None or await self._store.take(stream, call_sid, self._expires_at()) != "used"
 
     def _expires_at(self) -> datetime:
-        """When a token that was made just now is void by itself, whoever's clock is ahead."""
-        return datetime.fromtimestamp(self._clock() + TOKEN_AGE_S + SKEW_S + 1, UTC)
+        return datetime.fromtimestamp(self._tokens.void_at(), UTC)
 
     def is_over(self, call_sid: str) -> bool:
         """Whether this process was told that a call has ended."""

@@ -110,11 +110,15 @@ def test_a_token_made_with_another_key_or_changed_is_refused() -> None:
         Gate(SECRET_KEY).admit(start(changed))
 
 
-async def test_a_stream_that_was_shut_opens_in_no_process(
-    sqlite: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def gates(sqlite: Database, monkeypatch: pytest.MonkeyPatch) -> tuple[Gate, Gate]:
+    """Of two processes with one database."""
     monkeypatch.setattr(admissions, "DEADLINE_S", 10.0)  # the machine may be busy with other tests
-    one, other = (Gate(SECRET_KEY, store=AdmissionStore(sqlite)) for _ in range(2))
+    return Gate(SECRET_KEY, store=AdmissionStore(sqlite)), Gate(SECRET_KEY, store=AdmissionStore(sqlite))
+
+
+async def test_a_stream_that_was_shut_opens_in_no_process(gates: tuple[Gate, Gate]) -> None:
+    one, other = gates
     token, stream = one.issue(ADMISSION)
     assert await one.shut(CALL_SID, stream)
     with pytest.raises(Refused, match="used before"):
@@ -124,11 +128,8 @@ async def test_a_stream_that_was_shut_opens_in_no_process(
         await other.claim(admitted)
 
 
-async def test_a_stream_that_has_been_opened_is_not_shut_any_more(
-    sqlite: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(admissions, "DEADLINE_S", 10.0)
-    one, other = (Gate(SECRET_KEY, store=AdmissionStore(sqlite)) for _ in range(2))
+async def test_a_stream_that_has_been_opened_is_not_shut_any_more(gates: tuple[Gate, Gate]) -> None:
+    one, other = gates
     token, stream = one.issue(ADMISSION)
     admitted = one.admit(start(token))
     assert not await one.shut(CALL_SID, stream)
