@@ -15,10 +15,9 @@ from phonebot.errors import ModelError, ModelRefused, ModelUnreachable
 from phonebot.realtime.events import Usage
 from phonebot.realtime.prices import LISTED, PriceTable, Tariff
 from phonebot.realtime.providers import Endpoint
-from phonebot.realtime.text import TextAnswer, TextSession, UnfitAnswer
+from phonebot.realtime.text import ASK_TIMEOUT_S, TextAnswer, TextSession, UnfitAnswer
 from phonebot.store.tables import CallRow, ToolCallRow, TurnRow, UsageRow
 
-ASK_TIMEOUT_S = 30.0
 MAX_PROVIDERS = 3
 """So many are asked at most, all but the last for half the time: what is done after a call is leased for 90 s."""
 HEAD_BYTES, TAIL_BYTES = 20_000, 40_000
@@ -122,7 +121,7 @@ class Scribe:
         schema: dict[str, Any] | None = None,
     ) -> TextAnswer:
         try:
-            answer = await session.ask(prompt + CAUTION, text, schema=schema, timeout_s=self._timeout_s)
+            answer = await session.ask(prompt + CAUTION, text, schema=schema)  # in the provider's time: _within
         except UnfitAnswer as unfit:
             question.charge(unfit.answer.usage)
             raise
